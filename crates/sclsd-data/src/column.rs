@@ -1,0 +1,185 @@
+//! Columns of `obs` and `var`, as a data frame of scanpy has them.
+
+/// One annotation, with a value per cell (or gene).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Column {
+    /// Names from a small set, such as clusters.
+    Categorical(Categorical),
+    /// Free text; missing values are `None`.
+    String(Vec<Option<String>>),
+    /// Numbers; a missing value is `NaN`, as in pandas.
+    Float(Vec<f64>),
+    /// Whole numbers; missing values are `None`.
+    Integer(Vec<Option<i64>>),
+    /// Truth values; missing values are `None`.
+    Boolean(Vec<Option<bool>>),
+}
+
+/// A categorical column: one code per cell into a list of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Categorical {
+    codes: Vec<Option<u32>>,
+    categories: Vec<String>,
+    ordered: bool,
+    colors: Vec<String>,
+}
+
+impl Categorical {
+    /// A column of `categories[code]`, missing where the code is `None`.
+    ///
+    /// # Panics
+    /// When a code has no category.
+    #[must_use]
+    pub fn new(codes: Vec<Option<u32>>, categories: Vec<String>, ordered: bool) -> Self {
+        assert!(codes.iter().flatten().all(|&c| (c as usize) < categories.len()), "every code has a category");
+        Self { codes, categories, ordered, colors: Vec::new() }
+    }
+
+    /// The column of these names, categories in alphabetical order as pandas makes them.
+    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        let mut categories: Vec<String> = names.iter().map(ToString::to_string).collect();
+        categories.sort_unstable();
+        categories.dedup();
+        let code = |name: &&str| categories.binary_search_by(|c| c.as_str().cmp(name)).ok();
+        let codes = names.iter().map(|n| code(n).and_then(|c| u32::try_from(c).ok())).collect();
+        Self { codes, categories, ordered: false, colors: Vec::new() }
+    }
+
+    /// Adds one colour (`#rrggbb`) per category, as `uns['<key>_colors']` holds them.
+    #[must_use]
+    pub fn with_colors(mut self, colors: Vec<String>) -> Self {
+        self.colors = colors;
+        self
+    }
+
+    /// Code of every cell.
+    #[must_use]
+    pub fn codes(&self) -> &[Option<u32>] {
+        &self.codes
+    }
+
+    /// Names that the codes stand for.
+    #[must_use]
+    pub fn categories(&self) -> &[String] {
+        &self.categories
+    }
+
+    /// Whether the order of the categories means something.
+    #[must_use]
+    pub fn ordered(&self) -> bool {
+        self.ordered
+    }
+
+    /// One colour per category, or none.
+    #[must_use]
+    pub fn colors(&self) -> &[String] {
+        &self.colors
+    }
+
+    /// Name of a cell's category, if it has one.
+    #[must_use]
+    pub fn name(&self, cell: usize) -> Option<&str> {
+        self.codes[cell].map(|code| self.categories[code as usize].as_str())
+    }
+}
+
+impl Column {
+    /// Number of values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Categorical(column) => column.codes.len(),
+            Self::String(values) => values.len(),
+            Self::Float(values) => values.len(),
+            Self::Integer(values) => values.len(),
+            Self::Boolean(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no value at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What kind of column this is, in a reader's words.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Categorical(_) => "categorical",
+            Self::String(_) => "string",
+            Self::Float(_) => "float",
+            Self::Integer(_) => "integer",
+            Self::Boolean(_) => "boolean",
+        }
+    }
+
+    /// The column as numbers, where it is one of numbers; a missing one is `NaN`.
+    #[must_use]
+    pub fn to_floats(&self) -> Option<Vec<f64>> {
+        #[expect(clippy::cast_precision_loss, reason = "counts and codes are far below 2^52")]
+        let float = |value: &Option<i64>| value.map_or(f64::NAN, |v| v as f64);
+        match self {
+            Self::Float(values) => Some(values.clone()),
+            Self::Integer(values) => Some(values.iter().map(float).collect()),
+            _ => None,
+        }
+    }
+
+    /// The column as a categorical one, where it is one of names.
+    #[must_use]
+    pub fn to_categorical(&self) -> Option<Categorical> {
+        match self {
+            Self::Categorical(column) => Some(column.clone()),
+            Self::String(values) => {
+                let mut column = Categorical::from_names(values.iter().flatten().map(String::as_str));
+                let mut present = column.codes.into_iter();
+                column.codes = values.iter().map(|v| v.as_ref().and_then(|_| present.next().flatten())).collect();
+                Some(column)
+            }
+            _ => None,
+        }
+    }
+
+    /// The chosen rows, in the order given.
+    #[must_use]
+    pub fn select_rows(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Categorical(column) => Self::Categorical(Categorical {
+                codes: pick(&column.codes, rows),
+                categories: column.categories.clone(),
+                ordered: column.ordered,
+                colors: column.colors.clone(),
+            }),
+            Self::String(values) => Self::String(pick(values, rows)),
+            Self::Float(values) => Self::Float(pick(values, rows)),
+            Self::Integer(values) => Self::Integer(pick(values, rows)),
+            Self::Boolean(values) => Self::Boolean(pick(values, rows)),
+        }
+    }
+}
+
+fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
+    rows.iter().map(|&row| values[row].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_sorted_categories() {
+        let column = Categorical::from_names(["b", "a", "b"]);
+        assert_eq!(column.categories(), ["a", "b"]);
+        assert_eq!(column.codes(), [Some(1), Some(0), Some(1)]);
+        assert_eq!(column.name(2), Some("b"));
+    }
+
+    #[test]
+    fn missing_strings_stay_missing_as_categories() {
+        let column = Column::String(vec![Some("x".into()), None, Some("w".into())]).to_categorical().unwrap();
+        assert_eq!(column.codes(), [Some(1), None, Some(0)]);
+    }
+}

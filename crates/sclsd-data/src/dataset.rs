@@ -1,0 +1,293 @@
+//! Cells by genes with their annotations: what an `.h5ad` file holds, in memory, sparse.
+
+use std::collections::BTreeMap;
+
+use crate::{Categorical, Column, Csr, Matrix};
+
+/// A table of annotations: one row per cell (`obs`) or gene (`var`), columns in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Frame {
+    /// Name of every row: cell barcodes or gene symbols.
+    pub names: Vec<String>,
+    /// Columns by name, in the order of the file.
+    pub columns: Vec<(String, Column)>,
+}
+
+impl Frame {
+    /// A table of row names alone.
+    #[must_use]
+    pub fn new(names: Vec<String>) -> Self {
+        Self { names, columns: Vec::new() }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The column of that name.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Column> {
+        self.columns.iter().find(|(name, _)| name == key).map(|(_, column)| column)
+    }
+
+    /// Adds a column, or replaces the one of that name.
+    ///
+    /// # Panics
+    /// When the column is not as long as the table.
+    pub fn set(&mut self, key: &str, column: Column) {
+        assert_eq!(column.len(), self.len(), "one value per row");
+        match self.columns.iter_mut().find(|(name, _)| name == key) {
+            Some(entry) => entry.1 = column,
+            None => self.columns.push((key.to_owned(), column)),
+        }
+    }
+
+    fn select_rows(&self, rows: &[usize]) -> Self {
+        Self {
+            names: rows.iter().map(|&row| self.names[row].clone()).collect(),
+            columns: self.columns.iter().map(|(name, column)| (name.clone(), column.select_rows(rows))).collect(),
+        }
+    }
+}
+
+/// An unstructured value of `uns`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Uns {
+    /// A piece of text.
+    Text(String),
+    /// Texts of the given shape, row-major.
+    Texts(Vec<usize>, Vec<String>),
+    /// Real numbers of the given shape (empty for a scalar), row-major.
+    Floats(Vec<usize>, Vec<f64>),
+    /// Whole numbers of the given shape (empty for a scalar), row-major.
+    Integers(Vec<usize>, Vec<i64>),
+    /// Truth values of the given shape (empty for a scalar), row-major.
+    Booleans(Vec<usize>, Vec<bool>),
+    /// A dictionary.
+    Map(BTreeMap<String, Uns>),
+}
+
+/// Cells × genes with annotations, in AnnData's slots and under scanpy's names.
+///
+/// Holds what was asked for when it was read, and nothing else: see [`Keys`](crate::Keys).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Dataset {
+    /// Normalised expression (log1p of counts per 10,000), `n_cells × n_genes`.
+    pub x: Option<Csr>,
+    /// Further matrices of the same shape; counts are in `raw`.
+    pub layers: BTreeMap<String, Csr>,
+    /// Annotations of cells.
+    pub obs: Frame,
+    /// Annotations of genes.
+    pub var: Frame,
+    /// Coordinates of cells: `X_pca`, `X_umap`, …
+    pub obsm: BTreeMap<String, Matrix>,
+    /// Graphs of cells: `connectivities`, `distances`, …; `n_cells × n_cells`.
+    pub obsp: BTreeMap<String, Csr>,
+    /// Everything else.
+    pub uns: BTreeMap<String, Uns>,
+}
+
+/// What a data set lacks or holds in the wrong form.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// An element that is needed is not there.
+    #[error("{slot}[\"{key}\"] is missing; the data has {present}")]
+    Missing {
+        /// Slot such as `obs`.
+        slot: &'static str,
+        /// Key in it.
+        key: String,
+        /// What the slot holds instead.
+        present: String,
+    },
+    /// X is not there.
+    #[error("X is missing")]
+    NoExpression,
+    /// A column is of the wrong kind.
+    #[error("obs[\"{key}\"] is a {found} column, expected {expected}")]
+    Kind {
+        /// Column of `obs`.
+        key: String,
+        /// Its kind.
+        found: &'static str,
+        /// The kind that is needed.
+        expected: &'static str,
+    },
+    /// A number is not finite, or not of the range it must be in.
+    #[error("{place} is {value}, expected {expected}")]
+    Value {
+        /// Element, cell and gene.
+        place: String,
+        /// What stands there.
+        value: f64,
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// There are no cells or no genes.
+    #[error("there are {n_cells} cells and {n_genes} genes")]
+    Empty {
+        /// Number of cells.
+        n_cells: usize,
+        /// Number of genes.
+        n_genes: usize,
+    },
+}
+
+impl Dataset {
+    /// Number of cells.
+    #[must_use]
+    pub fn n_cells(&self) -> usize {
+        self.obs.len()
+    }
+
+    /// Number of genes.
+    #[must_use]
+    pub fn n_genes(&self) -> usize {
+        self.var.len()
+    }
+
+    /// X with every stored value finite.
+    ///
+    /// # Errors
+    /// [`DatasetError`] where X was not read, is empty, or holds `NaN` or an infinity: the cell and gene are named.
+    pub fn expression(&self) -> Result<&Csr, DatasetError> {
+        let x = self.x.as_ref().ok_or(DatasetError::NoExpression)?;
+        if self.n_cells() == 0 || self.n_genes() == 0 {
+            return Err(DatasetError::Empty { n_cells: self.n_cells(), n_genes: self.n_genes() });
+        }
+        self.first_bad("X", x, |v| v.is_finite(), "a finite number")?;
+        Ok(x)
+    }
+
+    /// A layer of counts: every stored value whole and not negative.
+    ///
+    /// # Errors
+    /// [`DatasetError`] where the layer is missing, or holds something that is no count: the cell and gene are named.
+    pub fn counts(&self, layer: &str) -> Result<&Csr, DatasetError> {
+        let counts = self.layers.get(layer).ok_or_else(|| missing("layers", layer, self.layers.keys()))?;
+        let name = format!("layers[\"{layer}\"]");
+        self.first_bad(&name, counts, |v| v >= 0.0 && v.is_finite() && v.fract() == 0.0, "a whole count of 0 or more")?;
+        Ok(counts)
+    }
+
+    /// A numeric column of `obs`, every value finite.
+    ///
+    /// # Errors
+    /// [`DatasetError`] where it is missing, not numeric, or not finite somewhere: the cell is named.
+    pub fn numbers(&self, key: &str) -> Result<Vec<f64>, DatasetError> {
+        let column = self.column(key)?;
+        let values = column
+            .to_floats()
+            .ok_or_else(|| DatasetError::Kind { key: key.into(), found: column.kind(), expected: "numbers" })?;
+        match values.iter().position(|v| !v.is_finite()) {
+            None => Ok(values),
+            Some(cell) => Err(DatasetError::Value {
+                place: format!("obs[\"{key}\"] of cell {}", self.obs.names[cell]),
+                value: values[cell],
+                expected: "a finite number",
+            }),
+        }
+    }
+
+    /// A column of `obs` that names a group of cells.
+    ///
+    /// # Errors
+    /// [`DatasetError`] where it is missing or is one of numbers.
+    pub fn groups(&self, key: &str) -> Result<Categorical, DatasetError> {
+        let column = self.column(key)?;
+        column
+            .to_categorical()
+            .ok_or_else(|| DatasetError::Kind { key: key.into(), found: column.kind(), expected: "names of groups" })
+    }
+
+    /// A graph of cells.
+    ///
+    /// # Errors
+    /// [`DatasetError`] where it is missing.
+    pub fn graph(&self, key: &str) -> Result<&Csr, DatasetError> {
+        self.obsp.get(key).ok_or_else(|| missing("obsp", key, self.obsp.keys()))
+    }
+
+    fn column(&self, key: &str) -> Result<&Column, DatasetError> {
+        self.obs.get(key).ok_or_else(|| missing("obs", key, self.obs.columns.iter().map(|(name, _)| name)))
+    }
+
+    fn first_bad(
+        &self,
+        name: &str,
+        matrix: &Csr,
+        good: impl Fn(f32) -> bool,
+        expected: &'static str,
+    ) -> Result<(), DatasetError> {
+        let Some(entry) = matrix.values().iter().position(|&v| !good(v)) else { return Ok(()) };
+        let cell = matrix.pattern().indptr().partition_point(|&start| start <= entry) - 1;
+        let gene = matrix.pattern().indices()[entry] as usize;
+        Err(DatasetError::Value {
+            place: format!("{name} of cell {} and gene {}", self.obs.names[cell], self.var.names[gene]),
+            value: f64::from(matrix.values()[entry]),
+            expected,
+        })
+    }
+
+    /// The chosen cells, in the order given, with everything that belongs to them; `rows` are distinct.
+    #[must_use]
+    pub fn select_cells(&self, rows: &[usize]) -> Self {
+        let matrix = |m: &Csr| m.select_rows(rows);
+        let x = self.x.as_ref().map(matrix);
+        let layers = self
+            .layers
+            .iter()
+            .map(|(key, m)| (key.clone(), x.as_ref().map_or_else(|| matrix(m), |x| matrix(m).sharing(x))))
+            .collect();
+        Self {
+            x,
+            layers,
+            obs: self.obs.select_rows(rows),
+            var: self.var.clone(),
+            obsm: self.obsm.iter().map(|(key, m)| (key.clone(), m.select_rows(rows))).collect(),
+            obsp: self.obsp.iter().map(|(key, m)| (key.clone(), m.select_rows(rows).select_columns(rows))).collect(),
+            uns: self.uns.clone(),
+        }
+    }
+
+    /// The chosen genes, in the order given.
+    #[must_use]
+    pub fn select_genes(&self, columns: &[usize]) -> Self {
+        let mut chosen = self.clone();
+        chosen.var = self.var.select_rows(columns);
+        chosen.x = self.x.as_ref().map(|x| x.select_columns(columns));
+        for matrix in chosen.layers.values_mut() {
+            let narrow = matrix.select_columns(columns);
+            *matrix = match &chosen.x {
+                Some(x) => narrow.sharing(x),
+                None => narrow,
+            };
+        }
+        chosen
+    }
+}
+
+fn missing<'a>(slot: &'static str, key: &str, present: impl Iterator<Item = &'a String>) -> DatasetError {
+    DatasetError::Missing { slot, key: key.into(), present: list(present) }
+}
+
+/// Names for a sentence: `a, b, c`, or `nothing`.
+pub(crate) fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    match names.len() {
+        0 => "nothing".into(),
+        1..=12 => names.join(", "),
+        n => format!("{}, … ({n} in all)", names[..12].join(", ")),
+    }
+}

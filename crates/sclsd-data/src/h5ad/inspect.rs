@@ -1,0 +1,82 @@
+//! Looking inside a file without reading its matrices.
+
+use std::path::Path;
+
+use super::read::{check_anndata, column_names, show};
+use super::storage::{Kind, Reader};
+use super::H5adError;
+
+/// One element of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Slot such as `obs`; `X` stands for itself.
+    pub slot: String,
+    /// Name within the slot; empty for X.
+    pub name: String,
+    /// How it is stored and its shape, for people: `csr_matrix 3696 × 1000 float32`.
+    pub form: String,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// Number of cells.
+    pub n_cells: usize,
+    /// Number of genes.
+    pub n_genes: usize,
+    /// Every element, slot by slot.
+    pub entries: Vec<Entry>,
+}
+
+impl Inspection {
+    /// Whether the file has this element.
+    #[must_use]
+    pub fn has(&self, slot: &str, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.slot == slot && entry.name == name)
+    }
+}
+
+/// Lists the elements of an `.h5ad` file.
+///
+/// # Errors
+/// [`H5adError`] where the file cannot be opened or is no AnnData.
+pub fn inspect(path: &Path) -> Result<Inspection, H5adError> {
+    let file = Reader::open(path)?;
+    check_anndata(&file)?;
+    let mut entries = Vec::new();
+    if file.kind("X").is_some() {
+        entries.push(Entry { slot: "X".into(), name: String::new(), form: form(&file, "X") });
+    }
+    for slot in ["layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"] {
+        let names = if matches!(slot, "obs" | "var") { column_names(&file, slot) } else { file.children(slot) };
+        entries.extend(names.into_iter().map(|name| {
+            let form = form(&file, &format!("{slot}/{name}"));
+            Entry { slot: slot.into(), name, form }
+        }));
+    }
+    let rows = |table: &str| {
+        let index = file.text_attribute(table, "_index").unwrap_or_else(|| "_index".into());
+        file.shape(&format!("{table}/{index}")).map(|shape| shape.first().copied().unwrap_or(0))
+    };
+    Ok(Inspection { n_cells: rows("obs")?, n_genes: rows("var")?, entries })
+}
+
+fn form(file: &Reader, key: &str) -> String {
+    if file.kind(key) == Some(Kind::Dataset) {
+        let shape = file.shape(key).unwrap_or_default();
+        let name = file.element_name(key);
+        return if shape.is_empty() { name } else { format!("{} {name}", show(&shape)) };
+    }
+    let encoding = file
+        .text_attribute(key, "encoding-type")
+        .or_else(|| file.text_attribute(key, "h5sparse_format"))
+        .unwrap_or_else(|| "group".into());
+    if let Some(shape) = file.integers_attribute(key, "shape") {
+        let shape: Vec<usize> = shape.into_iter().filter_map(|n| usize::try_from(n).ok()).collect();
+        return format!("{encoding} {} {}", show(&shape), file.element_name(&format!("{key}/data")));
+    }
+    match file.shape(&format!("{key}/categories")) {
+        Ok(shape) => format!("{encoding}, {} categories", show(&shape)),
+        Err(_) => encoding,
+    }
+}

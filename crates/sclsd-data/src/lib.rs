@@ -1,0 +1,41 @@
+//! Single-cell data: cells by genes in memory, on disk as `.h5ad`, prepared, and simulated.
+//!
+//! The principal type is [`Dataset`], AnnData's slots under scanpy's names, holding what was asked for through
+//! [`Keys`] when [`read_h5ad`] read it. Matrices are [`Csr`] in `f32` over a [`Pattern`] that equal matrices share.
+//! [`add_to_h5ad`] adds results to a copy of a file and leaves everything else in it as it was. [`simulate`] draws
+//! cells from a known landscape, so that what is inferred can be compared with the truth.
+//!
+//! ```
+//! use sclsd_data::{Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
+//!
+//! let spec = SimulateSpec { n_cells: 60, n_genes: 40, ..SimulateSpec::default() };
+//! let data = simulate(&spec.check()?);
+//! let path = std::env::temp_dir().join("sclsd-data-example.h5ad");
+//! write_h5ad(&path, &data)?;
+//! let read = read_h5ad(&path, &Keys { obsp: vec![], ..Keys::default() }.with_obs("true_time"))?;
+//! assert_eq!(read.counts("raw")?, data.counts("raw")?);
+//! # std::fs::remove_file(path)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod column;
+mod dataset;
+mod h5ad;
+mod matrix;
+mod normalize;
+mod pca;
+mod random;
+mod replace;
+mod simulate;
+mod sparse;
+
+pub use column::{Categorical, Column};
+pub use dataset::{Dataset, DatasetError, Frame, Uns};
+pub use h5ad::{Additions, Entry, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad, write_h5ad};
+pub use matrix::Matrix;
+pub use normalize::{library_sizes, log1p_normalize};
+pub use pca::pca;
+pub use random::{Purpose, stream};
+pub use replace::{plain_reason, replace_file};
+pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, simulate};
+pub use sparse::{Csr, Pattern, SparseError};

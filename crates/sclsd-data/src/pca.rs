@@ -1,0 +1,118 @@
+//! Principal components of sparse expression, by the eigenvectors of the genes' covariance.
+//!
+//! ```text
+//! C = (XᵀX − n μμᵀ) / (n − 1),   C = W Λ Wᵀ,   scores = (X − 1μᵀ) W
+//! ```
+//!
+//! X stays sparse: memory is genes × genes plus the scores, and never cells × genes. The scores are those of
+//! `scanpy.pp.pca` up to sign; here the largest loading of a component is positive.
+
+use faer::{Mat, Side};
+use rayon::prelude::*;
+
+use crate::{Csr, Matrix};
+
+/// Scores of the first `n_components` principal components, `n_cells × n_components`; fewer where there are fewer genes.
+///
+/// # Panics
+/// When the matrix has no columns, fewer than two rows, or values that are not finite.
+#[must_use]
+pub fn pca(x: &Csr, n_components: usize) -> Matrix {
+    let (n_cells, n_genes) = (x.n_rows(), x.n_cols());
+    assert!(n_cells >= 2 && n_genes >= 1, "principal components need two cells and a gene");
+    let mean = column_means(x);
+    let gram = gram(x);
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    let n = n_cells as f64;
+    let covariance = Mat::from_fn(n_genes, n_genes, |i, j| {
+        let product = if i <= j { gram[i * n_genes + j] } else { gram[j * n_genes + i] };
+        (product - n * mean[i] * mean[j]) / (n - 1.0)
+    });
+    let eigen = covariance.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+    let vectors = eigen.U();
+
+    let kept = n_components.min(n_genes).max(1);
+    let mut loadings = vec![0.0; n_genes * kept];
+    for component in 0..kept {
+        let column = vectors.col(n_genes - 1 - component); // eigenvalues rise
+        let largest = (0..n_genes).map(|gene| column[gene]).fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+        for gene in 0..n_genes {
+            loadings[gene * kept + component] = column[gene] * largest.signum();
+        }
+    }
+    let offset: Vec<f64> =
+        (0..kept).map(|c| (0..n_genes).map(|gene| mean[gene] * loadings[gene * kept + c]).sum()).collect();
+    let mut scores = vec![0.0_f32; n_cells * kept];
+    scores.par_chunks_mut(kept).enumerate().for_each(|(cell, out)| {
+        let mut sum: Vec<f64> = offset.iter().map(|o| -o).collect();
+        let (genes, values) = x.row(cell);
+        for (&gene, &value) in genes.iter().zip(values) {
+            let loading = &loadings[gene as usize * kept..][..kept];
+            for (s, l) in sum.iter_mut().zip(loading) {
+                *s += f64::from(value) * l;
+            }
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "scores are kept in f32")]
+        for (o, s) in out.iter_mut().zip(sum) {
+            *o = s as f32;
+        }
+    });
+    Matrix::new(kept, scores)
+}
+
+fn column_means(x: &Csr) -> Vec<f64> {
+    let mut sums = vec![0.0; x.n_cols()];
+    for (&gene, &value) in x.pattern().indices().iter().zip(x.values()) {
+        sums[gene as usize] += f64::from(value);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    let n = x.n_rows() as f64;
+    sums.into_iter().map(|s| s / n).collect()
+}
+
+/// Upper triangle of XᵀX, row-major. Each band of rows is summed over the cells in order by one thread, so the sums do
+/// not depend on how many threads there are.
+fn gram(x: &Csr) -> Vec<f64> {
+    const BAND: usize = 64;
+    let n_genes = x.n_cols();
+    let mut gram = vec![0.0; n_genes * n_genes];
+    gram.par_chunks_mut(BAND * n_genes).enumerate().for_each(|(band, rows)| {
+        let first = band * BAND;
+        for cell in 0..x.n_rows() {
+            let (genes, values) = x.row(cell);
+            let from = genes.partition_point(|&g| (g as usize) < first);
+            let to = genes.partition_point(|&g| (g as usize) < first + BAND);
+            for i in from..to {
+                let row = &mut rows[(genes[i] as usize - first) * n_genes..][..n_genes];
+                let value = f64::from(values[i]);
+                for (&gene, &other) in genes[i..].iter().zip(&values[i..]) {
+                    row[gene as usize] += value * f64::from(other);
+                }
+            }
+        }
+    });
+    gram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_uncorrelated_and_their_variances_fall() {
+        let rows: Vec<Vec<(u32, f32)>> = (0..50_i16)
+            .map(|i| {
+                let t = f32::from(i) / 10.0;
+                vec![(0, 3.0 * t.sin() + 4.0), (1, t.cos()), (3, 1.0 + 0.1 * (7.0 * t).sin())]
+            })
+            .collect();
+        let x = Csr::from_rows(4, rows).unwrap();
+        let scores = pca(&x, 3);
+        assert_eq!((scores.n_rows(), scores.n_cols()), (50, 3));
+        let dot = |a: usize, b: usize| (0..50).map(|i| scores.row(i)[a] * scores.row(i)[b]).sum::<f32>();
+        assert!(dot(0, 0) > dot(1, 1) && dot(1, 1) > dot(2, 2));
+        assert!(dot(0, 1).abs() < 1e-3 && dot(0, 2).abs() < 1e-3 && dot(1, 2).abs() < 1e-3);
+        let mean: f32 = (0..50).map(|i| scores.row(i)[0]).sum();
+        assert!(mean.abs() < 1e-3, "scores are centred");
+    }
+}

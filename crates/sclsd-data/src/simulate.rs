@@ -1,0 +1,357 @@
+//! Simulated cells with a known truth.
+//!
+//! Every cell starts at the same place, rolls down a [landscape](Topology) with noise and is caught at a random time:
+//!
+//! ```text
+//! dp = −∇U(p) dt + σ dW,   p(0) = origin,   t ~ Uniform(0, 1)
+//! ```
+//!
+//! Its place sets the rates of its genes (each with a programme along the way and a preference among branches), and its
+//! counts are zero-inflated negative binomial draws with a library size of its own. What is true of a cell is stored
+//! with it: `true_time`, `branch`, `true_potential`, and by branch the probability of ending there, found by following
+//! the same dynamics on.
+
+mod landscape;
+
+use std::collections::BTreeMap;
+
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Gamma, LogNormal, Poisson, StandardNormal};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::random::{Purpose, stream};
+use crate::{Categorical, Column, Csr, Dataset, Frame, Matrix, Uns, library_sizes, log1p_normalize};
+use landscape::{Landscape, Point};
+
+/// Time step of the simulated dynamics.
+const DT: f64 = 0.004;
+/// Ways a cell is followed on to estimate where it ends.
+const ROLLOUTS: u32 = 64;
+/// Colours of stages, safe for the colour-blind (Okabe and Ito).
+const COLORS: [&str; 8] =
+    ["#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#f0e442", "#999999"];
+
+/// The shape of the simulated landscape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Topology {
+    /// One path through three stages.
+    Linear,
+    /// One path that parts in two.
+    Bifurcation,
+    /// One path that parts in two, twice.
+    Tree,
+    /// A ring. No potential drives cells round one, so the model cannot describe it: a case to be warned of.
+    Cycle,
+}
+
+/// What to simulate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimulateSpec {
+    /// Number of cells. At least 10. Default: 1,500.
+    pub n_cells: usize,
+    /// Number of genes. At least 10. Default: 300.
+    pub n_genes: usize,
+    /// Shape of the landscape. Default: bifurcation.
+    pub topology: Topology,
+    /// Strength σ of the noise in the dynamics, in units of the plane per √time. Default: 0.08.
+    pub noise: f64,
+    /// Median library size, in counts per gene. Default: 4.
+    pub depth: f64,
+    /// Probability that a count is lost. Default: 0.05.
+    pub dropout: f64,
+    /// Standard deviation by which `prior_time` is blurred, in units of the true time 0…1. Default: 0.05.
+    pub prior_noise: f64,
+    /// Seed of everything drawn. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for SimulateSpec {
+    fn default() -> Self {
+        Self {
+            n_cells: 1500,
+            n_genes: 300,
+            topology: Topology::Bifurcation,
+            noise: 0.08,
+            depth: 4.0,
+            dropout: 0.05,
+            prior_noise: 0.05,
+            seed: 0,
+        }
+    }
+}
+
+/// Why a specification cannot be simulated.
+#[derive(Debug, thiserror::Error)]
+#[error("simulate.{field} is {value}, expected {expected}")]
+pub struct SimulateError {
+    /// Field of [`SimulateSpec`].
+    pub field: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+/// A specification that can be simulated.
+#[derive(Debug, Clone)]
+pub struct CheckedSimulateSpec(SimulateSpec);
+
+impl SimulateSpec {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`SimulateError`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedSimulateSpec, SimulateError> {
+        #[expect(clippy::cast_precision_loss, reason = "for a message")]
+        let (cells, genes) = (self.n_cells as f64, self.n_genes as f64);
+        let rules: [(&'static str, f64, bool, &'static str); 6] = [
+            ("n_cells", cells, self.n_cells >= 10, "at least 10"),
+            ("n_genes", genes, self.n_genes >= 10, "at least 10"),
+            ("noise", self.noise, (0.0..=1.0).contains(&self.noise), "a number from 0 to 1"),
+            ("depth", self.depth, self.depth > 0.0 && self.depth <= 1e4, "a number above 0 and up to 10000"),
+            ("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "a probability below 1"),
+            ("prior_noise", self.prior_noise, (0.0..=1.0).contains(&self.prior_noise), "a number from 0 to 1"),
+        ];
+        match rules.into_iter().find(|rule| !rule.2) {
+            Some((field, value, _, expected)) => Err(SimulateError { field, value, expected }),
+            None => Ok(CheckedSimulateSpec(self)),
+        }
+    }
+}
+
+/// Rates of one gene as a function of place.
+struct Gene {
+    base: f64,
+    height: f64,
+    center: f64,
+    width: f64,
+    tilt: Vec<f64>,
+    inverse_dispersion: f64,
+}
+
+/// One simulated cell.
+struct Cell {
+    place: Point,
+    time: f64,
+    prior: f64,
+    counts: Vec<(u32, f32)>,
+    ends: Vec<f64>,
+}
+
+/// Simulates a data set: X (log1p of counts per 10,000), layer `raw`, obs `clusters` (the stage), `branch`,
+/// `librarysize`, `true_time` (0…1), `prior_time` (the true time, blurred), `true_potential` and `true_fate_<branch>`
+/// (probabilities), obsm `X_true_state` (the place in the plane), uns `iroot`, `cluster_edges` and `simulation`.
+///
+/// A graph of neighbours is not part of it: that is the graph crate's to add.
+///
+/// # Panics
+/// Never, for a checked specification.
+#[must_use]
+pub fn simulate(spec: &CheckedSimulateSpec) -> Dataset {
+    let spec = &spec.0;
+    let landscape = Landscape::new(spec.topology);
+    let genes: Vec<Gene> = (0..spec.n_genes as u64).map(|gene| draw_gene(spec.seed, gene, &landscape)).collect();
+    let cells: Vec<Cell> =
+        (0..spec.n_cells as u64).into_par_iter().map(|cell| draw_cell(spec, cell, &landscape, &genes)).collect();
+    assemble(spec, &landscape, cells)
+}
+
+fn draw_gene(seed: u64, index: u64, landscape: &Landscape) -> Gene {
+    let mut rng = stream(seed, Purpose::Gene, index);
+    let normal = |rng: &mut ChaCha8Rng| -> f64 { rng.sample(StandardNormal) };
+    Gene {
+        base: 0.8 * normal(&mut rng),
+        height: 0.8 + 0.6 * normal(&mut rng).abs(),
+        center: rng.random_range(-0.1..1.1),
+        width: rng.random_range(0.1..0.4),
+        tilt: {
+            let strength = if rng.random_bool(0.5) { 1.0 } else { 0.0 };
+            (0..landscape.n_valleys()).map(|_| strength * normal(&mut rng)).collect()
+        },
+        inverse_dispersion: rng.random_range(2.0..10.0),
+    }
+}
+
+fn draw_cell(spec: &SimulateSpec, index: u64, landscape: &Landscape, genes: &[Gene]) -> Cell {
+    let mut rng = stream(spec.seed, Purpose::Cell, index);
+    let time: f64 = rng.random_range(0.0..1.0);
+    let place = roll(landscape, landscape.origin(), time, spec.noise, &mut rng);
+    let prior = (time + spec.prior_noise * rng.sample::<f64, _>(StandardNormal)).clamp(0.0, 1.0);
+
+    let (progress, membership) = (landscape.progress(place), landscape.membership(place));
+    let rates: Vec<f64> = genes
+        .iter()
+        .map(|gene| {
+            let tilt: f64 = gene.tilt.iter().zip(&membership).map(|(t, m)| t * m).sum();
+            let bump = (-0.5 * ((progress - gene.center) / gene.width).powi(2)).exp();
+            (gene.base + gene.height * bump + tilt).exp()
+        })
+        .collect();
+    #[expect(clippy::cast_precision_loss, reason = "numbers of genes are far below 2^52")]
+    let median = spec.depth * genes.len() as f64;
+    let library: f64 = LogNormal::new(median.ln(), 0.3).expect("a finite median").sample(&mut rng);
+    let total: f64 = rates.iter().sum();
+    let mut counts: Vec<(u32, f32)> = Vec::new();
+    for (column, (gene, rate)) in (0_u32..).zip(genes.iter().zip(&rates)) {
+        let count = draw_count(library * rate / total, gene.inverse_dispersion, &mut rng);
+        if count > 0.0 && !rng.random_bool(spec.dropout) {
+            counts.push((column, count));
+        }
+    }
+    if counts.is_empty() {
+        counts.push((0, 1.0)); // a cell without a count would not have been found
+    }
+
+    let mut rng = stream(spec.seed, Purpose::Fate, index);
+    let names = landscape.ends();
+    let mut ends = vec![0.0; names.len()];
+    for _ in 0..ROLLOUTS {
+        let end = landscape.stage(roll(landscape, place, (1.0 - time).max(0.2), spec.noise, &mut rng));
+        if let Some(branch) = names.iter().position(|name| *name == end) {
+            ends[branch] += 1.0;
+        }
+    }
+    let arrived: f64 = ends.iter().sum();
+    ends.iter_mut().for_each(|n| *n /= arrived.max(1.0));
+    Cell { place, time, prior, counts, ends }
+}
+
+/// Euler–Maruyama from `p` for `time`.
+fn roll(landscape: &Landscape, mut p: Point, time: f64, noise: f64, rng: &mut impl Rng) -> Point {
+    let mut left = time;
+    while left > 0.0 {
+        let dt = left.min(DT);
+        let drift = landscape.drift(p);
+        let kick = noise * dt.sqrt();
+        p = [
+            p[0] + drift[0] * dt + kick * rng.sample::<f64, _>(StandardNormal),
+            p[1] + drift[1] * dt + kick * rng.sample::<f64, _>(StandardNormal),
+        ];
+        left -= dt;
+    }
+    p
+}
+
+/// A negative binomial draw: Poisson with a gamma-distributed rate.
+fn draw_count(mean: f64, inverse_dispersion: f64, rng: &mut impl Rng) -> f32 {
+    let Ok(gamma) = Gamma::new(inverse_dispersion, mean / inverse_dispersion) else { return 0.0 };
+    let rate: f64 = gamma.sample(rng);
+    #[expect(clippy::cast_possible_truncation, reason = "counts are far below 2^24")]
+    Poisson::new(rate).map_or(0.0, |poisson| poisson.sample(rng) as f32)
+}
+
+fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dataset {
+    let digits = |n: usize| n.to_string().len();
+    let width = digits(spec.n_cells);
+    let mut obs = Frame::new((0..spec.n_cells).map(|i| format!("cell{i:0width$}")).collect());
+    let width = digits(spec.n_genes);
+    let var = Frame::new((0..spec.n_genes).map(|i| format!("Gene{i:0width$}")).collect());
+
+    let stages = landscape.stages();
+    let groups = |names: &[&'static str], of: &dyn Fn(&Cell) -> &'static str| {
+        let code = |cell: &Cell| names.iter().position(|n| *n == of(cell)).and_then(|c| u32::try_from(c).ok());
+        let codes = cells.iter().map(code).collect();
+        let categories: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let colors = COLORS.iter().cycle().take(names.len()).map(ToString::to_string).collect();
+        Column::Categorical(Categorical::new(codes, categories, false).with_colors(colors))
+    };
+    obs.set("clusters", groups(&stages, &|cell| landscape.stage(cell.place)));
+    let ends = landscape.ends();
+    let branches: Vec<&'static str> = std::iter::once("undecided").chain(ends.iter().copied()).collect();
+    obs.set(
+        "branch",
+        groups(&branches, &|cell| {
+            cell.ends.iter().position(|&p| p > 0.9).map_or("undecided", |branch| ends[branch])
+        }),
+    );
+    let column = |f: &dyn Fn(&Cell) -> f64| Column::Float(cells.iter().map(f).collect());
+    obs.set("true_time", column(&|cell| cell.time));
+    obs.set("prior_time", column(&|cell| cell.prior));
+    obs.set("true_potential", column(&|cell| landscape.potential(cell.place)));
+    for (branch, name) in ends.iter().enumerate() {
+        obs.set(&format!("true_fate_{}", name.replace(' ', "_")), column(&|cell| cell.ends[branch]));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "coordinates are kept in f32")]
+    let places = cells.iter().flat_map(|cell| cell.place.map(|v| v as f32)).collect();
+    let first = (0..cells.len()).fold(0, |best, i| if cells[i].time < cells[best].time { i } else { best });
+
+    let counts = Csr::from_rows(spec.n_genes, cells.into_iter().map(|cell| cell.counts)).expect("genes in order");
+    obs.set("librarysize", Column::Float(library_sizes(&counts)));
+    let edges = landscape.edges();
+    let names = edges.iter().flat_map(|&(from, to)| [from.to_owned(), to.to_owned()]).collect();
+    let integer = |n: u64| Uns::Integers(Vec::new(), vec![i64::try_from(n).unwrap_or(i64::MAX)]);
+    let float = |v: f64| Uns::Floats(Vec::new(), vec![v]);
+    let simulation = BTreeMap::from([
+        ("topology".into(), Uns::Text(format!("{:?}", spec.topology).to_lowercase())),
+        ("noise".into(), float(spec.noise)),
+        ("prior_noise".into(), float(spec.prior_noise)),
+        ("dropout".into(), float(spec.dropout)),
+        ("seed".into(), integer(spec.seed)),
+    ]);
+    Dataset {
+        x: Some(log1p_normalize(&counts)),
+        layers: BTreeMap::from([("raw".into(), counts)]),
+        obs,
+        var,
+        obsm: BTreeMap::from([("X_true_state".into(), Matrix::new(2, places))]),
+        obsp: BTreeMap::new(),
+        uns: BTreeMap::from([
+            ("cluster_edges".into(), Uns::Texts(vec![edges.len(), 2], names)),
+            ("iroot".into(), integer(first as u64)),
+            ("simulation".into(), Uns::Map(simulation)),
+        ]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small(topology: Topology, seed: u64) -> Dataset {
+        simulate(&SimulateSpec { n_cells: 300, n_genes: 40, topology, seed, ..Default::default() }.check().unwrap())
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_cells_and_another_seed_others() {
+        assert_eq!(small(Topology::Bifurcation, 1), small(Topology::Bifurcation, 1));
+        assert_ne!(small(Topology::Bifurcation, 1), small(Topology::Bifurcation, 2));
+    }
+
+    #[test]
+    fn every_topology_reaches_its_stages_and_branches() {
+        for topology in [Topology::Linear, Topology::Bifurcation, Topology::Tree, Topology::Cycle] {
+            let data = small(topology, 0);
+            let groups = data.groups("clusters").unwrap();
+            for code in 0..groups.categories().len() {
+                let n = groups.codes().iter().flatten().filter(|&&c| c as usize == code).count();
+                assert!(n >= 5, "{topology:?}: {} has {n} cells", groups.categories()[code]);
+            }
+        }
+    }
+
+    #[test]
+    fn fate_probabilities_sum_to_one_and_settle_with_time() {
+        let data = small(Topology::Bifurcation, 0);
+        let (a, b) = (data.numbers("true_fate_Fate_A").unwrap(), data.numbers("true_fate_Fate_B").unwrap());
+        let time = data.numbers("true_time").unwrap();
+        let (mut early, mut late) = (Vec::new(), Vec::new());
+        for ((a, b), t) in a.iter().zip(&b).zip(&time) {
+            assert!((a + b - 1.0).abs() < 1e-9);
+            if *t < 0.2 { early.push((a - b).abs()) } else if *t > 0.9 { late.push((a - b).abs()) }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+        assert!(mean(&early) < 0.4 && mean(&late) > 0.9, "{} {}", mean(&early), mean(&late));
+    }
+
+    #[test]
+    fn a_bad_field_is_an_error_that_names_it() {
+        let error = SimulateSpec { n_cells: 3, ..Default::default() }.check().unwrap_err();
+        assert_eq!(error.to_string(), "simulate.n_cells is 3, expected at least 10");
+    }
+}

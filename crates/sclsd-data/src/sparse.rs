@@ -1,0 +1,413 @@
+//! Compressed sparse rows whose pattern can be shared.
+//!
+//! Expression and counts of the same cells are non-zero at the same places, and so are the connectivities of a
+//! neighbour graph and the transition probabilities on it. A [`Csr`] therefore holds its [`Pattern`] behind an
+//! [`Arc`]: two matrices over one pattern cost one set of indices.
+
+use std::sync::Arc;
+
+/// Where a matrix is non-zero: row `i` has the columns `indices[indptr[i]..indptr[i + 1]]`.
+///
+/// Established by [`Pattern::new`] and never revisited: `indptr` starts at 0, never falls and ends at the number of
+/// indices; within a row the columns rise strictly and are below `n_cols`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    n_cols: usize,
+    indptr: Vec<usize>,
+    indices: Vec<u32>,
+}
+
+/// What makes an index structure not a sparse matrix.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SparseError {
+    /// The row pointer does not describe the index array.
+    #[error("indptr must rise from 0 to {indices} (the number of indices) but {found}")]
+    Indptr {
+        /// Length of the index array.
+        indices: usize,
+        /// What the row pointer does instead.
+        found: String,
+    },
+    /// A column index lies outside the matrix.
+    #[error("row {row} has column index {column}, but there are {n_cols} columns")]
+    Column {
+        /// Row of the bad index.
+        row: usize,
+        /// The bad index.
+        column: i64,
+        /// Number of columns.
+        n_cols: usize,
+    },
+    /// One row names a column twice.
+    #[error("row {row} names column {column} twice")]
+    Duplicate {
+        /// Row of the repeated index.
+        row: usize,
+        /// The repeated column.
+        column: u32,
+    },
+    /// Values and indices are of different lengths.
+    #[error("{values} values for {indices} indices")]
+    Values {
+        /// Number of values.
+        values: usize,
+        /// Number of indices.
+        indices: usize,
+    },
+}
+
+impl Pattern {
+    /// Checks an index structure of `indptr.len() - 1` rows and `n_cols` columns whose rows are sorted.
+    ///
+    /// # Errors
+    /// [`SparseError`] names the first place where the structure is not one.
+    pub fn new(n_cols: usize, indptr: Vec<usize>, indices: Vec<u32>) -> Result<Self, SparseError> {
+        check_indptr(&indptr, indices.len())?;
+        for (row, bounds) in indptr.windows(2).enumerate() {
+            let columns = &indices[bounds[0]..bounds[1]];
+            if let Some(&column) = columns.iter().find(|&&c| c as usize >= n_cols) {
+                return Err(SparseError::Column { row, column: i64::from(column), n_cols });
+            }
+            if let Some(pair) = columns.windows(2).find(|pair| pair[0] >= pair[1]) {
+                return Err(SparseError::Duplicate { row, column: pair[1] });
+            }
+        }
+        Ok(Self { n_cols, indptr, indices })
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.indptr.len() - 1
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    /// Number of stored entries.
+    #[must_use]
+    pub fn nnz(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Row pointer, `n_rows + 1` long.
+    #[must_use]
+    pub fn indptr(&self) -> &[usize] {
+        &self.indptr
+    }
+
+    /// Column of every stored entry.
+    #[must_use]
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// Columns stored in `row`.
+    #[must_use]
+    pub fn row(&self, row: usize) -> &[u32] {
+        &self.indices[self.indptr[row]..self.indptr[row + 1]]
+    }
+}
+
+fn check_indptr(indptr: &[usize], indices: usize) -> Result<(), SparseError> {
+    let bad = |found: String| Err(SparseError::Indptr { indices, found });
+    match indptr.first() {
+        None => return bad("it is empty".into()),
+        Some(&first) if first != 0 => return bad(format!("it starts at {first}")),
+        Some(_) => {}
+    }
+    if let Some(row) = indptr.windows(2).position(|pair| pair[0] > pair[1]) {
+        return bad(format!("it falls after row {row}"));
+    }
+    match indptr.last() {
+        Some(&last) if last != indices => bad(format!("it ends at {last}")),
+        _ => Ok(()),
+    }
+}
+
+/// A sparse matrix in compressed rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Csr<T = f32> {
+    pattern: Arc<Pattern>,
+    values: Vec<T>,
+}
+
+impl<T: Copy> Csr<T> {
+    /// A matrix over an existing pattern.
+    ///
+    /// # Panics
+    /// When there is not one value per stored entry.
+    #[must_use]
+    pub fn over(pattern: Arc<Pattern>, values: Vec<T>) -> Self {
+        assert_eq!(pattern.nnz(), values.len(), "one value per stored entry");
+        Self { pattern, values }
+    }
+
+    /// A matrix from the three arrays of a file: indices may be unsorted and of any integer type.
+    ///
+    /// # Errors
+    /// [`SparseError`] names what is not a sparse matrix about them.
+    pub fn from_parts(
+        n_cols: usize,
+        indptr: Vec<usize>,
+        indices: &[i64],
+        mut values: Vec<T>,
+    ) -> Result<Self, SparseError> {
+        check_indptr(&indptr, indices.len())?;
+        if values.len() != indices.len() {
+            return Err(SparseError::Values { values: values.len(), indices: indices.len() });
+        }
+        let mut columns = Vec::with_capacity(indices.len());
+        for (row, bounds) in indptr.windows(2).enumerate() {
+            for &column in &indices[bounds[0]..bounds[1]] {
+                match u32::try_from(column) {
+                    Ok(c) if (c as usize) < n_cols => columns.push(c),
+                    _ => return Err(SparseError::Column { row, column, n_cols }),
+                }
+            }
+        }
+        for bounds in indptr.windows(2) {
+            let span = bounds[0]..bounds[1];
+            if columns[span.clone()].is_sorted() {
+                continue;
+            }
+            let mut entries: Vec<(u32, T)> =
+                columns[span.clone()].iter().copied().zip(values[span.clone()].iter().copied()).collect();
+            entries.sort_by_key(|entry| entry.0);
+            for (slot, (column, value)) in span.zip(entries) {
+                columns[slot] = column;
+                values[slot] = value;
+            }
+        }
+        Ok(Self { pattern: Arc::new(Pattern::new(n_cols, indptr, columns)?), values })
+    }
+
+    /// A matrix from rows of `(column, value)` pairs, columns rising within each row.
+    ///
+    /// # Errors
+    /// As [`Pattern::new`].
+    pub fn from_rows(
+        n_cols: usize,
+        rows: impl IntoIterator<Item = Vec<(u32, T)>>,
+    ) -> Result<Self, SparseError> {
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        for row in rows {
+            for (column, value) in row {
+                indices.push(column);
+                values.push(value);
+            }
+            indptr.push(indices.len());
+        }
+        Ok(Self { pattern: Arc::new(Pattern::new(n_cols, indptr, indices)?), values })
+    }
+
+    /// The shared pattern.
+    #[must_use]
+    pub fn pattern(&self) -> &Arc<Pattern> {
+        &self.pattern
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.pattern.n_rows()
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn n_cols(&self) -> usize {
+        self.pattern.n_cols()
+    }
+
+    /// Number of stored entries.
+    #[must_use]
+    pub fn nnz(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Every stored value, row after row.
+    #[must_use]
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// Columns and values stored in `row`.
+    #[must_use]
+    pub fn row(&self, row: usize) -> (&[u32], &[T]) {
+        let span = self.pattern.indptr[row]..self.pattern.indptr[row + 1];
+        (&self.pattern.indices[span.clone()], &self.values[span])
+    }
+
+    /// The same pattern with other values.
+    #[must_use]
+    pub fn map<U: Copy>(&self, f: impl Fn(T) -> U) -> Csr<U> {
+        Csr { pattern: Arc::clone(&self.pattern), values: self.values.iter().map(|&v| f(v)).collect() }
+    }
+
+    /// Rows become columns.
+    #[must_use]
+    pub fn transpose(&self) -> Self
+    where
+        T: Default,
+    {
+        let mut indptr = vec![0; self.n_cols() + 1];
+        for &column in &self.pattern.indices {
+            indptr[column as usize + 1] += 1;
+        }
+        for column in 0..self.n_cols() {
+            indptr[column + 1] += indptr[column];
+        }
+        let mut next = indptr.clone();
+        let mut indices = vec![0; self.nnz()];
+        let mut values = vec![T::default(); self.nnz()];
+        for row in 0..self.n_rows() {
+            let (columns, entries) = self.row(row);
+            for (&column, &value) in columns.iter().zip(entries) {
+                let slot = &mut next[column as usize];
+                indices[*slot] = index(row);
+                values[*slot] = value;
+                *slot += 1;
+            }
+        }
+        Self { pattern: Arc::new(Pattern { n_cols: self.n_rows(), indptr, indices }), values }
+    }
+
+    /// The chosen rows, in the order given; a row may be chosen more than once.
+    #[must_use]
+    pub fn select_rows(&self, rows: &[usize]) -> Self {
+        let mut indptr = Vec::with_capacity(rows.len() + 1);
+        indptr.push(0);
+        let (mut indices, mut values) = (Vec::new(), Vec::new());
+        for &row in rows {
+            let (columns, entries) = self.row(row);
+            indices.extend_from_slice(columns);
+            values.extend_from_slice(entries);
+            indptr.push(indices.len());
+        }
+        Self { pattern: Arc::new(Pattern { n_cols: self.n_cols(), indptr, indices }), values }
+    }
+
+    /// The chosen columns, in the order given; `columns` names each at most once.
+    ///
+    /// # Panics
+    /// When a column is out of range.
+    #[must_use]
+    pub fn select_columns(&self, columns: &[usize]) -> Self {
+        let mut place = vec![u32::MAX; self.n_cols()];
+        for (to, &from) in columns.iter().enumerate() {
+            place[from] = index(to);
+        }
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let mut kept: Vec<(u32, T)> = Vec::new();
+        for row in 0..self.n_rows() {
+            let (from, entries) = self.row(row);
+            kept.clear();
+            kept.extend(
+                from.iter()
+                    .zip(entries)
+                    .filter(|(c, _)| place[**c as usize] != u32::MAX)
+                    .map(|(c, v)| (place[*c as usize], *v)),
+            );
+            kept.sort_unstable_by_key(|entry| entry.0);
+            indices.extend(kept.iter().map(|entry| entry.0));
+            values.extend(kept.iter().map(|entry| entry.1));
+            indptr.push(indices.len());
+        }
+        Self { pattern: Arc::new(Pattern { n_cols: columns.len(), indptr, indices }), values }
+    }
+
+    /// Makes `self` use `other`'s pattern where the two are equal, so that one copy of the indices is kept.
+    #[must_use]
+    pub fn sharing<U: Copy>(mut self, other: &Csr<U>) -> Self {
+        if *self.pattern == *other.pattern {
+            self.pattern = Arc::clone(&other.pattern);
+        }
+        self
+    }
+}
+
+impl Csr<f32> {
+    /// Writes `row` into a dense slice of `n_cols` values, zeros included.
+    ///
+    /// # Panics
+    /// When the slice is not `n_cols` long.
+    pub fn write_row(&self, row: usize, dense: &mut [f32]) {
+        assert_eq!(dense.len(), self.n_cols(), "one value per column");
+        dense.fill(0.0);
+        let (columns, values) = self.row(row);
+        for (&column, &value) in columns.iter().zip(values) {
+            dense[column as usize] = value;
+        }
+    }
+
+    /// The chosen rows as one dense row-major block, `rows.len() × n_cols`.
+    #[must_use]
+    pub fn gather_dense(&self, rows: &[usize]) -> Vec<f32> {
+        let width = self.n_cols();
+        let mut dense = vec![0.0; rows.len() * width];
+        for (&row, out) in rows.iter().zip(dense.chunks_exact_mut(width.max(1))) {
+            self.write_row(row, out);
+        }
+        dense
+    }
+
+    /// Sum of each row.
+    #[must_use]
+    pub fn row_sums(&self) -> Vec<f64> {
+        (0..self.n_rows()).map(|row| self.row(row).1.iter().map(|&v| f64::from(v)).sum()).collect()
+    }
+}
+
+/// A row or column number as it is stored.
+fn index(i: usize) -> u32 {
+    u32::try_from(i).expect("more than 2^32 rows or columns")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Csr {
+        Csr::from_rows(3, [vec![(0, 1.0), (2, 2.0)], vec![], vec![(1, 3.0)]]).unwrap()
+    }
+
+    #[test]
+    fn transposing_twice_is_the_identity() {
+        assert_eq!(small().transpose().transpose(), small());
+        assert_eq!(small().transpose().row(2), (&[0_u32][..], &[2.0_f32][..]));
+    }
+
+    #[test]
+    fn unsorted_columns_are_sorted_and_repeated_ones_are_an_error() {
+        let sorted = Csr::from_parts(3, vec![0, 2], &[2, 0], vec![2.0, 1.0]).unwrap();
+        assert_eq!(sorted.row(0), (&[0_u32, 2][..], &[1.0_f32, 2.0][..]));
+        let error = Csr::from_parts(3, vec![0, 2], &[1, 1], vec![2.0_f32, 1.0]).unwrap_err();
+        assert_eq!(error.to_string(), "row 0 names column 1 twice");
+    }
+
+    #[test]
+    fn corrupt_indices_are_errors_that_say_where() {
+        let cases = [
+            (vec![0, 1], vec![3], "row 0 has column index 3, but there are 3 columns"),
+            (vec![0, 1], vec![-1], "row 0 has column index -1, but there are 3 columns"),
+            (vec![1, 1], vec![0], "indptr must rise from 0 to 1 (the number of indices) but it starts at 1"),
+            (vec![0, 2, 1], vec![0], "indptr must rise from 0 to 1 (the number of indices) but it falls after row 1"),
+            (vec![0, 3], vec![0], "indptr must rise from 0 to 1 (the number of indices) but it ends at 3"),
+        ];
+        for (indptr, indices, expected) in cases {
+            let values = vec![1.0_f32; indices.len()];
+            assert_eq!(Csr::from_parts(3, indptr, &indices, values).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn selecting_rows_and_columns_matches_the_dense_matrix() {
+        let m = small();
+        assert_eq!(m.select_columns(&[2, 0]).gather_dense(&[0, 1, 2]), [2.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(m.select_rows(&[2, 0, 0]).gather_dense(&[0, 1, 2]), [0.0, 3.0, 0.0, 1.0, 0.0, 2.0, 1.0, 0.0, 2.0]);
+    }
+}

@@ -1,0 +1,314 @@
+//! Row-stochastic transitions on the neighbour graph.
+//!
+//! ```text
+//! P(i → j) = exp(β (τ_j − τ_i)) / Σ_{k ∈ N(i)} exp(β (τ_k − τ_i))
+//! ```
+//!
+//! `β` has units of 1/`τ`: at `β = 0` the walk is unbiased, and as `β → ∞` it always takes the neighbour that is
+//! furthest ahead. Exponents are taken relative to the row's largest, so no `τ` overflows. `N(i)` are the neighbours
+//! with positive connectivity; how strong it is does not matter, as in the Python package.
+//!
+//! A cell without a neighbour has no row to normalise. It is an error here rather than a `NaN` three crates later,
+//! unless it was [dropped](Transition::dropped) because a phylogeny took its edges away.
+
+use std::sync::Arc;
+
+use sclsd_data::{Categorical, Csr, Pattern};
+
+use crate::{Descent, Phylogeny, PhylogenyError};
+
+/// Established when made and never revisited: every row is either empty (the cell is dropped, and no row leads to it)
+/// or has finite, non-negative weights that sum to one to within `1e-12`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    matrix: Csr<f64>,
+    dropped: Vec<usize>,
+}
+
+/// Why there are no transitions.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransitionError {
+    /// A cell has nowhere to go.
+    #[error("cell {cell} has no neighbour in the graph ({isolated} such cells in all); remove them or rebuild the graph")]
+    Isolated {
+        /// The first such cell.
+        cell: usize,
+        /// How many there are.
+        isolated: usize,
+    },
+    /// A weight is no probability.
+    #[error("edge {from} -> {to} has weight {weight}, expected a finite non-negative number")]
+    BadWeight {
+        /// Start of the edge.
+        from: usize,
+        /// End of the edge.
+        to: u32,
+        /// Its weight.
+        weight: f64,
+    },
+    /// The graph does not have one row and one column per cell.
+    #[error("the graph is {rows} × {columns}, but there are {cells} cells")]
+    Shape {
+        /// Rows of the graph.
+        rows: usize,
+        /// Columns of the graph.
+        columns: usize,
+        /// Number of cells.
+        cells: usize,
+    },
+    /// The inverse temperature is not finite and non-negative.
+    #[error("beta is {beta}, expected a finite number of 0 or more")]
+    Beta {
+        /// Its value.
+        beta: f64,
+    },
+    /// A pseudotime is not finite.
+    #[error("pseudotime of cell {cell} is {value}, expected a finite number")]
+    Time {
+        /// The first such cell.
+        cell: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// The phylogeny does not fit the data.
+    #[error(transparent)]
+    Phylogeny(#[from] PhylogenyError),
+    /// No cell is left.
+    #[error("the phylogeny leaves no cell with a neighbour it may go to")]
+    NothingLeft,
+}
+
+impl Transition {
+    /// Transitions along the graph, biased by `beta` towards later `pseudotime`.
+    ///
+    /// Reference: `LSD.set_prior_transition(prior_time_key)`, with `beta = 50`.
+    ///
+    /// # Errors
+    /// [`TransitionError`] where a cell has no neighbour or a number is not finite.
+    pub fn from_pseudotime(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<Self, TransitionError> {
+        check(graph, pseudotime, beta)?;
+        let neighbors = positive(graph)?;
+        no_isolated(&neighbors)?;
+        Ok(Self { matrix: boltzmann(neighbors, pseudotime, beta), dropped: Vec::new() })
+    }
+
+    /// The same, with steps only within a cluster and from a cluster to those that `phylogeny` lets follow it.
+    ///
+    /// Cells that lose every edge are dropped, and so are, in turn, those that could only go to them; see
+    /// [`dropped`](Self::dropped). A cell without a cluster is dropped too.
+    ///
+    /// Reference: `LSD.set_phylogeny` and `set_prior_transition(prior_time_key)`.
+    ///
+    /// # Errors
+    /// [`TransitionError`] where a cell had no neighbour to begin with, nothing is left, the phylogeny names unknown
+    /// clusters, or a number is not finite.
+    pub fn from_phylogeny(
+        graph: &Csr,
+        pseudotime: &[f64],
+        beta: f64,
+        phylogeny: &Phylogeny,
+        clusters: &Categorical,
+        descent: Descent,
+    ) -> Result<Self, TransitionError> {
+        check(graph, pseudotime, beta)?;
+        let allowed = phylogeny.allowed(clusters, descent)?;
+        let neighbors = positive(graph)?;
+        no_isolated(&neighbors)?;
+        let n = clusters.categories().len();
+        let code = |cell: usize| clusters.codes()[cell].map(|c| c as usize);
+        let may = |from: usize, to: u32| match (code(from), code(to as usize)) {
+            (Some(a), Some(b)) => allowed[a * n + b],
+            _ => false,
+        };
+        let mut rows: Vec<Vec<u32>> = (0..neighbors.n_rows())
+            .map(|cell| neighbors.row(cell).iter().copied().filter(|&to| may(cell, to)).collect())
+            .collect();
+        loop {
+            let empty: Vec<bool> = rows.iter().map(Vec::is_empty).collect();
+            let before: usize = rows.iter().map(Vec::len).sum();
+            rows.iter_mut().for_each(|row| row.retain(|&to| !empty[to as usize]));
+            if rows.iter().map(Vec::len).sum::<usize>() == before {
+                break;
+            }
+        }
+        let dropped: Vec<usize> = (0..rows.len()).filter(|&cell| rows[cell].is_empty()).collect();
+        if dropped.len() == rows.len() {
+            return Err(TransitionError::NothingLeft);
+        }
+        let matrix = boltzmann(pattern(rows), pseudotime, beta);
+        Ok(Self { matrix, dropped })
+    }
+
+    /// Transitions that were computed elsewhere; rows are normalised.
+    ///
+    /// Reference: `LSD.set_prior_transition(prior_transition)`.
+    ///
+    /// # Errors
+    /// [`TransitionError`] where the matrix is not square, a weight is negative or not finite, or a row is all zero.
+    pub fn from_matrix(weights: &Csr<f64>) -> Result<Self, TransitionError> {
+        let (rows, columns) = (weights.n_rows(), weights.n_cols());
+        if rows != columns {
+            return Err(TransitionError::Shape { rows, columns, cells: rows });
+        }
+        let mut kept = Vec::with_capacity(rows);
+        let mut values = Vec::with_capacity(weights.nnz());
+        for cell in 0..rows {
+            let (to, row) = weights.row(cell);
+            if let Some(bad) = row.iter().position(|w| !w.is_finite() || *w < 0.0) {
+                return Err(TransitionError::BadWeight { from: cell, to: to[bad], weight: row[bad] });
+            }
+            let total: f64 = row.iter().sum();
+            kept.push(to.iter().zip(row).filter(|(_, w)| **w > 0.0).map(|(c, _)| *c).collect());
+            values.extend(row.iter().filter(|w| **w > 0.0).map(|w| w / total));
+        }
+        let pattern = pattern(kept);
+        no_isolated(&pattern)?;
+        Ok(Self { matrix: Csr::over(pattern, values), dropped: Vec::new() })
+    }
+
+    /// Probabilities, one row per cell.
+    #[must_use]
+    pub fn matrix(&self) -> &Csr<f64> {
+        &self.matrix
+    }
+
+    /// Cells that no walk visits, because a phylogeny left them without an edge.
+    #[must_use]
+    pub fn dropped(&self) -> &[usize] {
+        &self.dropped
+    }
+
+    /// Number of cells, dropped ones included.
+    #[must_use]
+    pub fn n_cells(&self) -> usize {
+        self.matrix.n_rows()
+    }
+}
+
+/// Whether pseudotimes span about 0…1, as `β` takes for granted: within −0.5…1.5. Otherwise walks are blind: at `β = 50`
+/// per unit, minutes or stages would always send a walk to the one neighbour that is furthest ahead.
+#[must_use]
+pub fn pseudotime_in_range(pseudotime: &[f64]) -> bool {
+    pseudotime.iter().all(|t| (-0.5..=1.5).contains(t))
+}
+
+/// Pseudotimes moved and stretched to 0…1; all 0 where they do not differ.
+#[must_use]
+pub fn scale_time(pseudotime: &[f64]) -> Vec<f64> {
+    let (low, high) =
+        pseudotime.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &t| (low.min(t), high.max(t)));
+    pseudotime.iter().map(|t| if high > low { (t - low) / (high - low) } else { 0.0 }).collect()
+}
+
+fn check(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
+    let (rows, columns, cells) = (graph.n_rows(), graph.n_cols(), pseudotime.len());
+    if rows != cells || columns != cells {
+        return Err(TransitionError::Shape { rows, columns, cells });
+    }
+    if !beta.is_finite() || beta < 0.0 {
+        return Err(TransitionError::Beta { beta });
+    }
+    match pseudotime.iter().position(|t| !t.is_finite()) {
+        Some(cell) => Err(TransitionError::Time { cell, value: pseudotime[cell] }),
+        None => Ok(()),
+    }
+}
+
+/// Where the graph has positive weights.
+fn positive(graph: &Csr) -> Result<Arc<Pattern>, TransitionError> {
+    let mut all = true;
+    for from in 0..graph.n_rows() {
+        let (to, weights) = graph.row(from);
+        if let Some(bad) = weights.iter().position(|w| !w.is_finite() || *w < 0.0) {
+            return Err(TransitionError::BadWeight { from, to: to[bad], weight: f64::from(weights[bad]) });
+        }
+        all &= weights.iter().all(|&w| w > 0.0);
+    }
+    if all {
+        return Ok(Arc::clone(graph.pattern()));
+    }
+    let row = |from| {
+        let (to, weights) = graph.row(from);
+        to.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(to, _)| *to).collect()
+    };
+    Ok(pattern((0..graph.n_rows()).map(row).collect()))
+}
+
+fn pattern(rows: Vec<Vec<u32>>) -> Arc<Pattern> {
+    let n_cols = rows.len();
+    let mut indptr = vec![0];
+    let mut indices = Vec::new();
+    for row in rows {
+        indices.extend(row);
+        indptr.push(indices.len());
+    }
+    Arc::new(Pattern::new(n_cols, indptr, indices).expect("rows of a pattern"))
+}
+
+fn no_isolated(neighbors: &Pattern) -> Result<(), TransitionError> {
+    let mut isolated = (0..neighbors.n_rows()).filter(|&cell| neighbors.row(cell).is_empty());
+    match isolated.next() {
+        Some(cell) => Err(TransitionError::Isolated { cell, isolated: 1 + isolated.count() }),
+        None => Ok(()),
+    }
+}
+
+fn boltzmann(neighbors: Arc<Pattern>, pseudotime: &[f64], beta: f64) -> Csr<f64> {
+    let mut values = Vec::with_capacity(neighbors.nnz());
+    for cell in 0..neighbors.n_rows() {
+        let row = neighbors.row(cell);
+        let latest = row.iter().map(|&to| pseudotime[to as usize]).fold(f64::NEG_INFINITY, f64::max);
+        let first = values.len();
+        values.extend(row.iter().map(|&to| (beta * (pseudotime[to as usize] - latest)).exp()));
+        let total: f64 = values[first..].iter().sum();
+        values[first..].iter_mut().for_each(|v| *v /= total);
+    }
+    Csr::over(neighbors, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain() -> Csr {
+        Csr::from_rows(3, [vec![(1, 0.2)], vec![(0, 0.9), (2, 0.1)], vec![(1, 1.0)]]).unwrap()
+    }
+
+    #[test]
+    fn rows_sum_to_one_and_follow_the_formula() {
+        let p = Transition::from_pseudotime(&chain(), &[0.0, 0.3, 1.0], 2.0).unwrap();
+        for cell in 0..3 {
+            assert!((p.matrix().row(cell).1.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        }
+        let (back, on) = ((2.0 * -0.3_f64).exp(), (2.0 * 0.7_f64).exp());
+        assert!((p.matrix().row(1).1[1] - on / (back + on)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn huge_pseudotimes_do_not_overflow() {
+        let p = Transition::from_pseudotime(&chain(), &[0.0, 1e6, 2e6], 50.0).unwrap();
+        assert_eq!(p.matrix().row(1).1, [0.0, 1.0]);
+        assert!(!pseudotime_in_range(&[0.0, 1e6]) && pseudotime_in_range(&[0.0, 1.0]));
+        assert_eq!(scale_time(&[2.0, 4.0, 3.0]), [0.0, 1.0, 0.5]);
+    }
+
+    #[test]
+    fn a_cell_without_neighbours_is_an_error_that_names_it() {
+        let lonely = Csr::from_rows(2, [vec![(1, 1.0)], vec![(0, 0.0)]]).unwrap();
+        let error = Transition::from_pseudotime(&lonely, &[0.0, 1.0], 50.0).unwrap_err();
+        assert!(error.to_string().starts_with("cell 1 has no neighbour in the graph (1 such cells"), "{error}");
+    }
+
+    #[test]
+    fn a_phylogeny_drops_cells_that_can_go_nowhere_and_counts_them() {
+        // 0 (a) – 1 (a) – 2 (b) – 3 (c); a may become b, c is cut off
+        let graph = Csr::from_rows(4, [vec![(1, 1.0)], vec![(0, 1.0), (2, 1.0)], vec![(1, 1.0), (3, 1.0)], vec![(2, 1.0)]]);
+        let clusters = Categorical::from_names(["a", "a", "b", "c"]);
+        let tree = Phylogeny::new([("a".to_owned(), vec!["b".to_owned()])].into()).unwrap();
+        let times = [0.0, 0.1, 0.2, 0.3];
+        let p = Transition::from_phylogeny(&graph.unwrap(), &times, 50.0, &tree, &clusters, Descent::Children).unwrap();
+        assert_eq!(p.dropped(), [2, 3], "2 may only stay in b, where it has nobody");
+        assert_eq!(p.matrix().row(1).0, [0], "no step leads to a dropped cell");
+    }
+}

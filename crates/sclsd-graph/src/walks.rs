@@ -1,0 +1,213 @@
+//! Random walks on the graph of cells.
+//!
+//! Each walk has a stream of its own, so the walks are the same on any number of threads, and the first `n` walks of
+//! a longer run are those of a shorter one.
+
+use rand::{Rng, RngExt};
+use rayon::prelude::*;
+use sclsd_data::{Purpose, stream};
+use serde::{Deserialize, Serialize};
+
+use crate::Transition;
+
+/// What walks to draw, and how training takes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WalkSpec {
+    /// Walks in a training batch. At least 1. Default: 256.
+    pub batch_size: usize,
+    /// Cells in a walk, the start included. At least 2. Default: 10.
+    pub path_len: usize,
+    /// Number of walks. At least 1. Default: 4,096.
+    pub num_walks: usize,
+    /// Seed of the walk streams; nothing else draws from them. Default: 42.
+    pub random_state: u64,
+}
+
+impl Default for WalkSpec {
+    fn default() -> Self {
+        Self { batch_size: 256, path_len: 10, num_walks: 4096, random_state: 42 }
+    }
+}
+
+/// Why walks cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+#[error("walks.{field} is {value}, but {expected}")]
+pub struct WalkError {
+    /// Field of [`WalkSpec`].
+    pub field: &'static str,
+    /// Its value.
+    pub value: usize,
+    /// What is needed.
+    pub expected: &'static str,
+}
+
+/// A specification that can be walked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedWalkSpec(WalkSpec);
+
+impl WalkSpec {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`WalkError`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedWalkSpec, WalkError> {
+        let rules = [
+            ("path_len", self.path_len, 2, "a walk needs at least 2 cells"),
+            ("num_walks", self.num_walks, 1, "training needs at least 1 walk"),
+            ("batch_size", self.batch_size, 1, "a batch needs at least 1 walk"),
+        ];
+        match rules.into_iter().find(|rule| rule.1 < rule.2) {
+            Some((field, value, _, expected)) => Err(WalkError { field, value, expected }),
+            None => Ok(CheckedWalkSpec(self)),
+        }
+    }
+}
+
+impl CheckedWalkSpec {
+    /// The fields.
+    #[must_use]
+    pub fn get(&self) -> &WalkSpec {
+        &self.0
+    }
+}
+
+/// Walks: rows of cells, each a neighbour of the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walks {
+    path_len: usize,
+    cells: Vec<u32>,
+}
+
+impl Walks {
+    /// Walks that were drawn elsewhere, row after row.
+    ///
+    /// # Panics
+    /// When the cells do not fill whole walks of at least 2.
+    #[must_use]
+    pub fn new(path_len: usize, cells: Vec<u32>) -> Self {
+        assert!(path_len >= 2 && cells.len().is_multiple_of(path_len), "whole walks");
+        Self { path_len, cells }
+    }
+
+    /// Cells per walk.
+    #[must_use]
+    pub fn path_len(&self) -> usize {
+        self.path_len
+    }
+
+    /// Number of walks.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.cells.len() / self.path_len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// Cells of one walk.
+    #[must_use]
+    pub fn walk(&self, walk: usize) -> &[u32] {
+        &self.cells[walk * self.path_len..(walk + 1) * self.path_len]
+    }
+
+    /// Cells of all walks, row after row.
+    #[must_use]
+    pub fn cells(&self) -> &[u32] {
+        &self.cells
+    }
+}
+
+impl Transition {
+    /// Draws walks: starts uniformly among the cells that are not dropped, steps by the row of the cell stood on.
+    ///
+    /// Reference: `LSD.prepare_walks`.
+    ///
+    /// # Panics
+    /// Never: a transition has a cell that is not dropped.
+    #[must_use]
+    pub fn walks(&self, spec: &CheckedWalkSpec) -> Walks {
+        let spec = spec.get();
+        let starts: Vec<u32> = (0_u32..)
+            .take(self.n_cells())
+            .filter(|&cell| !self.matrix().row(cell as usize).0.is_empty())
+            .collect();
+        let mut cells = vec![0; spec.num_walks * spec.path_len];
+        cells.par_chunks_mut(spec.path_len).enumerate().for_each(|(walk, row)| {
+            let mut rng = stream(spec.random_state, Purpose::Walk, walk as u64);
+            row[0] = starts[rng.random_range(0..starts.len())];
+            for step in 1..row.len() {
+                row[step] = self.step(row[step - 1] as usize, &mut rng);
+            }
+        });
+        Walks { path_len: spec.path_len, cells }
+    }
+
+    fn step(&self, cell: usize, rng: &mut impl Rng) -> u32 {
+        let (to, weights) = self.matrix().row(cell);
+        let mut left: f64 = rng.random();
+        for (&to, &weight) in to.iter().zip(weights) {
+            left -= weight;
+            if left < 0.0 {
+                return to;
+            }
+        }
+        // the weights summed to a hair less than the draw: the last neighbour that can be reached at all
+        to[weights.iter().rposition(|&w| w > 0.0).expect("a row with weights")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sclsd_data::Csr;
+
+    use super::*;
+
+    fn ring(n: u32) -> Transition {
+        let rows = (0..n).map(|i| {
+            let mut row = vec![((i + 1) % n, 1.0_f32), ((i + n - 1) % n, 0.5)];
+            row.sort_by_key(|e| e.0);
+            row
+        });
+        let times: Vec<f64> = (0..n).map(|i| f64::from(i) / f64::from(n)).collect();
+        Transition::from_pseudotime(&Csr::from_rows(n as usize, rows).unwrap(), &times, 3.0).unwrap()
+    }
+
+    #[test]
+    fn walks_follow_edges_and_visit_in_proportion() {
+        let p = ring(20);
+        let spec = WalkSpec { num_walks: 20_000, path_len: 3, ..WalkSpec::default() };
+        let walks = p.walks(&spec.check().unwrap());
+        let (mut from_five, mut to_six) = (0.0, 0.0);
+        for walk in 0..walks.len() {
+            for pair in walks.walk(walk).windows(2) {
+                assert!(p.matrix().row(pair[0] as usize).0.contains(&pair[1]));
+                if pair[0] == 5 {
+                    from_five += 1.0;
+                    to_six += f64::from(u8::from(pair[1] == 6));
+                }
+            }
+        }
+        let expected = p.matrix().row(5).1[1];
+        assert!((to_six / from_five - expected).abs() < 4.0 * (0.25_f64 / from_five).sqrt());
+    }
+
+    #[test]
+    fn one_thread_and_two_draw_the_same_walks() {
+        let p = ring(50);
+        let spec = WalkSpec { num_walks: 300, ..WalkSpec::default() }.check().unwrap();
+        let on = |threads: usize| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| p.walks(&spec))
+        };
+        assert_eq!(on(1), on(2));
+    }
+
+    #[test]
+    fn a_walk_of_one_cell_is_an_error_that_names_the_field() {
+        let error = WalkSpec { path_len: 1, ..WalkSpec::default() }.check().unwrap_err();
+        assert_eq!(error.to_string(), "walks.path_len is 1, but a walk needs at least 2 cells");
+    }
+}

@@ -1,0 +1,35 @@
+//! The model: networks, potential, likelihoods and solvers. Tensors in, tensors out; no file, no graph, no biology.
+//!
+//! The principal type is [`Lsd`], the networks of Latent State Dynamics, made from a [`CheckedModelSpec`] and generic
+//! over a Burn backend. Its [`Potential`] has a [drift](Potential::drift) that is written out, not differentiated, so
+//! that it can itself be differentiated once. [`ode::solve`] follows a drift through time and knows nothing of either.
+//! Weights leave and enter as [`Weights`]: named arrays on the host, under the Python package's names.
+//!
+//! All randomness is an argument: initial values are drawn from the generator that is handed in.
+//!
+//! ```
+//! use burn::backend::Flex;
+//! use burn::tensor::Tensor;
+//! use rand::SeedableRng;
+//! use sclsd_model::{Lsd, ModelSpec};
+//!
+//! let spec = ModelSpec { z_dim: 3, ..ModelSpec::default() }.check()?;
+//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+//! let model: Lsd<Flex> = Lsd::new(&spec, 20, &mut rng, &Default::default());
+//! let z = Tensor::zeros([5, 3], &Default::default());
+//! assert_eq!(model.potential.drift(z).dims(), [5, 3]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod device;
+pub mod density;
+mod networks;
+pub mod ode;
+mod special;
+mod spec;
+mod weights;
+
+pub use device::{Device, Job, OnBackend};
+pub use networks::{BatchNorm, BatchStatistics, Layer, Linear, Lsd, Potential, RecurrentPrior, Stack, Statistics};
+pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
+pub use weights::{Array, Weights, WeightsError};

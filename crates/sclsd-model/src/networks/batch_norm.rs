@@ -1,0 +1,95 @@
+//! Batch normalisation over rows.
+//!
+//! ```text
+//! y = γ (x − mean) / √(var + 1e-5) + β
+//! ```
+//!
+//! In training mean and (biased) variance are the batch's; in evaluation they are running averages, of which the
+//! variance is the unbiased one, as PyTorch keeps it. A training pass does not change the layer: it returns the batch's
+//! [statistics](BatchStatistics), which [`BatchNorm::absorb`] adds to the averages.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::buffer;
+
+const EPSILON: f64 = 1e-5;
+/// Weight of a new batch in the running averages.
+const MOMENTUM: f64 = 0.1;
+
+/// Reference: `torch.nn.BatchNorm1d`.
+#[derive(Module, Debug)]
+pub struct BatchNorm<B: Backend> {
+    /// γ, `[features]`.
+    pub weight: Param<Tensor<B, 1>>,
+    /// β, `[features]`.
+    pub bias: Param<Tensor<B, 1>>,
+    /// Running mean, `[features]`.
+    pub running_mean: Param<Tensor<B, 1>>,
+    /// Running unbiased variance, `[features]`.
+    pub running_var: Param<Tensor<B, 1>>,
+    /// Number of batches absorbed, `[1]`.
+    pub num_batches_tracked: Param<Tensor<B, 1>>,
+}
+
+/// Mean and unbiased variance of one batch, each `[1, features]`, without a gradient.
+#[derive(Debug, Clone)]
+pub struct BatchStatistics<B: Backend> {
+    mean: Tensor<B, 2>,
+    variance: Tensor<B, 2>,
+}
+
+impl<B: Backend> BatchNorm<B> {
+    /// γ = 1, β = 0, mean 0, variance 1.
+    #[must_use]
+    pub fn new(features: usize, device: &B::Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::ones([features], device)),
+            bias: Param::from_tensor(Tensor::zeros([features], device)),
+            running_mean: buffer(Tensor::zeros([features], device)),
+            running_var: buffer(Tensor::ones([features], device)),
+            num_batches_tracked: buffer(Tensor::zeros([1], device)),
+        }
+    }
+
+    /// Normalises by the batch's own statistics and returns them.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, features]` → `[rows, features]`, at least 2 rows
+    #[must_use]
+    pub fn train(&self, x: Tensor<B, 2>) -> (Tensor<B, 2>, BatchStatistics<B>) {
+        #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^52")]
+        let rows = x.dims()[0] as f64;
+        let mean = x.clone().mean_dim(0); // [1, features]
+        let centered = x - mean.clone();
+        let variance = centered.clone().powi_scalar(2).mean_dim(0); // [1, features]
+        let statistics = BatchStatistics {
+            mean: mean.detach(),
+            variance: variance.clone().detach().mul_scalar(rows / (rows - 1.0)),
+        };
+        let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().unsqueeze();
+        (centered * scale + self.bias.val().unsqueeze(), statistics)
+    }
+
+    /// Normalises by the running averages.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, features]` → `[rows, features]`
+    #[must_use]
+    pub fn evaluate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let scale = self.running_var.val().add_scalar(EPSILON).sqrt().recip() * self.weight.val(); // [features]
+        (x - self.running_mean.val().unsqueeze()) * scale.unsqueeze() + self.bias.val().unsqueeze()
+    }
+
+    /// Adds a batch to the running averages.
+    #[must_use]
+    pub fn absorb(mut self, batch: &BatchStatistics<B>) -> Self {
+        let toward = |old: Tensor<B, 1>, new: &Tensor<B, 2>| {
+            old.mul_scalar(1.0 - MOMENTUM) + new.clone().squeeze_dim(0).mul_scalar(MOMENTUM)
+        };
+        self.running_mean = self.running_mean.map(|old| toward(old, &batch.mean).set_require_grad(false));
+        self.running_var = self.running_var.map(|old| toward(old, &batch.variance).set_require_grad(false));
+        self.num_batches_tracked = self.num_batches_tracked.map(|n| n.add_scalar(1.0).set_require_grad(false));
+        self
+    }
+}

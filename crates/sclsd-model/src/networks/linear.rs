@@ -1,0 +1,35 @@
+//! A linear layer: `y = x Wᵀ + b`.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::uniform;
+
+/// Weights `[out, in]` and biases `[out]`, as PyTorch lays them out.
+#[derive(Module, Debug)]
+pub struct Linear<B: Backend> {
+    /// W, `[out, in]`.
+    pub weight: Param<Tensor<B, 2>>,
+    /// b, `[out]`.
+    pub bias: Param<Tensor<B, 1>>,
+}
+
+impl<B: Backend> Linear<B> {
+    /// Initial values as `torch.nn.Linear` draws them: uniform within ±1/√in.
+    #[must_use]
+    pub fn new(inputs: usize, outputs: usize, rng: &mut impl rand::Rng, device: &B::Device) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "layer sizes are far below 2^52")]
+        let bound = 1.0 / (inputs as f64).sqrt();
+        Self {
+            weight: uniform([outputs, inputs], bound, rng, device),
+            bias: uniform([outputs], bound, rng, device),
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[rows, in]` → `[rows, out]`
+    #[must_use]
+    pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+    }
+}

@@ -1,0 +1,81 @@
+//! The recurrent prior of the differentiation state.
+//!
+//! ```text
+//! h⁰_s = relu(W_ih⁰ x_s + b_ih⁰ + W_hh⁰ h⁰_{s−1} + b_hh⁰)
+//! h¹_s = relu(W_ih¹ h⁰_s + b_ih¹ + W_hh¹ h¹_{s−1} + b_hh¹)
+//! ```
+//!
+//! Two layers as wide as B, along the steps of a walk; the mean of p(B) at step s is h¹_s.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, activation, backend::Backend};
+
+use super::uniform;
+
+/// Reference: `torch.nn.RNN(nonlinearity="relu", num_layers=2)`.
+#[derive(Module, Debug)]
+pub struct RecurrentPrior<B: Backend> {
+    /// Expression to first layer, `[B, genes]`.
+    pub weight_ih_l0: Param<Tensor<B, 2>>,
+    /// First layer to itself, `[B, B]`.
+    pub weight_hh_l0: Param<Tensor<B, 2>>,
+    /// `[B]`.
+    pub bias_ih_l0: Param<Tensor<B, 1>>,
+    /// `[B]`.
+    pub bias_hh_l0: Param<Tensor<B, 1>>,
+    /// First layer to second, `[B, B]`.
+    pub weight_ih_l1: Param<Tensor<B, 2>>,
+    /// Second layer to itself, `[B, B]`.
+    pub weight_hh_l1: Param<Tensor<B, 2>>,
+    /// `[B]`.
+    pub bias_ih_l1: Param<Tensor<B, 1>>,
+    /// `[B]`.
+    pub bias_hh_l1: Param<Tensor<B, 1>>,
+}
+
+impl<B: Backend> RecurrentPrior<B> {
+    /// Initial values as `torch.nn.RNN` draws them: uniform within ±1/√B.
+    #[must_use]
+    pub fn new(n_genes: usize, b_dim: usize, rng: &mut impl rand::Rng, device: &B::Device) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "layer sizes are far below 2^52")]
+        let bound = 1.0 / (b_dim as f64).sqrt();
+        Self {
+            weight_ih_l0: uniform([b_dim, n_genes], bound, rng, device),
+            weight_hh_l0: uniform([b_dim, b_dim], bound, rng, device),
+            bias_ih_l0: uniform([b_dim], bound, rng, device),
+            bias_hh_l0: uniform([b_dim], bound, rng, device),
+            weight_ih_l1: uniform([b_dim, b_dim], bound, rng, device),
+            weight_hh_l1: uniform([b_dim, b_dim], bound, rng, device),
+            bias_ih_l1: uniform([b_dim], bound, rng, device),
+            bias_hh_l1: uniform([b_dim], bound, rng, device),
+        }
+    }
+
+    /// Mean of p(B) at every visit.
+    ///
+    /// # Shapes
+    /// - `x`: `[walks · steps, genes]`, walk after walk
+    /// - `start`: `[2, 1, B]`, the state of both layers before the first step
+    /// - out: `[walks · steps, B]`, walk after walk
+    #[must_use]
+    pub fn forward(&self, x: Tensor<B, 2>, start: Tensor<B, 3>, steps: usize) -> Tensor<B, 2> {
+        let walks = x.dims()[0] / steps;
+        let b_dim = start.dims()[2];
+        let input = x.matmul(self.weight_ih_l0.val().transpose()) + self.bias_ih_l0.val().unsqueeze();
+        let input = input.reshape([walks, steps, b_dim]);
+        let first = |layer: usize| start.clone().narrow(0, layer, 1).reshape([1, b_dim]).expand([walks, b_dim]);
+        let (mut h0, mut h1) = (first(0), first(1));
+        let step = |x: Tensor<B, 2>, h: Tensor<B, 2>, w: &Param<Tensor<B, 2>>, b: &Param<Tensor<B, 1>>| {
+            activation::relu(x + h.matmul(w.val().transpose()) + b.val().unsqueeze())
+        };
+        let mut out = Vec::with_capacity(steps);
+        for s in 0..steps {
+            let x = input.clone().narrow(1, s, 1).reshape([walks, b_dim]);
+            h0 = step(x, h0, &self.weight_hh_l0, &self.bias_hh_l0); // [walks, B]
+            let x = h0.clone().matmul(self.weight_ih_l1.val().transpose()) + self.bias_ih_l1.val().unsqueeze();
+            h1 = step(x, h1, &self.weight_hh_l1, &self.bias_hh_l1); // [walks, B]
+            out.push(h1.clone());
+        }
+        Tensor::stack::<3>(out, 1).reshape([walks * steps, b_dim])
+    }
+}

@@ -1,0 +1,121 @@
+//! Steps as long as the error allows.
+//!
+//! ```text
+//! e = max over rows of rms(h Σ e_i k_i / (atol + rtol max(|y|, |y'|)))
+//! h ← h · clamp(0.9 e^(−1/5), 0.2, 10)         a step with e > 1 is taken again
+//! ```
+//!
+//! The first step is chosen as in Hairer, Nørsett and Wanner, "Solving ODEs I", II.4. Step sizes are numbers, not
+//! tensors: gradients flow through the states, not through the choice of steps.
+
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::tableau::Embedded;
+use super::{OdeError, OdeSpec, Solution, Work, combine};
+
+const SAFETY: f64 = 0.9;
+const SHRINK: f64 = 0.2;
+const GROW: f64 = 10.0;
+
+pub(super) fn solve<B: Backend>(
+    method: &Embedded,
+    f: impl Fn(f64, Tensor<B, 2>) -> Tensor<B, 2>,
+    start: Tensor<B, 2>,
+    grid: &[f64],
+    spec: &OdeSpec,
+) -> Result<Solution<B>, OdeError> {
+    let mut states = vec![start.clone()];
+    let mut work = Work::default();
+    let Some((&end, true)) = grid.last().map(|end| (end, grid.len() > 1)) else {
+        return Ok(Solution { states, work });
+    };
+    let (mut t, mut y) = (grid[0], start);
+    let mut first = f(t, y.clone());
+    let mut h = first_step(&f, t, &y, &first, spec)?.min(end - t);
+    work.evaluations += 2;
+
+    while states.len() < grid.len() {
+        if work.steps + work.rejected >= spec.max_steps {
+            return Err(OdeError::TooManySteps { time: t, steps: work.steps + work.rejected });
+        }
+        let mut k = vec![first.clone()];
+        let mut next = y.clone();
+        for (c, a) in method.tableau.c.iter().zip(method.tableau.a).skip(1) {
+            next = combine(&y, h, a, &k); // the last of them is the step itself
+            k.push(f(t + c * h, next.clone()));
+        }
+        work.evaluations += k.len() - 1;
+
+        let error = error(method, h, &y, &next, &k, spec);
+        if !error.is_finite() && h < 1e-6 * (end - grid[0]) {
+            return Err(OdeError::NotFinite { time: t });
+        }
+        let change = if error.is_finite() { (SAFETY * error.powf(-0.2)).clamp(SHRINK, GROW) } else { SHRINK };
+        if error.is_nan() || error > 1.0 {
+            work.rejected += 1;
+            h *= change.min(1.0);
+            continue;
+        }
+        work.steps += 1;
+        let reached = if (end - t - h).abs() <= 1e-12 * end.abs().max(1.0) { end } else { t + h };
+        while states.len() < grid.len() && grid[states.len()] <= reached {
+            let theta = (grid[states.len()] - t) / h;
+            let weights: Vec<f64> =
+                method.dense.iter().map(|d| theta * (d[0] + theta * (d[1] + theta * (d[2] + theta * d[3])))).collect();
+            let at_end = grid[states.len()] == reached;
+            states.push(if at_end { next.clone() } else { combine(&y, h, &weights, &k) });
+        }
+        first = k.pop().expect("a method has stages");
+        (t, y) = (reached, next);
+        h = (h * change).min((end - t).max(f64::MIN_POSITIVE));
+    }
+    Ok(Solution { states, work })
+}
+
+/// Worst row of the scaled error estimate.
+fn error<B: Backend>(
+    method: &Embedded,
+    h: f64,
+    y: &Tensor<B, 2>,
+    next: &Tensor<B, 2>,
+    k: &[Tensor<B, 2>],
+    spec: &OdeSpec,
+) -> f64 {
+    let k: Vec<Tensor<B, 2>> = k.iter().map(|k| k.clone().detach()).collect();
+    let (y, next) = (y.clone().detach(), next.clone().detach());
+    let error = combine(&y.zeros_like(), h, &method.error, &k);
+    worst(error / scale(&y, &next, spec))
+}
+
+fn scale<B: Backend>(y: &Tensor<B, 2>, next: &Tensor<B, 2>, spec: &OdeSpec) -> Tensor<B, 2> {
+    y.clone().abs().max_pair(next.clone().abs()).mul_scalar(spec.rtol).add_scalar(spec.atol)
+}
+
+/// Largest root mean square of a row; `NaN` where there is one.
+fn worst<B: Backend>(scaled: Tensor<B, 2>) -> f64 {
+    let rows = scaled.powi_scalar(2).mean_dim(1);
+    let values = rows.into_data();
+    let worst = values.iter::<f64>().fold(0.0, |worst: f64, v| if v.is_nan() || v > worst { v } else { worst });
+    worst.sqrt()
+}
+
+fn first_step<B: Backend>(
+    f: impl Fn(f64, Tensor<B, 2>) -> Tensor<B, 2>,
+    t: f64,
+    y: &Tensor<B, 2>,
+    slope: &Tensor<B, 2>,
+    spec: &OdeSpec,
+) -> Result<f64, OdeError> {
+    let (y, slope) = (y.clone().detach(), slope.clone().detach());
+    let scale = scale(&y, &y, spec);
+    let (size, speed) = (worst(y.clone() / scale.clone()), worst(slope.clone() / scale.clone()));
+    if !size.is_finite() || !speed.is_finite() {
+        return Err(OdeError::NotFinite { time: t });
+    }
+    let short = if size < 1e-5 || speed < 1e-5 { 1e-6 } else { 0.01 * size / speed };
+    let ahead = f(t + short, y + slope.clone().mul_scalar(short)).detach();
+    let bend = worst((ahead - slope) / scale) / short;
+    let largest = speed.max(bend);
+    let long = if largest <= 1e-15 { (1e-3 * short).max(1e-6) } else { (0.01 / largest).powf(0.2) };
+    Ok(long.min(100.0 * short).max(1e-9))
+}

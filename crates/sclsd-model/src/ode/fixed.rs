@@ -1,0 +1,38 @@
+//! A fixed number of equal steps between two times of the grid.
+
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::tableau::Tableau;
+use super::{OdeError, OdeSpec, Solution, Work, combine};
+
+pub(super) fn solve<B: Backend>(
+    method: &Tableau,
+    f: impl Fn(f64, Tensor<B, 2>) -> Tensor<B, 2>,
+    start: Tensor<B, 2>,
+    grid: &[f64],
+    spec: &OdeSpec,
+) -> Result<Solution<B>, OdeError> {
+    let mut y = start;
+    let mut states = vec![y.clone()];
+    let mut work = Work::default();
+    for pair in grid.windows(2) {
+        #[expect(clippy::cast_precision_loss, reason = "numbers of steps are far below 2^52")]
+        let h = (pair[1] - pair[0]) / spec.substeps as f64;
+        let mut t = pair[0];
+        for _ in 0..spec.substeps {
+            let mut k: Vec<Tensor<B, 2>> = Vec::with_capacity(method.b.len());
+            for (c, a) in method.c.iter().zip(method.a) {
+                k.push(f(t + c * h, combine(&y, h, a, &k)));
+            }
+            y = combine(&y, h, method.b, &k);
+            t += h;
+            work.steps += 1;
+            work.evaluations += k.len();
+        }
+        states.push(y.clone());
+    }
+    match y.detach().into_data().iter::<f32>().find(|v| !v.is_finite()) {
+        Some(_) => Err(OdeError::NotFinite { time: grid[0] }),
+        None => Ok(Solution { states, work }),
+    }
+}

@@ -1,0 +1,128 @@
+//! Sizes of the model, under the Python package's names.
+
+use serde::{Deserialize, Serialize};
+
+/// Sizes and coefficients of the model. Reference: `ModelConfig`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSpec {
+    /// Dimensions of the cell state z. At least 1. Default: 10.
+    pub z_dim: usize,
+    /// Dimensions of the differentiation state B. At least 1. Default: 2.
+    #[serde(rename = "B_dim")]
+    pub b_dim: usize,
+    /// Weight of the largest squared potential of a batch in the loss, in nats per visit. Default: 0.01.
+    #[serde(rename = "V_coeff")]
+    pub v_coeff: f64,
+    /// Sizes of the hidden layers.
+    pub layer_dims: LayerDims,
+}
+
+/// Sizes of hidden layers, from input to output. Reference: `LayerDims`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LayerDims {
+    /// Differentiation state to cell state. Default: 32, 64.
+    #[serde(rename = "B_decoder")]
+    pub b_decoder: Vec<usize>,
+    /// Cell state to expression. Default: 128, 256.
+    pub z_decoder: Vec<usize>,
+    /// Expression to cell state. Default: 512, 256.
+    pub x_encoder: Vec<usize>,
+    /// Cell state to differentiation state. Default: as `x_encoder`, which is what the Python package uses whatever its
+    /// own field of this name says.
+    pub z_encoder: Option<Vec<usize>>,
+    /// Expression to library size. Default: as `z_decoder`, for the same reason.
+    pub xl_encoder: Option<Vec<usize>>,
+    /// Cell state to potential. Default: 32, 32.
+    pub potential: Vec<usize>,
+}
+
+impl Default for ModelSpec {
+    fn default() -> Self {
+        Self { z_dim: 10, b_dim: 2, v_coeff: 0.01, layer_dims: LayerDims::default() }
+    }
+}
+
+impl Default for LayerDims {
+    fn default() -> Self {
+        Self {
+            b_decoder: vec![32, 64],
+            z_decoder: vec![128, 256],
+            x_encoder: vec![512, 256],
+            z_encoder: None,
+            xl_encoder: None,
+            potential: vec![32, 32],
+        }
+    }
+}
+
+impl LayerDims {
+    /// Hidden sizes from cell state to differentiation state.
+    #[must_use]
+    pub fn z_encoder(&self) -> &[usize] {
+        self.z_encoder.as_deref().unwrap_or(&self.x_encoder)
+    }
+
+    /// Hidden sizes from expression to library size.
+    #[must_use]
+    pub fn xl_encoder(&self) -> &[usize] {
+        self.xl_encoder.as_deref().unwrap_or(&self.z_decoder)
+    }
+}
+
+/// Why a model cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("model.{field} is {value}, expected {expected}")]
+pub struct ModelSpecError {
+    /// Field of [`ModelSpec`].
+    pub field: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+/// Sizes that a model can be made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedModelSpec(ModelSpec);
+
+impl ModelSpec {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`ModelSpecError`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedModelSpec, ModelSpecError> {
+        let fail = |field, value: String, expected| Err(ModelSpecError { field, value, expected });
+        for (field, size) in [("z_dim", self.z_dim), ("B_dim", self.b_dim)] {
+            if size == 0 {
+                return fail(field, "0".into(), "at least 1");
+            }
+        }
+        if !self.v_coeff.is_finite() || self.v_coeff < 0.0 {
+            return fail("V_coeff", self.v_coeff.to_string(), "a finite number of 0 or more");
+        }
+        let dims = &self.layer_dims;
+        for (field, sizes) in [
+            ("layer_dims.B_decoder", &dims.b_decoder[..]),
+            ("layer_dims.z_decoder", &dims.z_decoder),
+            ("layer_dims.x_encoder", &dims.x_encoder),
+            ("layer_dims.z_encoder", dims.z_encoder()),
+            ("layer_dims.xl_encoder", dims.xl_encoder()),
+            ("layer_dims.potential", &dims.potential),
+        ] {
+            if sizes.contains(&0) {
+                return fail(field, format!("{sizes:?}"), "sizes of at least 1");
+            }
+        }
+        Ok(CheckedModelSpec(self))
+    }
+}
+
+impl CheckedModelSpec {
+    /// The fields.
+    #[must_use]
+    pub fn get(&self) -> &ModelSpec {
+        &self.0
+    }
+}

@@ -1,0 +1,221 @@
+//! Weights on the host, under the Python package's names.
+//!
+//! `x_encoder.fc.3.weight` is what PyTorch calls the second Linear of the expression encoder: in a stack with batch
+//! normalisation the layers stand at 0, 3, 6, … and their normalisations right after them; in one without, at 0, 2, 4, ….
+//! Matrices are `[out, in]`, as there. θ, the inverse dispersion of the counts, is there twice: as
+//! `inverse_dispersion`, and as its logarithm, which is what training moves.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use crate::Lsd;
+
+/// A tensor on the host, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Length of every dimension.
+    pub shape: Vec<usize>,
+    /// Values, the last dimension running fastest.
+    pub values: Vec<f32>,
+}
+
+impl Array {
+    /// A tensor brought to the host.
+    #[must_use]
+    pub fn from_tensor<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Self {
+        let shape = tensor.dims().to_vec();
+        let values = tensor.into_data().convert::<f32>().to_vec().expect("a tensor of floats");
+        Self { shape, values }
+    }
+
+    /// The array on a device.
+    ///
+    /// # Panics
+    /// When the number of values is not that of the shape asked for.
+    #[must_use]
+    pub fn to_tensor<B: Backend, const D: usize>(&self, shape: [usize; D], device: &B::Device) -> Tensor<B, D> {
+        Tensor::from_data(TensorData::new(self.values.clone(), shape), device)
+    }
+}
+
+/// Every tensor of a model by name.
+pub type Weights = BTreeMap<String, Array>;
+
+/// Why weights are not those of a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// Tensors that the model has are not there.
+    #[error("{count} tensors of the model are missing, the first is {first}")]
+    Missing {
+        /// How many.
+        count: usize,
+        /// Name of the first.
+        first: String,
+    },
+    /// A tensor is of the wrong size.
+    #[error("tensor {name} has shape {found:?}, but the model's is {expected:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The model's.
+        expected: Vec<usize>,
+    },
+    /// A tensor holds a number that is not finite.
+    #[error("tensor {name} holds {value}")]
+    NotFinite {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: f32,
+    },
+}
+
+impl<B: Backend> Lsd<B> {
+    /// Every tensor of the model, on the host.
+    #[must_use]
+    pub fn weights(&self) -> Weights {
+        let mut collect = Collect { path: Vec::new(), weights: Weights::new() };
+        self.visit(&mut collect);
+        let mut weights = collect.weights;
+        if let Some(log) = weights.get(LOG_DISPERSION) {
+            let values = log.values.iter().map(|v| v.exp()).collect();
+            weights.insert(DISPERSION.into(), Array { shape: log.shape.clone(), values });
+        }
+        weights
+    }
+
+    /// The model with these weights. Names that the model does not know are left alone; batch counters and the
+    /// logarithm of θ may be missing.
+    ///
+    /// # Errors
+    /// [`WeightsError`] names a tensor that is missing, of the wrong shape, or not finite.
+    pub fn with_weights(self, weights: &Weights) -> Result<Self, WeightsError> {
+        let mut load = Load { path: Vec::new(), weights, missing: Vec::new(), error: None };
+        let model = self.map(&mut load);
+        if let Some(error) = load.error {
+            return Err(error);
+        }
+        match load.missing.first() {
+            Some(first) => Err(WeightsError::Missing { count: load.missing.len(), first: first.clone() }),
+            None => Ok(model),
+        }
+    }
+}
+
+const DISPERSION: &str = "inverse_dispersion";
+const LOG_DISPERSION: &str = "log_inverse_dispersion";
+
+/// Networks whose layers are normalised, so that three modules of PyTorch make one layer.
+const NORMALIZED: [&str; 3] = ["x_encoder", "xl_encoder", "z_decoder"];
+
+/// The Python package's name of a tensor at a path of our own fields.
+pub(crate) fn name(path: &[String]) -> String {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    match path[..] {
+        [network, "layers", layer, part, leaf] => {
+            let network = if network == "b_decoder" { "B_decoder" } else { network };
+            let stride = if NORMALIZED.contains(&network) { 3 } else { 2 };
+            let layer: usize = layer.parse().expect("layers are numbered");
+            format!("{network}.fc.{}.{leaf}", stride * layer + usize::from(part == "norm"))
+        }
+        _ => path.join("."),
+    }
+}
+
+/// Where a visitor or mapper stands. Burn names every module it enters, a parameter's field included.
+pub(crate) fn enter(path: &mut Vec<String>, name: &str) {
+    path.push(name.to_owned());
+}
+
+struct Collect {
+    path: Vec<String>,
+    weights: Weights,
+}
+
+impl<B: Backend> ModuleVisitor<B> for Collect {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        enter(&mut self.path, name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        self.weights.insert(name(&self.path), Array::from_tensor(param.val()));
+    }
+}
+
+struct Load<'a> {
+    path: Vec<String>,
+    weights: &'a Weights,
+    missing: Vec<String>,
+    error: Option<WeightsError>,
+}
+
+impl Load<'_> {
+    fn find(&self, name: &str) -> Option<Array> {
+        let found = self.weights.get(name).cloned();
+        if found.is_none() && name == LOG_DISPERSION {
+            let theta = self.weights.get(DISPERSION)?;
+            return Some(Array { shape: theta.shape.clone(), values: theta.values.iter().map(|v| v.ln()).collect() });
+        }
+        found
+    }
+}
+
+impl<B: Backend> ModuleMapper<B> for Load<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        enter(&mut self.path, name);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let name = name(&self.path);
+        let Some(array) = self.find(&name) else {
+            if !name.ends_with("num_batches_tracked") {
+                self.missing.push(name);
+            }
+            return param;
+        };
+        let shape = param.val().dims();
+        // a scalar of PyTorch has no dimension, ours has one of length 1
+        let scalar = array.shape.is_empty() && shape.iter().product::<usize>() == 1;
+        if array.shape != shape && !scalar {
+            self.error.get_or_insert(WeightsError::Shape { name, found: array.shape, expected: shape.to_vec() });
+            return param;
+        }
+        if let Some(&value) = array.values.iter().find(|v| !v.is_finite()) {
+            self.error.get_or_insert(WeightsError::NotFinite { name, value });
+            return param;
+        }
+        let (id, tensor, mapper) = param.consume();
+        let loaded = array.to_tensor(shape, &tensor.device()).set_require_grad(tensor.is_require_grad());
+        Param::from_mapped_value(id, loaded, mapper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_pytorch() {
+        let name = |path: &str| name(&path.split('/').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(name("x_encoder/layers/1/linear/weight"), "x_encoder.fc.3.weight");
+        assert_eq!(name("x_encoder/layers/1/norm/running_mean"), "x_encoder.fc.4.running_mean");
+        assert_eq!(name("b_decoder/layers/2/linear/bias"), "B_decoder.fc.4.bias");
+        assert_eq!(name("potential/layers/1/linear/bias"), "potential.fc.2.bias");
+        assert_eq!(name("potential/lin/bias"), "potential.lin.bias");
+        assert_eq!(name("rnn/weight_ih_l0"), "rnn.weight_ih_l0");
+        assert_eq!(name("h_0"), "h_0");
+    }
+}
