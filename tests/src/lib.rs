@@ -1,1 +1,77 @@
-//! 
+//! What the end-to-end tests share: golden files and how near to them is near enough.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors};
+use sclsd::model::Array;
+
+/// Absolute and relative difference from a golden value that single precision explains: sums over hundreds of terms in
+/// another order, and an ODE solution at another tolerance.
+pub const TOLERANCE: f64 = 1e-4;
+
+/// Path of a golden file.
+#[must_use]
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// Path of a file of real data, which is not part of the project; `None`, said aloud, where it is not there.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+pub fn real_data(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {name} is not beside the checkout (looked for {})", path.display());
+    None
+}
+
+/// Every tensor of a golden file, as `f32`.
+///
+/// # Panics
+/// When the file is not one of tensors.
+#[must_use]
+pub fn tensors(name: &str) -> BTreeMap<String, Array> {
+    let bytes = std::fs::read(fixture(name)).expect("a golden file");
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    file.iter().map(|(name, view)| {
+        let data = view.data();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "golden values fit in f32")]
+        let values = match view.dtype() {
+            Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+            Dtype::I64 => data.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect(),
+            other => panic!("{name} is of type {other:?}"),
+        };
+        (name.to_owned(), Array { shape: view.shape().to_vec(), values })
+    }).collect()
+}
+
+/// A golden JSON file.
+///
+/// # Panics
+/// When it is not there or not JSON.
+#[must_use]
+pub fn json(name: &str) -> serde_json::Value {
+    let text = std::fs::read_to_string(fixture(name)).expect("a golden file");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Asserts `|a − b| ≤ TOLERANCE (1 + |b|)` everywhere, and names the worst place where it is not so.
+///
+/// # Panics
+/// When a value is too far off.
+pub fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}: number of values");
+    let excess = |i: usize| {
+        let (a, b) = (f64::from(found[i]), f64::from(expected[i]));
+        let excess = (a - b).abs() / (TOLERANCE * (1.0 + b.abs()));
+        if excess.is_nan() { f64::INFINITY } else { excess }
+    };
+    let worst = (0..found.len()).max_by(|&i, &j| excess(i).total_cmp(&excess(j)));
+    if let Some(i) = worst {
+        assert!(excess(i) <= 1.0, "{what}[{i}] is {}, expected {} ({:.1} tolerances)", found[i], expected[i], excess(i));
+    }
+}

@@ -1,1 +1,47 @@
-//! 
+//! The `sclsd` program: command line in, files and figures out.
+//!
+//! The only place with standard output, exit codes and `anyhow`. Exit status 0: done; 1: the data or the run is at
+//! fault; 2: the command line is. An error is one sentence on standard error.
+
+mod args;
+mod commands;
+mod config;
+mod figures;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+/// Runs the program with the process's own arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let output = progress::Output { quiet: arguments.quiet, json: arguments.json };
+    match arguments.command {
+        Command::Demo(args) => commands::demo::run(&args, output),
+        Command::Simulate(args) => commands::simulate::run(&args, output),
+        Command::Train(args) => commands::train::run(&args, output),
+        Command::Annotate(args) => commands::annotate::run(&args, output),
+        Command::Convert(args) => commands::convert::run(&args, output),
+        Command::Inspect(args) => commands::inspect::run(&args, output),
+    }
+}
+
+/// One sentence, causes after a colon.
+#[expect(clippy::print_stderr, reason = "this is where errors go")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

@@ -25,5 +25,5 @@ mod walks;
 pub use connectivities::connectivities;
 pub use knn::{KnnError, Neighbors, nearest_neighbors};
 pub use phylogeny::{Descent, Phylogeny, PhylogenyError};
-pub use transition::{Transition, TransitionError, pseudotime_in_range, scale_time};
+pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time};
 pub use walks::{CheckedWalkSpec, WalkError, WalkSpec, Walks};

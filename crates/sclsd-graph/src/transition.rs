@@ -87,10 +87,9 @@ impl Transition {
     /// # Errors
     /// [`TransitionError`] where a cell has no neighbour or a number is not finite.
     pub fn from_pseudotime(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<Self, TransitionError> {
-        check(graph, pseudotime, beta)?;
-        let neighbors = positive(graph)?;
-        no_isolated(&neighbors)?;
-        Ok(Self { matrix: boltzmann(neighbors, pseudotime, beta), dropped: Vec::new() })
+        let matrix = boltzmann_rows(graph, pseudotime, beta)?;
+        no_isolated(matrix.pattern())?;
+        Ok(Self { matrix, dropped: Vec::new() })
     }
 
     /// The same, with steps only within a cluster and from a cluster to those that `phylogeny` lets follow it.
@@ -184,6 +183,18 @@ impl Transition {
     pub fn n_cells(&self) -> usize {
         self.matrix.n_rows()
     }
+}
+
+/// Boltzmann probabilities towards later times along a graph, as at the head of this page; a cell without a neighbour
+/// keeps an empty row. With minus a potential for times they are the probabilities of going downhill.
+///
+/// Reference: `LSD.calculate_transition_probs`.
+///
+/// # Errors
+/// [`TransitionError`] where the shapes disagree or a number is not finite.
+pub fn boltzmann_rows(graph: &Csr, times: &[f64], beta: f64) -> Result<Csr<f64>, TransitionError> {
+    check(graph, times, beta)?;
+    Ok(boltzmann(positive(graph)?, times, beta))
 }
 
 /// Whether pseudotimes span about 0…1, as `β` takes for granted: within −0.5…1.5. Otherwise walks are blind: at `β = 50`

@@ -1,1 +1,28 @@
-//! 
+//! Inference: the loss, the optimiser, the training loop and checkpoints.
+//!
+//! [`train`] takes [`TrainingData`] and walks, runs the epochs that a [`CheckedTrainSpec`] asks for on a
+//! [`Device`](sclsd_model::Device) and returns a [`Checkpoint`]: the model, the state of the optimiser and the history.
+//! It reports [`Event`]s to an observer, which may stop it, and prints nothing. [`Elbo`] is one evaluation of the loss,
+//! its terms named and its noise an argument.
+
+mod adam;
+mod checkpoint;
+mod data;
+mod elbo;
+mod fingerprint;
+mod import;
+mod monotonicity;
+mod schedule;
+mod spec;
+mod train;
+
+pub use adam::{Adam, Moments};
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use data::{TrainingData, TrainingDataError};
+pub use elbo::{Batch, Coefficients, Elbo, LibrarySize, Loss, Noise};
+pub use fingerprint::Fingerprint;
+pub use import::{ImportError, import_pth};
+pub use monotonicity::{Monotonicity, monotonicity};
+pub use schedule::{KlSchedule, LearningRate, WassersteinSchedule};
+pub use spec::{AdamSpec, CheckedTrainSpec, DataKeys, OptimizerSpec, PriorSpec, TrainSpec, TrainSpecError};
+pub use train::{EpochRecord, Event, TrainError, train};

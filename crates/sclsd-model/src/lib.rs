@@ -23,6 +23,7 @@
 
 mod device;
 pub mod density;
+mod model;
 mod networks;
 pub mod ode;
 mod special;
@@ -30,6 +31,7 @@ mod spec;
 mod weights;
 
 pub use device::{Device, Job, OnBackend};
+pub use model::{Model, ModelError};
 pub use networks::{BatchNorm, BatchStatistics, Layer, Linear, Lsd, Potential, RecurrentPrior, Stack, Statistics};
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
-pub use weights::{Array, Weights, WeightsError};
+pub use weights::{Array, Weights, WeightsError, tensor_name};

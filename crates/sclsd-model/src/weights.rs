@@ -113,8 +113,12 @@ const LOG_DISPERSION: &str = "log_inverse_dispersion";
 /// Networks whose layers are normalised, so that three modules of PyTorch make one layer.
 const NORMALIZED: [&str; 3] = ["x_encoder", "xl_encoder", "z_decoder"];
 
-/// The Python package's name of a tensor at a path of our own fields.
-pub(crate) fn name(path: &[String]) -> String {
+/// The interchange name of the tensor at a path of fields of [`Lsd`], as a Burn module visitor walks it.
+///
+/// # Panics
+/// When a layer is not numbered.
+#[must_use]
+pub fn tensor_name(path: &[String]) -> String {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match path[..] {
         [network, "layers", layer, part, leaf] => {
@@ -128,7 +132,7 @@ pub(crate) fn name(path: &[String]) -> String {
 }
 
 /// Where a visitor or mapper stands. Burn names every module it enters, a parameter's field included.
-pub(crate) fn enter(path: &mut Vec<String>, name: &str) {
+fn enter(path: &mut Vec<String>, name: &str) {
     path.push(name.to_owned());
 }
 
@@ -147,7 +151,7 @@ impl<B: Backend> ModuleVisitor<B> for Collect {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.weights.insert(name(&self.path), Array::from_tensor(param.val()));
+        self.weights.insert(tensor_name(&self.path), Array::from_tensor(param.val()));
     }
 }
 
@@ -179,7 +183,7 @@ impl<B: Backend> ModuleMapper<B> for Load<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let name = name(&self.path);
+        let name = tensor_name(&self.path);
         let Some(array) = self.find(&name) else {
             if !name.ends_with("num_batches_tracked") {
                 self.missing.push(name);
@@ -209,7 +213,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_pytorch() {
-        let name = |path: &str| name(&path.split('/').map(str::to_owned).collect::<Vec<_>>());
+        let name = |path: &str| tensor_name(&path.split('/').map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(name("x_encoder/layers/1/linear/weight"), "x_encoder.fc.3.weight");
         assert_eq!(name("x_encoder/layers/1/norm/running_mean"), "x_encoder.fc.4.running_mean");
         assert_eq!(name("b_decoder/layers/2/linear/bias"), "B_decoder.fc.4.bias");

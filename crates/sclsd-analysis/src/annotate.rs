@@ -1,0 +1,155 @@
+//! States, potential, pseudotime and transitions of every cell.
+//!
+//! ```text
+//! z = z_loc(x),   B = B_loc(z),   entropy = Σ ln B_scale(z),   V = potential(z)
+//! pseudotime  = (max V − V) / (max V − min V)
+//! P(i → j)    = exp(V_i − V_j) / Σ_k exp(V_i − V_k)        over the neighbours of i
+//! ```
+
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use sclsd_data::{Additions, Column, Csr, Dataset, DatasetError, Matrix};
+use sclsd_graph::{TransitionError, boltzmann_rows};
+use sclsd_model::{Device, Job, Lsd, Model, WeightsError};
+
+use crate::{GenesError, match_genes};
+
+/// Cells encoded at a time.
+const BLOCK: usize = 1024;
+
+/// What a model says about every cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Annotation {
+    /// z, `n_cells × z`; obsm `X_cell_state`.
+    pub cell_state: Matrix,
+    /// B, `n_cells × B`; obsm `X_diff_state`.
+    pub diff_state: Matrix,
+    /// V; obs `potential`.
+    pub potential: Vec<f64>,
+    /// Entropy of q(B) up to a constant, in nats: how undecided a cell is; obs `entropy`.
+    pub entropy: Vec<f64>,
+    /// Potential turned over and scaled to 0…1; obs `lsd_pseudotime`.
+    pub pseudotime: Vec<f64>,
+    /// Probabilities of going to each neighbour, rows summing to one; obsp `transitions`.
+    pub transitions: Csr<f64>,
+}
+
+/// Why cells cannot be annotated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnnotateError {
+    /// The data lacks something or holds what it must not.
+    #[error(transparent)]
+    Data(#[from] DatasetError),
+    /// The genes are not the model's.
+    #[error(transparent)]
+    Genes(#[from] GenesError),
+    /// The weights do not fit the model's sizes.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The graph is not one of these cells.
+    #[error(transparent)]
+    Graph(#[from] TransitionError),
+    /// The networks return what is no number.
+    #[error("the model gives cell {cell} a potential of {value}")]
+    NotFinite {
+        /// Name of the cell.
+        cell: String,
+        /// Its potential.
+        value: f64,
+    },
+}
+
+/// Annotates every cell of a data set; `connectivities` names the graph in `obsp`.
+///
+/// Reference: `LSD.get_adata`.
+///
+/// # Errors
+/// [`AnnotateError`] where X or the graph is missing or bad, or the genes are not the model's.
+pub fn annotate(
+    model: &Model,
+    data: &Dataset,
+    connectivities: &str,
+    device: &impl Device,
+) -> Result<Annotation, AnnotateError> {
+    let matched = match_genes(model, data)?;
+    let x = matched.expression()?;
+    let graph = data.graph(connectivities)?;
+    let states = device.run(Encode { model, x })?;
+    let v = &states.potential;
+    if let Some(cell) = v.iter().position(|v| !v.is_finite()) {
+        return Err(AnnotateError::NotFinite { cell: data.obs.names[cell].clone(), value: v[cell] });
+    }
+    let (low, high) = v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+    let downhill: Vec<f64> = v.iter().map(|v| -v).collect();
+    Ok(Annotation {
+        cell_state: states.cell_state,
+        diff_state: states.diff_state,
+        pseudotime: v.iter().map(|v| (high - v) / (high - low + 1e-8)).collect(),
+        entropy: states.entropy,
+        transitions: boltzmann_rows(graph, &downhill, 1.0)?,
+        potential: states.potential,
+    })
+}
+
+impl Annotation {
+    /// The annotation under the names it has in a file.
+    #[must_use]
+    pub fn additions(&self) -> Additions {
+        let column = |values: &[f64]| Column::Float(values.to_vec());
+        #[expect(clippy::cast_possible_truncation, reason = "graphs are kept in f32 in files")]
+        let transitions = self.transitions.map(|p| p as f32);
+        Additions {
+            obs: vec![
+                ("potential".into(), column(&self.potential)),
+                ("entropy".into(), column(&self.entropy)),
+                ("lsd_pseudotime".into(), column(&self.pseudotime)),
+            ],
+            obsm: [
+                ("X_cell_state".into(), self.cell_state.clone()),
+                ("X_diff_state".into(), self.diff_state.clone()),
+            ]
+            .into(),
+            obsp: [("transitions".into(), transitions)].into(),
+            ..Additions::default()
+        }
+    }
+}
+
+struct Encode<'a> {
+    model: &'a Model,
+    x: &'a Csr,
+}
+
+struct States {
+    cell_state: Matrix,
+    diff_state: Matrix,
+    potential: Vec<f64>,
+    entropy: Vec<f64>,
+}
+
+impl Job for Encode<'_> {
+    type Output = Result<States, WeightsError>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+        let model: Lsd<B::InnerBackend> = self.model.on(device)?;
+        let n_cells = self.x.n_rows();
+        let (mut z_all, mut b_all, mut potential, mut entropy) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for first in (0..n_cells).step_by(BLOCK) {
+            let rows: Vec<usize> = (first..n_cells.min(first + BLOCK)).collect();
+            let dense = TensorData::new(self.x.gather_dense(&rows), [rows.len(), self.x.n_cols()]);
+            let (z, _) = model.encode_x(Tensor::from_data(dense, device));
+            let (b, b_scale) = model.encode_z(z.clone());
+            potential.extend(model.potential.value(z.clone()).into_data().iter::<f64>());
+            entropy.extend(b_scale.log().sum_dim(1).into_data().iter::<f64>());
+            z_all.extend(z.into_data().iter::<f32>());
+            b_all.extend(b.into_data().iter::<f32>());
+        }
+        let spec = self.model.spec.get();
+        Ok(States {
+            cell_state: Matrix::new(spec.z_dim, z_all),
+            diff_state: Matrix::new(spec.b_dim, b_all),
+            potential,
+            entropy,
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! `sclsd convert`: a checkpoint of the Python package as one of ours.
+
+use sclsd::data::{Keys, read_h5ad};
+use sclsd::infer::{Checkpoint, import_pth};
+
+use super::check_writable;
+use crate::args::ConvertArgs;
+use crate::config;
+use crate::figures::Figures;
+use crate::progress::Output;
+
+pub(crate) fn run(args: &ConvertArgs, output: Output) -> anyhow::Result<()> {
+    let mut spec = config::read(args.config.as_deref(), &[])?;
+    check_writable(&args.output)?;
+    let genes = match &args.genes {
+        Some(path) => read_h5ad(path, &Keys::none())?.var.names,
+        None => Vec::new(),
+    };
+    let mut model = import_pth(&args.input, genes)?;
+    let v_coeff = spec.model.v_coeff; // in no tensor of the checkpoint
+    spec.model = model.spec.get().clone();
+    spec.model.v_coeff = v_coeff;
+    model.spec = spec.model.clone().check()?;
+    if model.genes.is_empty() {
+        output.note(format!(
+            "the checkpoint holds no gene names, so files will only be checked for having {} genes; \
+             give --genes FILE.h5ad to add them",
+            model.n_genes
+        ));
+    }
+    let mut figures = Figures::default();
+    figures.count("genes", model.n_genes);
+    figures.count("z_dim", model.spec.get().z_dim);
+    figures.count("B_dim", model.spec.get().b_dim);
+    figures.count("tensors", model.weights.len());
+    Checkpoint::imported(model, spec).save(&args.output)?;
+    figures.text("model", args.output.display());
+    figures.print(output);
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Configuration: defaults, then a file, then `--set`, then flags of their own.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use sclsd::data::plain_reason;
+use sclsd::infer::TrainSpec;
+use serde_json::Value;
+
+/// The specification that a file and single settings make of the defaults.
+pub(crate) fn read(file: Option<&Path>, settings: &[String]) -> anyhow::Result<TrainSpec> {
+    let mut value = serde_json::to_value(TrainSpec::default())?;
+    if let Some(path) = file {
+        let shown = path.display();
+        merge(&mut value, parse_file(path)?, "").with_context(|| shown.to_string())?;
+    }
+    for setting in settings {
+        let Some((key, text)) = setting.split_once('=') else {
+            bail!("--set {setting}: expected key=value, such as walks.path_len=20");
+        };
+        // what is no JSON is text: keys.time=prior_time needs no quotes
+        let leaf = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+        let nested = key.rsplit('.').fold(leaf, |value, part| Value::from_iter([(part.to_owned(), value)]));
+        merge(&mut value, nested, "").with_context(|| format!("--set {setting}"))?;
+    }
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let (path, inner) = (error.path().to_string(), error.into_inner());
+        anyhow::anyhow!("configuration key {path}: {inner}")
+    })
+}
+
+fn parse_file(path: &Path) -> anyhow::Result<Value> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| anyhow::anyhow!("{shown} cannot be read: {}", plain_reason(&error)))?;
+    let parsed = match path.extension().and_then(|e| e.to_str()) {
+        Some("json") => serde_json::from_str(&text).map_err(|error| error.to_string()),
+        Some("toml") => toml::from_str(&text).map_err(|error| error.message().to_owned()),
+        _ => bail!("{shown}: a configuration is a .toml or .json file"),
+    };
+    parsed.map_err(|error| anyhow::anyhow!("{shown} is not well-formed: {error}"))
+}
+
+/// Puts `new` over `old`, which has every key there is.
+fn merge(old: &mut Value, new: Value, path: &str) -> anyhow::Result<()> {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in new {
+                let here = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let Some(slot) = old.get_mut(&key) else {
+                    let known: Vec<&str> = old.keys().map(String::as_str).collect();
+                    let place = if path.is_empty() { "the configuration" } else { path };
+                    bail!("unknown configuration key {here}; {place} has {}", known.join(", "));
+                };
+                merge(slot, value, &here)?;
+            }
+            Ok(())
+        }
+        (Value::Object(_), other) => bail!("configuration key {path} is {other}, expected a table of keys"),
+        (slot, value) => {
+            *slot = value;
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(settings: &[&str]) -> anyhow::Result<TrainSpec> {
+        read(None, &settings.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn settings_replace_defaults_by_path() {
+        let spec = set(&["walks.path_len=20", "keys.time=prior_time", "optimizer.adam.T_0=7"]).unwrap();
+        assert_eq!((spec.walks.path_len, spec.keys.time.as_str(), spec.optimizer.adam.t_0), (20, "prior_time", 7));
+        assert_eq!(spec.model, TrainSpec::default().model);
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_types_are_errors_that_name_them() {
+        let message = |setting: &str| format!("{:#}", set(&[setting]).unwrap_err());
+        assert_eq!(
+            message("walks.length=3"),
+            "--set walks.length=3: unknown configuration key walks.length; \
+             walks has batch_size, num_walks, path_len, random_state"
+        );
+        assert!(message("model.z_dim=ten").starts_with("configuration key model.z_dim: invalid type: string \"ten\""));
+        assert!(message("model=3").contains("configuration key model is 3, expected a table of keys"));
+        assert!(message("model").contains("expected key=value"));
+    }
+
+    #[test]
+    fn a_toml_file_and_a_json_file_say_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let (toml, json) = (directory.path().join("a.toml"), directory.path().join("a.json"));
+        std::fs::write(&toml, "num_epochs = 3\n[model]\nz_dim = 4\n").unwrap();
+        std::fs::write(&json, r#"{"num_epochs": 3, "model": {"z_dim": 4}}"#).unwrap();
+        let read = |path: &Path| super::read(Some(path), &[]).unwrap();
+        assert_eq!(read(&toml), read(&json));
+        assert_eq!((read(&toml).num_epochs, read(&toml).model.z_dim), (3, 4));
+    }
+}

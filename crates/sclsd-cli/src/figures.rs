@@ -1,0 +1,42 @@
+//! Figures at the end of a command: aligned lines for people, one JSON object for machines.
+
+use serde_json::{Map, Value};
+
+use crate::progress::Output;
+
+/// Named figures in the order they are to be read.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    rows: Vec<(&'static str, String, Value)>,
+}
+
+impl Figures {
+    /// A real number, shown with so many decimals.
+    pub(crate) fn number(&mut self, name: &'static str, value: f64, decimals: usize) {
+        self.rows.push((name, format!("{value:.decimals$}"), Value::from(value)));
+    }
+
+    /// A count.
+    pub(crate) fn count(&mut self, name: &'static str, value: usize) {
+        self.rows.push((name, value.to_string(), Value::from(value)));
+    }
+
+    /// A path or a name.
+    pub(crate) fn text(&mut self, name: &'static str, value: impl ToString) {
+        self.rows.push((name, value.to_string(), Value::from(value.to_string())));
+    }
+
+    /// Prints them on standard output.
+    #[expect(clippy::print_stdout, reason = "this is what the program is run for")]
+    pub(crate) fn print(self, output: Output) {
+        if output.json {
+            let object: Map<String, Value> = self.rows.into_iter().map(|(n, _, v)| (n.replace(' ', "_"), v)).collect();
+            println!("{}", Value::Object(object));
+        } else if !output.quiet {
+            let width = self.rows.iter().map(|row| row.0.len()).max().unwrap_or(0);
+            for (name, shown, _) in self.rows {
+                println!("{name:<width$}  {shown}");
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The `sclsd` program.
+
+fn main() -> std::process::ExitCode {
+    sclsd_cli::main()
+}

@@ -1,0 +1,86 @@
+//! Progress: a bar on a terminal, plain lines in a log, nothing when quiet.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sclsd::infer::Event;
+
+/// How the program speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    /// Errors and results only.
+    pub quiet: bool,
+    /// Figures as JSON.
+    pub json: bool,
+}
+
+impl Output {
+    /// A line about what is going on.
+    #[expect(clippy::print_stderr, reason = "notes go beside the results")]
+    pub(crate) fn note(self, text: impl AsRef<str>) {
+        if !self.quiet {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+}
+
+/// Progress of training.
+pub(crate) struct Progress {
+    output: Output,
+    bar: Option<ProgressBar>,
+    began: Instant,
+    first: usize,
+    epochs: usize,
+}
+
+impl Progress {
+    /// Of epochs `first .. epochs`.
+    pub(crate) fn new(output: Output, first: usize, epochs: usize) -> Self {
+        let bar = (!output.quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new((epochs - first.min(epochs)) as u64);
+            let style = ProgressStyle::with_template("{bar:30} epoch {msg}  {elapsed} gone, {eta} left");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self { output, bar, began: Instant::now(), first, epochs }
+    }
+
+    /// Shows an event.
+    pub(crate) fn show(&self, event: &Event<'_>) {
+        match (event, &self.bar) {
+            (Event::StepDone { epoch, step, steps, loss }, Some(bar)) => {
+                bar.set_message(format!(
+                    "{}/{} step {}/{steps}  loss {:.4}",
+                    epoch + 1,
+                    self.epochs,
+                    step + 1,
+                    loss.total()
+                ));
+                bar.tick();
+            }
+            (Event::EpochDone { .. }, Some(bar)) => bar.inc(1),
+            (Event::EpochDone { epoch, record, .. }, None) => {
+                #[expect(clippy::cast_precision_loss, reason = "epochs are far below 2^52")]
+                let left = self.began.elapsed().as_secs_f64() / (epoch + 1 - self.first) as f64
+                    * (self.epochs - epoch - 1) as f64;
+                self.output.note(format!(
+                    "epoch {}/{}  loss {:.4}  potential rise {:.4}  entropy rise {:.4}  {left:.0} s left",
+                    epoch + 1,
+                    self.epochs,
+                    record.loss.total(),
+                    record.potential_rise,
+                    record.entropy_rise,
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

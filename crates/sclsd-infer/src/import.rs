@@ -1,0 +1,84 @@
+//! Checkpoints of the Python package.
+
+use std::path::Path;
+
+use burn_store::pytorch::PytorchReader;
+use sclsd_data::plain_reason;
+use sclsd_model::{Array, Model, ModelError, Weights};
+
+/// Why a `.pth` file is not a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The file cannot be opened.
+    #[error("{path} cannot be read: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The file is not a PyTorch checkpoint.
+    #[error("{path} is not a PyTorch checkpoint: {reason}")]
+    NotPytorch {
+        /// The file.
+        path: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The tensors are not those of the Python package's model.
+    #[error("{path} is no checkpoint of sclsd's Python package: {problem}")]
+    NotLsd {
+        /// The file.
+        path: String,
+        /// What does not fit.
+        problem: ModelError,
+    },
+    /// The genes do not match.
+    #[error("{path} is a model of {n_genes} genes, but {named} names were given")]
+    Genes {
+        /// The file.
+        path: String,
+        /// Genes of the model.
+        n_genes: usize,
+        /// Names given.
+        named: usize,
+    },
+}
+
+/// Reads a checkpoint written by `LSD.save` of the Python package. It holds no gene names: give them, or an empty list.
+///
+/// # Errors
+/// [`ImportError`] names the file and what is wrong with it.
+pub fn import_pth(path: &Path, genes: Vec<String>) -> Result<Model, ImportError> {
+    let shown = path.display().to_string();
+    std::fs::File::open(path)
+        .map_err(|e| ImportError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
+    let not_pytorch = |reason: String| ImportError::NotPytorch { path: shown.clone(), reason: one_line(&reason) };
+    let reader = PytorchReader::new(path).map_err(|e| not_pytorch(e.to_string()))?;
+    let mut weights = Weights::new();
+    for name in reader.keys() {
+        let Some(snapshot) = reader.get(&name) else { continue };
+        let data = snapshot.to_data().map_err(|e| not_pytorch(format!("{e:?}")))?;
+        let shape = data.shape.to_vec();
+        let values: Vec<f32> = data.iter::<f32>().collect();
+        if let Some(name) = name.strip_prefix("model_state_dict.") {
+            // the potential is listed a second time under its gradient
+            if !name.starts_with("gradnet.") {
+                weights.insert(name.to_owned(), Array { shape, values });
+            }
+        } else if name.ends_with("params.inverse_dispersion") {
+            weights.insert("log_inverse_dispersion".into(), Array { shape, values });
+        }
+    }
+    let not_lsd = |problem| ImportError::NotLsd { path: shown.clone(), problem };
+    let model = Model::from_weights(weights, genes).map_err(not_lsd)?;
+    if !model.genes.is_empty() && model.genes.len() != model.n_genes {
+        return Err(ImportError::Genes { path: shown, n_genes: model.n_genes, named: model.genes.len() });
+    }
+    Ok(model)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,125 @@
+//! Coefficients that change with the epoch.
+
+use serde::{Deserialize, Serialize};
+
+/// Annealing factor `a` of the terms of B: from `min_af` to `af` in a straight line over `max_epoch` epochs.
+///
+/// Reference: `KLScheduleConfig`, which has `af` alone and starts there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KlSchedule {
+    /// Factor in the end. At least 0. Default: 1.
+    pub af: f64,
+    /// Factor at the start. At least 0. Default: that in the end.
+    pub min_af: Option<f64>,
+    /// Epochs between the two. At least 1. Default: 100.
+    pub max_epoch: usize,
+}
+
+impl Default for KlSchedule {
+    fn default() -> Self {
+        Self { af: 1.0, min_af: None, max_epoch: 100 }
+    }
+}
+
+impl KlSchedule {
+    /// The factor in an epoch, counted from 0.
+    #[must_use]
+    pub fn at(&self, epoch: usize) -> f64 {
+        ramp(self.min_af.unwrap_or(self.af), self.af, epoch, self.max_epoch)
+    }
+}
+
+/// Weight of the distance between consecutive cells of a walk: from `max_W` down to `min_W` in a straight line over
+/// `max_epoch` epochs. Reference: `WassersteinScheduleConfig`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WassersteinSchedule {
+    /// Weight in the end, in nats per squared unit of z and visit. At least 0. Default: 1e-4.
+    #[serde(rename = "min_W")]
+    pub min_w: f64,
+    /// Weight at the start. At least 0. Default: 1e-3.
+    #[serde(rename = "max_W")]
+    pub max_w: f64,
+    /// Epochs between the two. At least 1. Default: 50.
+    pub max_epoch: usize,
+}
+
+impl Default for WassersteinSchedule {
+    fn default() -> Self {
+        Self { min_w: 1e-4, max_w: 1e-3, max_epoch: 50 }
+    }
+}
+
+impl WassersteinSchedule {
+    /// The weight in an epoch, counted from 0.
+    #[must_use]
+    pub fn at(&self, epoch: usize) -> f64 {
+        ramp(self.max_w, self.min_w, epoch, self.max_epoch)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "epochs are far below 2^52")]
+fn ramp(from: f64, to: f64, epoch: usize, epochs: usize) -> f64 {
+    if epoch < epochs { from + (to - from) * epoch as f64 / epochs as f64 } else { to }
+}
+
+/// How the learning rate changes from epoch to epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LearningRate {
+    /// It does not: what the Python package does, whose cosine schedule is built but never stepped.
+    #[default]
+    Constant,
+    /// Cosine annealing with warm restarts (Loshchilov and Hutter, 2017): from `lr` to `eta_min` over `T_0` epochs,
+    /// then again, each time `T_mult` times as long.
+    Cosine,
+}
+
+impl LearningRate {
+    /// The rate in an epoch, counted from 0.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "epochs are far below 2^52")]
+    pub fn at(self, epoch: usize, lr: f64, eta_min: f64, t_0: usize, t_mult: usize) -> f64 {
+        match self {
+            Self::Constant => lr,
+            Self::Cosine => {
+                let (mut since, mut period) = (epoch, t_0.max(1));
+                while since >= period {
+                    since -= period;
+                    period = period.saturating_mul(t_mult.max(1));
+                }
+                let turn = std::f64::consts::PI * since as f64 / period as f64;
+                eta_min + (lr - eta_min) * 0.5 * (1.0 + turn.cos())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wasserstein_falls_in_a_line_and_stays() {
+        let schedule = WassersteinSchedule::default();
+        assert!((schedule.at(0) - 1e-3).abs() < 1e-15);
+        assert!((schedule.at(25) - 5.5e-4).abs() < 1e-15);
+        assert!((schedule.at(50) - 1e-4).abs() < 1e-15 && (schedule.at(500) - 1e-4).abs() < 1e-15);
+    }
+
+    #[test]
+    fn annealing_starts_at_its_end_unless_told() {
+        assert!((KlSchedule::default().at(0) - 1.0).abs() < 1e-15);
+        let rising = KlSchedule { af: 1.0, min_af: Some(0.0), max_epoch: 10 };
+        assert!((rising.at(5) - 0.5).abs() < 1e-15 && (rising.at(10) - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn cosine_restarts_after_periods_that_grow() {
+        let at = |epoch| LearningRate::Cosine.at(epoch, 1.0, 0.0, 4, 2);
+        assert!((at(0) - 1.0).abs() < 1e-12 && (at(2) - 0.5).abs() < 1e-12);
+        assert!((at(4) - 1.0).abs() < 1e-12 && (at(8) - 0.5).abs() < 1e-12 && (at(12) - 1.0).abs() < 1e-12);
+    }
+}

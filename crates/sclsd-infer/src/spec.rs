@@ -1,0 +1,221 @@
+//! Everything that can be chosen about a run, under the Python package's names.
+
+use sclsd_graph::{Descent, WalkError, WalkSpec};
+use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
+use sclsd_model::{CheckedModelSpec, ModelSpec, ModelSpecError};
+use serde::{Deserialize, Serialize};
+
+use crate::{KlSchedule, LearningRate, WassersteinSchedule};
+
+/// A run of training. Reference: `LSDConfig`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainSpec {
+    /// Sizes of the networks.
+    pub model: ModelSpec,
+    /// Learning rate and schedules.
+    pub optimizer: OptimizerSpec,
+    /// Random walks and batches.
+    pub walks: WalkSpec,
+    /// How pseudotime directs the walks.
+    pub prior: PriorSpec,
+    /// How the flow is solved.
+    pub ode: OdeSpec,
+    /// Where things are in the file.
+    pub keys: DataKeys,
+    /// Passes through all walks. At least 1. Default: 60.
+    pub num_epochs: usize,
+    /// Seed of initial values, order of walks and noise. Default: 42.
+    pub random_state: u64,
+}
+
+impl Default for TrainSpec {
+    fn default() -> Self {
+        Self {
+            model: ModelSpec::default(),
+            optimizer: OptimizerSpec::default(),
+            walks: WalkSpec::default(),
+            prior: PriorSpec::default(),
+            ode: OdeSpec::default(),
+            keys: DataKeys::default(),
+            num_epochs: 60,
+            random_state: 42,
+        }
+    }
+}
+
+/// Optimiser and schedules. Reference: `OptimizerConfig`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerSpec {
+    /// Adam.
+    pub adam: AdamSpec,
+    /// Annealing of the terms of B.
+    pub kl_schedule: KlSchedule,
+    /// Weight of the distance between consecutive cells.
+    pub wasserstein_schedule: WassersteinSchedule,
+}
+
+/// Adam (Kingma and Ba, 2015) with β = (0.9, 0.999) and ε = 1e-8. Reference: `AdamConfig`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamSpec {
+    /// Learning rate. Above 0. Default: 1e-3.
+    pub lr: f64,
+    /// How it changes. Default: constant.
+    pub schedule: LearningRate,
+    /// Least learning rate of the cosine schedule. At least 0. Default: 1e-5.
+    pub eta_min: f64,
+    /// Epochs to the first restart of the cosine schedule. At least 1. Default: 40.
+    #[serde(rename = "T_0")]
+    pub t_0: usize,
+    /// Factor by which each period of the cosine schedule is longer than the one before. At least 1. Default: 1.
+    #[serde(rename = "T_mult")]
+    pub t_mult: usize,
+    /// Largest norm of the gradient of one tensor; a longer one is shortened to it. Above 0. Default: 10.
+    pub clip_norm: f64,
+}
+
+impl Default for AdamSpec {
+    fn default() -> Self {
+        Self { lr: 1e-3, schedule: LearningRate::Constant, eta_min: 1e-5, t_0: 40, t_mult: 1, clip_norm: 10.0 }
+    }
+}
+
+/// How pseudotime directs the walks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PriorSpec {
+    /// Inverse temperature β, in 1/pseudotime. At least 0. Default: 50, which the Python package has fixed.
+    pub beta: f64,
+    /// Whether to stretch pseudotime to 0…1 first. Default: no.
+    pub scale_time: bool,
+    /// How far down a phylogeny one step may lead. Default: children.
+    pub descent: Descent,
+    /// Whether cells that a phylogeny leaves without an edge are an error rather than dropped. Default: no.
+    pub require_all_cells: bool,
+}
+
+impl Default for PriorSpec {
+    fn default() -> Self {
+        Self { beta: 50.0, scale_time: false, descent: Descent::Children, require_all_cells: false }
+    }
+}
+
+/// Names of the elements that training takes from a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataKeys {
+    /// Layer of raw counts. Default: `raw`.
+    pub counts: String,
+    /// Column of `obs` with library sizes, in counts. Default: `librarysize`.
+    pub library_size: String,
+    /// Graph of `obsp`. Default: `connectivities`.
+    pub connectivities: String,
+    /// Column of `obs` with the prior pseudotime, 0…1. Default: `dpt_pseudotime`.
+    pub time: String,
+    /// Column of `obs` with clusters; needed with a phylogeny. Default: `clusters`.
+    pub clusters: String,
+}
+
+impl Default for DataKeys {
+    fn default() -> Self {
+        Self {
+            counts: "raw".into(),
+            library_size: "librarysize".into(),
+            connectivities: "connectivities".into(),
+            time: "dpt_pseudotime".into(),
+            clusters: "clusters".into(),
+        }
+    }
+}
+
+/// Which field of a specification is out of range.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainSpecError {
+    /// A number.
+    #[error("{field} is {value}, expected {expected}")]
+    Value {
+        /// Its path.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A size of the model.
+    #[error(transparent)]
+    Model(#[from] ModelSpecError),
+    /// A number of walks.
+    #[error(transparent)]
+    Walks(#[from] WalkError),
+    /// A choice of solver.
+    #[error(transparent)]
+    Ode(#[from] OdeError),
+}
+
+/// A specification that can be trained with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedTrainSpec {
+    spec: TrainSpec,
+    pub(crate) model: CheckedModelSpec,
+    pub(crate) ode: CheckedOdeSpec,
+}
+
+impl TrainSpec {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`TrainSpecError`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedTrainSpec, TrainSpecError> {
+        let model = self.model.clone().check()?;
+        let ode = self.ode.clone().check()?;
+        self.walks.clone().check()?;
+        let OptimizerSpec { adam, kl_schedule: kl, wasserstein_schedule: w } = &self.optimizer;
+        let positive = |v: f64| v > 0.0 && v.is_finite();
+        let least = |v: f64| v >= 0.0 && v.is_finite();
+        #[expect(clippy::cast_precision_loss, reason = "for a message")]
+        let whole = |n: usize| n as f64;
+        let (above, zero, one) = ("a finite number above 0", "a finite number of 0 or more", "at least 1");
+        let rules = [
+            ("optimizer.adam.lr", adam.lr, positive(adam.lr), above),
+            ("optimizer.adam.eta_min", adam.eta_min, least(adam.eta_min), zero),
+            ("optimizer.adam.T_0", whole(adam.t_0), adam.t_0 >= 1, one),
+            ("optimizer.adam.T_mult", whole(adam.t_mult), adam.t_mult >= 1, one),
+            ("optimizer.adam.clip_norm", adam.clip_norm, positive(adam.clip_norm), above),
+            ("optimizer.kl_schedule.af", kl.af, least(kl.af), zero),
+            ("optimizer.kl_schedule.min_af", kl.min_af.unwrap_or(0.0), least(kl.min_af.unwrap_or(0.0)), zero),
+            ("optimizer.kl_schedule.max_epoch", whole(kl.max_epoch), kl.max_epoch >= 1, one),
+            ("optimizer.wasserstein_schedule.min_W", w.min_w, least(w.min_w), zero),
+            ("optimizer.wasserstein_schedule.max_W", w.max_w, least(w.max_w), zero),
+            ("optimizer.wasserstein_schedule.max_epoch", whole(w.max_epoch), w.max_epoch >= 1, one),
+            ("prior.beta", self.prior.beta, least(self.prior.beta), zero),
+            ("num_epochs", whole(self.num_epochs), self.num_epochs >= 1, one),
+        ];
+        match rules.into_iter().find(|rule| !rule.2) {
+            Some((field, value, _, expected)) => Err(TrainSpecError::Value { field, value, expected }),
+            None => Ok(CheckedTrainSpec { spec: self, model, ode }),
+        }
+    }
+}
+
+impl CheckedTrainSpec {
+    /// The fields.
+    #[must_use]
+    pub fn get(&self) -> &TrainSpec {
+        &self.spec
+    }
+
+    /// The sizes of the networks.
+    #[must_use]
+    pub fn model(&self) -> &CheckedModelSpec {
+        &self.model
+    }
+
+    /// How the flow is solved.
+    #[must_use]
+    pub fn ode(&self) -> &CheckedOdeSpec {
+        &self.ode
+    }
+}

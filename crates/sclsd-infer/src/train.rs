@@ -1,0 +1,291 @@
+//! The training loop.
+//!
+//! Each epoch takes the walks in a new order, in batches; each batch is one evaluation of the loss, one gradient and one
+//! step of the optimiser. All noise comes from streams numbered by epoch and step, so that a run that was interrupted
+//! goes on as if it had not been.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use burn::module::AutodiffModule;
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_distr::StandardNormal;
+use sclsd_data::{Purpose, stream};
+use sclsd_graph::Walks;
+use sclsd_model::ode::{OdeError, Work};
+use sclsd_model::{Device, Job, Lsd, Model, WeightsError};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::fingerprint::fingerprint;
+use crate::monotonicity::{Monotonicity, monotonicity};
+use crate::{Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, Loss, Moments, Noise, TrainingData};
+
+/// One epoch in the history of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Mean loss of its steps, term by term.
+    pub loss: Loss,
+    /// Mean rise of the potential along walks, per step; 0 where it always falls.
+    pub potential_rise: f64,
+    /// Mean rise of the entropy along walks, per step.
+    pub entropy_rise: f64,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Steps of the solver.
+    pub solver_steps: usize,
+    /// Evaluations of the drift by the solver.
+    pub solver_evaluations: usize,
+}
+
+/// What training reports.
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A step of the optimiser is done.
+    StepDone {
+        /// Epoch, counted from 0.
+        epoch: usize,
+        /// Step within the epoch, counted from 0.
+        step: usize,
+        /// Steps per epoch.
+        steps: usize,
+        /// Loss of the batch, before the step.
+        loss: Loss,
+    },
+    /// An epoch is done.
+    EpochDone {
+        /// Epoch, counted from 0.
+        epoch: usize,
+        /// Its figures.
+        record: &'a EpochRecord,
+        /// Makes a checkpoint of the state after it; costs a copy of the model to the host.
+        checkpoint: &'a dyn Fn() -> Checkpoint,
+    },
+}
+
+/// Why training stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A term of the loss is not finite.
+    #[error("the loss is not finite in epoch {epoch}, step {step}: its term {term} is {value}; try a smaller optimizer.adam.lr")]
+    Loss {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Step within the epoch, counted from 1.
+        step: usize,
+        /// Name of the term.
+        term: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// A gradient is not finite.
+    #[error("the gradient of {tensor} is not finite in epoch {epoch}, step {step}; try a smaller optimizer.adam.lr")]
+    Gradient {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Step within the epoch, counted from 1.
+        step: usize,
+        /// Name of the tensor.
+        tensor: String,
+    },
+    /// The flow cannot be solved.
+    #[error("the flow cannot be solved in epoch {epoch}, step {step}: {source}")]
+    Flow {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Step within the epoch, counted from 1.
+        step: usize,
+        /// The solver's reason.
+        source: OdeError,
+    },
+    /// Walks visit cells that the data does not have.
+    #[error("a walk visits cell {cell}, but there are {n_cells} cells")]
+    Walks {
+        /// The cell.
+        cell: u32,
+        /// Number of cells.
+        n_cells: usize,
+    },
+    /// The checkpoint to go on from is of another run.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint's weights do not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// Trains a model, from the beginning or from a checkpoint of the same run.
+///
+/// `observe` is told of every step and epoch and may stop training; the epoch at hand is still finished, so that what is
+/// returned can be gone on from.
+///
+/// # Errors
+/// [`TrainError`] names the epoch, the step and the term or tensor that stopped being finite. The checkpoints taken
+/// before are still good.
+pub fn train(
+    data: &TrainingData<'_>,
+    walks: &Walks,
+    spec: &CheckedTrainSpec,
+    from: Option<Checkpoint>,
+    device: &impl Device,
+    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<Checkpoint, TrainError> {
+    let n_cells = data.n_cells();
+    if let Some(&cell) = walks.cells().iter().find(|&&cell| cell as usize >= n_cells) {
+        return Err(TrainError::Walks { cell, n_cells });
+    }
+    let fingerprint = fingerprint(data, walks);
+    if let Some(from) = &from {
+        from.check_same_run(spec, &fingerprint)?;
+    }
+    device.run(Training { run: Run { data, walks, spec, fingerprint }, from, observe })
+}
+
+type Observer<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
+
+/// What stays the same throughout.
+struct Run<'a> {
+    data: &'a TrainingData<'a>,
+    walks: &'a Walks,
+    spec: &'a CheckedTrainSpec,
+    fingerprint: Fingerprint,
+}
+
+struct Training<'a, 'b> {
+    run: Run<'a>,
+    from: Option<Checkpoint>,
+    observe: &'a mut Observer<'b>,
+}
+
+impl Job for Training<'_, '_> {
+    type Output = Result<Checkpoint, TrainError>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+        let Self { run, from, observe } = self;
+        let spec = run.spec.get();
+        let (mut model, moments, mut history): (Lsd<B>, _, _) = match from {
+            Some(from) => (from.model.on(device)?, from.moments, from.history),
+            None => {
+                let mut rng = stream(spec.random_state, Purpose::Weights, 0);
+                (Lsd::new(run.spec.model(), run.data.n_genes(), &mut rng, device), BTreeMap::new(), Vec::new())
+            }
+        };
+        let mut adam = Adam::<B>::new(&spec.optimizer.adam, &moments, device);
+        for epoch in history.len()..spec.num_epochs {
+            let (trained, record, stop) = run.epoch(model, &mut adam, epoch, device, observe)?;
+            model = trained;
+            history.push(record);
+            let checkpoint = || run.checkpoint(&model, adam.moments(), history.clone());
+            let event = Event::EpochDone { epoch, record: &history[epoch], checkpoint: &checkpoint };
+            if observe(event).is_break() || stop {
+                break;
+            }
+        }
+        Ok(run.checkpoint(&model, adam.moments(), history))
+    }
+}
+
+impl Run<'_> {
+    fn epoch<B: AutodiffBackend>(
+        &self,
+        mut model: Lsd<B>,
+        adam: &mut Adam<B>,
+        epoch: usize,
+        device: &B::Device,
+        observe: &mut Observer<'_>,
+    ) -> Result<(Lsd<B>, EpochRecord, bool), TrainError> {
+        let spec = self.spec.get();
+        let a = &spec.optimizer.adam;
+        let learning_rate = a.schedule.at(epoch, a.lr, a.eta_min, a.t_0, a.t_mult);
+        let mut order: Vec<usize> = (0..self.walks.len()).collect();
+        order.shuffle(&mut stream(spec.random_state, Purpose::Shuffle, epoch as u64));
+        let coefficients = self.coefficients(epoch);
+        let steps = order.len().div_ceil(spec.walks.batch_size);
+
+        let mut losses = Vec::with_capacity(steps);
+        let mut rises = Vec::with_capacity(steps);
+        let mut work = Work::default();
+        let mut stop = false;
+        for (step, batch) in order.chunks(spec.walks.batch_size).enumerate() {
+            let cells: Vec<u32> = batch.iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect();
+            let noise = self.noise((epoch * steps + step) as u64, cells.len(), device);
+            let flow = |source| TrainError::Flow { epoch: epoch + 1, step: step + 1, source };
+            let elbo = Elbo::new(&model, self.batch(&cells, device), noise, &coefficients).map_err(flow)?;
+            let loss = elbo.terms();
+            if let Some((term, value)) = loss.terms().into_iter().find(|(_, value)| !value.is_finite()) {
+                return Err(TrainError::Loss { epoch: epoch + 1, step: step + 1, term, value });
+            }
+            let gradients = elbo.loss().backward();
+            model = adam
+                .step(learning_rate, model, &gradients)
+                .map_err(|(_, tensor)| TrainError::Gradient { epoch: epoch + 1, step: step + 1, tensor })?
+                .absorb(&elbo.statistics);
+            work.steps += elbo.work.steps;
+            work.evaluations += elbo.work.evaluations;
+            losses.push(loss);
+            rises.push(monotonicity(&model.valid(), self.data.x, &cells, self.walks.path_len(), device));
+            stop |= observe(Event::StepDone { epoch, step, steps, loss }).is_break();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "steps of an epoch are far below 2^52")]
+        let mean = |f: fn(&Monotonicity) -> f64| rises.iter().map(f).sum::<f64>() / rises.len() as f64;
+        let record = EpochRecord {
+            loss: Loss::mean(&losses),
+            potential_rise: mean(|m| m.potential_rise),
+            entropy_rise: mean(|m| m.entropy_rise),
+            learning_rate,
+            solver_steps: work.steps,
+            solver_evaluations: work.evaluations,
+        };
+        Ok((model, record, stop))
+    }
+
+    fn coefficients(&self, epoch: usize) -> Coefficients {
+        let spec = self.spec.get();
+        #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
+        let visits = (spec.walks.batch_size * self.walks.path_len() * self.data.n_genes()) as f64;
+        Coefficients {
+            scale: 1.0 / visits,
+            annealing: spec.optimizer.kl_schedule.at(epoch),
+            wasserstein: spec.optimizer.wasserstein_schedule.at(epoch),
+            potential: spec.model.v_coeff,
+            library: self.data.library,
+            ode: self.spec.ode().clone(),
+        }
+    }
+
+    fn batch<B: AutodiffBackend>(&self, cells: &[u32], device: &B::Device) -> Batch<B> {
+        let rows: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
+        let dense = |matrix: &sclsd_data::Csr| {
+            Tensor::from_data(TensorData::new(matrix.gather_dense(&rows), [rows.len(), matrix.n_cols()]), device)
+        };
+        Batch { x: dense(self.data.x), counts: dense(self.data.counts), steps: self.walks.path_len() }
+    }
+
+    fn noise<B: AutodiffBackend>(&self, step: u64, visits: usize, device: &B::Device) -> Noise<B> {
+        let mut rng = stream(self.spec.get().random_state, Purpose::Noise, step);
+        let mut draw = |width: usize| {
+            let values: Vec<f32> = (0..visits * width).map(|_| rng.sample(StandardNormal)).collect();
+            Tensor::from_data(TensorData::new(values, [visits, width]), device)
+        };
+        let model = &self.spec.get().model;
+        Noise { z: draw(model.z_dim), b: draw(model.b_dim), xl: draw(1) }
+    }
+
+    fn checkpoint<B: AutodiffBackend>(
+        &self,
+        model: &Lsd<B>,
+        moments: BTreeMap<String, Moments>,
+        history: Vec<EpochRecord>,
+    ) -> Checkpoint {
+        let model = Model {
+            spec: self.spec.model().clone(),
+            n_genes: self.data.n_genes(),
+            genes: self.data.genes.to_vec(),
+            weights: model.weights(),
+        };
+        Checkpoint { model, spec: self.spec.get().clone(), moments, history, fingerprint: self.fingerprint.clone() }
+    }
+}
