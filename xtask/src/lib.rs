@@ -1,1 +1,3 @@
-//! 
+//! Chores of the workspace, as ordinary functions and tests: `cargo xtask tidy`.
+
+pub mod tidy;

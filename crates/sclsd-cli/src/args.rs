@@ -68,6 +68,9 @@ pub(crate) struct SimulateArgs {
     /// Shape of the landscape.
     #[arg(long, value_enum, default_value_t = TopologyArg::Bifurcation)]
     pub topology: TopologyArg,
+    /// Median library size, in counts per gene.
+    #[arg(long, default_value_t = 2.0)]
+    pub depth: f64,
     /// Standard deviation by which prior_time is blurred, in units of true_time (0 to 1).
     #[arg(long, default_value_t = 0.05)]
     pub prior_noise: f64,

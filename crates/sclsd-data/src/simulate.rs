@@ -60,7 +60,7 @@ pub struct SimulateSpec {
     pub topology: Topology,
     /// Strength σ of the noise in the dynamics, in units of the plane per √time. Default: 0.08.
     pub noise: f64,
-    /// Median library size, in counts per gene. Default: 4.
+    /// Median library size, in counts per gene. Default: 2.
     pub depth: f64,
     /// Probability that a count is lost. Default: 0.05.
     pub dropout: f64,
@@ -77,7 +77,7 @@ impl Default for SimulateSpec {
             n_genes: 300,
             topology: Topology::Bifurcation,
             noise: 0.08,
-            depth: 4.0,
+            depth: 2.0,
             dropout: 0.05,
             prior_noise: 0.05,
             seed: 0,
@@ -166,11 +166,11 @@ fn draw_gene(seed: u64, index: u64, landscape: &Landscape) -> Gene {
     let normal = |rng: &mut ChaCha8Rng| -> f64 { rng.sample(StandardNormal) };
     Gene {
         base: 0.8 * normal(&mut rng),
-        height: 0.8 + 0.6 * normal(&mut rng).abs(),
+        height: 1.2 + 0.6 * normal(&mut rng).abs(),
         center: rng.random_range(-0.1..1.1),
         width: rng.random_range(0.1..0.4),
         tilt: {
-            let strength = if rng.random_bool(0.5) { 1.0 } else { 0.0 };
+            let strength = if rng.random_bool(0.5) { 0.7 } else { 0.0 };
             (0..landscape.n_valleys()).map(|_| strength * normal(&mut rng)).collect()
         },
         inverse_dispersion: rng.random_range(2.0..10.0),

@@ -31,6 +31,7 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
         n_cells: args.cells,
         n_genes: args.genes,
         topology,
+        depth: args.depth,
         prior_noise: args.prior_noise,
         seed: args.seed,
         ..SimulateSpec::default()

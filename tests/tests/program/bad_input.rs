@@ -1,0 +1,318 @@
+//! Every kind of bad input: one sentence that names the culprit, exit status 1, nothing written.
+
+use std::path::Path;
+use std::process::Command;
+
+use sclsd::data::{Column, Csr, Dataset, Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
+use sclsd::graph::{connectivities, nearest_neighbors};
+use sclsd_tests::fixture;
+
+use crate::{SMALL, sclsd, succeed};
+
+fn cells() -> Dataset {
+    let spec = SimulateSpec { n_cells: 60, n_genes: 20, ..SimulateSpec::default() };
+    let mut data = simulate(&spec.check().expect("a specification"));
+    let components = sclsd::data::pca(data.expression().expect("X"), 5);
+    let graph = connectivities(&nearest_neighbors(&components, 8).expect("neighbours"));
+    data.obsp.insert("connectivities".into(), graph);
+    data
+}
+
+/// A file of simulated cells with something done to them.
+fn file(directory: &Path, name: &str, change: impl FnOnce(&mut Dataset)) {
+    let mut data = cells();
+    change(&mut data);
+    write_h5ad(&directory.join(name), &data).expect("a file");
+}
+
+/// One value of a matrix replaced.
+fn with_value(matrix: &Csr, entry: usize, value: f32) -> Csr {
+    let mut values = matrix.values().to_vec();
+    values[entry] = value;
+    Csr::over(matrix.pattern().clone(), values)
+}
+
+fn with_number(data: &mut Dataset, column: &str, cell: usize, value: f64) {
+    let mut values = data.numbers(column).expect("numbers");
+    values[cell] = value;
+    data.obs.set(column, Column::Float(values));
+}
+
+/// Runs the program, expects one sentence with all of these parts, and that nothing was written.
+fn refused(directory: &Path, arguments: &[&str], parts: &[&str]) {
+    let output = sclsd(directory, arguments);
+    check_refusal(directory, &output, &format!("{arguments:?}"), parts);
+}
+
+fn check_refusal(directory: &Path, output: &std::process::Output, what: &str, parts: &[&str]) {
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let sentences: Vec<&str> = errors.lines().filter(|l| !l.starts_with("epoch ")).collect();
+    assert_eq!(output.status.code(), Some(1), "{what}: {errors}");
+    assert_eq!(sentences.len(), 1, "{what}: {errors}");
+    assert!(sentences[0].starts_with("error: "), "{what}: {errors}");
+    for part in parts {
+        assert!(errors.contains(part), "{what}: \"{part}\" is not in: {errors}");
+    }
+    assert!(!directory.join("out.h5ad").exists(), "{what}: a result was written");
+    let left: Vec<String> = std::fs::read_dir(directory)
+        .expect("a directory")
+        .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+        .filter(|name| name.starts_with(".sclsd-"))
+        .collect();
+    assert_eq!(left, Vec::<String>::new(), "{what}: temporary files are left");
+}
+
+fn train<'a>(input: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", input, "-o", "out.h5ad", "--model", "m.safetensors", "--epochs", "1"][..], &SMALL, more].concat()
+}
+
+#[test]
+fn files_that_are_no_h5ad() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    std::fs::write(d.join("text.h5ad"), "cell,gene\n1,2\n").expect("a file");
+    std::fs::write(d.join("empty.h5ad"), "").expect("a file");
+    refused(d, &train("nowhere.h5ad", &[]), &["nowhere.h5ad cannot be read: no such file or directory"]);
+    refused(d, &train("text.h5ad", &[]), &["text.h5ad is not a whole HDF5 file"]);
+    refused(d, &train("empty.h5ad", &[]), &["empty.h5ad is not a whole HDF5 file: it is empty"]);
+    refused(d, &train(".", &[]), &[". cannot be read: it is a directory"]);
+    refused(d, &["inspect", "text.h5ad"], &["text.h5ad is not a whole HDF5 file"]);
+}
+
+#[test]
+fn a_truncated_file_is_an_error_that_names_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "ours.h5ad", |_| {});
+    for whole in [fixture("prepared.h5ad"), d.join("ours.h5ad")] {
+        let bytes = std::fs::read(whole).expect("a file");
+        for tenth in 0..10 {
+            std::fs::write(d.join("cut.h5ad"), &bytes[..bytes.len() * (2 * tenth + 1) / 20]).expect("a file");
+            let more = ["--time-key", "dpt_pseudotime"];
+            let more = if bytes.len() > 200_000 { &more[..] } else { &[] };
+            let small: Vec<&str> =
+                SMALL.iter().copied().filter(|a| more.is_empty() || !["--time-key", "prior_time"].contains(a)).collect();
+            let run = ["train", "cut.h5ad", "-o", "out.h5ad", "--model", "m.safetensors", "--epochs", "1"];
+            refused(d, &[&run[..], &small, more].concat(), &["cut.h5ad"]);
+        }
+    }
+}
+
+#[test]
+fn missing_elements_are_all_named_with_what_there_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |data| {
+        let raw = data.layers.remove("raw").expect("counts");
+        data.layers.insert("spliced".into(), raw);
+        data.obsp.clear();
+        data.obs.columns.retain(|(name, _)| name != "librarysize");
+    });
+    refused(
+        d,
+        &train("in.h5ad", &[]),
+        &[
+            "in.h5ad lacks layers[\"raw\"] (layers has spliced)",
+            "obs[\"librarysize\"] (obs has clusters, branch, true_time",
+            "obsp[\"connectivities\"] (obsp has nothing)",
+        ],
+    );
+    file(d, "in.h5ad", |data| data.x = None);
+    refused(d, &train("in.h5ad", &[]), &["in.h5ad lacks X"]);
+}
+
+#[test]
+fn numbers_that_cannot_be_are_named_with_cell_and_gene() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let raw = |value: f32| {
+        move |data: &mut Dataset| {
+            let raw = with_value(&data.layers["raw"], 0, value);
+            data.layers.insert("raw".into(), raw);
+        }
+    };
+    let x = |value: f32| move |data: &mut Dataset| data.x = data.x.as_ref().map(|x| with_value(x, 0, value));
+    let whole = "expected a whole count of 0 or more";
+    file(d, "in.h5ad", raw(1.5));
+    refused(d, &train("in.h5ad", &[]), &["in.h5ad: layers[\"raw\"] of cell cell00 and gene Gene", "is 1.5", whole]);
+    file(d, "in.h5ad", raw(-2.0));
+    refused(d, &train("in.h5ad", &[]), &["layers[\"raw\"] of cell cell00", "is -2", whole]);
+    file(d, "in.h5ad", x(f32::NAN));
+    refused(d, &train("in.h5ad", &[]), &["X of cell cell00 and gene Gene", "is NaN, expected a finite number"]);
+    file(d, "in.h5ad", x(f32::INFINITY));
+    refused(d, &train("in.h5ad", &[]), &["X of cell cell00 and gene Gene", "is inf, expected a finite number"]);
+    file(d, "in.h5ad", |data| with_number(data, "prior_time", 7, f64::NAN));
+    refused(d, &train("in.h5ad", &[]), &["obs[\"prior_time\"] of cell cell07 is NaN"]);
+    file(d, "in.h5ad", |data| with_number(data, "prior_time", 7, f64::INFINITY));
+    refused(d, &train("in.h5ad", &[]), &["obs[\"prior_time\"] of cell cell07 is inf"]);
+    file(d, "in.h5ad", |data| with_number(data, "librarysize", 3, 0.0));
+    refused(d, &train("in.h5ad", &[]), &["obs[\"librarysize\"] of cell cell03 is 0, expected a positive number"]);
+    refused(d, &train("in.h5ad", &["--time-key", "clusters"][..0].as_ref()), &["librarysize"]);
+}
+
+#[test]
+fn a_column_of_the_wrong_kind_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |_| {});
+    let run = ["train", "in.h5ad", "-o", "out.h5ad", "--model", "m.safetensors", "--time-key", "clusters"];
+    refused(d, &run, &["in.h5ad: obs[\"clusters\"] is a categorical column, expected numbers"]);
+}
+
+#[test]
+fn blind_pseudotimes_are_refused_and_scaling_is_offered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |data| {
+        let minutes = data.numbers("prior_time").expect("numbers").iter().map(|t| 100.0 + 500.0 * t).collect();
+        data.obs.set("prior_time", Column::Float(minutes));
+    });
+    refused(d, &train("in.h5ad", &[]), &["obs[\"prior_time\"] runs from 1", "give --scale-time to stretch it"]);
+    succeed(d, &train("in.h5ad", &["--scale-time"]));
+}
+
+#[test]
+fn graphs_that_do_not_fit_are_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |data| {
+        let graph = &data.obsp["connectivities"];
+        let rows = (0..60).map(|cell| {
+            let (to, weights) = graph.row(cell);
+            let keep = |other: u32| cell != 4 && other != 4;
+            to.iter().zip(weights).filter(|(to, _)| keep(**to)).map(|(to, w)| (*to, *w)).collect()
+        });
+        let cut = Csr::from_rows(60, rows.collect::<Vec<_>>()).expect("a graph");
+        data.obsp.insert("connectivities".into(), cut);
+    });
+    refused(d, &train("in.h5ad", &[]), &["obsp[\"connectivities\"]: cell cell04 has no neighbour"]);
+    file(d, "in.h5ad", |data| {
+        let cells: Vec<usize> = (0..50).collect();
+        let small = data.obsp["connectivities"].select_rows(&cells).select_columns(&cells);
+        data.obsp.insert("connectivities".into(), small);
+    });
+    refused(d, &train("in.h5ad", &[]), &["obsp[\"connectivities\"]: its shape is 50 × 50, expected 60 × 60"]);
+    file(d, "in.h5ad", |data| {
+        let narrow = data.layers["raw"].select_columns(&(0..10).collect::<Vec<_>>());
+        data.layers.insert("raw".into(), narrow);
+    });
+    refused(d, &train("in.h5ad", &[]), &["layers[\"raw\"]: its shape is 60 × 10, expected 60 × 20"]);
+}
+
+#[test]
+fn corrupt_indices_are_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let corrupt = |key: &str, at: usize, value: i32| {
+        file(d, "in.h5ad", |_| {});
+        let file = hdf5_pure::File::open_rw(d.join("in.h5ad")).expect("a file");
+        let mut values = file.dataset(key).expect("a dataset").read_i32().expect("integers");
+        values[at] = value;
+        file.dataset(key).expect("a dataset").write_staged(|b| {
+            b.with_i32_data(&values);
+        }).expect("an edit");
+        file.commit().expect("a commit");
+        file.close().expect("a file");
+    };
+    corrupt("layers/raw/indices", 0, 99);
+    refused(d, &train("in.h5ad", &[]), &["layers[\"raw\"]: row 0 has column index 99, but there are 20 columns"]);
+    corrupt("X/indptr", 3, 1_000_000);
+    refused(d, &train("in.h5ad", &[]), &["in.h5ad: X: indptr must rise from 0 to"]);
+    corrupt("obsp/connectivities/indices", 0, -4);
+    refused(d, &train("in.h5ad", &[]), &["obsp[\"connectivities\"]: row 0 has column index -4"]);
+}
+
+#[test]
+fn configuration_that_cannot_be_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |_| {});
+    std::fs::write(d.join("c.toml"), "[walks]\nlength = 3\n").expect("a file");
+    std::fs::write(d.join("broken.toml"), "[walks\n").expect("a file");
+    refused(d, &train("in.h5ad", &["--config", "c.toml"]), &["c.toml: unknown configuration key walks.length"]);
+    refused(d, &train("in.h5ad", &["--config", "broken.toml"]), &["broken.toml is not well-formed"]);
+    refused(d, &train("in.h5ad", &["--config", "none.toml"]), &["none.toml cannot be read: no such file"]);
+    refused(d, &train("in.h5ad", &["--set", "model.zdim=3"]), &["unknown configuration key model.zdim"]);
+    refused(d, &train("in.h5ad", &["--set", "model.z_dim=0"]), &["model.z_dim is 0, expected at least 1"]);
+    refused(d, &train("in.h5ad", &["--set", "walks.path_len=1"]), &["walks.path_len is 1, but a walk needs"]);
+    refused(d, &train("in.h5ad", &["--set", "optimizer.adam.lr=-1"]), &["optimizer.adam.lr is -1, expected"]);
+    refused(d, &train("in.h5ad", &["--device", "cuda:0"]), &["device \"cuda:0\" is not one of the devices compiled in"]);
+    let output = sclsd(d, &["train", "in.h5ad"]);
+    assert_eq!(output.status.code(), Some(2), "the command line is at fault");
+}
+
+#[test]
+fn phylogenies_that_do_not_fit_are_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |_| {});
+    for (text, part) in [
+        (r#"{"Stem": ["Nobody"]}"#, "the phylogeny names \"Nobody\", but the clusters are \"Stem\""),
+        (r#"{"Stem": ["Progenitor"], "Progenitor": ["Stem"]}"#, "the phylogeny has a cycle through cluster"),
+        (r#"{"Stem": ["Fate A"], "Progenitor": ["Fate A"]}"#, "gives cluster Fate A two parents"),
+        ("[1]", "p.json is not JSON of the form"),
+    ] {
+        std::fs::write(d.join("p.json"), text).expect("a file");
+        refused(d, &train("in.h5ad", &["--phylogeny", "p.json"]), &[part]);
+    }
+}
+
+#[test]
+fn a_model_of_other_genes_is_refused_and_one_of_permuted_genes_is_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |_| {});
+    succeed(d, &train("in.h5ad", &[]));
+    std::fs::rename(d.join("out.h5ad"), d.join("first.h5ad")).expect("a result");
+    file(d, "other.h5ad", |data| {
+        for name in &mut data.var.names[..7] {
+            *name = format!("{name}-renamed");
+        }
+    });
+    let annotate = |input| ["annotate", input, "--model", "m.safetensors", "-o", "out.h5ad"];
+    refused(d, &annotate("other.h5ad"), &["7 of the model's 20 genes are not in the data: Gene00, Gene01, Gene02, Gene03, Gene04, …"]);
+    std::fs::write(d.join("bad.safetensors"), "not tensors at all").expect("a file");
+    let bad = ["annotate", "in.h5ad", "--model", "bad.safetensors", "-o", "out.h5ad"];
+    refused(d, &bad, &["bad.safetensors is not a checkpoint of sclsd"]);
+
+    file(d, "permuted.h5ad", |data| *data = data.select_genes(&(0..20).rev().collect::<Vec<_>>()));
+    succeed(d, &annotate("permuted.h5ad"));
+    let keys = Keys::none().with_obs("potential");
+    let potential = |name: &str| read_h5ad(&d.join(name), &keys).expect("a result").numbers("potential").expect("V");
+    for (a, b) in potential("first.h5ad").iter().zip(potential("out.h5ad")) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_named_before_any_work() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |_| {});
+    let to = |output: &'static str, model: &'static str| {
+        [&["train", "in.h5ad", "-o", output, "--model", model, "--epochs", "1"][..], &SMALL].concat()
+    };
+    refused(d, &to("nowhere/out.h5ad", "m.safetensors"), &["nowhere/out.h5ad cannot be written: no such file or directory"]);
+    refused(d, &to("out.h5ad", "in.h5ad/m.safetensors"), &["in.h5ad/m.safetensors cannot be written: not a directory"]);
+    refused(d, &to("out.h5ad", "."), &[". cannot be written: it is a directory"]);
+    if cfg!(target_os = "linux") {
+        refused(d, &to("/proc/out.h5ad", "m.safetensors"), &["/proc/out.h5ad cannot be written"]);
+    }
+    assert!(!d.join("m.safetensors").exists());
+}
+
+/// A disk that runs full: the shell limits the size of files, which fails in the same places.
+#[test]
+#[cfg(unix)]
+fn a_disk_that_runs_full_leaves_no_partial_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |_| {});
+    let program = env!("CARGO_BIN_EXE_sclsd-under-test");
+    for (limit, arguments) in [(8, "simulate out.h5ad"), (8, "train in.h5ad -o out.h5ad --model m.safetensors --epochs 1 --time-key prior_time")] {
+        let script = format!("trap '' XFSZ; ulimit -f {limit}; exec '{program}' {arguments}");
+        let output = Command::new("sh").current_dir(d).args(["-c", &script]).output().expect("a shell");
+        check_refusal(d, &output, arguments, &["cannot be written: file too large"]);
+        assert!(!d.join("m.safetensors").exists());
+    }
+}

@@ -1,0 +1,152 @@
+//! What holds for the whole workspace: who may depend on whom, that every file says what it is, and under which
+//! licences the dependencies come.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Who may depend on whom within the workspace: the layers of `ARCHITECTURE.md`. Dependencies for tests do not count.
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("sclsd-data", &[]),
+    ("sclsd-graph", &["sclsd-data"]),
+    ("sclsd-model", &[]),
+    ("sclsd-infer", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
+    ("sclsd-analysis", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
+    ("sclsd-plot", &["sclsd-data", "sclsd-analysis"]),
+    (
+        "sclsd",
+        &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-infer", "sclsd-analysis", "sclsd-plot"],
+    ),
+    ("sclsd-cli", &["sclsd"]),
+    ("sclsd-tests", &["sclsd", "sclsd-cli"]),
+    ("sclsd-benches", &["sclsd"]),
+    ("xtask", &[]),
+];
+
+/// Crates that must not see tensors.
+const NO_BURN: [&str; 2] = ["sclsd-data", "sclsd-graph"];
+
+/// Licences that a dependency may come under; a choice ("OR") needs one of them, a conjunction ("AND") all.
+const LICENSES: [&str; 14] = [
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-1-Clause",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "CC0-1.0",
+    "Unlicense",
+    "BSL-1.0",
+    "Unicode-3.0",
+];
+
+/// Every complaint there is; none if all is well.
+///
+/// # Panics
+/// When `cargo metadata` does not run.
+#[must_use]
+pub fn all() -> Vec<String> {
+    let metadata = metadata();
+    [layers(&metadata), licenses(&metadata), front_pages(&metadata)].concat()
+}
+
+fn metadata() -> Metadata {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    MetadataCommand::new().manifest_path(manifest).exec().expect("cargo metadata")
+}
+
+fn layers(metadata: &Metadata) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let members: Vec<_> = metadata.workspace_packages();
+    let ours: BTreeSet<&str> = members.iter().map(|p| p.name.as_str()).collect();
+    for package in &members {
+        let name = package.name.as_str();
+        let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == name) else {
+            complaints.push(format!("{name} is not in the table of layers (xtask/src/tidy.rs)"));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
+            let to = dependency.name.as_str();
+            if ours.contains(to) && !allowed.contains(&to) {
+                complaints.push(format!("{name} depends on {to}, which the layers do not allow"));
+            }
+            if NO_BURN.contains(&name) && to.starts_with("burn") {
+                complaints.push(format!("{name} depends on {to}, but is to know nothing of tensors"));
+            }
+            let backend = dependency.features.iter().any(|f| ["flex", "ndarray", "cuda", "wgpu"].contains(&f.as_str()));
+            if backend && !["sclsd", "sclsd-cli", "sclsd-tests", "sclsd-benches"].contains(&name) {
+                complaints.push(format!("{name} names a backend; backends are features of sclsd and sclsd-cli"));
+            }
+        }
+    }
+    complaints
+}
+
+fn licenses(metadata: &Metadata) -> Vec<String> {
+    let bad = |license: &str| {
+        let choice = |part: &str| LICENSES.contains(&part.trim().trim_matches(['(', ')']));
+        let license = license.replace('/', " OR ");
+        !license.split(" AND ").all(|needed| needed.split(" OR ").any(choice))
+    };
+    let of = |p: &cargo_metadata::Package| p.license.clone().unwrap_or_else(|| "none".into());
+    metadata
+        .packages
+        .iter()
+        .filter(|p| bad(&of(p)))
+        .map(|p| format!("{} {} comes under {}", p.name, p.version, of(p)))
+        .collect()
+}
+
+fn front_pages(metadata: &Metadata) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for package in metadata.workspace_packages() {
+        let root = package.manifest_path.parent().expect("a manifest is in a directory");
+        for file in rust_files(root.as_std_path()) {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let first = text.lines().next().unwrap_or_default();
+            if !first.starts_with("//! ") || first.trim().len() < 10 {
+                complaints.push(format!("{} does not open by saying what it is (//! …)", file.display()));
+            }
+        }
+    }
+    complaints
+}
+
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("target") {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_depend_only_downwards() {
+        assert_eq!(layers(&metadata()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn dependencies_come_under_permissive_licenses() {
+        assert_eq!(licenses(&metadata()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_file_opens_by_saying_what_it_is() {
+        assert_eq!(front_pages(&metadata()), Vec::<String>::new());
+    }
+}
