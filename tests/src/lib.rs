@@ -36,17 +36,23 @@ pub fn real_data(name: &str) -> Option<PathBuf> {
 pub fn tensors(name: &str) -> BTreeMap<String, Array> {
     let bytes = std::fs::read(fixture(name)).expect("a golden file");
     let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    file.iter().map(|(name, view)| {
-        let data = view.data();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "golden values fit in f32")]
-        let values = match view.dtype() {
-            Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
-            Dtype::I64 => data.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect(),
-            other => panic!("{name} is of type {other:?}"),
-        };
-        (name.to_owned(), Array { shape: view.shape().to_vec(), values })
-    }).collect()
+    file.iter()
+        .map(|(name, view)| {
+            let data = view.data();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                reason = "golden values fit in f32"
+            )]
+            let values = match view.dtype() {
+                Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+                Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+                Dtype::I64 => data.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect(),
+                other => panic!("{name} is of type {other:?}"),
+            };
+            (name.to_owned(), Array { shape: view.shape().to_vec(), values })
+        })
+        .collect()
 }
 
 /// A golden JSON file.
@@ -72,6 +78,12 @@ pub fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     };
     let worst = (0..found.len()).max_by(|&i, &j| excess(i).total_cmp(&excess(j)));
     if let Some(i) = worst {
-        assert!(excess(i) <= 1.0, "{what}[{i}] is {}, expected {} ({:.1} tolerances)", found[i], expected[i], excess(i));
+        assert!(
+            excess(i) <= 1.0,
+            "{what}[{i}] is {}, expected {} ({:.1} tolerances)",
+            found[i],
+            expected[i],
+            excess(i)
+        );
     }
 }

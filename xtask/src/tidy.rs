@@ -14,10 +14,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("sclsd-infer", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
     ("sclsd-analysis", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
     ("sclsd-plot", &["sclsd-data", "sclsd-analysis"]),
-    (
-        "sclsd",
-        &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-infer", "sclsd-analysis", "sclsd-plot"],
-    ),
+    ("sclsd", &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-infer", "sclsd-analysis", "sclsd-plot"]),
     ("sclsd-cli", &["sclsd"]),
     ("sclsd-tests", &["sclsd", "sclsd-cli"]),
     ("sclsd-benches", &["sclsd"]),

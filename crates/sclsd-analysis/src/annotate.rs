@@ -104,11 +104,8 @@ impl Annotation {
                 ("entropy".into(), column(&self.entropy)),
                 ("lsd_pseudotime".into(), column(&self.pseudotime)),
             ],
-            obsm: [
-                ("X_cell_state".into(), self.cell_state.clone()),
-                ("X_diff_state".into(), self.diff_state.clone()),
-            ]
-            .into(),
+            obsm: [("X_cell_state".into(), self.cell_state.clone()), ("X_diff_state".into(), self.diff_state.clone())]
+                .into(),
             obsp: [("transitions".into(), transitions)].into(),
             ..Additions::default()
         }

@@ -9,7 +9,7 @@ pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "two values per cell");
     let (a, b) = (ranks(a), ranks(b));
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-    let mean = (a.len() as f64 + 1.0) / 2.0;
+    let mean = f64::midpoint(a.len() as f64, 1.0);
     let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>();
     product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
 }
@@ -21,9 +21,10 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
     while first < order.len() {
-        let tied = order[first..].iter().take_while(|&&i| values[i] == values[order[first]]).count().max(1);
+        let tied =
+            order[first..].iter().take_while(|&&i| values[i].total_cmp(&values[order[first]]).is_eq()).count().max(1);
         for &i in &order[first..first + tied] {
-            ranks[i] = first as f64 + (tied as f64 + 1.0) / 2.0;
+            ranks[i] = first as f64 + f64::midpoint(tied as f64, 1.0);
         }
         first += tied;
     }

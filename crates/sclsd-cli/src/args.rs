@@ -40,13 +40,13 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value = "sclsd-demo")]
     pub out: PathBuf,
     /// Number of cells.
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 1000)]
     pub cells: usize,
     /// Number of genes.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 200)]
     pub genes: usize,
     /// Epochs of training.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 25)]
     pub epochs: usize,
     /// Seed of the simulation and of training.
     #[arg(long, default_value_t = 0)]
@@ -60,10 +60,10 @@ pub(crate) struct SimulateArgs {
     /// File to write.
     pub output: PathBuf,
     /// Number of cells.
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 1000)]
     pub cells: usize,
     /// Number of genes.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 200)]
     pub genes: usize,
     /// Shape of the landscape.
     #[arg(long, value_enum, default_value_t = TopologyArg::Bifurcation)]

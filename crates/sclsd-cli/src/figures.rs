@@ -22,7 +22,7 @@ impl Figures {
     }
 
     /// A path or a name.
-    pub(crate) fn text(&mut self, name: &'static str, value: impl ToString) {
+    pub(crate) fn text(&mut self, name: &'static str, value: impl std::fmt::Display) {
         self.rows.push((name, value.to_string(), Value::from(value.to_string())));
     }
 

@@ -166,7 +166,7 @@ impl Dataset {
         if self.n_cells() == 0 || self.n_genes() == 0 {
             return Err(DatasetError::Empty { n_cells: self.n_cells(), n_genes: self.n_genes() });
         }
-        self.first_bad("X", x, |v| v.is_finite(), "a finite number")?;
+        self.first_bad("X", x, f32::is_finite, "a finite number")?;
         Ok(x)
     }
 
@@ -187,9 +187,11 @@ impl Dataset {
     /// [`DatasetError`] where it is missing, not numeric, or not finite somewhere: the cell is named.
     pub fn numbers(&self, key: &str) -> Result<Vec<f64>, DatasetError> {
         let column = self.column(key)?;
-        let values = column
-            .to_floats()
-            .ok_or_else(|| DatasetError::Kind { key: key.into(), found: column.kind(), expected: "numbers" })?;
+        let values = column.to_floats().ok_or_else(|| DatasetError::Kind {
+            key: key.into(),
+            found: column.kind(),
+            expected: "numbers",
+        })?;
         match values.iter().position(|v| !v.is_finite()) {
             None => Ok(values),
             Some(cell) => Err(DatasetError::Value {
@@ -206,9 +208,11 @@ impl Dataset {
     /// [`DatasetError`] where it is missing or is one of numbers.
     pub fn groups(&self, key: &str) -> Result<Categorical, DatasetError> {
         let column = self.column(key)?;
-        column
-            .to_categorical()
-            .ok_or_else(|| DatasetError::Kind { key: key.into(), found: column.kind(), expected: "names of groups" })
+        column.to_categorical().ok_or_else(|| DatasetError::Kind {
+            key: key.into(),
+            found: column.kind(),
+            expected: "names of groups",
+        })
     }
 
     /// A graph of cells.

@@ -35,7 +35,8 @@ pub fn pca(x: &Csr, n_components: usize) -> Matrix {
     let mut loadings = vec![0.0; n_genes * kept];
     for component in 0..kept {
         let column = vectors.col(n_genes - 1 - component); // eigenvalues rise
-        let largest = (0..n_genes).map(|gene| column[gene]).fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+        let largest =
+            (0..n_genes).map(|gene| column[gene]).fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
         for gene in 0..n_genes {
             loadings[gene * kept + component] = column[gene] * largest.signum();
         }

@@ -55,10 +55,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let output = directory.path().join("out");
         std::fs::write(&output, "old").unwrap();
-        let failed = replace_file(&output, |e| e.to_string(), |path| {
-            std::fs::write(path, "half").unwrap();
-            Err("stopped".to_owned())
-        });
+        let failed = replace_file(
+            &output,
+            |e| e.to_string(),
+            |path| {
+                std::fs::write(path, "half").unwrap();
+                Err("stopped".to_owned())
+            },
+        );
         assert_eq!(failed, Err("stopped".into()));
         assert_eq!(std::fs::read_to_string(&output).unwrap(), "old");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);

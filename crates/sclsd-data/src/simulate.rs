@@ -30,8 +30,7 @@ const DT: f64 = 0.004;
 /// Ways a cell is followed on to estimate where it ends.
 const ROLLOUTS: u32 = 64;
 /// Colours of stages, safe for the colour-blind (Okabe and Ito).
-const COLORS: [&str; 8] =
-    ["#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#f0e442", "#999999"];
+const COLORS: [&str; 8] = ["#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#f0e442", "#999999"];
 
 /// The shape of the simulated landscape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,9 +51,9 @@ pub enum Topology {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulateSpec {
-    /// Number of cells. At least 10. Default: 1,500.
+    /// Number of cells. At least 10. Default: 1,000.
     pub n_cells: usize,
-    /// Number of genes. At least 10. Default: 300.
+    /// Number of genes. At least 10. Default: 200.
     pub n_genes: usize,
     /// Shape of the landscape. Default: bifurcation.
     pub topology: Topology,
@@ -73,8 +72,8 @@ pub struct SimulateSpec {
 impl Default for SimulateSpec {
     fn default() -> Self {
         Self {
-            n_cells: 1500,
-            n_genes: 300,
+            n_cells: 1000,
+            n_genes: 200,
             topology: Topology::Bifurcation,
             noise: 0.08,
             depth: 2.0,
@@ -265,9 +264,7 @@ fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dat
     let branches: Vec<&'static str> = std::iter::once("undecided").chain(ends.iter().copied()).collect();
     obs.set(
         "branch",
-        groups(&branches, &|cell| {
-            cell.ends.iter().position(|&p| p > 0.9).map_or("undecided", |branch| ends[branch])
-        }),
+        groups(&branches, &|cell| cell.ends.iter().position(|&p| p > 0.9).map_or("undecided", |branch| ends[branch])),
     );
     let column = |f: &dyn Fn(&Cell) -> f64| Column::Float(cells.iter().map(f).collect());
     obs.set("true_time", column(&|cell| cell.time));
@@ -342,7 +339,11 @@ mod tests {
         let (mut early, mut late) = (Vec::new(), Vec::new());
         for ((a, b), t) in a.iter().zip(&b).zip(&time) {
             assert!((a + b - 1.0).abs() < 1e-9);
-            if *t < 0.2 { early.push((a - b).abs()) } else if *t > 0.9 { late.push((a - b).abs()) }
+            if *t < 0.2 {
+                early.push((a - b).abs());
+            } else if *t > 0.9 {
+                late.push((a - b).abs());
+            }
         }
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
         let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;

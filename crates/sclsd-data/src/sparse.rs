@@ -190,10 +190,7 @@ impl<T: Copy> Csr<T> {
     ///
     /// # Errors
     /// As [`Pattern::new`].
-    pub fn from_rows(
-        n_cols: usize,
-        rows: impl IntoIterator<Item = Vec<(u32, T)>>,
-    ) -> Result<Self, SparseError> {
+    pub fn from_rows(n_cols: usize, rows: impl IntoIterator<Item = Vec<(u32, T)>>) -> Result<Self, SparseError> {
         let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
         for row in rows {
             for (column, value) in row {

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn connectivities_are_symmetric_and_the_nearest_neighbour_has_one() {
-        let points = Matrix::new(2, (0..40_u8).flat_map(|i| [f32::from(i).sqrt(), (f32::from(i) * 0.7).sin()]).collect());
+        let points =
+            Matrix::new(2, (0..40_u8).flat_map(|i| [f32::from(i).sqrt(), (f32::from(i) * 0.7).sin()]).collect());
         let neighbors = nearest_neighbors(&points, 6).unwrap();
         let graph = connectivities(&neighbors);
         assert_eq!(graph, graph.transpose());

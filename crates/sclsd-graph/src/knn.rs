@@ -161,10 +161,15 @@ mod tests {
 
     /// Points on a spiral, more than one block of them.
     fn spiral(n: u16) -> Matrix {
-        Matrix::new(3, (0..n).flat_map(|i| {
-            let t = f32::from(i) * 0.013;
-            [t.sin() * t, t.cos() * t, (7.0 * t).sin()]
-        }).collect())
+        Matrix::new(
+            3,
+            (0..n)
+                .flat_map(|i| {
+                    let t = f32::from(i) * 0.013;
+                    [t.sin() * t, t.cos() * t, (7.0 * t).sin()]
+                })
+                .collect(),
+        )
     }
 
     #[test]
@@ -174,7 +179,8 @@ mod tests {
         for cell in (0..1200).step_by(97) {
             let mut all: Vec<(f64, u32)> = (0..1200)
                 .map(|other| {
-                    let d: f64 = points.row(cell).iter().zip(points.row(other)).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+                    let d: f64 =
+                        points.row(cell).iter().zip(points.row(other)).map(|(a, b)| f64::from(a - b).powi(2)).sum();
                     (d, index(other))
                 })
                 .collect();
@@ -194,9 +200,6 @@ mod tests {
     #[test]
     fn too_few_cells_is_an_error_with_both_numbers() {
         let error = nearest_neighbors(&spiral(5), 15).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "15 neighbours (the cell itself included) are asked for, but there are 5 cells"
-        );
+        assert_eq!(error.to_string(), "15 neighbours (the cell itself included) are asked for, but there are 5 cells");
     }
 }

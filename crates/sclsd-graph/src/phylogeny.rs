@@ -141,7 +141,8 @@ mod tests {
         let two = Phylogeny::new(table(&[("a", &["c"]), ("b", &["c"])])).unwrap_err();
         assert_eq!(two.to_string(), "the phylogeny gives cluster c two parents, a and b");
         let clusters = Categorical::from_names(["a", "b"]);
-        let unknown = Phylogeny::new(table(&[("a", &["z"])])).unwrap().allowed(&clusters, Descent::Children).unwrap_err();
+        let unknown =
+            Phylogeny::new(table(&[("a", &["z"])])).unwrap().allowed(&clusters, Descent::Children).unwrap_err();
         assert_eq!(unknown.to_string(), "the phylogeny names \"z\", but the clusters are \"a\", \"b\"");
     }
 

@@ -30,7 +30,9 @@ pub struct Transition {
 #[non_exhaustive]
 pub enum TransitionError {
     /// A cell has nowhere to go.
-    #[error("cell {cell} has no neighbour in the graph ({isolated} such cells in all); remove them or rebuild the graph")]
+    #[error(
+        "cell {cell} has no neighbour in the graph ({isolated} such cells in all); remove them or rebuild the graph"
+    )]
     Isolated {
         /// The first such cell.
         cell: usize,
@@ -314,7 +316,8 @@ mod tests {
     #[test]
     fn a_phylogeny_drops_cells_that_can_go_nowhere_and_counts_them() {
         // 0 (a) – 1 (a) – 2 (b) – 3 (c); a may become b, c is cut off
-        let graph = Csr::from_rows(4, [vec![(1, 1.0)], vec![(0, 1.0), (2, 1.0)], vec![(1, 1.0), (3, 1.0)], vec![(2, 1.0)]]);
+        let graph =
+            Csr::from_rows(4, [vec![(1, 1.0)], vec![(0, 1.0), (2, 1.0)], vec![(1, 1.0), (3, 1.0)], vec![(2, 1.0)]]);
         let clusters = Categorical::from_names(["a", "a", "b", "c"]);
         let tree = Phylogeny::new([("a".to_owned(), vec!["b".to_owned()])].into()).unwrap();
         let times = [0.0, 0.1, 0.2, 0.3];

@@ -131,10 +131,8 @@ impl Transition {
     #[must_use]
     pub fn walks(&self, spec: &CheckedWalkSpec) -> Walks {
         let spec = spec.get();
-        let starts: Vec<u32> = (0_u32..)
-            .take(self.n_cells())
-            .filter(|&cell| !self.matrix().row(cell as usize).0.is_empty())
-            .collect();
+        let starts: Vec<u32> =
+            (0_u32..).take(self.n_cells()).filter(|&cell| !self.matrix().row(cell as usize).0.is_empty()).collect();
         let mut cells = vec![0; spec.num_walks * spec.path_len];
         cells.par_chunks_mut(spec.path_len).enumerate().for_each(|(walk, row)| {
             let mut rng = stream(spec.random_state, Purpose::Walk, walk as u64);

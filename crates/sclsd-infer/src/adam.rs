@@ -65,12 +65,7 @@ impl<B: AutodiffBackend> Adam<B> {
     ///
     /// # Errors
     /// The name of the first tensor whose gradient is not finite; the model is then returned as it was.
-    pub fn step(
-        &mut self,
-        lr: f64,
-        model: Lsd<B>,
-        gradients: &B::Gradients,
-    ) -> Result<Lsd<B>, (Box<Lsd<B>>, String)> {
+    pub fn step(&mut self, lr: f64, model: Lsd<B>, gradients: &B::Gradients) -> Result<Lsd<B>, (Box<Lsd<B>>, String)> {
         let mut norms = Norms::<B> { path: Vec::new(), gradients, names: Vec::new(), norms: Vec::new() };
         model.visit(&mut norms);
         let (names, norms) = (norms.names, norms.norms);
@@ -108,8 +103,8 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Norms<'_, B> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = param.val().grad(self.gradients) {
-            let rows = gradient.dims()[0];
-            let squares = gradient.powi_scalar(2).reshape([rows as i32, -1]);
+            let (rows, all) = (gradient.dims()[0], gradient.shape().num_elements());
+            let squares = gradient.powi_scalar(2).reshape([rows, all / rows]);
             self.names.push(tensor_name(&self.path));
             self.norms.push(crate::elbo::total(squares).sqrt());
         }

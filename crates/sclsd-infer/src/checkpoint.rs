@@ -101,12 +101,13 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Unwritable`] with the operating system's reason.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let unwritable =
-            |reason: String| CheckpointError::Unwritable { path: path.display().to_string(), reason };
+        let unwritable = |reason: String| CheckpointError::Unwritable { path: path.display().to_string(), reason };
         let bytes = self.to_bytes().map_err(unwritable)?;
-        replace_file(path, |e| unwritable(plain_reason(&e)), |temporary| {
-            std::fs::write(temporary, &bytes).map_err(|e| unwritable(plain_reason(&e)))
-        })
+        replace_file(
+            path,
+            |e| unwritable(plain_reason(&e)),
+            |temporary| std::fs::write(temporary, &bytes).map_err(|e| unwritable(plain_reason(&e))),
+        )
     }
 
     /// Reads a checkpoint.

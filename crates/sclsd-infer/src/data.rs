@@ -54,10 +54,14 @@ impl<'a> TrainingData<'a> {
         let sizes = data.numbers(&keys.library_size)?;
         let key = || keys.library_size.clone();
         if let Some(cell) = sizes.iter().position(|v| *v <= 0.0) {
-            return Err(TrainingDataError::Library { key: key(), cell: data.obs.names[cell].clone(), value: sizes[cell] });
+            return Err(TrainingDataError::Library {
+                key: key(),
+                cell: data.obs.names[cell].clone(),
+                value: sizes[cell],
+            });
         }
         let library = LibrarySize::of(&sizes);
-        if !(library.standard_deviation > 0.0) {
+        if library.standard_deviation.is_nan() || library.standard_deviation <= 0.0 {
             return Err(TrainingDataError::Constant { key: key(), n_cells: sizes.len() });
         }
         Ok(Self { x, counts, genes: &data.var.names, library })

@@ -192,14 +192,14 @@ impl<B: Backend> Elbo<B> {
         let b = b_loc.clone() + b_scale.clone() * noise.b;
         let guide_b = total(normal(b.clone(), b_loc, b_scale));
 
-        let (encoded, xl_encoder) = model.xl_encoder.train(x.clone());
-        let (l_loc, l_scale) = Lsd::location_scale(encoded);
+        let (library, xl_encoder) = model.xl_encoder.train(x.clone());
+        let (l_loc, l_scale) = Lsd::location_scale(library);
         let l = l_loc.clone() + l_scale.clone() * noise.xl; // ln xl, [visits, 1]
         let guide_xl = total(log_normal(l.clone(), l_loc, l_scale));
         let distance = consecutive(z_loc, walks, steps) + consecutive(z_scale, walks, steps);
 
         // model
-        let b_prior = model.rnn.forward(x, model.h_0.val(), steps);
+        let b_prior = model.rnn.forward(x, &model.h_0.val(), steps);
         let model_b = total(normal(b.clone(), b_prior.clone(), b_prior.full_like(B_PRIOR_SCALE)));
         let (z_prior, z_prior_scale) = model.decode_b(b);
         let model_z = total(normal(z.clone(), z_prior, z_prior_scale * spread));

@@ -52,8 +52,7 @@ pub enum ImportError {
 /// [`ImportError`] names the file and what is wrong with it.
 pub fn import_pth(path: &Path, genes: Vec<String>) -> Result<Model, ImportError> {
     let shown = path.display().to_string();
-    std::fs::File::open(path)
-        .map_err(|e| ImportError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
+    std::fs::File::open(path).map_err(|e| ImportError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
     let not_pytorch = |reason: String| ImportError::NotPytorch { path: shown.clone(), reason: one_line(&reason) };
     let reader = PytorchReader::new(path).map_err(|e| not_pytorch(e.to_string()))?;
     let mut weights = Weights::new();

@@ -70,7 +70,9 @@ pub enum Event<'a> {
 #[non_exhaustive]
 pub enum TrainError {
     /// A term of the loss is not finite.
-    #[error("the loss is not finite in epoch {epoch}, step {step}: its term {term} is {value}; try a smaller optimizer.adam.lr")]
+    #[error(
+        "the loss is not finite in epoch {epoch}, step {step}: its term {term} is {value}; try a smaller optimizer.adam.lr"
+    )]
     Loss {
         /// Epoch, counted from 1.
         epoch: usize,

@@ -21,13 +21,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod device;
 pub mod density;
+mod device;
 mod model;
 mod networks;
 pub mod ode;
-mod special;
 mod spec;
+mod special;
 mod weights;
 
 pub use device::{Device, Job, OnBackend};

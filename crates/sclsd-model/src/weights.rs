@@ -23,6 +23,9 @@ pub struct Array {
 
 impl Array {
     /// A tensor brought to the host.
+    ///
+    /// # Panics
+    /// When the backend does not hand out floats.
     #[must_use]
     pub fn from_tensor<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Self {
         let shape = tensor.dims().to_vec();

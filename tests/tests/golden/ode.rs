@@ -40,8 +40,7 @@ fn gradients_through_the_flow_are_the_golden_ones() {
         let model = tiny_networks();
         let start = golden["z0"].to_tensor::<B, 2>([4, 6], &device).require_grad();
         let spec = spec(method).check().expect("a specification");
-        let path =
-            solve(|_, z| model.potential.drift(z), start.clone(), &grid(&golden["t"]), &spec).expect("a path");
+        let path = solve(|_, z| model.potential.drift(z), start.clone(), &grid(&golden["t"]), &spec).expect("a path");
         let cotangent = golden["cotangent"].to_tensor::<B, 3>([5, 4, 6], &device);
         let gradients = (Tensor::stack::<3>(path.states, 0) * cotangent).sum().backward();
         let found = Array::from_tensor(start.grad(&gradients).expect("a gradient"));

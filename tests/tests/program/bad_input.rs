@@ -90,8 +90,11 @@ fn a_truncated_file_is_an_error_that_names_it() {
             std::fs::write(d.join("cut.h5ad"), &bytes[..bytes.len() * (2 * tenth + 1) / 20]).expect("a file");
             let more = ["--time-key", "dpt_pseudotime"];
             let more = if bytes.len() > 200_000 { &more[..] } else { &[] };
-            let small: Vec<&str> =
-                SMALL.iter().copied().filter(|a| more.is_empty() || !["--time-key", "prior_time"].contains(a)).collect();
+            let small: Vec<&str> = SMALL
+                .iter()
+                .copied()
+                .filter(|a| more.is_empty() || !["--time-key", "prior_time"].contains(a))
+                .collect();
             let run = ["train", "cut.h5ad", "-o", "out.h5ad", "--model", "m.safetensors", "--epochs", "1"];
             refused(d, &[&run[..], &small, more].concat(), &["cut.h5ad"]);
         }
@@ -147,7 +150,6 @@ fn numbers_that_cannot_be_are_named_with_cell_and_gene() {
     refused(d, &train("in.h5ad", &[]), &["obs[\"prior_time\"] of cell cell07 is inf"]);
     file(d, "in.h5ad", |data| with_number(data, "librarysize", 3, 0.0));
     refused(d, &train("in.h5ad", &[]), &["obs[\"librarysize\"] of cell cell03 is 0, expected a positive number"]);
-    refused(d, &train("in.h5ad", &["--time-key", "clusters"][..0].as_ref()), &["librarysize"]);
 }
 
 #[test]
@@ -208,9 +210,12 @@ fn corrupt_indices_are_named() {
         let file = hdf5_pure::File::open_rw(d.join("in.h5ad")).expect("a file");
         let mut values = file.dataset(key).expect("a dataset").read_i32().expect("integers");
         values[at] = value;
-        file.dataset(key).expect("a dataset").write_staged(|b| {
-            b.with_i32_data(&values);
-        }).expect("an edit");
+        file.dataset(key)
+            .expect("a dataset")
+            .write_staged(|b| {
+                b.with_i32_data(&values);
+            })
+            .expect("an edit");
         file.commit().expect("a commit");
         file.close().expect("a file");
     };
@@ -236,7 +241,11 @@ fn configuration_that_cannot_be_is_named() {
     refused(d, &train("in.h5ad", &["--set", "model.z_dim=0"]), &["model.z_dim is 0, expected at least 1"]);
     refused(d, &train("in.h5ad", &["--set", "walks.path_len=1"]), &["walks.path_len is 1, but a walk needs"]);
     refused(d, &train("in.h5ad", &["--set", "optimizer.adam.lr=-1"]), &["optimizer.adam.lr is -1, expected"]);
-    refused(d, &train("in.h5ad", &["--device", "cuda:0"]), &["device \"cuda:0\" is not one of the devices compiled in"]);
+    refused(
+        d,
+        &train("in.h5ad", &["--device", "cuda:0"]),
+        &["device \"cuda:0\" is not one of the devices compiled in"],
+    );
     let output = sclsd(d, &["train", "in.h5ad"]);
     assert_eq!(output.status.code(), Some(2), "the command line is at fault");
 }
@@ -270,7 +279,11 @@ fn a_model_of_other_genes_is_refused_and_one_of_permuted_genes_is_not() {
         }
     });
     let annotate = |input| ["annotate", input, "--model", "m.safetensors", "-o", "out.h5ad"];
-    refused(d, &annotate("other.h5ad"), &["7 of the model's 20 genes are not in the data: Gene00, Gene01, Gene02, Gene03, Gene04, …"]);
+    refused(
+        d,
+        &annotate("other.h5ad"),
+        &["7 of the model's 20 genes are not in the data: Gene00, Gene01, Gene02, Gene03, Gene04, …"],
+    );
     std::fs::write(d.join("bad.safetensors"), "not tensors at all").expect("a file");
     let bad = ["annotate", "in.h5ad", "--model", "bad.safetensors", "-o", "out.h5ad"];
     refused(d, &bad, &["bad.safetensors is not a checkpoint of sclsd"]);
@@ -292,7 +305,11 @@ fn outputs_that_cannot_be_written_are_named_before_any_work() {
     let to = |output: &'static str, model: &'static str| {
         [&["train", "in.h5ad", "-o", output, "--model", model, "--epochs", "1"][..], &SMALL].concat()
     };
-    refused(d, &to("nowhere/out.h5ad", "m.safetensors"), &["nowhere/out.h5ad cannot be written: no such file or directory"]);
+    refused(
+        d,
+        &to("nowhere/out.h5ad", "m.safetensors"),
+        &["nowhere/out.h5ad cannot be written: no such file or directory"],
+    );
     refused(d, &to("out.h5ad", "in.h5ad/m.safetensors"), &["in.h5ad/m.safetensors cannot be written: not a directory"]);
     refused(d, &to("out.h5ad", "."), &[". cannot be written: it is a directory"]);
     if cfg!(target_os = "linux") {
@@ -309,7 +326,10 @@ fn a_disk_that_runs_full_leaves_no_partial_file() {
     let d = directory.path();
     file(d, "in.h5ad", |_| {});
     let program = env!("CARGO_BIN_EXE_sclsd-under-test");
-    for (limit, arguments) in [(8, "simulate out.h5ad"), (8, "train in.h5ad -o out.h5ad --model m.safetensors --epochs 1 --time-key prior_time")] {
+    for (limit, arguments) in [
+        (8, "simulate out.h5ad"),
+        (8, "train in.h5ad -o out.h5ad --model m.safetensors --epochs 1 --time-key prior_time"),
+    ] {
         let script = format!("trap '' XFSZ; ulimit -f {limit}; exec '{program}' {arguments}");
         let output = Command::new("sh").current_dir(d).args(["-c", &script]).output().expect("a shell");
         check_refusal(d, &output, arguments, &["cannot be written: file too large"]);

@@ -33,7 +33,7 @@ fn kill_and_resume_gives_the_checkpoint_of_an_uninterrupted_run() {
             .expect("the program starts");
         let began = Instant::now();
         while Checkpoint::load(&path).map_or(0, |c| c.epoch()) < killed_after {
-            assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint of epoch {killed_after}");
+            assert!(began.elapsed() < Duration::from_mins(2), "no checkpoint of epoch {killed_after}");
             std::thread::sleep(Duration::from_millis(5));
         }
         child.kill().expect("SIGKILL");
@@ -63,7 +63,7 @@ fn resuming_another_run_is_refused_and_the_difference_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let directory = directory.path();
     simulate(directory);
-    succeed(directory, &train("m.safetensors", &["--set", "num_epochs=1", "--epochs", "1"][2..].as_ref()));
+    succeed(directory, &train("m.safetensors", &[]));
     succeed(directory, &["simulate", "other.h5ad", "--cells", "200", "--genes", "40", "--seed", "9"]);
     let refuse = |arguments: Vec<&str>, expected: &str| {
         let output = crate::sclsd(directory, &arguments);
@@ -72,7 +72,10 @@ fn resuming_another_run_is_refused_and_the_difference_named() {
         assert!(errors.contains(expected), "{errors}");
     };
     refuse(train("m.safetensors", &["--resume", "--seed", "5"]), "random_state is 5, but it was trained with 42");
-    refuse(train("m.safetensors", &["--resume", "--set", "model.z_dim=4"]), "model.z_dim is 4, but it was trained with 10");
+    refuse(
+        train("m.safetensors", &["--resume", "--set", "model.z_dim=4"]),
+        "model.z_dim is 4, but it was trained with 10",
+    );
     let mut other = train("m.safetensors", &["--resume"]);
     other[1] = "other.h5ad";
     refuse(other, "the counts differ from what it was trained on");

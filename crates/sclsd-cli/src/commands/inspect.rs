@@ -16,7 +16,10 @@ pub(crate) fn run(args: &InspectArgs, output: Output) -> anyhow::Result<()> {
     } else if args.input.extension().is_some_and(|e| e == "safetensors") {
         print_checkpoint(&Checkpoint::load(&args.input)?, output)
     } else if starts_with(&args.input, b"PK")? {
-        anyhow::bail!("{} looks like a checkpoint of PyTorch; sclsd convert makes one of ours of it", args.input.display())
+        anyhow::bail!(
+            "{} looks like a checkpoint of PyTorch; sclsd convert makes one of ours of it",
+            args.input.display()
+        )
     } else {
         print_h5ad(&args.input, output) // fails, saying why it is none
     }
@@ -41,9 +44,11 @@ fn missing(file: &Inspection) -> Vec<String> {
     ];
     let absent = needs.into_iter().filter(|(slot, name, _)| !file.has(slot, name));
     absent
-        .map(|(slot, name, what)| {
-            if name.is_empty() { format!("{slot} ({what})") } else { format!("{slot}[\"{name}\"] ({what})") }
-        })
+        .map(
+            |(slot, name, what)| {
+                if name.is_empty() { format!("{slot} ({what})") } else { format!("{slot}[\"{name}\"] ({what})") }
+            },
+        )
         .collect()
 }
 
@@ -89,7 +94,11 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
     }
     let spec = model.spec.get();
     println!("model of {} genes, z of {} dimensions, B of {}", model.n_genes, spec.z_dim, spec.b_dim);
-    println!("{} tensors, {} values", model.weights.len(), model.weights.values().map(|a| a.values.len()).sum::<usize>());
+    println!(
+        "{} tensors, {} values",
+        model.weights.len(),
+        model.weights.values().map(|a| a.values.len()).sum::<usize>()
+    );
     println!("{} epochs trained{}", checkpoint.epoch(), loss.map_or(String::new(), |l| format!(", loss {l:.4}")));
     match (model.genes.is_empty(), resumable) {
         (true, _) => println!("imported without gene names: ready for sclsd annotate on files with the same genes"),

@@ -6,17 +6,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Dataset, Keys, Uns, add_to_h5ad, plain_reason, read_h5ad};
 use sclsd::graph::{Phylogeny, Transition, TransitionError, pseudotime_in_range, scale_time};
 use sclsd::infer::{Checkpoint, EpochRecord, Event, TrainSpec, TrainingData, train};
-use sclsd::Device;
 
 use super::{check_writable, device};
 use crate::args::TrainArgs;
+use crate::config;
 use crate::figures::Figures;
 use crate::progress::{Output, Progress};
-use crate::config;
 
 pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     let mut spec = config::read(args.config.as_deref(), &args.set)?;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::H5adError;
 use super::read::{check_anndata, column_names, show};
 use super::storage::{Kind, Reader};
-use super::H5adError;
 
 /// One element of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

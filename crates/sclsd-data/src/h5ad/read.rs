@@ -173,8 +173,7 @@ fn check_present(file: &Reader, keys: &Keys) -> Result<(), H5adError> {
         ("uns", &keys.uns),
     ];
     for (name, wanted) in slots {
-        let absent: Vec<&String> =
-            wanted.iter().filter(|key| file.kind(&format!("{name}/{key}")).is_none()).collect();
+        let absent: Vec<&String> = wanted.iter().filter(|key| file.kind(&format!("{name}/{key}")).is_none()).collect();
         if absent.is_empty() {
             continue;
         }
@@ -291,9 +290,11 @@ fn read_dense(file: &Reader, key: &str, (n_rows, n_cols): (usize, usize)) -> Res
         if block.len() != count * n_cols {
             return Err(file.bad(key, "it is shorter than its shape says"));
         }
-        rows.extend(block.chunks_exact(n_cols).map(|row| {
-            (0_u32..).zip(row).filter(|(_, v)| **v != 0.0).map(|(c, v)| (c, *v)).collect::<Vec<_>>()
-        }));
+        rows.extend(
+            block
+                .chunks_exact(n_cols)
+                .map(|row| (0_u32..).zip(row).filter(|(_, v)| **v != 0.0).map(|(c, v)| (c, *v)).collect::<Vec<_>>()),
+        );
     }
     Csr::from_rows(n_cols, rows).map_err(|problem| file.bad(key, problem))
 }

@@ -47,7 +47,13 @@ impl Reader {
             return Err(H5adError::NotHdf5 { path: shown, reason: "it is empty".into() });
         }
         let file = File::open_streaming(path)
-            .map_err(|source| H5adError::NotHdf5 { path: shown, reason: source.to_string() })?;
+            .map_err(|source| H5adError::NotHdf5 { path: shown.clone(), reason: source.to_string() })?;
+        // what is cut off may be something nobody asks for: the file is refused all the same
+        let whole = file.superblock().eof_address;
+        if meta.len() < whole {
+            let reason = format!("it has {} bytes, but was written with {whole}", meta.len());
+            return Err(H5adError::NotHdf5 { path: shown, reason });
+        }
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -56,7 +62,7 @@ impl Reader {
     }
 
     /// An error about the element at `key`.
-    pub(crate) fn bad(&self, key: &str, problem: impl ToString) -> H5adError {
+    pub(crate) fn bad(&self, key: &str, problem: impl std::fmt::Display) -> H5adError {
         H5adError::Bad { path: self.path(), key: slot(key), problem: problem.to_string() }
     }
 
@@ -134,14 +140,9 @@ impl Reader {
         let dtype = self.dataset(key)?.dtype().map_err(|source| self.bad(key, source))?;
         Ok(match dtype {
             DType::F32 | DType::F64 => Element::Float,
-            DType::I8
-            | DType::I16
-            | DType::I32
-            | DType::I64
-            | DType::U8
-            | DType::U16
-            | DType::U32
-            | DType::U64 => Element::Integer,
+            DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::U8 | DType::U16 | DType::U32 | DType::U64 => {
+                Element::Integer
+            }
             DType::String | DType::VariableLengthString => Element::Text,
             DType::Enum(names) if names.iter().any(|name| name == "TRUE") => Element::Boolean,
             _ => Element::Other,
@@ -159,9 +160,7 @@ impl Reader {
 
     /// Rows `first .. first + count` of a dense matrix.
     pub(crate) fn f32_rows(&self, key: &str, first: usize, count: usize) -> Result<Vec<f32>, H5adError> {
-        self.dataset(key)?
-            .read_f32_rows(first as u64, count as u64)
-            .map_err(|source| self.bad(key, source))
+        self.dataset(key)?.read_f32_rows(first as u64, count as u64).map_err(|source| self.bad(key, source))
     }
 
     pub(crate) fn f64s(&self, key: &str) -> Result<Vec<f64>, H5adError> {

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::H5adError;
 use super::read::{check_anndata, column_names};
 use super::storage::{Attribute, Editor, Kind, Reader, Values};
-use super::H5adError;
 use crate::replace::{plain_reason, replace_file};
 use crate::{Categorical, Column, Csr, Dataset, Matrix, Uns};
 
@@ -62,12 +62,15 @@ pub fn write_h5ad(output: &Path, data: &Dataset) -> Result<(), H5adError> {
         let mut sink = Sink { editor: &editor, layout: Layout::default() };
         for (table, frame) in [("obs", &data.obs), ("var", &data.var)] {
             let order = frame.columns.iter().map(|(name, _)| name.clone()).collect();
-            editor.create_group(table, &[
-                ("encoding-type", Attribute::Text("dataframe")),
-                ("encoding-version", Attribute::Text("0.2.0")),
-                ("_index", Attribute::Text("_index")),
-                ("column-order", Attribute::Texts(order)),
-            ])?;
+            editor.create_group(
+                table,
+                &[
+                    ("encoding-type", Attribute::Text("dataframe")),
+                    ("encoding-version", Attribute::Text("0.2.0")),
+                    ("_index", Attribute::Text("_index")),
+                    ("column-order", Attribute::Texts(order)),
+                ],
+            )?;
             sink.texts(&format!("{table}/_index"), &[frame.len()], &frame.names)?;
         }
         for slot in ["layers", "obsm", "obsp", "uns", "varm", "varp"] {
@@ -95,9 +98,7 @@ pub fn write_h5ad(output: &Path, data: &Dataset) -> Result<(), H5adError> {
 /// [`replace_file`] with errors that name the output.
 fn replace(output: &Path, fill: impl FnOnce(&Path) -> Result<(), H5adError>) -> Result<(), H5adError> {
     let unwritable = |source| unwritable(output, &source);
-    replace_file(output, unwritable, |temporary| {
-        fill(temporary).map_err(|error| named(error, temporary, output))
-    })
+    replace_file(output, unwritable, |temporary| fill(temporary).map_err(|error| named(error, temporary, output)))
 }
 
 fn unwritable(output: &Path, source: &std::io::Error) -> H5adError {
@@ -213,7 +214,12 @@ impl Sink<'_> {
             Column::Float(values) => self.array(key, &[values.len()], Values::F64(values)),
             Column::String(values) if values.iter().all(Option::is_some) => {
                 let texts: Vec<&str> = values.iter().flatten().map(String::as_str).collect();
-                self.editor.create_dataset(key, &[texts.len()], Values::Texts(&texts), &encoding("string-array", "0.2.0"))
+                self.editor.create_dataset(
+                    key,
+                    &[texts.len()],
+                    Values::Texts(&texts),
+                    &encoding("string-array", "0.2.0"),
+                )
             }
             Column::String(values) => {
                 let texts: Vec<&str> = values.iter().map(|v| v.as_deref().unwrap_or("")).collect();
@@ -259,11 +265,14 @@ impl Sink<'_> {
     }
 
     fn categorical(&self, key: &str, groups: &Categorical) -> Result<(), H5adError> {
-        self.editor.create_group(key, &[
-            ("encoding-type", Attribute::Text("categorical")),
-            ("encoding-version", Attribute::Text("0.2.0")),
-            ("ordered", Attribute::Flag(groups.ordered())),
-        ])?;
+        self.editor.create_group(
+            key,
+            &[
+                ("encoding-type", Attribute::Text("categorical")),
+                ("encoding-version", Attribute::Text("0.2.0")),
+                ("ordered", Attribute::Flag(groups.ordered())),
+            ],
+        )?;
         self.texts(&format!("{key}/categories"), &[groups.categories().len()], groups.categories())?;
         let codes = format!("{key}/codes");
         let shape = [groups.codes().len()];
@@ -279,11 +288,14 @@ impl Sink<'_> {
 
     fn csr(&self, key: &str, matrix: &Csr) -> Result<(), H5adError> {
         let integers = |numbers: &[usize]| numbers.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
-        self.editor.create_group(key, &[
-            ("encoding-type", Attribute::Text("csr_matrix")),
-            ("encoding-version", Attribute::Text("0.1.0")),
-            ("shape", Attribute::Integers(integers(&[matrix.n_rows(), matrix.n_cols()]))),
-        ])?;
+        self.editor.create_group(
+            key,
+            &[
+                ("encoding-type", Attribute::Text("csr_matrix")),
+                ("encoding-version", Attribute::Text("0.1.0")),
+                ("shape", Attribute::Integers(integers(&[matrix.n_rows(), matrix.n_cols()]))),
+            ],
+        )?;
         let plain = |name: &str, values: Values<'_>, len: usize| {
             self.editor.create_dataset(&format!("{key}/{name}"), &[len], values, &[])
         };

@@ -231,10 +231,7 @@ impl Valley {
         let offset = self.offset(p, w);
         let inside = (w > 0.0 || self.first) && (w < 1.0 || self.last);
         let push = if inside { self.fall() / self.length_squared() } else { 0.0 };
-        [
-            push * (self.to[0] - self.from[0]) - WALL * offset[0],
-            push * (self.to[1] - self.from[1]) - WALL * offset[1],
-        ]
+        [push * (self.to[0] - self.from[0]) - WALL * offset[0], push * (self.to[1] - self.from[1]) - WALL * offset[1]]
     }
 }
 
@@ -255,8 +252,8 @@ mod tests {
                     (landscape.potential(up) - landscape.potential(down)) / (2.0 * h)
                 };
                 let drift = landscape.drift(p);
-                for i in 0..2 {
-                    assert!((drift[i] + slope(i)).abs() < 1e-4 * (1.0 + slope(i).abs()), "{topology:?} at {p:?}");
+                for (i, drift) in drift.into_iter().enumerate() {
+                    assert!((drift + slope(i)).abs() < 1e-4 * (1.0 + slope(i).abs()), "{topology:?} at {p:?}");
                 }
             }
         }

@@ -20,10 +20,7 @@ impl<B: Backend> Linear<B> {
     pub fn new(inputs: usize, outputs: usize, rng: &mut impl rand::Rng, device: &B::Device) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "layer sizes are far below 2^52")]
         let bound = 1.0 / (inputs as f64).sqrt();
-        Self {
-            weight: uniform([outputs, inputs], bound, rng, device),
-            bias: uniform([outputs], bound, rng, device),
-        }
+        Self { weight: uniform([outputs, inputs], bound, rng, device), bias: uniform([outputs], bound, rng, device) }
     }
 
     /// # Shapes

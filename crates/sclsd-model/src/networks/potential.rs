@@ -33,11 +33,7 @@ impl<B: Backend> Potential<B> {
             .windows(2)
             .map(|pair| Layer { linear: Linear::new(pair[0], pair[1], rng, device), norm: None })
             .collect();
-        Self {
-            layers,
-            lin: Linear::new(z_dim, 1, rng, device),
-            gate: Param::from_tensor(Tensor::zeros([1], device)),
-        }
+        Self { layers, lin: Linear::new(z_dim, 1, rng, device), gate: Param::from_tensor(Tensor::zeros([1], device)) }
     }
 
     /// V.
@@ -54,6 +50,9 @@ impl<B: Backend> Potential<B> {
     ///
     /// # Shapes
     /// - `z`: `[cells, z]` → `[cells, z]`
+    ///
+    /// # Panics
+    /// Never: a potential has a layer.
     #[must_use]
     pub fn drift(&self, z: Tensor<B, 2>) -> Tensor<B, 2> {
         let mut slopes = Vec::with_capacity(self.layers.len());

@@ -58,7 +58,7 @@ impl<B: Backend> RecurrentPrior<B> {
     /// - `start`: `[2, 1, B]`, the state of both layers before the first step
     /// - out: `[walks · steps, B]`, walk after walk
     #[must_use]
-    pub fn forward(&self, x: Tensor<B, 2>, start: Tensor<B, 3>, steps: usize) -> Tensor<B, 2> {
+    pub fn forward(&self, x: Tensor<B, 2>, start: &Tensor<B, 3>, steps: usize) -> Tensor<B, 2> {
         let walks = x.dims()[0] / steps;
         let b_dim = start.dims()[2];
         let input = x.matmul(self.weight_ih_l0.val().transpose()) + self.bias_ih_l0.val().unsqueeze();

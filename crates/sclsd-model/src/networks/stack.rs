@@ -42,7 +42,7 @@ impl<B: Backend> Stack<B> {
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
     pub fn evaluate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.run(x, |norm, x| norm.evaluate(x))
+        self.run(x, BatchNorm::evaluate)
     }
 
     /// In training mode, with the batch statistics of every normalised layer.

@@ -62,7 +62,7 @@ pub(super) fn solve<B: Backend>(
             let theta = (grid[states.len()] - t) / h;
             let weights: Vec<f64> =
                 method.dense.iter().map(|d| theta * (d[0] + theta * (d[1] + theta * (d[2] + theta * d[3])))).collect();
-            let at_end = grid[states.len()] == reached;
+            let at_end = grid[states.len()] >= reached;
             states.push(if at_end { next.clone() } else { combine(&y, h, &weights, &k) });
         }
         first = k.pop().expect("a method has stages");
