@@ -46,7 +46,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 200)]
     pub genes: usize,
     /// Epochs of training.
-    #[arg(long, default_value_t = 25)]
+    #[arg(long, default_value_t = 32)]
     pub epochs: usize,
     /// Seed of the simulation and of training.
     #[arg(long, default_value_t = 0)]
