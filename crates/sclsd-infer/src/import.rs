@@ -78,6 +78,8 @@ pub fn import_pth(path: &Path, genes: Vec<String>) -> Result<Model, ImportError>
     Ok(model)
 }
 
+/// The first sentence of a library's message.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.split(". ").next().unwrap_or_default().to_owned()
 }

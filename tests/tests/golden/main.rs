@@ -1,6 +1,7 @@
 //! The library against golden values of the Python package.
 
 mod elbo;
+mod forms;
 mod networks;
 mod ode;
 mod priors;
