@@ -94,7 +94,7 @@ pub enum TrainError {
         tensor: String,
     },
     /// The flow cannot be solved.
-    #[error("the flow cannot be solved in epoch {epoch}, step {step}: {source}")]
+    #[error("the flow cannot be solved in epoch {epoch}, step {step}")]
     Flow {
         /// Epoch, counted from 1.
         epoch: usize,

@@ -336,3 +336,17 @@ fn a_disk_that_runs_full_leaves_no_partial_file() {
         assert!(!d.join("m.safetensors").exists());
     }
 }
+
+#[test]
+fn a_run_that_diverges_stops_with_epoch_and_step_and_writes_nothing_more() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |_| {});
+    refused(d, &train("in.h5ad", &["--set", "optimizer.adam.lr=1e18"]), &["in.h5ad: the", "in epoch 1, step 2"]);
+    assert!(!d.join("m.safetensors").exists());
+    succeed(d, &train("in.h5ad", &[]));
+    let good = std::fs::read(d.join("m.safetensors")).expect("a checkpoint");
+    std::fs::remove_file(d.join("out.h5ad")).expect("a result");
+    refused(d, &train("in.h5ad", &["--set", "optimizer.adam.lr=1e18"]), &["in epoch 1, step 2"]);
+    assert!(std::fs::read(d.join("m.safetensors")).expect("a checkpoint") == good, "the last good one is kept");
+}
