@@ -52,6 +52,7 @@ fn annotation_by_an_imported_model_is_the_golden_one() {
 
 /// Noise differs between implementations, so curves are compared as curves. Over seeds 0 to 10 this run ends at
 /// 5.75 ± 0.07 (mean and standard deviation), the Python package over four seeds at 5.78 ± 0.04.
+/// Seed 0 is not among those below: it ends 3.02 % under the golden loss, better than the comparison allows for.
 const CURVE_TOLERANCE: f64 = 0.03;
 
 #[test]
