@@ -52,7 +52,8 @@ fn annotation_by_an_imported_model_is_the_golden_one() {
 
 /// Noise differs between implementations, so curves are compared as curves. Over seeds 0 to 10 this run ends at
 /// 5.75 ± 0.07 (mean and standard deviation), the Python package over four seeds at 5.78 ± 0.04.
-/// Seed 0 is not among those below: it ends 3.02 % under the golden loss, better than the comparison allows for.
+/// One of those eleven, seed 0, ends 3.02 % below the golden loss; so what is asked is that no seed ends more than this
+/// above it, and that the mean of three is within this of it on either side.
 const CURVE_TOLERANCE: f64 = 0.03;
 
 #[test]
@@ -78,7 +79,8 @@ fn training_reaches_the_golden_loss_from_three_seeds() {
     };
     let times = data.numbers("dpt_pseudotime").expect("a pseudotime");
     let prior = Transition::from_pseudotime(data.graph("connectivities").expect("a graph"), &times, 50.0).unwrap();
-    for seed in [1, 2, 3] {
+    let mut reached = Vec::new();
+    for seed in [0, 1, 2] {
         let walks = WalkSpec { path_len: 8, num_walks: 256, batch_size: 64, random_state: seed };
         let spec = TrainSpec { walks: walks.clone(), random_state: seed, ..spec.clone() }.check().expect("a spec");
         let walks = prior.walks(&walks.check().expect("walks"));
@@ -93,6 +95,9 @@ fn training_reaches_the_golden_loss_from_three_seeds() {
         .expect("a model");
         assert_eq!((fit.epoch(), losses.len()), (30, 120));
         let found = losses[112..].iter().sum::<f64>() / 8.0;
-        assert!((found / expected - 1.0).abs() < CURVE_TOLERANCE, "seed {seed}: {found}, golden {expected}");
+        assert!(found / expected - 1.0 < CURVE_TOLERANCE, "seed {seed}: {found}, golden {expected}");
+        reached.push(found);
     }
+    let mean = reached.iter().sum::<f64>() / 3.0;
+    assert!((mean / expected - 1.0).abs() < CURVE_TOLERANCE, "mean {mean} of {reached:?}, golden {expected}");
 }

@@ -59,7 +59,12 @@ fn spec(args: &DemoArgs) -> TrainSpec {
             ..ModelSpec::default()
         },
         optimizer: OptimizerSpec {
-            adam: AdamSpec { lr: 0.007, schedule: LearningRate::Cosine, t_0: args.epochs, ..AdamSpec::default() },
+            adam: AdamSpec {
+                lr: 0.007,
+                schedule: LearningRate::Cosine,
+                t_0: args.epochs.max(1),
+                ..AdamSpec::default()
+            },
             ..OptimizerSpec::default()
         },
         walks: WalkSpec { num_walks: 512, path_len: 20, batch_size: 32, random_state: args.seed },
