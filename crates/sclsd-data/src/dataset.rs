@@ -91,6 +91,8 @@ pub struct Dataset {
     pub var: Frame,
     /// Coordinates of cells: `X_pca`, `X_umap`, …
     pub obsm: BTreeMap<String, Matrix>,
+    /// Coordinates of genes: `PCs`, …; written, but not read.
+    pub varm: BTreeMap<String, Matrix>,
     /// Graphs of cells: `connectivities`, `distances`, …; `n_cells × n_cells`.
     pub obsp: BTreeMap<String, Csr>,
     /// Everything else.
@@ -260,6 +262,7 @@ impl Dataset {
             obs: self.obs.select_rows(rows),
             var: self.var.clone(),
             obsm: self.obsm.iter().map(|(key, m)| (key.clone(), m.select_rows(rows))).collect(),
+            varm: self.varm.clone(),
             obsp: self.obsp.iter().map(|(key, m)| (key.clone(), m.select_rows(rows).select_columns(rows))).collect(),
             uns: self.uns.clone(),
         }
@@ -271,6 +274,7 @@ impl Dataset {
         let mut chosen = self.clone();
         chosen.var = self.var.select_rows(columns);
         chosen.x = self.x.as_ref().map(|x| x.select_columns(columns));
+        chosen.varm = self.varm.iter().map(|(key, m)| (key.clone(), m.select_rows(columns))).collect();
         for matrix in chosen.layers.values_mut() {
             let narrow = matrix.select_columns(columns);
             *matrix = match &chosen.x {

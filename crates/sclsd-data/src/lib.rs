@@ -2,7 +2,8 @@
 //!
 //! The principal type is [`Dataset`], AnnData's slots under scanpy's names, holding what was asked for through
 //! [`Keys`] when [`read_h5ad`] read it. Matrices are [`Csr`] in `f32` over a [`Pattern`] that equal matrices share.
-//! [`add_to_h5ad`] adds results to a copy of a file and leaves everything else in it as it was. [`simulate`] draws
+//! [`add_to_h5ad`] adds results to a copy of a file and leaves everything else in it as it was. [`variable_genes`],
+//! [`log1p_normalize`] and [`pca`] prepare raw counts as scanpy does. [`simulate`] draws
 //! cells from a known landscape, so that what is inferred can be compared with the truth.
 //!
 //! ```
@@ -21,21 +22,28 @@
 mod column;
 mod dataset;
 mod h5ad;
+mod loess;
 mod matrix;
+mod matrix_market;
+mod names;
 mod normalize;
 mod pca;
 mod random;
 mod replace;
 mod simulate;
 mod sparse;
+mod variable_genes;
 
 pub use column::{Categorical, Column};
 pub use dataset::{Dataset, DatasetError, Frame, Uns};
 pub use h5ad::{Additions, Entry, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad, write_h5ad};
 pub use matrix::Matrix;
+pub use matrix_market::read_matrix_market;
+pub use names::closest_names;
 pub use normalize::{library_sizes, log1p_normalize};
-pub use pca::pca;
+pub use pca::{Pca, pca};
 pub use random::{Purpose, stream};
 pub use replace::{plain_reason, replace_file};
 pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, simulate};
 pub use sparse::{Csr, Pattern, SparseError};
+pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes};

@@ -4,7 +4,7 @@
 //! C = (XᵀX − n μμᵀ) / (n − 1),   C = W Λ Wᵀ,   scores = (X − 1μᵀ) W
 //! ```
 //!
-//! X stays sparse: memory is genes × genes plus the scores, and never cells × genes. The scores are those of
+//! X stays sparse: memory is genes × genes plus the scores, and never cells × genes. The results are those of
 //! `scanpy.pp.pca` up to sign; here the largest loading of a component is positive.
 
 use faer::{Mat, Side};
@@ -12,12 +12,25 @@ use rayon::prelude::*;
 
 use crate::{Csr, Matrix};
 
-/// Scores of the first `n_components` principal components, `n_cells × n_components`; fewer where there are fewer genes.
+/// What [`pca`] finds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pca {
+    /// Coordinates of the cells, `n_cells × n_components`; obsm `X_pca`.
+    pub scores: Matrix,
+    /// Directions W, `n_genes × n_components`; varm `PCs`.
+    pub loadings: Matrix,
+    /// Variance along each component, falling.
+    pub variance: Vec<f64>,
+    /// The same as a share of the variance of all genes.
+    pub variance_ratio: Vec<f64>,
+}
+
+/// The first `n_components` principal components; fewer where there are fewer genes, or no more cells.
 ///
 /// # Panics
 /// When the matrix has no columns, fewer than two rows, or values that are not finite.
 #[must_use]
-pub fn pca(x: &Csr, n_components: usize) -> Matrix {
+pub fn pca(x: &Csr, n_components: usize) -> Pca {
     let (n_cells, n_genes) = (x.n_rows(), x.n_cols());
     assert!(n_cells >= 2 && n_genes >= 1, "principal components need two cells and a gene");
     let mean = column_means(x);
@@ -28,22 +41,34 @@ pub fn pca(x: &Csr, n_components: usize) -> Matrix {
         let product = if i <= j { gram[i * n_genes + j] } else { gram[j * n_genes + i] };
         (product - n * mean[i] * mean[j]) / (n - 1.0)
     });
+    let total: f64 = (0..n_genes).map(|gene| covariance[(gene, gene)]).sum();
     let eigen = covariance.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
-    let vectors = eigen.U();
+    let (vectors, values) = (eigen.U(), eigen.S());
 
-    let kept = n_components.min(n_genes).max(1);
+    let kept = n_components.min(n_genes).min(n_cells - 1).max(1);
     let mut loadings = vec![0.0; n_genes * kept];
+    let mut variance = Vec::with_capacity(kept);
     for component in 0..kept {
         let column = vectors.col(n_genes - 1 - component); // eigenvalues rise
+        variance.push(values[n_genes - 1 - component].max(0.0));
         let largest =
             (0..n_genes).map(|gene| column[gene]).fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
         for gene in 0..n_genes {
             loadings[gene * kept + component] = column[gene] * largest.signum();
         }
     }
+    let scores = project(x, &mean, &loadings, kept);
+    #[expect(clippy::cast_possible_truncation, reason = "loadings are kept in f32")]
+    let loadings = Matrix::new(kept, loadings.into_iter().map(|v| v as f32).collect());
+    let variance_ratio = variance.iter().map(|v| if total > 0.0 { v / total } else { 0.0 }).collect();
+    Pca { scores, loadings, variance, variance_ratio }
+}
+
+/// (X − 1μᵀ) W, cell by cell.
+fn project(x: &Csr, mean: &[f64], loadings: &[f64], kept: usize) -> Matrix {
     let offset: Vec<f64> =
-        (0..kept).map(|c| (0..n_genes).map(|gene| mean[gene] * loadings[gene * kept + c]).sum()).collect();
-    let mut scores = vec![0.0_f32; n_cells * kept];
+        (0..kept).map(|c| mean.iter().enumerate().map(|(gene, mean)| mean * loadings[gene * kept + c]).sum()).collect();
+    let mut scores = vec![0.0_f32; x.n_rows() * kept];
     scores.par_chunks_mut(kept).enumerate().for_each(|(cell, out)| {
         let mut sum: Vec<f64> = offset.iter().map(|o| -o).collect();
         let (genes, values) = x.row(cell);
@@ -108,7 +133,14 @@ mod tests {
             })
             .collect();
         let x = Csr::from_rows(4, rows).unwrap();
-        let scores = pca(&x, 3);
+        let found = pca(&x, 3);
+        let scores = found.scores;
+        assert!(
+            (scores.values().iter().map(|v| f64::from(v * v)).sum::<f64>() / 49.0 - found.variance.iter().sum::<f64>())
+                .abs()
+                < 1e-3
+        );
+        assert!((found.variance_ratio.iter().sum::<f64>() - 1.0).abs() < 1e-9, "three genes that vary");
         assert_eq!((scores.n_rows(), scores.n_cols()), (50, 3));
         let dot = |a: usize, b: usize| (0..50).map(|i| scores.row(i)[a] * scores.row(i)[b]).sum::<f32>();
         assert!(dot(0, 0) > dot(1, 1) && dot(1, 1) > dot(2, 2));

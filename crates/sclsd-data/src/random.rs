@@ -22,6 +22,10 @@ pub enum Purpose {
     Noise = 6,
     /// Initial values of the networks. Index: 0.
     Weights = 7,
+    /// The layout of cells in two dimensions. Index: epoch, or 0 for the start.
+    Layout = 8,
+    /// Centres of an approximate search for neighbours. Index: 0.
+    Centers = 9,
 }
 
 /// The stream of `purpose` and `index` under `seed`: a counter-based generator (ChaCha with 8 rounds) whose key comes

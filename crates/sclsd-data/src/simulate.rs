@@ -291,10 +291,11 @@ fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dat
         ("seed".into(), integer(spec.seed)),
     ]);
     Dataset {
-        x: Some(log1p_normalize(&counts)),
+        x: Some(log1p_normalize(&counts, 1e4)),
         layers: BTreeMap::from([("raw".into(), counts)]),
         obs,
         var,
+        varm: BTreeMap::new(),
         obsm: BTreeMap::from([("X_true_state".into(), Matrix::new(2, places))]),
         obsp: BTreeMap::new(),
         uns: BTreeMap::from([

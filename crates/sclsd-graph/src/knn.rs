@@ -1,4 +1,4 @@
-//! Exact nearest neighbours in Euclidean distance, by blocked matrix products.
+//! Nearest neighbours in Euclidean distance, by blocked matrix products.
 //!
 //! ```text
 //! ‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b
@@ -6,15 +6,22 @@
 //!
 //! The products of a block of queries with a block of points come from one `f64` matrix product; only the best of them
 //! are kept, and their distances are computed anew from the coordinates. Ties go to the lower index. Memory is
-//! O(cells × neighbours + block²).
+//! O(cells × neighbours + block²). Up to [`EXACT_CELLS`] cells every pair is looked at; above, only pairs of cells from
+//! lists whose centres are near ([`approximate_neighbors`]).
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+mod approximate;
+mod search;
+
 use rayon::prelude::*;
 use sclsd_data::Matrix;
 
+pub use approximate::approximate_neighbors;
+use search::{Points, Search, index};
+
 /// Queries and points in one block.
 const BLOCK: usize = 512;
+/// Cells up to which [`neighbors`] looks at every pair.
+pub const EXACT_CELLS: usize = 50_000;
 
 /// The nearest cells of every cell, itself first.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +62,12 @@ pub enum KnnError {
 }
 
 impl Neighbors {
+    fn from_rows(n_neighbors: usize, rows: &[Vec<(u32, f64)>]) -> Self {
+        let indices = rows.iter().flatten().map(|entry| entry.0).collect();
+        let distances = rows.iter().flatten().map(|entry| entry.1).collect();
+        Self { n_neighbors, indices, distances }
+    }
+
     /// Neighbours per cell, the cell itself included.
     #[must_use]
     pub fn n_neighbors(&self) -> usize {
@@ -73,6 +86,35 @@ impl Neighbors {
         let span = cell * self.n_neighbors..(cell + 1) * self.n_neighbors;
         (&self.indices[span.clone()], &self.distances[span])
     }
+
+    /// Distances as a sparse matrix, one row per cell, without the cell itself: obsp `distances` of scanpy.
+    ///
+    /// # Panics
+    /// Never: neighbours are distinct cells.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "distances are kept in f32 in files")]
+    pub fn to_csr(&self) -> sclsd_data::Csr {
+        let rows = (0..self.n_cells()).map(|cell| {
+            let (others, distances) = self.of(cell);
+            let mut row: Vec<(u32, f32)> =
+                others.iter().copied().zip(distances.iter().map(|&d| d as f32)).skip(1).collect();
+            row.sort_unstable_by_key(|entry| entry.0);
+            row
+        });
+        sclsd_data::Csr::from_rows(self.n_cells(), rows).expect("neighbours are distinct cells")
+    }
+}
+
+/// The `n_neighbors` nearest cells of every cell: exactly up to [`EXACT_CELLS`] cells, approximately above.
+///
+/// # Errors
+/// As [`nearest_neighbors`].
+pub fn neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> Result<Neighbors, KnnError> {
+    if points.n_rows() <= EXACT_CELLS {
+        nearest_neighbors(points, n_neighbors)
+    } else {
+        approximate_neighbors(points, n_neighbors, seed)
+    }
 }
 
 /// The `n_neighbors` nearest cells of every cell, itself included, as `scanpy.pp.neighbors` counts them.
@@ -80,79 +122,22 @@ impl Neighbors {
 /// # Errors
 /// [`KnnError`] where there are fewer cells than neighbours, fewer than two neighbours, or a coordinate is not finite.
 pub fn nearest_neighbors(points: &Matrix, n_neighbors: usize) -> Result<Neighbors, KnnError> {
-    let n_cells = points.n_rows();
-    if n_neighbors < 2 {
-        return Err(KnnError::TooFewNeighbors { n_neighbors });
-    }
-    if n_neighbors > n_cells {
-        return Err(KnnError::TooFewCells { n_neighbors, n_cells });
-    }
-    if let Some(at) = points.values().iter().position(|v| !v.is_finite()) {
-        let (cell, column) = (at / points.n_cols(), at % points.n_cols());
-        return Err(KnnError::NotFinite { cell, column, value: points.values()[at] });
-    }
-
-    let coordinates: Vec<f64> = points.values().iter().map(|&v| f64::from(v)).collect();
-    let all = MatRef::from_row_major_slice(&coordinates, n_cells, points.n_cols());
-    let norms: Vec<f64> = coordinates.chunks_exact(points.n_cols()).map(|row| dot(row, row)).collect();
+    let points = Points::new(points, n_neighbors)?;
+    let n_cells = points.n_cells();
     let blocks: Vec<usize> = (0..n_cells).step_by(BLOCK).collect();
-    let found: Vec<(Vec<u32>, Vec<f64>)> =
-        blocks.par_iter().map(|&first| block(all, &coordinates, &norms, first, n_neighbors)).collect();
-    let (mut indices, mut distances) = (Vec::new(), Vec::new());
-    for (i, d) in found {
-        indices.extend(i);
-        distances.extend(d);
-    }
-    Ok(Neighbors { n_neighbors, indices, distances })
-}
-
-/// Neighbours of the cells `first .. first + BLOCK`.
-fn block(all: MatRef<'_, f64>, rows: &[f64], norms: &[f64], first: usize, k: usize) -> (Vec<u32>, Vec<f64>) {
-    let (n_cells, width) = (all.nrows(), all.ncols());
-    let n_queries = BLOCK.min(n_cells - first);
-    let queries = all.subrows(first, n_queries);
-    // rounding may misplace neighbours that are nearly as far: keep some more, then measure them exactly
-    let kept = (k + 8).min(n_cells);
-    let mut best: Vec<Vec<(f64, u32)>> = vec![Vec::new(); n_queries];
-    for start in (0..n_cells).step_by(BLOCK) {
-        let n_points = BLOCK.min(n_cells - start);
-        let mut products = Mat::<f64>::zeros(n_points, n_queries);
-        let points = all.subrows(start, n_points);
-        matmul(products.as_mut(), Accum::Replace, points, queries.transpose(), -2.0, Par::Seq);
-        for (query, best) in best.iter_mut().enumerate() {
-            let column = products.col(query);
-            best.extend((0..n_points).map(|p| (norms[start + p] + column[p], index(start + p))));
-            if best.len() > kept {
-                best.select_nth_unstable_by(kept - 1, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-                best.truncate(kept);
+    let found: Vec<Vec<(u32, f64)>> = blocks
+        .par_iter()
+        .flat_map_iter(|&first| {
+            let queries: Vec<u32> = (index(first)..index(n_cells.min(first + BLOCK))).collect();
+            let mut search = Search::new(&points, queries, n_neighbors);
+            for start in (0..n_cells).step_by(BLOCK) {
+                let candidates: Vec<u32> = (index(start)..index(n_cells.min(start + BLOCK))).collect();
+                search.offer(&candidates);
             }
-        }
-    }
-    let (mut indices, mut distances) = (Vec::with_capacity(n_queries * k), Vec::with_capacity(n_queries * k));
-    for (query, mut candidates) in best.into_iter().enumerate() {
-        let cell = first + query;
-        let own = &rows[cell * width..][..width];
-        for (distance, other) in &mut candidates {
-            let there = &rows[*other as usize * width..][..width];
-            let squared: f64 = own.iter().zip(there).map(|(a, b)| (a - b).powi(2)).sum();
-            *distance = if *other as usize == cell { -1.0 } else { squared.sqrt() }; // the cell itself comes first
-        }
-        candidates.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        if candidates.first().is_none_or(|c| c.1 as usize != cell) {
-            candidates.insert(0, (-1.0, index(cell))); // crowded out by copies of itself
-        }
-        indices.extend(candidates.iter().take(k).map(|c| c.1));
-        distances.extend(candidates.iter().take(k).map(|c| c.0.max(0.0)));
-    }
-    (indices, distances)
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-fn index(i: usize) -> u32 {
-    u32::try_from(i).expect("more than 2^32 cells")
+            search.finish()
+        })
+        .collect();
+    Ok(Neighbors::from_rows(n_neighbors, &found))
 }
 
 #[cfg(test)]

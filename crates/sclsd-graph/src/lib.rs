@@ -1,6 +1,10 @@
-//! Graphs of cells: neighbours, connectivities, prior transitions and the random walks drawn from them.
+//! Graphs of cells: neighbours, connectivities, diffusion pseudotime, prior transitions and the random walks drawn
+//! from them.
 //!
-//! [`nearest_neighbors`] and [`connectivities`] make the graph; a [`Transition`] directs it by a prior pseudotime, if
+//! [`prepare`] takes raw counts all the way to a data set that can be trained on. In pieces:
+//!
+//! [`neighbors`] and [`connectivities`] make the graph; [`diffusion_map`] gives a pseudotime from a root, [`leiden`]
+//! clusters, [`layout`] a picture; [`infer_phylogeny`] reads off which cluster gives rise to which. A [`Transition`] directs it by a prior pseudotime, if
 //! wanted within the bounds of a [`Phylogeny`]; [`Transition::walks`] draws [`Walks`] from it. Everything is sparse and
 //! in `f64`; nothing is ever cells × cells.
 //!
@@ -16,14 +20,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod components;
 mod connectivities;
+mod diffusion;
 mod knn;
+mod lanczos;
+mod layout;
+mod leiden;
+mod nearest;
 mod phylogeny;
+mod prepare;
 mod transition;
 mod walks;
 
+pub use components::components;
 pub use connectivities::connectivities;
-pub use knn::{KnnError, Neighbors, nearest_neighbors};
-pub use phylogeny::{Descent, Phylogeny, PhylogenyError};
+pub use diffusion::{DiffusionError, DiffusionMap, diffusion_map};
+pub use knn::{EXACT_CELLS, KnnError, Neighbors, approximate_neighbors, nearest_neighbors, neighbors};
+pub use layout::layout;
+pub use leiden::leiden;
+pub use nearest::{Nearest, NearestError};
+pub use phylogeny::{
+    ClusterConnectivity, Descent, InferPhylogenyError, InferPhylogenySpec, Phylogeny, PhylogenyError,
+    cluster_connectivity, infer_phylogeny,
+};
+pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare};
 pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time};
 pub use walks::{CheckedWalkSpec, WalkError, WalkSpec, Walks};

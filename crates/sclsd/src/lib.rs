@@ -19,7 +19,7 @@
 //! // simulated cells, with a graph of neighbours
 //! let spec = data::SimulateSpec { n_cells: 60, n_genes: 20, ..Default::default() };
 //! let mut cells = data::simulate(&spec.check()?);
-//! let neighbors = graph::nearest_neighbors(&data::pca(cells.expression()?, 10), 8)?;
+//! let neighbors = graph::nearest_neighbors(&data::pca(cells.expression()?, 10).scores, 8)?;
 //! cells.obsp.insert("connectivities".into(), graph::connectivities(&neighbors));
 //!
 //! // walks along the graph, directed by a prior time

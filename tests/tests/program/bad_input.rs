@@ -12,7 +12,7 @@ use crate::{SMALL, sclsd, succeed};
 fn cells() -> Dataset {
     let spec = SimulateSpec { n_cells: 60, n_genes: 20, ..SimulateSpec::default() };
     let mut data = simulate(&spec.check().expect("a specification"));
-    let components = sclsd::data::pca(data.expression().expect("X"), 5);
+    let components = sclsd::data::pca(data.expression().expect("X"), 5).scores;
     let graph = connectivities(&nearest_neighbors(&components, 8).expect("neighbours"));
     data.obsp.insert("connectivities".into(), graph);
     data

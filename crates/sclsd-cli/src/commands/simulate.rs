@@ -48,7 +48,7 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
 /// Simulated cells with principal components and connectivities.
 pub(super) fn with_graph(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
     let mut data = simulate(&spec.clone().check()?);
-    let components = pca(data.expression()?, N_PCS);
+    let components = pca(data.expression()?, N_PCS).scores;
     let neighbors = nearest_neighbors(&components, N_NEIGHBORS.min(data.n_cells()))?;
     data.obsp.insert("connectivities".into(), connectivities(&neighbors));
     data.obsm.insert("X_pca".into(), components);

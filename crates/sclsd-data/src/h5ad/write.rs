@@ -85,6 +85,10 @@ pub fn write_h5ad(output: &Path, data: &Dataset) -> Result<(), H5adError> {
         for (name, column) in &data.var.columns {
             sink.column(&format!("var/{name}"), column)?;
         }
+        for (name, matrix) in &data.varm {
+            let key = format!("varm/{name}");
+            sink.array(&key, &[matrix.n_rows(), matrix.n_cols()], Values::F32(matrix.values()))?;
+        }
         sink.add(&Additions {
             obs: data.obs.columns.clone(),
             obsm: data.obsm.clone(),

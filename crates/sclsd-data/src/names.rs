@@ -1,0 +1,33 @@
+//! Names that are nearly what somebody meant.
+
+/// Names offered.
+const OFFERED: usize = 3;
+
+/// The names most like `wanted`, the likest first: by letters to change, capitals not counting for much. None where
+/// nothing is like it.
+#[must_use]
+pub fn closest_names(wanted: &str, names: &[String]) -> Vec<String> {
+    let lower = wanted.to_lowercase();
+    let far = (wanted.chars().count() / 2).max(1);
+    let mut near: Vec<(usize, &String)> = names
+        .iter()
+        .map(|name| (2 * strsim::levenshtein(&lower, &name.to_lowercase()) + usize::from(name != wanted), name))
+        .filter(|(distance, _)| *distance <= 2 * far + 1)
+        .collect();
+    near.sort();
+    near.truncate(OFFERED);
+    near.into_iter().map(|(_, name)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likest_names_come_first_and_unlike_ones_not_at_all() {
+        let names: Vec<String> = ["Neurog3", "Neurod1", "Ins1", "Ins2", "Pdx1"].map(String::from).into();
+        assert_eq!(closest_names("neurog3", &names)[0], "Neurog3");
+        assert_eq!(closest_names("Ins", &names), ["Ins1", "Ins2"]);
+        assert!(closest_names("Xyzzy", &names).is_empty());
+    }
+}

@@ -1,0 +1,138 @@
+//! The best candidates of a block of queries.
+
+use std::cmp::Ordering;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, Par};
+use sclsd_data::Matrix;
+
+use super::KnnError;
+
+/// Rounding may misplace neighbours that are nearly as far: so many more are kept, then measured exactly.
+const SPARE: usize = 8;
+
+/// Coordinates in `f64` with their squared norms.
+pub(super) struct Points {
+    width: usize,
+    coordinates: Vec<f64>,
+    norms: Vec<f64>,
+}
+
+impl Points {
+    /// Checks that neighbours can be found among these points.
+    pub(super) fn new(points: &Matrix, n_neighbors: usize) -> Result<Self, KnnError> {
+        let n_cells = points.n_rows();
+        if n_neighbors < 2 {
+            return Err(KnnError::TooFewNeighbors { n_neighbors });
+        }
+        if n_neighbors > n_cells {
+            return Err(KnnError::TooFewCells { n_neighbors, n_cells });
+        }
+        if let Some(at) = points.values().iter().position(|v| !v.is_finite()) {
+            let (cell, column) = (at / points.n_cols(), at % points.n_cols());
+            return Err(KnnError::NotFinite { cell, column, value: points.values()[at] });
+        }
+        Ok(Self::of(points.n_cols(), points.values().iter().map(|&v| f64::from(v)).collect()))
+    }
+
+    pub(super) fn of(width: usize, coordinates: Vec<f64>) -> Self {
+        let norms = coordinates.chunks_exact(width).map(|row| row.iter().map(|v| v * v).sum()).collect();
+        Self { width, coordinates, norms }
+    }
+
+    pub(super) fn n_cells(&self) -> usize {
+        self.norms.len()
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(super) fn row(&self, cell: usize) -> &[f64] {
+        &self.coordinates[cell * self.width..(cell + 1) * self.width]
+    }
+
+    pub(super) fn squared_distance(&self, a: usize, b: usize) -> f64 {
+        self.row(a).iter().zip(self.row(b)).map(|(x, y)| (x - y).powi(2)).sum()
+    }
+
+    /// One point per column.
+    pub(super) fn gather(&self, cells: &[u32]) -> Mat<f64> {
+        Mat::from_fn(self.width, cells.len(), |i, j| self.coordinates[cells[j] as usize * self.width + i])
+    }
+
+    /// `‖point‖² − 2 point·query`, a squared distance but for the query's own norm, and the point it is of.
+    pub(super) fn scores(&self, queries: &Mat<f64>, points: &[u32]) -> Mat<f64> {
+        let mut products = Mat::<f64>::zeros(points.len(), queries.ncols());
+        matmul(products.as_mut(), Accum::Replace, self.gather(points).transpose(), queries, -2.0, Par::Seq);
+        for query in 0..products.ncols() {
+            for (score, &point) in products.col_mut(query).iter_mut().zip(points) {
+                *score += self.norms[point as usize];
+            }
+        }
+        products
+    }
+}
+
+/// The nearest candidates so far of a block of queries.
+pub(super) struct Search<'a> {
+    points: &'a Points,
+    queries: Vec<u32>,
+    coordinates: Mat<f64>,
+    k: usize,
+    best: Vec<Vec<(f64, u32)>>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(points: &'a Points, queries: Vec<u32>, k: usize) -> Self {
+        let coordinates = points.gather(&queries);
+        let best = vec![Vec::new(); queries.len()];
+        Self { points, queries, coordinates, k, best }
+    }
+
+    /// Looks at more candidates; no cell is offered twice.
+    pub(super) fn offer(&mut self, candidates: &[u32]) {
+        let scores = self.points.scores(&self.coordinates, candidates);
+        let kept = self.k + SPARE;
+        for (query, best) in self.best.iter_mut().enumerate() {
+            best.extend(scores.col(query).iter().copied().zip(candidates.iter().copied()));
+            if best.len() > kept {
+                best.select_nth_unstable_by(kept - 1, nearer);
+                best.truncate(kept);
+            }
+        }
+    }
+
+    /// The `k` nearest of every query with their distances, itself first, nearest first.
+    pub(super) fn finish(self) -> Vec<Vec<(u32, f64)>> {
+        let Self { points, queries, k, best, .. } = self;
+        let row = |(cell, candidates): (u32, Vec<(f64, u32)>)| {
+            let others = candidates.into_iter().map(|c| c.1);
+            nearest_of(points, cell, others, k)
+        };
+        queries.into_iter().zip(best).map(row).collect()
+    }
+}
+
+/// The `k` nearest of these candidates by exact distance, the cell itself first; candidates may repeat.
+pub(super) fn nearest_of(
+    points: &Points,
+    cell: u32,
+    candidates: impl Iterator<Item = u32>,
+    k: usize,
+) -> Vec<(u32, f64)> {
+    let measure = |other: u32| (points.squared_distance(cell as usize, other as usize), other);
+    let mut found: Vec<(f64, u32)> = candidates.filter(|&other| other != cell).map(measure).collect();
+    found.sort_unstable_by(nearer);
+    found.dedup_by_key(|entry| entry.1);
+    let itself = std::iter::once((cell, 0.0));
+    itself.chain(found.into_iter().map(|(d, other)| (other, d.sqrt()))).take(k).collect()
+}
+
+fn nearer(a: &(f64, u32), b: &(f64, u32)) -> Ordering {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+}
+
+pub(super) fn index(i: usize) -> u32 {
+    u32::try_from(i).expect("more than 2^32 cells")
+}

@@ -1,0 +1,189 @@
+//! The nearest cell to any point, exactly, by a k-d tree.
+//!
+//! Cells are halved along the coordinate in which they spread most until a leaf holds few; a search descends to the
+//! nearer half first and looks into the other only while the plane between them is nearer than the best cell so far.
+//! Built once in O(n log² n), a query takes O(log n) where cells lie on a few dimensions, as latent states do. Ties go to
+//! the lower index.
+
+use rayon::prelude::*;
+use sclsd_data::Matrix;
+
+/// Cells in a leaf.
+const LEAF: usize = 16;
+
+/// A tree over cells. Established by [`Nearest::new`]: every cell is in one leaf, and every coordinate is finite.
+#[derive(Debug, Clone)]
+pub struct Nearest {
+    width: usize,
+    /// Coordinates in the order of `cells`, so that a leaf is one stretch of memory.
+    coordinates: Vec<f32>,
+    cells: Vec<u32>,
+    nodes: Vec<Node>,
+}
+
+/// A coordinate is not finite.
+#[derive(Debug, thiserror::Error)]
+#[error("coordinate {column} of cell {cell} is {value}, expected a finite number")]
+pub struct NearestError {
+    /// Row of the coordinate.
+    pub cell: usize,
+    /// Column of the coordinate.
+    pub column: usize,
+    /// Its value.
+    pub value: f32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Node {
+    Leaf {
+        first: u32,
+        end: u32,
+    },
+    /// Cells with `coordinate[axis] <= plane` are below `left`, the others below `right`.
+    Split {
+        axis: u32,
+        plane: f32,
+        left: u32,
+        right: u32,
+    },
+}
+
+impl Nearest {
+    /// Builds the tree.
+    ///
+    /// # Errors
+    /// [`NearestError`] names a coordinate that is not finite.
+    ///
+    /// # Panics
+    /// When there are no cells.
+    pub fn new(points: &Matrix) -> Result<Self, NearestError> {
+        let (n, width) = (points.n_rows(), points.n_cols());
+        assert!(n > 0, "a tree of no cells has no nearest one");
+        if let Some(at) = points.values().iter().position(|v| !v.is_finite()) {
+            let (cell, column) = (at / width, at % width);
+            return Err(NearestError { cell, column, value: points.values()[at] });
+        }
+        let mut cells: Vec<u32> = (0..u32::try_from(n).expect("fewer than 2^32 cells")).collect();
+        let mut nodes = Vec::new();
+        build(points, &mut cells, 0, &mut nodes);
+        let coordinates = cells.iter().flat_map(|&cell| points.row(cell as usize).iter().copied()).collect();
+        Ok(Self { width, coordinates, cells, nodes })
+    }
+
+    /// The cell nearest to `point`; the lowest of those equally near.
+    ///
+    /// # Panics
+    /// When the point has another number of coordinates than the cells.
+    #[must_use]
+    pub fn of(&self, point: &[f32]) -> u32 {
+        assert_eq!(point.len(), self.width, "as many coordinates as the cells have");
+        let mut best = (f32::INFINITY, u32::MAX);
+        // nodes still to be looked into, with a distance that none of their cells falls short of
+        let mut open = vec![(0.0_f32, 0_u32)];
+        while let Some((least, node)) = open.pop() {
+            if least > best.0 {
+                continue;
+            }
+            match self.nodes[node as usize] {
+                Node::Leaf { first, end } => {
+                    for at in first as usize..end as usize {
+                        let row = &self.coordinates[at * self.width..(at + 1) * self.width];
+                        let distance: f32 = row.iter().zip(point).map(|(a, b)| (a - b) * (a - b)).sum();
+                        if distance < best.0 || (distance == best.0 && self.cells[at] < best.1) {
+                            best = (distance, self.cells[at]);
+                        }
+                    }
+                }
+                Node::Split { axis, plane, left, right } => {
+                    let offset = point[axis as usize] - plane;
+                    let (near, far) = if offset <= 0.0 { (left, right) } else { (right, left) };
+                    open.push((least.max(offset * offset), far));
+                    open.push((least, near));
+                }
+            }
+        }
+        best.1
+    }
+
+    /// The nearest cell to every row.
+    ///
+    /// # Panics
+    /// As [`of`](Self::of).
+    #[must_use]
+    pub fn of_rows(&self, points: &Matrix) -> Vec<u32> {
+        points.values().par_chunks(self.width).map(|point| self.of(point)).collect()
+    }
+}
+
+/// Adds the node over `cells`, which start at `first` in the order of the tree, and everything below it.
+fn build(points: &Matrix, cells: &mut [u32], first: usize, nodes: &mut Vec<Node>) -> u32 {
+    let place = u32::try_from(nodes.len()).expect("fewer than 2^32 nodes");
+    let at = |i: usize| u32::try_from(i).expect("fewer than 2^32 cells");
+    let leaf = Node::Leaf { first: at(first), end: at(first + cells.len()) };
+    nodes.push(leaf);
+    let axis = widest(points, cells);
+    let coordinate = |cell: u32| points.row(cell as usize)[axis];
+    let middle = cells.len() / 2;
+    if cells.len() <= LEAF {
+        return place;
+    }
+    cells.select_nth_unstable_by(middle, |&a, &b| coordinate(a).total_cmp(&coordinate(b)).then(a.cmp(&b)));
+    // the left half ends below the middle cell; its greatest coordinate is the plane
+    let plane = cells[..middle].iter().map(|&cell| coordinate(cell)).fold(f32::NEG_INFINITY, f32::max);
+    if plane == coordinate(cells[middle]) && cells.iter().all(|&cell| coordinate(cell) == plane) {
+        return place; // copies of one point
+    }
+    let (below, above) = cells.split_at_mut(middle);
+    let left = build(points, below, first, nodes);
+    let right = build(points, above, first + middle, nodes);
+    nodes[place as usize] = Node::Split { axis: at(axis), plane, left, right };
+    place
+}
+
+/// The coordinate in which the cells spread most.
+fn widest(points: &Matrix, cells: &[u32]) -> usize {
+    let spread = |axis: usize| {
+        let (low, high) = cells.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &cell| {
+            let v = points.row(cell as usize)[axis];
+            (low.min(v), high.max(v))
+        });
+        high - low
+    };
+    let spreads: Vec<f32> = (0..points.n_cols()).map(spread).collect();
+    (0..spreads.len()).max_by(|&a, &b| spreads[a].total_cmp(&spreads[b]).then(b.cmp(&a))).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+    use sclsd_data::{Purpose, stream};
+
+    use super::*;
+
+    fn scattered(n: usize, width: usize, seed: u64) -> Matrix {
+        let mut rng = stream(seed, Purpose::Cell, 0);
+        // coarse values, so that there are ties
+        Matrix::new(width, (0..n * width).map(|_| f32::from(rng.random_range(0_u8..12))).collect())
+    }
+
+    #[test]
+    fn the_tree_finds_what_a_full_search_finds_ties_included() {
+        for width in [1, 3, 6] {
+            let (cells, queries) = (scattered(500, width, 1), scattered(200, width, 2));
+            let tree = Nearest::new(&cells).unwrap();
+            for (query, &found) in tree.of_rows(&queries).iter().enumerate() {
+                let distance = |cell: u32| -> f32 {
+                    cells.row(cell as usize).iter().zip(queries.row(query)).map(|(a, b)| (a - b) * (a - b)).sum()
+                };
+                let expected = (0..500).min_by(|&a, &b| distance(a).total_cmp(&distance(b)).then(a.cmp(&b))).unwrap();
+                assert_eq!(found, expected, "query {query} in {width} dimensions");
+            }
+        }
+    }
+
+    #[test]
+    fn copies_of_one_point_are_no_trouble() {
+        let tree = Nearest::new(&Matrix::new(2, vec![1.0; 400])).unwrap();
+        assert_eq!(tree.of(&[3.0, -1.0]), 0);
+    }
+}
