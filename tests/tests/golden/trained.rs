@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use sclsd::Device;
 use sclsd::analysis::annotate;
 use sclsd::data::{Dataset, Keys, read_h5ad};
-use sclsd::graph::{Transition, WalkSpec};
+use sclsd::graph::{WalkSpec, Walks};
 use sclsd::infer::{Event, TrainSpec, TrainingData, import_pth, train};
 use sclsd::model::{LayerDims, ModelSpec};
 use sclsd_tests::{assert_close, fixture, tensors};
@@ -50,10 +50,9 @@ fn annotation_by_an_imported_model_is_the_golden_one() {
     assert_close("transitions", &dense, &golden["transitions"].values);
 }
 
-/// Noise differs between implementations, so curves are compared as curves. Over seeds 0 to 10 this run ends at
-/// 5.75 ± 0.07 (mean and standard deviation), the Python package over four seeds at 5.78 ± 0.04.
-/// One of those eleven, seed 0, ends 3.02 % below the golden loss; so what is asked is that no seed ends more than this
-/// above it, and that the mean of three is within this of it on either side.
+/// Noise differs between implementations, so curves are compared as curves: mean of the last 8 steps. The walks are those
+/// that the golden run saw, since which 256 walks are drawn changes the loss more than anything else: with them, seeds 0
+/// to 7 end within 0.5 % of the golden loss; with walks of our own, within 4 %.
 const CURVE_TOLERANCE: f64 = 0.03;
 
 #[test]
@@ -61,6 +60,9 @@ fn training_reaches_the_golden_loss_from_three_seeds() {
     let golden = tensors("trained_weights.safetensors");
     let losses = &golden["step_losses"].values;
     let expected = losses[losses.len() - 8..].iter().map(|&v| f64::from(v)).sum::<f64>() / 8.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
+    let walks = Walks::new(8, golden["walks"].values.iter().map(|&cell| cell as u32).collect());
+    assert_eq!(walks.len(), 256);
     let data = prepared();
     let spec = TrainSpec {
         model: ModelSpec {
@@ -74,18 +76,14 @@ fn training_reaches_the_golden_loss_from_three_seeds() {
             },
             ..ModelSpec::default()
         },
+        walks: WalkSpec { path_len: 8, num_walks: 256, batch_size: 64, ..WalkSpec::default() },
         num_epochs: 30,
         ..TrainSpec::default()
     };
-    let times = data.numbers("dpt_pseudotime").expect("a pseudotime");
-    let prior = Transition::from_pseudotime(data.graph("connectivities").expect("a graph"), &times, 50.0).unwrap();
-    let mut reached = Vec::new();
+    let training = TrainingData::new(&data, &spec.keys).expect("data");
     for seed in [0, 1, 2] {
-        let walks = WalkSpec { path_len: 8, num_walks: 256, batch_size: 64, random_state: seed };
-        let spec = TrainSpec { walks: walks.clone(), random_state: seed, ..spec.clone() }.check().expect("a spec");
-        let walks = prior.walks(&walks.check().expect("walks"));
+        let spec = TrainSpec { random_state: seed, ..spec.clone() }.check().expect("a spec");
         let mut losses = Vec::new();
-        let training = TrainingData::new(&data, &spec.get().keys).expect("data");
         let fit = train(&training, &walks, &spec, None, &Device::Cpu, &mut |event| {
             if let Event::StepDone { loss, .. } = event {
                 losses.push(loss.total());
@@ -95,9 +93,6 @@ fn training_reaches_the_golden_loss_from_three_seeds() {
         .expect("a model");
         assert_eq!((fit.epoch(), losses.len()), (30, 120));
         let found = losses[112..].iter().sum::<f64>() / 8.0;
-        assert!(found / expected - 1.0 < CURVE_TOLERANCE, "seed {seed}: {found}, golden {expected}");
-        reached.push(found);
+        assert!((found / expected - 1.0).abs() < CURVE_TOLERANCE, "seed {seed}: {found}, golden {expected}");
     }
-    let mean = reached.iter().sum::<f64>() / 3.0;
-    assert!((mean / expected - 1.0).abs() < CURVE_TOLERANCE, "mean {mean} of {reached:?}, golden {expected}");
 }
