@@ -6,15 +6,12 @@
 //! P(i → j)    = exp(V_i − V_j) / Σ_k exp(V_i − V_k)        over the neighbours of i
 //! ```
 
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 use sclsd_data::{Additions, Column, Csr, Dataset, DatasetError, Matrix};
 use sclsd_graph::{TransitionError, boltzmann_rows};
-use sclsd_model::{Device, Job, Lsd, Model, WeightsError};
+use sclsd_model::{Device, Model, WeightsError};
 
+use crate::encode::Encode;
 use crate::{GenesError, match_genes};
-
-/// Cells encoded at a time.
-const BLOCK: usize = 1024;
 
 /// What a model says about every cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,44 +106,5 @@ impl Annotation {
             obsp: [("transitions".into(), transitions)].into(),
             ..Additions::default()
         }
-    }
-}
-
-struct Encode<'a> {
-    model: &'a Model,
-    x: &'a Csr,
-}
-
-struct States {
-    cell_state: Matrix,
-    diff_state: Matrix,
-    potential: Vec<f64>,
-    entropy: Vec<f64>,
-}
-
-impl Job for Encode<'_> {
-    type Output = Result<States, WeightsError>;
-
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
-        let model: Lsd<B::InnerBackend> = self.model.on(device)?;
-        let n_cells = self.x.n_rows();
-        let (mut z_all, mut b_all, mut potential, mut entropy) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for first in (0..n_cells).step_by(BLOCK) {
-            let rows: Vec<usize> = (first..n_cells.min(first + BLOCK)).collect();
-            let dense = TensorData::new(self.x.gather_dense(&rows), [rows.len(), self.x.n_cols()]);
-            let (z, _) = model.encode_x(Tensor::from_data(dense, device));
-            let (b, b_scale) = model.encode_z(z.clone());
-            potential.extend(model.potential.value(z.clone()).into_data().iter::<f64>());
-            entropy.extend(b_scale.log().sum_dim(1).into_data().iter::<f64>());
-            z_all.extend(z.into_data().iter::<f32>());
-            b_all.extend(b.into_data().iter::<f32>());
-        }
-        let spec = self.model.spec.get();
-        Ok(States {
-            cell_state: Matrix::new(spec.z_dim, z_all),
-            diff_state: Matrix::new(spec.b_dim, b_all),
-            potential,
-            entropy,
-        })
     }
 }

@@ -1,13 +1,28 @@
 //! Analysis: what a trained model says about cells.
 //!
 //! [`annotate`] gives every cell its state z, differentiation state B, potential V, entropy and pseudotime, and the
-//! probabilities of going over to each of its neighbours. [`match_genes`] brings a data set into the order of a model's
-//! genes. [`spearman`] compares a pseudotime with another order.
+//! probabilities of going over to each of its neighbours. [`propagate`] follows cells down the potential, [`fates`] finds
+//! where they end, and [`perturb`] where they would end with genes knocked out. [`velocity_from_transitions`] and
+//! [`velocity_from_drift`] draw directions on an embedding, which [`cross_boundary_correctness`] and
+//! [`inner_cluster_coherence`] score. [`match_genes`] brings a data set into the order of a model's genes.
+//!
+//! Nothing here is of size cells × cells: cells are encoded and followed in blocks, and what is nearest is found by a tree.
 
 mod annotate;
 mod correlation;
+mod encode;
+mod fates;
+mod flow;
 mod genes;
+mod metrics;
+mod perturb;
+mod velocity;
 
 pub use annotate::{AnnotateError, Annotation, annotate};
 pub use correlation::spearman;
+pub use fates::{FateError, FateSpec, FateTable, Fates, fates};
+pub use flow::{FlowError, drift, propagate};
 pub use genes::{GenesError, match_genes};
+pub use metrics::{MetricsError, Score, cross_boundary_correctness, inner_cluster_coherence, mean_score, stages};
+pub use perturb::{PerturbError, PerturbSpec, Perturbation, perturb};
+pub use velocity::{VelocityError, velocity_from_drift, velocity_from_transitions};

@@ -1,9 +1,11 @@
 //! The library against golden values of the Python package.
 
+mod analysis;
 mod elbo;
 mod forms;
 mod networks;
 mod ode;
+mod prepare;
 mod priors;
 mod trained;
 

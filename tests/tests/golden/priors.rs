@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sclsd::data::{Csr, Dataset, Keys, read_h5ad};
-use sclsd::graph::{Descent, Phylogeny, Transition};
+use sclsd::graph::{Descent, InferPhylogenySpec, Phylogeny, Transition, cluster_connectivity, infer_phylogeny};
 use sclsd::infer::LibrarySize;
 use sclsd_tests::{assert_close, fixture, json, tensors};
 
@@ -62,4 +62,29 @@ fn the_prior_of_library_sizes_is_the_golden_one() {
     let found = LibrarySize::of(&prepared().numbers("librarysize").expect("library sizes"));
     assert_close("library_mean", &[found.mean as f32], &[number("library_mean")]);
     assert_close("library_std", &[found.standard_deviation as f32], &[number("library_std")]);
+}
+
+#[test]
+#[expect(clippy::cast_possible_truncation, reason = "compared in f32")]
+fn connectivity_of_clusters_is_the_golden_one() {
+    let (data, golden) = (prepared(), tensors("priors.safetensors"));
+    let clusters = data.groups("clusters").expect("clusters");
+    let codes: Vec<u32> = clusters.codes().iter().copied().flatten().collect();
+    let found = cluster_connectivity(data.graph("connectivities").expect("a graph"), &codes);
+    let order: Vec<&str> = found.clusters.iter().map(|&c| clusters.categories()[c as usize].as_str()).collect();
+    assert_eq!(serde_json::json!(order), json("priors.json")["cluster_order"]);
+    let values: Vec<f32> = found.values.iter().map(|&v| v as f32).collect();
+    assert_close("cluster_connectivity", &values, &golden["cluster_connectivity"].values);
+}
+
+#[test]
+fn inferred_phylogenies_are_the_golden_ones() {
+    let data = prepared();
+    let (x, graph) = (data.expression().expect("X"), data.graph("connectivities").expect("a graph"));
+    let clusters = data.groups("clusters").expect("clusters");
+    for (ratio, expected) in json("priors.json")["inferred_phylogeny"].as_object().expect("phylogenies") {
+        let spec = InferPhylogenySpec { ratio: ratio.parse().expect("a ratio"), ..InferPhylogenySpec::default() };
+        let found = infer_phylogeny(x, graph, &clusters, "Root", &spec).expect("a phylogeny");
+        assert_eq!(serde_json::json!(found.children()), *expected, "at ratio {ratio}");
+    }
 }

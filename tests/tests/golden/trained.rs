@@ -26,7 +26,7 @@ fn an_imported_checkpoint_has_the_golden_weights() {
         }
     }
     assert_eq!(compared, 93, "every tensor but the doubled potential");
-    assert_eq!((model.n_genes, model.spec.get().z_dim, model.spec.get().b_dim), (160, 6, 2));
+    assert_eq!((model.n_genes, model.spec.get().z_dim, model.spec.get().b_dim), (prepared().n_genes(), 6, 2));
     let theta: Vec<f32> = model.weights["log_inverse_dispersion"].values.iter().map(|v| v.exp()).collect();
     assert_close("inverse_dispersion", &theta, &golden["inverse_dispersion"].values);
 }

@@ -1,0 +1,131 @@
+//! Cells rolling down the potential: dz/dt = −∇V(z), solved on any grid of times.
+
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use rayon::prelude::*;
+use sclsd_data::Matrix;
+use sclsd_model::ode::{CheckedOdeSpec, OdeError, solve};
+use sclsd_model::{Device, Job, Lsd, Model, WeightsError};
+
+/// Cells solved together, as the Python package takes them.
+const BLOCK: usize = 512;
+
+/// Why cells cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// A choice is out of range.
+    #[error("{field} is {value}, expected {expected}")]
+    Value {
+        /// What was chosen.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// States have another number of dimensions than the model's.
+    #[error(
+        "the cell states have {found} dimensions, but the model's have {expected}; annotate the file with this model"
+    )]
+    Dimensions {
+        /// Dimensions of the states.
+        found: usize,
+        /// Dimensions of the model.
+        expected: usize,
+    },
+    /// The flow cannot be solved.
+    #[error(transparent)]
+    Ode(#[from] OdeError),
+    /// The weights do not fit the model's sizes.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// Trajectories of cells: their states z at every time of `grid`, the first being `start` itself. Memory is
+/// times × cells × z; [`fates`](crate::fates) needs less.
+///
+/// Reference: `LSD.propagate`, with t = linspace(0, range, points).
+///
+/// # Errors
+/// [`FlowError`] where the times do not rise, the states are not of the model's dimensions, or the flow blows up.
+pub fn propagate(
+    model: &Model,
+    start: &Matrix,
+    grid: &[f64],
+    ode: &CheckedOdeSpec,
+    device: &impl Device,
+) -> Result<Vec<Matrix>, FlowError> {
+    let blocks = follow(model, start, grid, ode, device, |states| states)?;
+    let join = |time: usize| blocks.iter().flat_map(|states| states[time].values().iter().copied()).collect();
+    Ok((0..grid.len()).map(|time| Matrix::new(start.n_cols(), join(time))).collect())
+}
+
+/// −∇V at every cell, `n_cells × z`.
+///
+/// # Errors
+/// [`FlowError`] where the states are not of the model's dimensions.
+pub fn drift(model: &Model, states: &Matrix, device: &impl Device) -> Result<Matrix, FlowError> {
+    check_dimensions(model, states)?;
+    Ok(device.run(Drift { model, states })?)
+}
+
+/// Solves block by block and keeps of every block what `reduce` makes of its states.
+pub(crate) fn follow<R: Send>(
+    model: &Model,
+    start: &Matrix,
+    grid: &[f64],
+    ode: &CheckedOdeSpec,
+    device: &impl Device,
+    reduce: impl Fn(Vec<Matrix>) -> R + Sync,
+) -> Result<Vec<R>, FlowError> {
+    check_dimensions(model, start)?;
+    device.run(Follow { model, start, grid, ode, reduce })
+}
+
+fn check_dimensions(model: &Model, states: &Matrix) -> Result<(), FlowError> {
+    let (found, expected) = (states.n_cols(), model.spec.get().z_dim);
+    if found == expected { Ok(()) } else { Err(FlowError::Dimensions { found, expected }) }
+}
+
+struct Follow<'a, F> {
+    model: &'a Model,
+    start: &'a Matrix,
+    grid: &'a [f64],
+    ode: &'a CheckedOdeSpec,
+    reduce: F,
+}
+
+impl<R: Send, F: Fn(Vec<Matrix>) -> R + Sync> Job for Follow<'_, F> {
+    type Output = Result<Vec<R>, FlowError>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+        let width = self.start.n_cols();
+        // blocks do not know of each other, so the result does not depend on the number of threads
+        let block = |rows: &[f32]| -> Result<R, FlowError> {
+            let model: Lsd<B::InnerBackend> = self.model.on(device)?;
+            let z = Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / width, width]), device);
+            let solution = solve(|_, z| model.potential.drift(z), z, self.grid, self.ode)?;
+            let host =
+                |state: Tensor<B::InnerBackend, 2>| Matrix::new(width, state.into_data().iter::<f32>().collect());
+            Ok((self.reduce)(solution.states.into_iter().map(host).collect()))
+        };
+        self.start.values().par_chunks(BLOCK * width).map(block).collect()
+    }
+}
+
+struct Drift<'a> {
+    model: &'a Model,
+    states: &'a Matrix,
+}
+
+impl Job for Drift<'_> {
+    type Output = Result<Matrix, WeightsError>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+        let model: Lsd<B::InnerBackend> = self.model.on(device)?;
+        let shape = [self.states.n_rows(), self.states.n_cols()];
+        let z = Tensor::from_data(TensorData::new(self.states.values().to_vec(), shape), device);
+        let drift = model.potential.drift(z).into_data().iter::<f32>().collect();
+        Ok(Matrix::new(self.states.n_cols(), drift))
+    }
+}

@@ -1,0 +1,264 @@
+//! Genes knocked out or set to a level, and where cells end then.
+//!
+//! Again and again the genes are set, the cell is encoded and followed for a short time, and it becomes the cell it is
+//! then nearest to; at last it is followed far, without the perturbation. Where one round leads depends on nothing but the
+//! cell it starts from, so every cell's round is solved once at most, however many cells come by and however many rounds
+//! there are.
+//!
+//! Reference: `LSD.perturb`.
+
+use sclsd_data::{Dataset, DatasetError, Matrix, closest_names};
+use sclsd_graph::{Nearest, NearestError};
+use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
+use sclsd_model::{Device, Model, WeightsError};
+use serde::{Deserialize, Serialize};
+
+use crate::encode::{Encode, EncodeEdited};
+use crate::flow::follow;
+use crate::{FlowError, GenesError, match_genes};
+
+/// What to perturb, and how far to follow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PerturbSpec {
+    /// Genes to set, all together.
+    pub genes: Vec<String>,
+    /// What to set them to, in units of X (log1p of normalised counts). At least 0. Default: 0, a knockout.
+    pub level: f64,
+    /// Time to follow cells for in a round, in units of a training walk's length. Above 0. Default: 0.2.
+    pub dt_pert: f64,
+    /// Time to follow them for at last, without the perturbation. Above 0. Default: 15.
+    pub t_unpert: f64,
+    /// Rounds. At least 1. Default: 10.
+    pub max_perturbations: usize,
+    /// How the flow is solved.
+    pub ode: OdeSpec,
+}
+
+impl Default for PerturbSpec {
+    fn default() -> Self {
+        Self {
+            genes: Vec::new(),
+            level: 0.0,
+            dt_pert: 0.2,
+            t_unpert: 15.0,
+            max_perturbations: 10,
+            ode: OdeSpec::default(),
+        }
+    }
+}
+
+/// Where cells end with and without the perturbation, as the cells they are nearest to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Perturbation {
+    /// The cells that were followed.
+    pub cells: Vec<u32>,
+    /// Where each of them ends with the genes set.
+    pub perturbed: Vec<u32>,
+    /// Where each of them ends otherwise.
+    pub unperturbed: Vec<u32>,
+}
+
+/// Why genes cannot be perturbed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PerturbError {
+    /// A gene is not one of the model's.
+    #[error("the model has no gene {gene}{}", did_you_mean(.closest))]
+    Gene {
+        /// Its name.
+        gene: String,
+        /// The most similar names there are.
+        closest: Vec<String>,
+    },
+    /// No gene is named.
+    #[error("no gene to perturb is named")]
+    NoGene,
+    /// A cell is not one of the data's.
+    #[error("cell {cell} is to be perturbed, but there are {n_cells} cells")]
+    Cell {
+        /// Its number.
+        cell: u32,
+        /// Number of cells.
+        n_cells: usize,
+    },
+    /// The data lacks something or holds what it must not.
+    #[error(transparent)]
+    Data(#[from] DatasetError),
+    /// The genes are not the model's.
+    #[error(transparent)]
+    Genes(#[from] GenesError),
+    /// Cells cannot be followed.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    /// A cell's state is not finite.
+    #[error("cell states: {0}")]
+    State(#[from] NearestError),
+}
+
+fn did_you_mean(closest: &[String]) -> String {
+    if closest.is_empty() { String::new() } else { format!("; the closest names are {}", closest.join(", ")) }
+}
+
+impl From<WeightsError> for PerturbError {
+    fn from(error: WeightsError) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+impl From<OdeError> for PerturbError {
+    fn from(error: OdeError) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+/// Perturbs genes in `cells`, or in all cells where that is `None`, and finds where they end.
+///
+/// # Errors
+/// [`PerturbError`] where a gene is unknown (the closest names are given), a choice is out of range, or the flow blows
+/// up.
+pub fn perturb(
+    model: &Model,
+    data: &Dataset,
+    cells: Option<&[u32]>,
+    spec: &PerturbSpec,
+    device: &impl Device,
+) -> Result<Perturbation, PerturbError> {
+    check(spec)?;
+    let matched = match_genes(model, data)?;
+    let genes = genes(&matched.var.names, spec)?;
+    let x = matched.expression()?;
+    let n_cells = x.n_rows();
+    let cells: Vec<u32> = match cells {
+        Some(cells) => cells.to_vec(),
+        None => (0_u32..).take(n_cells).collect(),
+    };
+    if let Some(&cell) = cells.iter().find(|&&cell| cell as usize >= n_cells) {
+        return Err(PerturbError::Cell { cell, n_cells });
+    }
+    let states = device.run(Encode { model, x })?.cell_state;
+    let nearest = Nearest::new(&states)?;
+    let ode = spec.ode.clone().check()?;
+    let landing = Landing { model, nearest: &nearest, ode: &ode, device };
+
+    #[expect(clippy::cast_possible_truncation, reason = "expression is kept in f32")]
+    let level = spec.level as f32;
+    let edited = |cells: &[u32]| -> Result<Matrix, PerturbError> {
+        Ok(device.run(EncodeEdited { model, x, cells, genes: &genes, level })?)
+    };
+    let as_they_are = |cells: &[u32]| -> Result<Matrix, PerturbError> { Ok(rows(&states, cells)) };
+    let round = |cells: &[u32]| landing.after(&edited(cells)?, spec.dt_pert);
+    let perturbed = repeat(&cells, n_cells, spec.max_perturbations, round)?;
+    let round = |cells: &[u32]| landing.after(&as_they_are(cells)?, spec.dt_pert);
+    let unperturbed = repeat(&cells, n_cells, spec.max_perturbations, round)?;
+    let last = |cells: &[u32]| landing.after(&as_they_are(cells)?, spec.t_unpert);
+    let mut memory = Memory::new(n_cells);
+    Ok(Perturbation { perturbed: memory.of(&perturbed, last)?, unperturbed: memory.of(&unperturbed, last)?, cells })
+}
+
+fn check(spec: &PerturbSpec) -> Result<(), FlowError> {
+    let positive = |v: f64| v > 0.0 && v.is_finite();
+    let time = "a finite time above 0";
+    #[expect(clippy::cast_precision_loss, reason = "for a message")]
+    let rounds = spec.max_perturbations as f64;
+    let rules = [
+        ("level", spec.level, spec.level >= 0.0 && spec.level.is_finite(), "a finite number of 0 or more"),
+        ("dt_pert", spec.dt_pert, positive(spec.dt_pert), time),
+        ("t_unpert", spec.t_unpert, positive(spec.t_unpert), time),
+        ("max_perturbations", rounds, spec.max_perturbations >= 1, "at least 1"),
+    ];
+    match rules.into_iter().find(|rule| !rule.2) {
+        Some((field, value, _, expected)) => Err(FlowError::Value { field, value, expected }),
+        None => Ok(()),
+    }
+}
+
+fn genes(names: &[String], spec: &PerturbSpec) -> Result<Vec<usize>, PerturbError> {
+    if spec.genes.is_empty() {
+        return Err(PerturbError::NoGene);
+    }
+    let place = |gene: &String| {
+        names
+            .iter()
+            .position(|name| name == gene)
+            .ok_or_else(|| PerturbError::Gene { gene: gene.clone(), closest: closest_names(gene, names) })
+    };
+    spec.genes.iter().map(place).collect()
+}
+
+fn rows(states: &Matrix, cells: &[u32]) -> Matrix {
+    states.select_rows(&cells.iter().map(|&cell| cell as usize).collect::<Vec<_>>())
+}
+
+/// Where states are after some time, as cells.
+struct Landing<'a, D> {
+    model: &'a Model,
+    nearest: &'a Nearest,
+    ode: &'a CheckedOdeSpec,
+    device: &'a D,
+}
+
+impl<D: Device> Landing<'_, D> {
+    fn after(&self, start: &Matrix, time: f64) -> Result<Vec<u32>, PerturbError> {
+        let last = |states: Vec<Matrix>| self.nearest.of_rows(&states[1]);
+        Ok(follow(self.model, start, &[0.0, time], self.ode, self.device, last)?.concat())
+    }
+}
+
+/// What has been found out about cells.
+struct Memory {
+    known: Vec<Option<u32>>,
+}
+
+impl Memory {
+    fn new(n_cells: usize) -> Self {
+        Self { known: vec![None; n_cells] }
+    }
+
+    /// `f` of every cell, which is asked only for cells that are not known yet.
+    fn of(
+        &mut self,
+        cells: &[u32],
+        f: impl Fn(&[u32]) -> Result<Vec<u32>, PerturbError>,
+    ) -> Result<Vec<u32>, PerturbError> {
+        let mut new: Vec<u32> = cells.iter().copied().filter(|&cell| self.known[cell as usize].is_none()).collect();
+        new.sort_unstable();
+        new.dedup();
+        if !new.is_empty() {
+            for (&cell, found) in new.iter().zip(f(&new)?) {
+                self.known[cell as usize] = Some(found);
+            }
+        }
+        Ok(cells.iter().filter_map(|&cell| self.known[cell as usize]).collect())
+    }
+}
+
+fn repeat(
+    cells: &[u32],
+    n_cells: usize,
+    rounds: usize,
+    f: impl Fn(&[u32]) -> Result<Vec<u32>, PerturbError>,
+) -> Result<Vec<u32>, PerturbError> {
+    let mut memory = Memory::new(n_cells);
+    (0..rounds).try_fold(cells.to_vec(), |cells, _| memory.of(&cells, &f))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn every_cell_is_asked_for_once_however_many_rounds_there_are() {
+        let asked = RefCell::new(Vec::new());
+        let next = |cells: &[u32]| {
+            asked.borrow_mut().extend_from_slice(cells);
+            Ok(cells.iter().map(|c| (c + 1) % 4).collect())
+        };
+        let found = repeat(&[0, 0, 2], 4, 7, next).unwrap();
+        assert_eq!(found, [3, 3, 1]);
+        asked.borrow_mut().sort_unstable();
+        assert_eq!(*asked.borrow(), [0, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Directions on an embedding.
+//!
+//! A cell's direction is the mean of the unit steps to its neighbours, weighted by where it goes, less their plain mean:
+//!
+//! ```text
+//! v_i = Σ_j (p_ij − 1/k_i) (y_j − y_i) / ‖y_j − y_i‖        over the k_i neighbours j of i
+//! ```
+//!
+//! with p the transition probabilities, or, for the drift, p_ij ∝ exp(10 cos(−∇V(z_i), z_j − z_i)). All are scaled by one
+//! number, so that arrows of typical length fit the picture.
+//!
+//! Sources: CellRank's `TmatProjection`; scVelo's `velocity_embedding` and `quiver_autoscale`; La Manno et al., 2018.
+
+use rayon::prelude::*;
+use sclsd_data::{Csr, Matrix};
+
+/// How sharply the drift prefers neighbours in its direction.
+const SHARPNESS: f64 = 10.0;
+/// Height of a picture's axes by their width (matplotlib's defaults: 369.6 by 496).
+const ASPECT: f64 = 369.6 / 496.0;
+
+/// Why there are no directions.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VelocityError {
+    /// The embedding has fewer than two columns.
+    #[error("the embedding has {columns} columns, expected at least 2")]
+    Columns {
+        /// Number of columns.
+        columns: usize,
+    },
+    /// Numbers of cells disagree.
+    #[error("the {what} is of {found} cells, but the graph is of {expected}")]
+    Cells {
+        /// What is of another size.
+        what: &'static str,
+        /// Its cells.
+        found: usize,
+        /// Cells of the graph.
+        expected: usize,
+    },
+}
+
+/// Directions from transition probabilities, `n_cells × 2`; obsm `velocity_<basis>`.
+///
+/// # Errors
+/// [`VelocityError`] where the embedding has fewer than two columns or the sizes disagree.
+pub fn velocity_from_transitions(
+    transitions: &Csr<f64>,
+    connectivities: &Csr,
+    embedding: &Matrix,
+) -> Result<Matrix, VelocityError> {
+    check(connectivities, embedding, "transition matrix", transitions.n_rows())?;
+    let weights = |cell: usize, others: &[u32]| {
+        let (to, probabilities) = transitions.row(cell);
+        let weight = |other: &u32| to.binary_search(other).map_or(0.0, |at| probabilities[at]);
+        others.iter().map(weight).collect()
+    };
+    Ok(project(connectivities, embedding, weights))
+}
+
+/// Directions from the drift −∇V at every cell's state, both `n_cells × z`; obsm `drift_velocity_<basis>`.
+///
+/// # Errors
+/// As [`velocity_from_transitions`].
+pub fn velocity_from_drift(
+    drift: &Matrix,
+    cell_state: &Matrix,
+    connectivities: &Csr,
+    embedding: &Matrix,
+) -> Result<Matrix, VelocityError> {
+    check(connectivities, embedding, "drift", drift.n_rows())?;
+    check(connectivities, embedding, "cell state", cell_state.n_rows())?;
+    let weights = |cell: usize, others: &[u32]| {
+        let likeness = |&other: &u32| {
+            let step = cell_state.row(other as usize).iter().zip(cell_state.row(cell)).map(|(a, b)| a - b);
+            (SHARPNESS * cosine(drift.row(cell).iter().copied().zip(step))).exp()
+        };
+        let raw: Vec<f64> = others.iter().map(likeness).collect();
+        let total: f64 = raw.iter().sum();
+        raw.into_iter().map(|w| w / total).collect()
+    };
+    Ok(project(connectivities, embedding, weights))
+}
+
+fn check(graph: &Csr, embedding: &Matrix, what: &'static str, found: usize) -> Result<(), VelocityError> {
+    let (columns, expected) = (embedding.n_cols(), graph.n_rows());
+    if columns < 2 {
+        return Err(VelocityError::Columns { columns });
+    }
+    for (what, found) in [("embedding", embedding.n_rows()), (what, found)] {
+        if found != expected {
+            return Err(VelocityError::Cells { what, found, expected });
+        }
+    }
+    Ok(())
+}
+
+/// Cosine of the angle between two vectors; 0 where one has no length.
+pub(crate) fn cosine(pairs: impl Iterator<Item = (f32, f32)>) -> f64 {
+    let (dot, a, b) = pairs.fold((0.0, 0.0, 0.0), |(dot, a, b), (x, y)| {
+        let (x, y) = (f64::from(x), f64::from(y));
+        (dot + x * y, a + x * x, b + y * y)
+    });
+    let length = (a * b).sqrt();
+    if length > 0.0 { dot / length } else { 0.0 }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "directions are kept in f32")]
+fn project(graph: &Csr, embedding: &Matrix, weights: impl Fn(usize, &[u32]) -> Vec<f64> + Sync) -> Matrix {
+    let direction = |cell: usize| {
+        let others = graph.row(cell).0;
+        let here = embedding.row(cell);
+        let mut sum = [0.0; 2];
+        for (&other, weight) in others.iter().zip(weights(cell, others)) {
+            let there = embedding.row(other as usize);
+            let step = [0, 1].map(|axis| f64::from(there[axis] - here[axis]));
+            let length = step[0].hypot(step[1]);
+            if length > 0.0 {
+                (0..2).for_each(|axis| sum[axis] += (weight - 1.0 / others.len() as f64) * step[axis] / length);
+            }
+        }
+        sum
+    };
+    let raw: Vec<[f64; 2]> = (0..graph.n_rows()).into_par_iter().map(direction).collect();
+    let scale = 3.0 * typical_length(embedding, &raw);
+    let scale = if scale > 0.0 { scale } else { 1.0 };
+    Matrix::new(2, raw.iter().flatten().map(|v| (v / scale) as f32).collect())
+}
+
+/// The number by which matplotlib divides arrows that are to fit its axes.
+#[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+fn typical_length(embedding: &Matrix, arrows: &[[f64; 2]]) -> f64 {
+    let n = embedding.n_rows();
+    let extent = |axis: usize| {
+        let (low, high) = (0..n)
+            .map(|cell| f64::from(embedding.row(cell)[axis]))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        1.1 * (high - low) // the axes leave a margin of a twentieth on either side
+    };
+    let (width, height) = (extent(0), extent(1));
+    if width <= 0.0 || height <= 0.0 {
+        return 0.0;
+    }
+    let mean = arrows.iter().map(|a| (a[0] / width).hypot(ASPECT * a[1] / height)).sum::<f64>() / n as f64;
+    1.8 * mean * (n as f64).sqrt().max(10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cells on a line, each a neighbour of the next.
+    fn line() -> (Csr, Matrix) {
+        let rows = (0..20_u32).map(|i| {
+            let near = |j: &u32| i.abs_diff(*j) == 1;
+            (0..20).filter(near).map(|j| (j, 1.0_f32)).collect()
+        });
+        let places = (0..20_u8).flat_map(|i| [f32::from(i), 0.1 * f32::from(i % 3)]).collect();
+        (Csr::from_rows(20, rows.collect::<Vec<_>>()).unwrap(), Matrix::new(2, places))
+    }
+
+    #[test]
+    fn cells_that_go_right_point_right() {
+        let (graph, places) = line();
+        let rows = (0..20).map(|i: u32| {
+            let others = graph.row(i as usize).0;
+            others.iter().map(|&j| (j, if others.len() == 1 { 1.0 } else { f64::from(u8::from(j > i)) })).collect()
+        });
+        let transitions = Csr::from_rows(20, rows.collect::<Vec<Vec<_>>>()).unwrap();
+        let v = velocity_from_transitions(&transitions, &graph, &places).unwrap();
+        assert!((1..19).all(|cell| v.row(cell)[0] > 0.0));
+        assert_eq!(v.row(0), [0.0, 0.0], "one neighbour is no choice");
+        let drift = Matrix::new(1, vec![1.0; 20]);
+        let state = Matrix::new(1, (0..20_u8).map(f32::from).collect());
+        let v = velocity_from_drift(&drift, &state, &graph, &places).unwrap();
+        assert!((1..19).all(|cell| v.row(cell)[0] > 0.0));
+    }
+}
