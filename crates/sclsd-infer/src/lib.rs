@@ -3,9 +3,10 @@
 //! [`train`] takes [`TrainingData`] and walks, runs the epochs that a [`CheckedTrainSpec`] asks for on a
 //! [`Device`](sclsd_model::Device) and returns a [`Checkpoint`]: the model, the state of the optimiser and the history.
 //! It reports [`Event`]s to an observer, which may stop it, and prints nothing. [`Elbo`] is one evaluation of the loss,
-//! its terms named and its noise an argument.
+//! its terms named and its noise an argument. [`bootstrap_time`] makes a prior time where there is none.
 
 mod adam;
+mod bootstrap;
 mod checkpoint;
 mod data;
 mod elbo;
@@ -17,6 +18,7 @@ mod spec;
 mod train;
 
 pub use adam::{Adam, Moments};
+pub use bootstrap::{BootstrapError, BootstrapSpec, bootstrap_time};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use data::{TrainingData, TrainingDataError};
 pub use elbo::{Batch, Coefficients, Elbo, LibrarySize, Loss, Noise};

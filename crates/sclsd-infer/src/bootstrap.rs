@@ -1,0 +1,359 @@
+//! A prior time where there is none: from a small model trained on walks that know no direction.
+//!
+//! Walks of two cells go from a cell to any of its neighbours, as likely as their connectivity. A model trained on them for
+//! a few epochs places cells in the differentiation state B by likeness alone. Time is then the distance in B from a cell
+//! of origin: the one of the root cluster that is on average furthest from all cells outside it. Last, every cluster of
+//! the phylogeny is moved so that it does not begin before its parent has ended, and the whole is scaled to 0…1.
+//!
+//! Reference: `get_prior_transition` without a time, that is `_infer_global_pseudotime`, `infer_prior_time`,
+//! `get_prior_pseudotime` and `_shift_child_pseudotime`.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use rayon::prelude::*;
+use sclsd_data::{Categorical, Csr, Dataset, DatasetError, pca};
+use sclsd_graph::{
+    KnnError, Phylogeny, PhylogenyError, Transition, TransitionError, WalkSpec, connectivities, neighbors,
+};
+use sclsd_model::{Device, Job, Lsd, Model, ModelSpec, WeightsError};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AdamSpec, DataKeys, Event, OptimizerSpec, TrainError, TrainSpec, TrainSpecError, TrainingData, TrainingDataError,
+    WassersteinSchedule, train,
+};
+
+/// Cells encoded at a time.
+const BLOCK: usize = 1024;
+/// Cells outside the root cluster to which distances are taken, spread evenly over all there are.
+const OTHERS: usize = 10_000;
+
+/// How a prior time is made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BootstrapSpec {
+    /// Passes through the walks. At least 1. Default: 5.
+    pub num_epochs: usize,
+    /// Whether every branch of the phylogeny gets a model of its own cells, with neighbours of their own. Default: no:
+    /// one model of all cells serves all branches, which is what the Python package comes to.
+    pub per_branch: bool,
+    /// Dimensions of the model's z. At least 1. Default: 50.
+    pub z_dim: usize,
+    /// Seed of walks and of training. Default: 42.
+    pub random_state: u64,
+}
+
+impl Default for BootstrapSpec {
+    fn default() -> Self {
+        Self { num_epochs: 5, per_branch: false, z_dim: 50, random_state: 42 }
+    }
+}
+
+/// Why there is no prior time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootstrapError {
+    /// The phylogeny does not say where to begin.
+    #[error("the phylogeny has {} clusters that begin it ({}); it must have one", .roots.len(), .roots.join(", "))]
+    Roots {
+        /// Clusters with children but without a parent.
+        roots: Vec<String>,
+    },
+    /// A cluster of the phylogeny has no cells.
+    #[error("cluster \"{cluster}\" of the phylogeny has no cells")]
+    NoCells {
+        /// Its name.
+        cluster: String,
+    },
+    /// The phylogeny does not fit the data.
+    #[error(transparent)]
+    Phylogeny(#[from] PhylogenyError),
+    /// An element is missing or holds what it must not.
+    #[error(transparent)]
+    Data(#[from] DatasetError),
+    /// The data cannot be trained on.
+    #[error(transparent)]
+    Training(#[from] TrainingDataError),
+    /// The graph cannot be walked.
+    #[error(transparent)]
+    Graph(#[from] TransitionError),
+    /// Neighbours within a branch cannot be found.
+    #[error("neighbours within a branch: {0}")]
+    Neighbors(#[from] KnnError),
+    /// A choice is out of range.
+    #[error(transparent)]
+    Spec(#[from] TrainSpecError),
+    /// Training failed.
+    #[error("the model for the prior time: {0}")]
+    Train(#[from] TrainError),
+    /// The model's weights do not fit it.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// Prior time of every cell, 0…1, from clusters and the phylogeny that joins them. Cells in no branch of it take the time
+/// of the model of all cells.
+///
+/// # Errors
+/// [`BootstrapError`] where the phylogeny has no single beginning or does not fit the data, or training fails.
+pub fn bootstrap_time(
+    data: &Dataset,
+    keys: &DataKeys,
+    phylogeny: &Phylogeny,
+    spec: &BootstrapSpec,
+    device: &impl Device,
+    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<Vec<f64>, BootstrapError> {
+    let clusters = data.groups(&keys.clusters)?;
+    phylogeny.allowed(&clusters, sclsd_graph::Descent::Children)?;
+    let root = root(phylogeny)?;
+    if !(0..data.n_cells()).any(|cell| clusters.name(cell) == Some(root)) {
+        return Err(BootstrapError::NoCells { cluster: root.to_owned() });
+    }
+    let mut time = if spec.per_branch {
+        by_branch(data, keys, phylogeny, root, &clusters, spec, device, observe)?
+    } else {
+        model_time(data, data.graph(&keys.connectivities)?, keys, root, spec, device, observe)?
+    };
+    shift(&mut time, phylogeny, &clusters);
+    Ok(sclsd_graph::scale_time(&time))
+}
+
+/// The one cluster with children and without a parent.
+fn root(phylogeny: &Phylogeny) -> Result<&str, BootstrapError> {
+    let children = phylogeny.children();
+    let is_child = |name: &String| children.values().any(|c| c.contains(name));
+    let begins = |(name, below): &(&String, &Vec<String>)| !below.is_empty() && !is_child(name);
+    let roots: Vec<&String> = children.iter().filter(begins).map(|(name, _)| name).collect();
+    match roots[..] {
+        [root] => Ok(root),
+        _ => Err(BootstrapError::Roots { roots: roots.into_iter().cloned().collect() }),
+    }
+}
+
+/// Mean over the branches a cell is in, each with a model of its own cells.
+#[expect(clippy::too_many_arguments, reason = "one road from data to time")]
+fn by_branch(
+    data: &Dataset,
+    keys: &DataKeys,
+    phylogeny: &Phylogeny,
+    root: &str,
+    clusters: &Categorical,
+    spec: &BootstrapSpec,
+    device: &impl Device,
+    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<Vec<f64>, BootstrapError> {
+    let n_cells = data.n_cells();
+    let (mut sum, mut count) = (vec![0.0; n_cells], vec![0.0; n_cells]);
+    for branch in branches(phylogeny, root) {
+        let in_branch = |&cell: &usize| clusters.name(cell).is_some_and(|name| branch.contains(&name));
+        let cells: Vec<usize> = (0..n_cells).filter(in_branch).collect();
+        let part = data.select_cells(&cells);
+        let graph = neighborhood(part.expression()?)?;
+        let time = model_time(&part, &graph, keys, root, spec, device, observe)?;
+        for (&cell, time) in cells.iter().zip(time) {
+            sum[cell] += time;
+            count[cell] += 1.0;
+        }
+    }
+    if count.contains(&0.0) {
+        let graph = data.graph(&keys.connectivities)?;
+        let everywhere = model_time(data, graph, keys, root, spec, device, observe)?;
+        for cell in (0..n_cells).filter(|&cell| count[cell] == 0.0).collect::<Vec<_>>() {
+            (sum[cell], count[cell]) = (everywhere[cell], 1.0);
+        }
+    }
+    Ok(sum.into_iter().zip(count).map(|(s, c)| s / c).collect())
+}
+
+/// Connectivities by principal components of these cells alone, as scanpy's defaults.
+fn neighborhood(x: &Csr) -> Result<Csr, KnnError> {
+    let n = x.n_rows();
+    if n < 2 {
+        return Err(KnnError::TooFewCells { n_neighbors: 2, n_cells: n });
+    }
+    let n_pcs = 50.min(n.min(x.n_cols()).saturating_sub(1)).max(1);
+    Ok(connectivities(&neighbors(&pca(x, n_pcs).scores, if n < 15 { 1 + n / 2 } else { 15 }, 0)?))
+}
+
+/// Every path from the root to a cluster without children.
+fn branches<'a>(phylogeny: &'a Phylogeny, root: &'a str) -> Vec<Vec<&'a str>> {
+    let below = phylogeny.children().get(root).map_or(&[][..], Vec::as_slice);
+    if below.is_empty() {
+        return vec![vec![root]];
+    }
+    let with_root = |mut branch: Vec<&'a str>| {
+        branch.insert(0, root);
+        branch
+    };
+    below.iter().flat_map(|child| branches(phylogeny, child)).map(with_root).collect()
+}
+
+/// Distance in B from the cell of origin, scaled to 0…1, by a model trained on these cells.
+fn model_time(
+    data: &Dataset,
+    graph: &Csr,
+    keys: &DataKeys,
+    root: &str,
+    spec: &BootstrapSpec,
+    device: &impl Device,
+    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<Vec<f64>, BootstrapError> {
+    let training = TrainingData::new(data, keys)?;
+    let num_walks = 1_usize << data.n_cells().max(1).ilog2();
+    let train_spec = TrainSpec {
+        model: ModelSpec { z_dim: spec.z_dim, ..ModelSpec::default() },
+        optimizer: OptimizerSpec {
+            adam: AdamSpec { eta_min: 1e-4, t_0: 30, ..AdamSpec::default() },
+            wasserstein_schedule: WassersteinSchedule { min_w: 1.0, max_w: 1.0, ..WassersteinSchedule::default() },
+            ..OptimizerSpec::default()
+        },
+        walks: WalkSpec {
+            path_len: 2,
+            num_walks,
+            batch_size: (num_walks / 16).max(1),
+            random_state: spec.random_state,
+        },
+        keys: keys.clone(),
+        num_epochs: spec.num_epochs,
+        random_state: spec.random_state,
+        ..TrainSpec::default()
+    };
+    let train_spec = train_spec.check()?;
+    let walks = Transition::from_matrix(&graph.map(f64::from))?;
+    let walks = walks.walks(&train_spec.get().walks.clone().check().map_err(TrainSpecError::from)?);
+    let fit = train(&training, &walks, &train_spec, None, device, observe)?;
+    let states = device.run(DiffState { model: &fit.model, x: data.expression()? })?;
+    let clusters = data.groups(&keys.clusters)?;
+    let is_root: Vec<bool> = (0..data.n_cells()).map(|cell| clusters.name(cell) == Some(root)).collect();
+    Ok(distance_from_origin(&states, &is_root))
+}
+
+fn distance_from_origin(states: &[Vec<f64>], is_root: &[bool]) -> Vec<f64> {
+    let distance = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
+    let others: Vec<usize> = (0..states.len()).filter(|&cell| !is_root[cell]).collect();
+    let others: Vec<usize> = others.iter().copied().step_by(others.len().div_ceil(OTHERS).max(1)).collect();
+    let roots: Vec<usize> = (0..states.len()).filter(|&cell| is_root[cell]).collect();
+    if others.is_empty() || roots.is_empty() {
+        return vec![0.0; states.len()];
+    }
+    let total = |&cell: &usize| others.iter().map(|&other| distance(&states[cell], &states[other])).sum::<f64>();
+    let totals: Vec<f64> = roots.par_iter().map(total).collect();
+    let furthest = (0..roots.len()).reduce(|best, next| if totals[next] > totals[best] { next } else { best });
+    let origin = &states[roots[furthest.unwrap_or(0)]];
+    sclsd_graph::scale_time(&states.iter().map(|state| distance(state, origin)).collect::<Vec<_>>())
+}
+
+/// Moves clusters so that none begins before its parent ends, from the beginnings of the phylogeny downwards.
+fn shift(time: &mut [f64], phylogeny: &Phylogeny, clusters: &Categorical) {
+    let mut cells: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for cell in 0..time.len() {
+        if let Some(name) = clusters.name(cell) {
+            cells.entry(name).or_default().push(cell);
+        }
+    }
+    let children = phylogeny.children();
+    let is_child = |name: &String| children.values().any(|c| c.contains(name));
+    let mut open: Vec<&String> = children.keys().filter(|name| !is_child(name)).collect();
+    while let Some(parent) = open.pop() {
+        let below = children.get(parent).map_or(&[][..], Vec::as_slice);
+        open.extend(below);
+        let of = |name: &String| cells.get(name.as_str()).map_or(&[][..], Vec::as_slice);
+        let end = of(parent).iter().map(|&cell| time[cell]).fold(f64::NEG_INFINITY, f64::max);
+        for child in below {
+            let begin = of(child).iter().map(|&cell| time[cell]).fold(f64::INFINITY, f64::min);
+            if end > begin {
+                of(child).iter().for_each(|&cell| time[cell] += end - begin);
+            }
+        }
+    }
+}
+
+/// B of every cell.
+struct DiffState<'a> {
+    model: &'a Model,
+    x: &'a Csr,
+}
+
+impl Job for DiffState<'_> {
+    type Output = Result<Vec<Vec<f64>>, WeightsError>;
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+        let model: Lsd<B::InnerBackend> = self.model.on(device)?;
+        let mut states = Vec::with_capacity(self.x.n_rows());
+        let all: Vec<usize> = (0..self.x.n_rows()).collect();
+        for rows in all.chunks(BLOCK) {
+            let dense = TensorData::new(self.x.gather_dense(rows), [rows.len(), self.x.n_cols()]);
+            let (z, _) = model.encode_x(Tensor::from_data(dense, device));
+            let (b, _) = model.encode_z(z);
+            let values: Vec<f64> = b.into_data().iter::<f64>().collect();
+            states.extend(values.chunks_exact(self.model.spec.get().b_dim).map(<[f64]>::to_vec));
+        }
+        Ok(states)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::{Autodiff, Flex};
+    use sclsd_data::{SimulateSpec, simulate};
+    use sclsd_model::OnBackend;
+
+    use super::*;
+
+    fn tree(rows: &[(&str, &[&str])]) -> Phylogeny {
+        let row = |(p, c): &(&str, &[&str])| ((*p).to_owned(), c.iter().map(ToString::to_string).collect());
+        Phylogeny::new(rows.iter().map(row).collect()).unwrap()
+    }
+
+    #[test]
+    fn children_do_not_begin_before_their_parents_end() {
+        let clusters = Categorical::from_names(["a", "a", "b", "b", "c"]);
+        let mut time = [0.0, 0.5, 0.2, 0.4, 0.1];
+        shift(&mut time, &tree(&[("a", &["b"]), ("b", &["c"])]), &clusters);
+        for (found, expected) in time.iter().zip([0.0, 0.5, 0.5, 0.7, 0.7]) {
+            assert!((found - expected).abs() < 1e-12, "{time:?}");
+        }
+    }
+
+    #[test]
+    fn branches_run_from_the_root_to_every_leaf() {
+        let tree = tree(&[("a", &["b", "c"]), ("c", &["d"]), ("x", &[])]);
+        assert_eq!(root(&tree).unwrap(), "a");
+        assert_eq!(branches(&tree, "a"), [vec!["a", "b"], vec!["a", "c", "d"]]);
+    }
+
+    #[test]
+    fn the_origin_is_the_root_cell_furthest_from_the_others() {
+        let states = [vec![1.0], vec![0.0], vec![3.0], vec![4.0]];
+        assert_eq!(distance_from_origin(&states, &[true, true, false, false]), [0.25, 0.0, 0.75, 1.0]);
+    }
+
+    #[test]
+    fn a_time_is_made_for_every_cell_by_one_model_or_by_branch() {
+        let spec = SimulateSpec { n_cells: 120, n_genes: 20, ..SimulateSpec::default() };
+        let mut data = simulate(&spec.check().unwrap());
+        data.obsp.insert("connectivities".into(), neighborhood(data.x.as_ref().unwrap()).unwrap());
+        let names = data.groups("clusters").unwrap().categories().to_vec();
+        let edges: BTreeMap<String, Vec<String>> =
+            names.windows(2).map(|pair| (pair[0].clone(), vec![pair[1].clone()])).collect();
+        let phylogeny = Phylogeny::new(edges).unwrap();
+        let device = OnBackend::<Autodiff<Flex>>::default();
+        for per_branch in [false, true] {
+            let spec = BootstrapSpec { num_epochs: 1, z_dim: 4, per_branch, ..BootstrapSpec::default() };
+            let mut observe = |_: Event<'_>| ControlFlow::Continue(());
+            let time = bootstrap_time(&data, &DataKeys::default(), &phylogeny, &spec, &device, &mut observe).unwrap();
+            assert!(time.len() == 120 && time.iter().all(|t| (0.0..=1.0).contains(t)));
+            let end = |name: &str, pick: fn(f64, f64) -> f64, start: f64| {
+                let clusters = data.groups("clusters").unwrap();
+                (0..120).filter(|&c| clusters.name(c) == Some(name)).map(|c| time[c]).fold(start, pick)
+            };
+            for pair in names.windows(2) {
+                let (ends, begins) = (end(&pair[0], f64::max, 0.0), end(&pair[1], f64::min, 1.0));
+                assert!(ends <= begins + 1e-12, "{} ends at {ends}, {} begins at {begins}", pair[0], pair[1]);
+            }
+        }
+    }
+}
