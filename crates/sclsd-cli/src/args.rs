@@ -24,10 +24,18 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Write simulated cells whose truth is known.
     Simulate(SimulateArgs),
+    /// Take raw counts all the way to a file that can be trained on.
+    Prepare(PrepareArgs),
     /// Train a model on a prepared .h5ad file and annotate its cells.
     Train(TrainArgs),
     /// Annotate the cells of a file with a trained model.
     Annotate(AnnotateArgs),
+    /// Follow cells down the potential and say where they end.
+    Fates(FatesArgs),
+    /// Knock genes out, or set them to a level, and say where cells end then.
+    Perturb(PerturbArgs),
+    /// Score directions and pseudotime against what is known.
+    Evaluate(EvaluateArgs),
     /// Convert a checkpoint of the Python package.
     Convert(ConvertArgs),
     /// Say what is in an .h5ad file or a checkpoint, and what is missing for the next step.
@@ -88,6 +96,71 @@ pub(crate) enum TopologyArg {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PrepareArgs {
+    /// File with raw counts, in X or in a layer.
+    pub input: PathBuf,
+    /// Prepared file to write.
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Layer with the counts, where they are not in X; the prepared file has them there.
+    #[arg(long, default_value = "raw")]
+    pub counts: String,
+    /// Number of most variable genes to keep [default: 5000, or all with a count where there are no more].
+    #[arg(long)]
+    pub n_top_genes: Option<usize>,
+    /// How variability is measured.
+    #[arg(long, value_enum, default_value_t = FlavorArg::Dispersion)]
+    pub flavor: FlavorArg,
+    /// File with the names of the genes to keep, one on a line, instead of the most variable ones.
+    #[arg(long, conflicts_with = "n_top_genes")]
+    pub genes: Option<PathBuf>,
+    /// Counts of a cell after normalisation.
+    #[arg(long, default_value_t = 1e4)]
+    pub target_sum: f64,
+    /// Principal components.
+    #[arg(long, default_value_t = 50)]
+    pub n_pcs: usize,
+    /// Neighbours of a cell, itself included.
+    #[arg(long, default_value_t = 15)]
+    pub n_neighbors: usize,
+    /// Column of obs with clusters; made by the Leiden algorithm where there is none.
+    #[arg(long, default_value = "clusters")]
+    pub cluster_key: String,
+    /// Resolution of the Leiden algorithm: more makes more clusters.
+    #[arg(long, default_value_t = 1.0)]
+    pub resolution: f64,
+    /// Cluster in which pseudotime begins: at its outermost cell.
+    #[arg(long)]
+    pub root_cluster: Option<String>,
+    /// Cell at which pseudotime begins.
+    #[arg(long, conflicts_with = "root_cluster")]
+    pub root_cell: Option<String>,
+    /// Leave out cells that the graph does not join to the root.
+    #[arg(long)]
+    pub drop_unreachable: bool,
+    /// Make everything anew, whatever the file already has (clusters excepted).
+    #[arg(long)]
+    pub force: bool,
+    /// Seed of clusters and layout.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Number of threads [default: one per core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FlavorArg {
+    /// Dispersion of raw counts (scanpy's filter_genes_dispersion).
+    Dispersion,
+    /// Dispersion of normalised counts (scanpy's highly_variable_genes).
+    Seurat,
+    /// Standardised variance of raw counts (scanpy's highly_variable_genes).
+    #[value(name = "seurat_v3")]
+    SeuratV3,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
     /// Prepared file: X, layer of counts, library sizes, connectivities, pseudotime.
     pub input: PathBuf,
@@ -112,9 +185,33 @@ pub(crate) struct TrainArgs {
     /// Phylogeny: a JSON file of {"parent": ["child", …], …}.
     #[arg(long)]
     pub phylogeny: Option<PathBuf>,
+    /// Infer the phylogeny from the connectivity of clusters, beginning at this one.
+    #[arg(long, value_name = "ROOT_CLUSTER", conflicts_with = "phylogeny")]
+    pub infer_phylogeny: Option<String>,
+    /// Share of a cluster's strongest connection from which on another is its child.
+    #[arg(long, default_value_t = 0.3, requires = "infer_phylogeny")]
+    pub ratio: f64,
+    /// The same for a cluster to which this one is connected more strongly than all its children are.
+    #[arg(long, default_value_t = 0.05, requires = "infer_phylogeny")]
+    pub hot_ratio: f64,
+    /// Make a prior time with a small model, for a phylogeny that is given or inferred; obs prior_pseudotime keeps it.
+    #[arg(long, conflicts_with_all = ["time_key", "scale_time"])]
+    pub bootstrap_prior: bool,
+    /// Epochs of the small model.
+    #[arg(long, default_value_t = 5, requires = "bootstrap_prior")]
+    pub bootstrap_epochs: usize,
+    /// Train a small model for every branch of the phylogeny, on its own cells.
+    #[arg(long, requires = "bootstrap_prior")]
+    pub bootstrap_per_branch: bool,
+    /// Transition probabilities of the walks themselves, in place of a time: a Matrix Market file (.mtx).
+    #[arg(long, conflicts_with_all = ["time_key", "scale_time", "phylogeny", "infer_phylogeny", "bootstrap_prior"])]
+    pub prior: Option<PathBuf>,
     /// Column of obs with the clusters that the phylogeny names [default: clusters].
     #[arg(long)]
     pub cluster_key: Option<String>,
+    /// Embedding of obsm on which directions are drawn, where the file has it.
+    #[arg(long, default_value = "X_umap")]
+    pub basis: String,
     /// Epochs of training.
     #[arg(long)]
     pub epochs: Option<usize>,
@@ -154,8 +251,102 @@ pub(crate) struct AnnotateArgs {
     /// Graph of obsp [default: the one the model was trained with].
     #[arg(long)]
     pub connectivities: Option<String>,
+    /// Embedding of obsm on which directions are drawn, where the file has it.
+    #[arg(long, default_value = "X_umap")]
+    pub basis: String,
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FatesArgs {
+    /// Result of sclsd train or annotate.
+    pub input: PathBuf,
+    /// The model it was annotated with.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Copy of the input with obs fate added.
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Column of obs with the clusters that are fates.
+    #[arg(long)]
+    pub cluster_key: String,
+    /// Time to follow cells for, in units of a training walk's length.
+    #[arg(long, default_value_t = 15.0)]
+    pub time_range: f64,
+    /// Time between two points of a path.
+    #[arg(long, default_value_t = 0.5)]
+    pub dt: f64,
+    /// Write the nearest cell at every point of every path to this .safetensors file.
+    #[arg(long)]
+    pub paths: Option<PathBuf>,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PerturbArgs {
+    /// File with the cells: X, and the clusters that are fates.
+    pub input: PathBuf,
+    /// Trained model.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Genes to set; may be repeated.
+    #[arg(long, required = true, num_args = 1.., value_name = "NAME")]
+    pub gene: Vec<String>,
+    /// Perturb each gene by itself rather than all together.
+    #[arg(long)]
+    pub each: bool,
+    /// What to set them to, in units of X: 0 is a knockout.
+    #[arg(long, default_value_t = 0.0)]
+    pub level: f64,
+    /// Column of obs with the clusters that are fates.
+    #[arg(long)]
+    pub cluster_key: String,
+    /// Perturb cells of these clusters only.
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    pub clusters: Vec<String>,
+    /// Table of fates by cluster (.csv).
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Table of fates by cell (.csv).
+    #[arg(long)]
+    pub cells_out: Option<PathBuf>,
+    /// Rounds in which the genes are set anew.
+    #[arg(long, default_value_t = 10)]
+    pub rounds: usize,
+    /// Time to follow cells for in a round.
+    #[arg(long, default_value_t = 0.2)]
+    pub dt_pert: f64,
+    /// Time to follow them for at last.
+    #[arg(long, default_value_t = 15.0)]
+    pub time_range: f64,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// Result of sclsd train or annotate.
+    pub input: PathBuf,
+    /// Column of obs with clusters.
+    #[arg(long)]
+    pub cluster_key: String,
+    /// Which cluster gives rise to which, as "A>B,B>C" [default: uns cluster_edges].
+    #[arg(long)]
+    pub edges: Option<String>,
+    /// Embedding of obsm.
+    #[arg(long, default_value = "X_umap")]
+    pub basis: String,
+    /// Graph of obsp.
+    #[arg(long, default_value = "connectivities")]
+    pub connectivities: String,
+    /// Columns of obs to compare lsd_pseudotime with; may be repeated.
+    #[arg(long, num_args = 1..)]
+    pub time_key: Vec<String>,
+    /// Number of threads [default: one per core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
 }
 
 #[derive(Debug, Args)]

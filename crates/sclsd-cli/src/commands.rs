@@ -3,24 +3,49 @@
 pub(crate) mod annotate;
 pub(crate) mod convert;
 pub(crate) mod demo;
+pub(crate) mod evaluate;
+pub(crate) mod fates;
 pub(crate) mod inspect;
+pub(crate) mod perturb;
+pub(crate) mod prepare;
+mod prior;
 pub(crate) mod simulate;
 pub(crate) mod train;
+mod velocity;
 
 use std::path::Path;
 
 use anyhow::bail;
 use sclsd::Device;
-use sclsd::data::plain_reason;
+use sclsd::data::{plain_reason, replace_file};
 
 use crate::args::MachineArgs;
 
 /// The device asked for, with as many threads as asked for.
 fn device(machine: &MachineArgs) -> anyhow::Result<Device> {
-    if let Some(threads) = machine.threads {
+    use_threads(machine.threads)?;
+    Ok(Device::parse(&machine.device)?)
+}
+
+/// As many threads as asked for.
+fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
+    if let Some(threads) = threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
     }
-    Ok(Device::parse(&machine.device)?)
+    Ok(())
+}
+
+/// A text file as it is.
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| anyhow::anyhow!("{} cannot be read: {}", path.display(), plain_reason(&error)))
+}
+
+/// Writes a file beside its place and puts it there once it is whole.
+fn write_file(output: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let failed =
+        |error: std::io::Error| anyhow::anyhow!("{} cannot be written: {}", output.display(), plain_reason(&error));
+    replace_file(output, failed, |temporary| std::fs::write(temporary, bytes).map_err(failed))
 }
 
 /// Fails now rather than after an hour of training: the directory must exist and take files.

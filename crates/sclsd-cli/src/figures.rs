@@ -7,23 +7,34 @@ use crate::progress::Output;
 /// Named figures in the order they are to be read.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
-    rows: Vec<(&'static str, String, Value)>,
+    rows: Vec<(String, String, Value)>,
 }
 
 impl Figures {
     /// A real number, shown with so many decimals.
-    pub(crate) fn number(&mut self, name: &'static str, value: f64, decimals: usize) {
-        self.rows.push((name, format!("{value:.decimals$}"), Value::from(value)));
+    pub(crate) fn number(&mut self, name: &str, value: f64, decimals: usize) {
+        self.rows.push((name.to_owned(), format!("{value:.decimals$}"), Value::from(value)));
     }
 
     /// A count.
-    pub(crate) fn count(&mut self, name: &'static str, value: usize) {
-        self.rows.push((name, value.to_string(), Value::from(value)));
+    pub(crate) fn count(&mut self, name: &str, value: usize) {
+        self.rows.push((name.to_owned(), value.to_string(), Value::from(value)));
+    }
+
+    /// A real number that may not be there, with the reason why it is not.
+    pub(crate) fn optional(&mut self, name: &str, value: Option<f64>, decimals: usize, absent: &str) {
+        let shown = value.map_or_else(|| absent.to_owned(), |v| format!("{v:.decimals$}"));
+        self.rows.push((name.to_owned(), shown, Value::from(value)));
+    }
+
+    /// Several values under one name: one line of text, any JSON.
+    pub(crate) fn nested(&mut self, name: &str, shown: String, value: Value) {
+        self.rows.push((name.to_owned(), shown, value));
     }
 
     /// A path or a name.
-    pub(crate) fn text(&mut self, name: &'static str, value: impl std::fmt::Display) {
-        self.rows.push((name, value.to_string(), Value::from(value.to_string())));
+    pub(crate) fn text(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.rows.push((name.to_owned(), value.to_string(), Value::from(value.to_string())));
     }
 
     /// Prints them on standard output.
@@ -33,7 +44,7 @@ impl Figures {
             let object: Map<String, Value> = self.rows.into_iter().map(|(n, _, v)| (n.replace(' ', "_"), v)).collect();
             println!("{}", Value::Object(object));
         } else if !output.quiet {
-            let width = self.rows.iter().map(|row| row.0.len()).max().unwrap_or(0);
+            let width = self.rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0);
             for (name, shown, _) in self.rows {
                 println!("{name:<width$}  {shown}");
             }

@@ -33,8 +33,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Demo(args) => commands::demo::run(&args, output),
         Command::Simulate(args) => commands::simulate::run(&args, output),
+        Command::Prepare(args) => commands::prepare::run(&args, output),
         Command::Train(args) => commands::train::run(&args, output),
         Command::Annotate(args) => commands::annotate::run(&args, output),
+        Command::Fates(args) => commands::fates::run(&args, output),
+        Command::Perturb(args) => commands::perturb::run(&args, output),
+        Command::Evaluate(args) => commands::evaluate::run(&args, output),
         Command::Convert(args) => commands::convert::run(&args, output),
         Command::Inspect(args) => commands::inspect::run(&args, output),
     }

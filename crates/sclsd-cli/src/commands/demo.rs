@@ -7,6 +7,7 @@ use sclsd::graph::WalkSpec;
 use sclsd::infer::{AdamSpec, DataKeys, LearningRate, OptimizerSpec, TrainSpec};
 use sclsd::model::{LayerDims, ModelSpec};
 
+use super::prior::PriorChoice;
 use super::simulate::with_graph;
 use super::train::Job;
 use super::{check_writable, device};
@@ -35,7 +36,8 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         output: &result,
         model: &model,
         spec: spec(args),
-        phylogeny: None,
+        prior: PriorChoice::default(),
+        basis: "X_umap",
         checkpoint_every: 10,
         resume: false,
         device,

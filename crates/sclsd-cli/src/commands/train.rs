@@ -5,13 +5,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
-use sclsd::data::{Dataset, Keys, Uns, add_to_h5ad, plain_reason, read_h5ad};
-use sclsd::graph::{Phylogeny, Transition, TransitionError, pseudotime_in_range, scale_time};
+use sclsd::data::{Column, Dataset, Keys, Uns, add_to_h5ad, read_h5ad};
+use sclsd::graph::Phylogeny;
 use sclsd::infer::{Checkpoint, EpochRecord, Event, TrainSpec, TrainingData, train};
 
+use super::prior::PriorChoice;
+use super::velocity::{present, velocities};
 use super::{check_writable, device};
 use crate::args::TrainArgs;
 use crate::config;
@@ -34,13 +36,14 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         spec.walks.random_state = seed;
     }
     spec.prior.scale_time |= args.scale_time;
-    let phylogeny = args.phylogeny.as_deref().map(read_phylogeny).transpose()?;
+    let prior = PriorChoice::new(args, &spec)?;
     let job = Job {
         input: &args.input,
         output: &args.output,
         model: &args.model,
         spec,
-        phylogeny,
+        prior,
+        basis: &args.basis,
         checkpoint_every: args.checkpoint_every as usize,
         resume: args.resume,
         device: device(&args.machine)?,
@@ -58,7 +61,8 @@ pub(super) struct Job<'a> {
     pub output: &'a Path,
     pub model: &'a Path,
     pub spec: TrainSpec,
-    pub phylogeny: Option<Phylogeny>,
+    pub prior: PriorChoice,
+    pub basis: &'a str,
     pub checkpoint_every: usize,
     pub resume: bool,
     pub device: Device,
@@ -74,15 +78,15 @@ impl Job<'_> {
         let data = self.read()?;
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &spec.get().keys).with_context(input)?;
-        let (prior, times) = self.prior(&data).with_context(input)?;
-        if !prior.dropped().is_empty() {
+        let prior = self.prior.make(&data, spec.get(), &self.device, output).with_context(input)?;
+        let dropped = prior.transition.dropped().len();
+        if dropped > 0 {
             output.note(format!(
-                "{} of {} cells have no neighbour that the phylogeny lets them go to; walks leave them out",
-                prior.dropped().len(),
+                "{dropped} of {} cells have no neighbour that the phylogeny lets them go to; walks leave them out",
                 data.n_cells()
             ));
         }
-        let walks = prior.walks(&spec.get().walks.clone().check()?);
+        let walks = prior.transition.walks(&spec.get().walks.clone().check()?);
         let from = self.from(output)?;
         let done = from.as_ref().map_or(0, Checkpoint::epoch);
 
@@ -112,14 +116,19 @@ impl Job<'_> {
 
         let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities, &self.device)?;
         let mut additions = annotation.additions();
-        additions.uns.insert("sclsd".into(), record(&fit)?);
+        let graph = &spec.get().keys.connectivities;
+        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, self.basis, &self.device)?);
+        if let (true, Some(time)) = (prior.bootstrapped, &prior.time) {
+            additions.obs.push(("prior_pseudotime".into(), Column::Float(time.clone())));
+        }
+        additions.uns.insert("sclsd".into(), record(&fit, prior.phylogeny.as_ref())?);
         add_to_h5ad(self.input, self.output, &additions)?;
 
         let mut figures = Figures::default();
         figures.count("cells", data.n_cells());
         figures.count("genes", data.n_genes());
         figures.count("walks", walks.len());
-        figures.count("dropped cells", prior.dropped().len());
+        figures.count("dropped cells", dropped);
         figures.count("epochs", fit.epoch());
         if let Some(last) = fit.history.last() {
             figures.number("loss", last.loss.total(), 4);
@@ -129,65 +138,26 @@ impl Job<'_> {
             figures.number("potential rise", last.potential_rise, 4);
             figures.number("entropy rise", last.entropy_rise, 4);
         }
-        figures.number("spearman with prior time", spearman(&annotation.pseudotime, &times), 4);
+        if let Some(time) = &prior.time {
+            figures.number("spearman with prior time", spearman(&annotation.pseudotime, time), 4);
+        }
         figures.number("seconds", began.elapsed().as_secs_f64(), 1);
         Ok((annotation.pseudotime, figures))
     }
 
     fn read(&self) -> anyhow::Result<Dataset> {
         let keys = &self.spec.keys;
-        let mut obs = vec![keys.library_size.clone(), keys.time.clone()];
-        if self.phylogeny.is_some() {
-            obs.push(keys.clusters.clone());
-        }
+        let mut obs = vec![keys.library_size.clone()];
+        obs.extend(self.prior.columns(&self.spec));
         let wanted = Keys {
             x: true,
             layers: vec![keys.counts.clone()],
             obs,
+            obsm: present(self.input, self.basis)?,
             obsp: vec![keys.connectivities.clone()],
             ..Keys::none()
         };
         Ok(read_h5ad(self.input, &wanted)?)
-    }
-
-    fn prior(&self, data: &Dataset) -> anyhow::Result<(Transition, Vec<f64>)> {
-        let (keys, choice) = (&self.spec.keys, &self.spec.prior);
-        let graph = data.graph(&keys.connectivities)?;
-        let mut times = data.numbers(&keys.time)?;
-        if choice.scale_time {
-            times = scale_time(&times);
-        } else if !pseudotime_in_range(&times) {
-            let low = times.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = times.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            bail!(
-                "obs[\"{}\"] runs from {low} to {high}, but walks need a pseudotime of 0 to 1 (with others they are \
-                 blind to all but the largest step); give --scale-time to stretch it",
-                keys.time
-            );
-        }
-        let prior = match &self.phylogeny {
-            None => Transition::from_pseudotime(graph, &times, choice.beta),
-            Some(phylogeny) => {
-                let clusters = data.groups(&keys.clusters)?;
-                Transition::from_phylogeny(graph, &times, choice.beta, phylogeny, &clusters, choice.descent)
-            }
-        };
-        let prior = prior.map_err(|error| match error {
-            TransitionError::Isolated { cell, isolated } => anyhow::anyhow!(
-                "obsp[\"{}\"]: cell {} has no neighbour ({isolated} such cells in all); remove them or rebuild the graph",
-                keys.connectivities,
-                data.obs.names[cell]
-            ),
-            other => anyhow::Error::new(other).context(format!("obsp[\"{}\"]", keys.connectivities)),
-        })?;
-        if choice.require_all_cells && !prior.dropped().is_empty() {
-            bail!(
-                "{} cells have no neighbour that the phylogeny lets them go to, the first is {}",
-                prior.dropped().len(),
-                data.obs.names[prior.dropped()[0]]
-            );
-        }
-        Ok((prior, times))
     }
 
     fn from(&self, output: Output) -> anyhow::Result<Option<Checkpoint>> {
@@ -204,17 +174,8 @@ impl Job<'_> {
     }
 }
 
-fn read_phylogeny(path: &Path) -> anyhow::Result<Phylogeny> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| anyhow::anyhow!("{shown} cannot be read: {}", plain_reason(&error)))?;
-    let children: BTreeMap<String, Vec<String>> = serde_json::from_str(&text)
-        .map_err(|error| anyhow::anyhow!("{shown} is not JSON of the form {{\"parent\": [\"child\"]}}: {error}"))?;
-    Phylogeny::new(children).with_context(|| shown.to_string())
-}
-
-/// What is kept of the run in `uns["sclsd"]`: version, configuration and history.
-fn record(fit: &Checkpoint) -> anyhow::Result<Uns> {
+/// What is kept of the run in `uns["sclsd"]`: version, configuration, history, and the phylogeny that bounded the walks.
+fn record(fit: &Checkpoint, phylogeny: Option<&Phylogeny>) -> anyhow::Result<Uns> {
     let epochs = fit.history.len();
     let curve = |f: &dyn Fn(&EpochRecord) -> f64| Uns::Floats(vec![epochs], fit.history.iter().map(f).collect());
     let mut history = BTreeMap::from([
@@ -226,9 +187,13 @@ fn record(fit: &Checkpoint) -> anyhow::Result<Uns> {
     for (i, (name, _)) in sclsd::infer::Loss::default().terms().into_iter().enumerate() {
         history.insert(format!("loss_{name}"), curve(&|r| r.loss.terms()[i].1));
     }
-    Ok(Uns::Map(BTreeMap::from([
+    let mut record = BTreeMap::from([
         ("version".to_owned(), Uns::Text(env!("CARGO_PKG_VERSION").to_owned())),
         ("config".to_owned(), Uns::Text(serde_json::to_string(&fit.spec)?)),
         ("history".to_owned(), Uns::Map(history)),
-    ])))
+    ]);
+    if let Some(phylogeny) = phylogeny {
+        record.insert("phylogeny".to_owned(), Uns::Text(serde_json::to_string(phylogeny.children())?));
+    }
+    Ok(Uns::Map(record))
 }

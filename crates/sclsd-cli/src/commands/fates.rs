@@ -1,0 +1,82 @@
+//! `sclsd fates`: where every cell ends.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Context;
+use safetensors::tensor::{Dtype, TensorView};
+use sclsd::analysis::{FateSpec, FateTable, Fates, fates};
+use sclsd::data::{Additions, Keys, add_to_h5ad, read_h5ad};
+use sclsd::infer::Checkpoint;
+use serde_json::{Map, Value, json};
+
+use super::{check_writable, device, write_file};
+use crate::args::FatesArgs;
+use crate::figures::Figures;
+use crate::progress::Output;
+
+pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
+    let device = device(&args.machine)?;
+    check_writable(&args.output)?;
+    if let Some(paths) = &args.paths {
+        check_writable(paths)?;
+    }
+    let checkpoint = Checkpoint::load(&args.model)?;
+    let wanted = Keys::none().with_obs(&args.cluster_key).with_obsm("X_cell_state");
+    let data = read_h5ad(&args.input, &wanted)
+        .context("fates start from obsm[\"X_cell_state\"], which sclsd annotate writes")?;
+    let shown = || args.input.display().to_string();
+    let clusters = data.groups(&args.cluster_key).with_context(shown)?;
+    let spec = FateSpec {
+        time_range: args.time_range,
+        dt: args.dt,
+        paths: args.paths.is_some(),
+        ode: checkpoint.spec.ode.clone(),
+    };
+    let found = fates(&checkpoint.model, &data.obsm["X_cell_state"], &spec, &device)
+        .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
+    let additions = Additions { obs: vec![("fate".into(), found.column(&clusters))], ..Additions::default() };
+    if let Some(paths) = &args.paths {
+        write_paths(paths, &found)?;
+    }
+    add_to_h5ad(&args.input, &args.output, &additions)?;
+
+    let all: Vec<u32> = (0_u32..).take(data.n_cells()).collect();
+    let table = FateTable::new(&clusters, &all, &found.cells);
+    let mut figures = Figures::default();
+    figures.count("cells", data.n_cells());
+    figures.number("time", args.time_range, 2);
+    for (to, (name, ends)) in table.clusters.iter().zip(table.ends()).enumerate() {
+        let from: Map<String, Value> = table
+            .clusters
+            .iter()
+            .enumerate()
+            .map(|(from, name)| (name.clone(), json!(table.count(from, to))))
+            .collect();
+        #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+        let fraction = ends as f64 / data.n_cells().max(1) as f64;
+        let largest = (0..table.clusters.len()).filter(|&from| table.count(from, to) > 0);
+        let shown: Vec<String> = largest.map(|f| format!("{} of {}", table.count(f, to), table.clusters[f])).collect();
+        let shown = if shown.is_empty() { String::new() } else { format!("  ({})", shown.join(", ")) };
+        let value = json!({"cells": ends, "fraction": fraction, "from": from});
+        figures.nested(&format!("end in {name}"), format!("{ends:>6}  {:5.1} %{shown}", 100.0 * fraction), value);
+    }
+    if let Some(paths) = &args.paths {
+        figures.text("paths", paths.display());
+    }
+    figures.text("result", args.output.display());
+    figures.print(output);
+    Ok(())
+}
+
+/// `times` in f64 and `cells`, times × cells, in u32.
+fn write_paths(path: &Path, fates: &Fates) -> anyhow::Result<()> {
+    let times: Vec<u8> = fates.times.iter().flat_map(|t| t.to_le_bytes()).collect();
+    let cells: Vec<u8> = fates.paths.iter().flatten().flat_map(|c| c.to_le_bytes()).collect();
+    let shape = vec![fates.times.len(), fates.cells.len()];
+    let tensors = HashMap::from([
+        ("times", TensorView::new(Dtype::F64, vec![fates.times.len()], &times)?),
+        ("cells", TensorView::new(Dtype::U32, shape, &cells)?),
+    ]);
+    write_file(path, &safetensors::serialize(tensors, None)?)
+}

@@ -1,0 +1,157 @@
+//! `sclsd perturb`: where cells end with genes knocked out or set to a level, beside where they end otherwise.
+
+use anyhow::{Context, bail};
+use sclsd::analysis::{FateTable, PerturbSpec, Perturbation, perturb};
+use sclsd::data::{Categorical, Dataset, Keys, read_h5ad};
+use sclsd::infer::Checkpoint;
+use serde_json::{Map, Value, json};
+
+use super::{check_writable, device, write_file};
+use crate::args::PerturbArgs;
+use crate::figures::Figures;
+use crate::progress::Output;
+
+pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
+    let device = device(&args.machine)?;
+    check_writable(&args.output)?;
+    if let Some(path) = &args.cells_out {
+        check_writable(path)?;
+    }
+    let checkpoint = Checkpoint::load(&args.model)?;
+    let data = read_h5ad(&args.input, &Keys { x: true, ..Keys::none() }.with_obs(&args.cluster_key))?;
+    let shown = || args.input.display().to_string();
+    let clusters = data.groups(&args.cluster_key).with_context(shown)?;
+    let cells = cells(&clusters, args).with_context(shown)?;
+
+    let sets: Vec<Vec<String>> =
+        if args.each { args.gene.iter().map(|g| vec![g.clone()]).collect() } else { vec![args.gene.clone()] };
+    let mut by_cluster = csv::Writer::from_writer(Vec::new());
+    by_cluster.write_record([
+        "genes",
+        "level",
+        "from",
+        "to",
+        "unperturbed",
+        "perturbed",
+        "unperturbed_fraction",
+        "perturbed_fraction",
+        "log2_fold_change",
+    ])?;
+    let mut by_cell = csv::Writer::from_writer(Vec::new());
+    by_cell.write_record(["genes", "level", "cell", "cluster", "unperturbed_fate", "perturbed_fate"])?;
+    let mut figures = Figures::default();
+    figures.count("cells", cells.len());
+    figures.number("level", args.level, 3);
+    for genes in sets {
+        let spec = PerturbSpec {
+            genes: genes.clone(),
+            level: args.level,
+            dt_pert: args.dt_pert,
+            t_unpert: args.time_range,
+            max_perturbations: args.rounds,
+            ode: checkpoint.spec.ode.clone(),
+        };
+        let found = perturb(&checkpoint.model, &data, Some(&cells), &spec, &device)
+            .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
+        let name = genes.join("+");
+        let before = FateTable::new(&clusters, &found.cells, &found.unperturbed);
+        let after = FateTable::new(&clusters, &found.cells, &found.perturbed);
+        tabulate(&mut by_cluster, &name, args.level, &before, &after)?;
+        tabulate_cells(&mut by_cell, &name, args.level, &data, &clusters, &found)?;
+        summarize(&mut figures, &name, &before, &after);
+    }
+    if let Some(path) = &args.cells_out {
+        write_file(path, &by_cell.into_inner()?)?;
+    }
+    write_file(&args.output, &by_cluster.into_inner()?)?;
+    figures.text("table", args.output.display());
+    figures.print(output);
+    Ok(())
+}
+
+fn cells(clusters: &Categorical, args: &PerturbArgs) -> anyhow::Result<Vec<u32>> {
+    for name in &args.clusters {
+        if !clusters.categories().contains(name) {
+            let (key, known) = (&args.cluster_key, clusters.categories().join(", "));
+            bail!("cluster \"{name}\" is not in obs[\"{key}\"], which has {known}");
+        }
+    }
+    let chosen = |cell: &u32| {
+        let name = clusters.name(*cell as usize);
+        args.clusters.is_empty() || name.is_some_and(|name| args.clusters.iter().any(|c| c == name))
+    };
+    Ok((0_u32..).take(clusters.codes().len()).filter(chosen).collect())
+}
+
+/// One row for every pair of clusters that cells go between, then one for every fate over all cells (`from` empty).
+fn tabulate(
+    out: &mut csv::Writer<Vec<u8>>,
+    genes: &str,
+    level: f64,
+    before: &FateTable,
+    after: &FateTable,
+) -> anyhow::Result<()> {
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    let fold = |before: usize, after: usize| ((after as f64 + 1.0) / (before as f64 + 1.0)).log2();
+    let mut row = |from: &str, to: &str, counts: [usize; 2], fractions: [f64; 2]| {
+        out.write_record([
+            genes.to_owned(),
+            level.to_string(),
+            from.to_owned(),
+            to.to_owned(),
+            counts[0].to_string(),
+            counts[1].to_string(),
+            fractions[0].to_string(),
+            fractions[1].to_string(),
+            fold(counts[0], counts[1]).to_string(),
+        ])
+    };
+    let n = before.clusters.len();
+    for (from, to) in (0..n).flat_map(|from| (0..n).map(move |to| (from, to))) {
+        let counts = [before.count(from, to), after.count(from, to)];
+        if counts != [0, 0] {
+            let fractions = [before.fraction(from, to), after.fraction(from, to)];
+            row(&before.clusters[from], &before.clusters[to], counts, fractions)?;
+        }
+    }
+    let (ends, then) = (before.ends(), after.ends());
+    let all: usize = ends.iter().sum();
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    let share = |count: usize| if all == 0 { 0.0 } else { count as f64 / all as f64 };
+    for to in 0..n {
+        row("", &before.clusters[to], [ends[to], then[to]], [share(ends[to]), share(then[to])])?;
+    }
+    Ok(())
+}
+
+fn tabulate_cells(
+    out: &mut csv::Writer<Vec<u8>>,
+    genes: &str,
+    level: f64,
+    data: &Dataset,
+    clusters: &Categorical,
+    found: &Perturbation,
+) -> anyhow::Result<()> {
+    let level = level.to_string();
+    let name = |cell: u32| clusters.name(cell as usize).unwrap_or("");
+    for ((&cell, &before), &after) in found.cells.iter().zip(&found.unperturbed).zip(&found.perturbed) {
+        let barcode = &data.obs.names[cell as usize];
+        out.write_record([genes, &level, barcode, name(cell), name(before), name(after)])?;
+    }
+    Ok(())
+}
+
+fn summarize(figures: &mut Figures, genes: &str, before: &FateTable, after: &FateTable) {
+    let (ends, then, fold) = (before.ends(), after.ends(), after.log2_fold_change(before));
+    let fates: Map<String, Value> = (0..ends.len())
+        .map(|to| {
+            let value = json!({"unperturbed": ends[to], "perturbed": then[to], "log2_fold_change": fold[to]});
+            (before.clusters[to].clone(), value)
+        })
+        .collect();
+    let shown: Vec<String> = (0..ends.len())
+        .filter(|&to| ends[to] + then[to] > 0)
+        .map(|to| format!("{} {} -> {} ({:+.2})", before.clusters[to], ends[to], then[to], fold[to]))
+        .collect();
+    figures.nested(genes, shown.join(", "), Value::Object(fates));
+}

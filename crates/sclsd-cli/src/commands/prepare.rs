@@ -1,0 +1,89 @@
+//! `sclsd prepare`: raw counts in, a file that can be trained on out.
+
+use anyhow::Context;
+use sclsd::data::{Flavor, Keys, inspect, read_h5ad, write_h5ad};
+use sclsd::graph::{PrepareSpec, Root, prepare};
+
+use super::{check_writable, read_text, use_threads};
+use crate::args::{FlavorArg, PrepareArgs};
+use crate::figures::Figures;
+use crate::progress::Output;
+
+pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
+    use_threads(args.threads)?;
+    check_writable(&args.output)?;
+    let spec = spec(args)?;
+    let shown = || args.input.display().to_string();
+    let keys = Keys { x: true, ..Keys::all(&args.input)? };
+    let has_raw = inspect(&args.input)?.has("layers", &args.counts);
+    let keys = if has_raw { Keys { x: !args.force && Keys::all(&args.input)?.x, ..keys } } else { keys };
+    let before = read_h5ad(&args.input, &keys)?;
+    let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
+    let found = prepare(before, &spec).with_context(shown)?;
+    write_h5ad(&args.output, &found.data)?;
+
+    let data = &found.data;
+    if found.unreachable_cells > 0 && !args.drop_unreachable {
+        output.note(format!(
+            "{} cells are not joined to the root by the graph: their dpt_pseudotime is infinite, which training refuses; \
+             give --drop-unreachable to leave them out",
+            found.unreachable_cells
+        ));
+    }
+    if spec.root.is_none() && data.obs.get("dpt_pseudotime").is_none() {
+        output.note("no root is given, so there is no dpt_pseudotime; give --root-cluster or --root-cell to have one");
+    }
+    let mut figures = Figures::default();
+    figures.count("cells before", n_cells);
+    figures.count("cells", data.n_cells());
+    figures.count("genes before", n_genes);
+    figures.count("genes", data.n_genes());
+    figures.count("empty cells left out", found.empty_cells);
+    figures.count("empty genes left out", found.empty_genes);
+    figures.count("cells without neighbours left out", found.isolated_cells);
+    figures.count("clusters", data.groups(&spec.clusters)?.categories().len());
+    if let Some(root) = &found.root {
+        figures.text("root", root);
+        figures.count("cells not joined to the root", found.unreachable_cells);
+    }
+    if !found.kept.is_empty() {
+        figures.text("kept as they were", found.kept.join(", "));
+    }
+    figures.text("prepared", args.output.display());
+    figures.print(output);
+    Ok(())
+}
+
+fn spec(args: &PrepareArgs) -> anyhow::Result<PrepareSpec> {
+    let genes = match &args.genes {
+        Some(path) => {
+            let text = read_text(path)?;
+            let names: Vec<String> =
+                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+            anyhow::ensure!(!names.is_empty(), "{} names no gene", path.display());
+            names
+        }
+        None => Vec::new(),
+    };
+    let cell = args.root_cell.clone().map(Root::Cell);
+    Ok(PrepareSpec {
+        counts: args.counts.clone(),
+        n_top_genes: args.n_top_genes,
+        flavor: match args.flavor {
+            FlavorArg::Dispersion => Flavor::Dispersion,
+            FlavorArg::Seurat => Flavor::Seurat,
+            FlavorArg::SeuratV3 => Flavor::SeuratV3,
+        },
+        genes,
+        target_sum: args.target_sum,
+        n_pcs: args.n_pcs,
+        n_neighbors: args.n_neighbors,
+        clusters: args.cluster_key.clone(),
+        resolution: args.resolution,
+        root: cell.or_else(|| args.root_cluster.clone().map(Root::Cluster)),
+        drop_unreachable: args.drop_unreachable,
+        force: args.force,
+        random_state: args.seed,
+        ..PrepareSpec::default()
+    })
+}

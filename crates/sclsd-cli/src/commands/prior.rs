@@ -1,0 +1,188 @@
+//! Where the walks of a training run come from: a time, a phylogeny, both, neither, or a matrix of one's own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use sclsd::Device;
+use sclsd::data::{Dataset, read_matrix_market};
+use sclsd::graph::{
+    InferPhylogenySpec, Phylogeny, Transition, TransitionError, infer_phylogeny, pseudotime_in_range, scale_time,
+};
+use sclsd::infer::{BootstrapSpec, TrainSpec, bootstrap_time};
+
+use super::read_text;
+use crate::args::TrainArgs;
+use crate::progress::{Output, Progress};
+
+/// What was chosen on the command line.
+#[derive(Debug, Default)]
+pub(super) struct PriorChoice {
+    phylogeny: PhylogenyChoice,
+    bootstrap: Option<BootstrapSpec>,
+    matrix: Option<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+enum PhylogenyChoice {
+    #[default]
+    None,
+    Given(Phylogeny),
+    Inferred {
+        root: String,
+        spec: InferPhylogenySpec,
+    },
+}
+
+/// Transitions and what they were made of.
+pub(super) struct Prior {
+    pub transition: Transition,
+    /// Time of every cell, where there is one.
+    pub time: Option<Vec<f64>>,
+    /// Whether the time was made here, and is to be kept.
+    pub bootstrapped: bool,
+    pub phylogeny: Option<Phylogeny>,
+}
+
+impl PriorChoice {
+    pub(super) fn new(args: &TrainArgs, spec: &TrainSpec) -> anyhow::Result<Self> {
+        let phylogeny = match (&args.phylogeny, &args.infer_phylogeny) {
+            (Some(path), _) => PhylogenyChoice::Given(read_phylogeny(path)?),
+            (None, Some(root)) => {
+                let random_state = InferPhylogenySpec::default().random_state;
+                let spec = InferPhylogenySpec { ratio: args.ratio, hot_ratio: args.hot_ratio, random_state };
+                PhylogenyChoice::Inferred { root: root.clone(), spec }
+            }
+            (None, None) => PhylogenyChoice::None,
+        };
+        if args.bootstrap_prior && matches!(phylogeny, PhylogenyChoice::None) {
+            bail!("--bootstrap-prior needs a phylogeny: give --phylogeny FILE or --infer-phylogeny ROOT_CLUSTER");
+        }
+        let bootstrap = args.bootstrap_prior.then(|| BootstrapSpec {
+            num_epochs: args.bootstrap_epochs,
+            per_branch: args.bootstrap_per_branch,
+            random_state: spec.random_state,
+            ..BootstrapSpec::default()
+        });
+        Ok(Self { phylogeny, bootstrap, matrix: args.prior.clone() })
+    }
+
+    /// Columns of obs that the prior reads.
+    pub(super) fn columns(&self, spec: &TrainSpec) -> Vec<String> {
+        let time = (self.bootstrap.is_none() && self.matrix.is_none()).then(|| spec.keys.time.clone());
+        let clusters = (!matches!(self.phylogeny, PhylogenyChoice::None)).then(|| spec.keys.clusters.clone());
+        time.into_iter().chain(clusters).collect()
+    }
+
+    pub(super) fn make(
+        &self,
+        data: &Dataset,
+        spec: &TrainSpec,
+        device: &Device,
+        output: Output,
+    ) -> anyhow::Result<Prior> {
+        if let Some(path) = &self.matrix {
+            let transition = from_matrix(path, data)?;
+            return Ok(Prior { transition, time: None, bootstrapped: false, phylogeny: None });
+        }
+        let phylogeny = self.phylogeny(data, spec, output)?;
+        let time = match (&self.bootstrap, &phylogeny) {
+            (Some(bootstrap), Some(phylogeny)) => {
+                output.note(format!("making a prior time: {} epochs of a small model", bootstrap.num_epochs));
+                let progress = Progress::new(output, 0, bootstrap.num_epochs);
+                let mut observe = |event: sclsd::infer::Event<'_>| {
+                    progress.show(&event);
+                    std::ops::ControlFlow::Continue(())
+                };
+                let time = bootstrap_time(data, &spec.keys, phylogeny, bootstrap, device, &mut observe);
+                progress.finish();
+                time?
+            }
+            _ => given_time(data, spec)?,
+        };
+        let transition = transition(data, spec, &time, phylogeny.as_ref())?;
+        Ok(Prior { transition, time: Some(time), bootstrapped: self.bootstrap.is_some(), phylogeny })
+    }
+
+    fn phylogeny(&self, data: &Dataset, spec: &TrainSpec, output: Output) -> anyhow::Result<Option<Phylogeny>> {
+        match &self.phylogeny {
+            PhylogenyChoice::None => Ok(None),
+            PhylogenyChoice::Given(phylogeny) => Ok(Some(phylogeny.clone())),
+            PhylogenyChoice::Inferred { root, spec: choice } => {
+                let clusters = data.groups(&spec.keys.clusters)?;
+                let graph = data.graph(&spec.keys.connectivities)?;
+                let found = infer_phylogeny(data.expression()?, graph, &clusters, root, choice)
+                    .with_context(|| format!("obs[\"{}\"]", spec.keys.clusters))?;
+                let edges = found.children().iter().flat_map(|(p, c)| c.iter().map(move |c| format!("{p} > {c}")));
+                output.note(format!("inferred phylogeny: {}", edges.collect::<Vec<_>>().join(", ")));
+                Ok(Some(found))
+            }
+        }
+    }
+}
+
+fn given_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec<f64>> {
+    let time = data.numbers(&spec.keys.time)?;
+    if spec.prior.scale_time {
+        return Ok(scale_time(&time));
+    }
+    if !pseudotime_in_range(&time) {
+        let low = time.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = time.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        bail!(
+            "obs[\"{}\"] runs from {low} to {high}, but walks need a pseudotime of 0 to 1 (with others they are \
+             blind to all but the largest step); give --scale-time to stretch it",
+            spec.keys.time
+        );
+    }
+    Ok(time)
+}
+
+fn transition(
+    data: &Dataset,
+    spec: &TrainSpec,
+    time: &[f64],
+    phylogeny: Option<&Phylogeny>,
+) -> anyhow::Result<Transition> {
+    let (keys, choice) = (&spec.keys, &spec.prior);
+    let graph = data.graph(&keys.connectivities)?;
+    let made = match phylogeny {
+        None => Transition::from_pseudotime(graph, time, choice.beta),
+        Some(phylogeny) => {
+            let clusters = data.groups(&keys.clusters)?;
+            Transition::from_phylogeny(graph, time, choice.beta, phylogeny, &clusters, choice.descent)
+        }
+    };
+    let made = made.map_err(|error| match error {
+        TransitionError::Isolated { cell, isolated } => anyhow::anyhow!(
+            "obsp[\"{}\"]: cell {} has no neighbour ({isolated} such cells in all); remove them or rebuild the graph",
+            keys.connectivities,
+            data.obs.names[cell]
+        ),
+        other => anyhow::Error::new(other).context(format!("obsp[\"{}\"]", keys.connectivities)),
+    })?;
+    if choice.require_all_cells && !made.dropped().is_empty() {
+        bail!(
+            "{} cells have no neighbour that the phylogeny lets them go to, the first is {}",
+            made.dropped().len(),
+            data.obs.names[made.dropped()[0]]
+        );
+    }
+    Ok(made)
+}
+
+fn from_matrix(path: &Path, data: &Dataset) -> anyhow::Result<Transition> {
+    let weights = read_matrix_market(path)?;
+    let (rows, columns, cells) = (weights.n_rows(), weights.n_cols(), data.n_cells());
+    if rows != cells || columns != cells {
+        bail!("{} is {rows} × {columns}, but there are {cells} cells", path.display());
+    }
+    Transition::from_matrix(&weights).with_context(|| path.display().to_string())
+}
+
+fn read_phylogeny(path: &Path) -> anyhow::Result<Phylogeny> {
+    let (text, shown) = (read_text(path)?, path.display());
+    let children: BTreeMap<String, Vec<String>> = serde_json::from_str(&text)
+        .map_err(|error| anyhow::anyhow!("{shown} is not JSON of the form {{\"parent\": [\"child\"]}}: {error}"))?;
+    Phylogeny::new(children).with_context(|| shown.to_string())
+}
