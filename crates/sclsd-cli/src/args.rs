@@ -44,7 +44,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Directory for simulated.h5ad, model.safetensors and result.h5ad.
+    /// Directory for simulated.h5ad, prepared.h5ad, model.safetensors and result.h5ad.
     #[arg(long, default_value = "sclsd-demo")]
     pub out: PathBuf,
     /// Number of cells.

@@ -410,6 +410,11 @@ impl Work<'_> {
         let joined: Vec<usize> = (0..graph.n_rows()).filter(|&c| graph.row(c).1.iter().any(|&w| w > 0.0)).collect();
         let isolated = graph.n_rows() - joined.len();
         if isolated > 0 {
+            if let Some(Root::Cell(name)) = &self.spec.root
+                && self.data.obs.names.iter().position(|n| n == name).is_some_and(|c| joined.binary_search(&c).is_err())
+            {
+                return Err(PrepareError::LonelyRoot { name: name.clone() });
+            }
             self.data = self.data.select_cells(&joined);
         }
         Ok(isolated)

@@ -147,3 +147,52 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
         Param::from_mapped_value(id, updated, mapper)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::{Autodiff, Flex};
+    use rand::SeedableRng;
+    use sclsd_model::{LayerDims, ModelSpec};
+
+    use super::*;
+
+    type B = Autodiff<Flex>;
+
+    fn small() -> Lsd<B> {
+        let layer_dims = LayerDims {
+            b_decoder: vec![2],
+            z_decoder: vec![2],
+            x_encoder: vec![2],
+            potential: vec![2],
+            ..LayerDims::default()
+        };
+        let spec = ModelSpec { z_dim: 2, layer_dims, ..ModelSpec::default() }.check().unwrap();
+        Lsd::new(&spec, 3, &mut rand_chacha::ChaCha8Rng::seed_from_u64(0), &Default::default())
+    }
+
+    #[test]
+    fn gradients_are_clipped_one_tensor_at_a_time() {
+        let model = small();
+        // four entries with a gradient of 100 each, a norm of 200; and three with 0.5
+        let loss = model.h_0.val().sum() * 100.0 + model.log_inverse_dispersion.val().sum() * 0.5;
+        let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), &Default::default());
+        adam.step(1e-3, model, &loss.backward()).expect("a step");
+        let moments = adam.moments();
+        assert_eq!(moments.len(), 2, "tensors without a gradient are left alone");
+        // the first moment is a tenth of the gradient
+        assert!(moments["h_0"].first.values.iter().all(|v| (v - 0.5).abs() < 1e-5), "{:?}", moments["h_0"]);
+        let other = &moments["log_inverse_dispersion"].first.values;
+        assert!(other.iter().all(|v| (v - 0.05).abs() < 1e-6), "{other:?}");
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_named_and_the_model_stays() {
+        let model = small();
+        let before = Array::from_tensor(model.h_0.val());
+        let loss = model.h_0.val().sum() * f32::INFINITY + model.log_inverse_dispersion.val().sum();
+        let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), &Default::default());
+        let (model, name) = adam.step(1e-3, model, &loss.backward()).expect_err("no step");
+        assert_eq!((name.as_str(), Array::from_tensor(model.h_0.val())), ("h_0", before));
+        assert!(adam.moments().is_empty());
+    }
+}

@@ -117,3 +117,29 @@ fn compare(what: &str, found: &[Score], settings: &Value) {
     let mean = mean_score(found).expect("a mean") as f32;
     assert_close(what, &[mean], &[number(&settings[format!("{what}_mean")])]);
 }
+
+#[test]
+#[expect(clippy::cast_possible_truncation, reason = "compared in f32")]
+fn permuting_cells_permutes_what_is_said_of_them() {
+    let (data, model, said) = golden_model();
+    let n = data.n_cells();
+    // every cell once, far from its neighbours in the file
+    let order: Vec<usize> = (0..n).map(|i| (i * 7 + 3) % n).collect();
+    let mut seen = order.clone();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..n).collect::<Vec<_>>(), "7 and the number of cells have no common divisor");
+    let permuted = annotate(&model, &data.select_cells(&order), "connectivities", &Device::Cpu).expect("an annotation");
+    let state = said.cell_state.select_rows(&order);
+    assert_close("cell_state", permuted.cell_state.values(), state.values());
+    let dense = |said: &Annotation, cells: &[usize]| said.transitions.map(|v| v as f32).gather_dense(cells);
+    let all: Vec<usize> = (0..n).collect();
+    let (found, expected) = (dense(&permuted, &all), dense(&said, &order));
+    let expected: Vec<f32> = expected.chunks_exact(n).flat_map(|row| order.iter().map(|&cell| row[cell])).collect();
+    assert_close("transitions", &found, &expected);
+
+    let ends = |state: &Matrix| fates(&model, state, &FateSpec::default(), &Device::Cpu).expect("fates").cells;
+    let (found, expected) = (ends(&permuted.cell_state), ends(&said.cell_state));
+    let expected: Vec<f32> = order.iter().map(|&cell| expected[cell] as f32).collect();
+    let found: Vec<u32> = found.iter().map(|&cell| u32::try_from(order[cell as usize]).expect("a cell")).collect();
+    assert_nearly_all_equal("fates", &found, &expected);
+}

@@ -9,7 +9,7 @@ use sclsd_tests::fixture;
 
 use crate::{SMALL, sclsd, succeed};
 
-fn cells() -> Dataset {
+pub(super) fn cells() -> Dataset {
     let spec = SimulateSpec { n_cells: 60, n_genes: 20, ..SimulateSpec::default() };
     let mut data = simulate(&spec.check().expect("a specification"));
     let components = sclsd::data::pca(data.expression().expect("X"), 5).scores;
@@ -19,14 +19,14 @@ fn cells() -> Dataset {
 }
 
 /// A file of simulated cells with something done to them.
-fn file(directory: &Path, name: &str, change: impl FnOnce(&mut Dataset)) {
+pub(super) fn file(directory: &Path, name: &str, change: impl FnOnce(&mut Dataset)) {
     let mut data = cells();
     change(&mut data);
     write_h5ad(&directory.join(name), &data).expect("a file");
 }
 
 /// One value of a matrix replaced.
-fn with_value(matrix: &Csr, entry: usize, value: f32) -> Csr {
+pub(super) fn with_value(matrix: &Csr, entry: usize, value: f32) -> Csr {
     let mut values = matrix.values().to_vec();
     values[entry] = value;
     Csr::over(matrix.pattern().clone(), values)
@@ -39,7 +39,7 @@ fn with_number(data: &mut Dataset, column: &str, cell: usize, value: f64) {
 }
 
 /// Runs the program, expects one sentence with all of these parts, and that nothing was written.
-fn refused(directory: &Path, arguments: &[&str], parts: &[&str]) {
+pub(super) fn refused(directory: &Path, arguments: &[&str], parts: &[&str]) {
     let output = sclsd(directory, arguments);
     check_refusal(directory, &output, &format!("{arguments:?}"), parts);
 }
@@ -62,7 +62,7 @@ fn check_refusal(directory: &Path, output: &std::process::Output, what: &str, pa
     assert_eq!(left, Vec::<String>::new(), "{what}: temporary files are left");
 }
 
-fn train<'a>(input: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn train<'a>(input: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["train", input, "-o", "out.h5ad", "--model", "m.safetensors", "--epochs", "1"][..], &SMALL, more].concat()
 }
 

@@ -1,7 +1,9 @@
 //! The program from the command line, as its users run it.
 
 mod bad_input;
+mod bad_steps;
 mod interrupted;
+mod road;
 mod scanpy;
 
 use std::path::Path;

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
 }
 
 /// Simulated cells with principal components and connectivities.
-pub(super) fn with_graph(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
+fn with_graph(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
     let mut data = simulate(&spec.clone().check()?);
     let components = pca(data.expression()?, N_PCS).scores;
     let neighbors = nearest_neighbors(&components, N_NEIGHBORS.min(data.n_cells()))?;

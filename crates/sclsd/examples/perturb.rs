@@ -1,0 +1,36 @@
+//! Which knockout changes where cells end? For a model that was trained and saved, and the file it annotated.
+//!
+//! ```console
+//! $ sclsd demo
+//! $ cargo run --release --example perturb -- sclsd-demo/result.h5ad sclsd-demo/model.safetensors
+//! ```
+
+use std::path::Path;
+
+use sclsd::Device;
+use sclsd::analysis::{FateSpec, FateTable, PerturbSpec, fates, perturb};
+use sclsd::data::{Keys, read_h5ad};
+use sclsd::infer::Checkpoint;
+
+#[expect(clippy::print_stdout, reason = "an example shows what it found")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [cells, model] = &arguments[..] else { return Err("give RESULT.h5ad and MODEL.safetensors".into()) };
+    let keys = Keys { x: true, ..Keys::none() }.with_obs("clusters").with_obsm("X_cell_state");
+    let cells = read_h5ad(Path::new(cells), &keys)?;
+    let model = Checkpoint::load(Path::new(model))?.model;
+    let (device, clusters) = (Device::parse("cpu")?, cells.groups("clusters")?);
+
+    let found = fates(&model, &cells.obsm["X_cell_state"], &FateSpec::default(), &device)?;
+    let all: Vec<u32> = (0..u32::try_from(cells.n_cells())?).collect();
+    println!("cells end in {:?}: {:?}", clusters.categories(), FateTable::new(&clusters, &all, &found.cells).ends());
+
+    for gene in cells.var.names.iter().take(5) {
+        let spec = PerturbSpec { genes: vec![gene.clone()], ..PerturbSpec::default() };
+        let found = perturb(&model, &cells, None, &spec, &device)?;
+        let before = FateTable::new(&clusters, &found.cells, &found.unperturbed);
+        let after = FateTable::new(&clusters, &found.cells, &found.perturbed);
+        println!("{gene} knocked out: log2 fold change {:.2?}", after.log2_fold_change(&before));
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! From raw counts to fates, through the program alone.
+
+use sclsd::data::{Dataset, Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
+
+use crate::succeed;
+
+#[test]
+fn raw_counts_go_all_the_way_to_fates_and_scores() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let spec = SimulateSpec { n_cells: 200, n_genes: 60, ..SimulateSpec::default() };
+    let cells = simulate(&spec.check().expect("a specification"));
+    let mut obs = cells.obs.clone();
+    obs.columns.retain(|(name, _)| name == "clusters");
+    let raw =
+        Dataset { x: cells.layers.get("raw").cloned(), obs, var: cells.var, uns: cells.uns, ..Dataset::default() };
+    write_h5ad(&d.join("raw.h5ad"), &raw).expect("a file");
+
+    let small = ["--set", "model.layer_dims.x_encoder=[16,8]", "--set", "model.layer_dims.z_decoder=[8,16]"];
+    let walks = ["--set", "walks.num_walks=64", "--set", "walks.batch_size=32", "--set", "walks.path_len=5"];
+    let model = ["--model", "m.safetensors", "--epochs", "2", "--quiet"];
+    let key = ["--cluster-key", "clusters"];
+    succeed(d, &["prepare", "raw.h5ad", "-o", "prepared.h5ad", "--root-cluster", "Stem", "--n-pcs", "20"]);
+    for prior in [&["--time-key", "dpt_pseudotime"][..], &["--infer-phylogeny", "Stem", "--bootstrap-prior"]] {
+        succeed(d, &[&["train", "prepared.h5ad", "-o", "result.h5ad"][..], &model, &small, &walks, prior].concat());
+    }
+    let fates = ["fates", "result.h5ad", "--model", "m.safetensors", "-o", "fates.h5ad", "--paths", "p.safetensors"];
+    let said = succeed(d, &[&fates[..], &key, &["--json"]].concat());
+    assert!(said.contains("\"end_in_Stem\":{\"cells\":"), "{said}");
+    let perturb = ["perturb", "fates.h5ad", "--model", "m.safetensors", "--gene", "Gene01", "-o", "t.csv"];
+    succeed(d, &[&perturb[..], &key].concat());
+    let said =
+        succeed(d, &[&["evaluate", "fates.h5ad", "--json", "--time-key", "prior_pseudotime"][..], &key].concat());
+    assert!(said.contains("\"stage_correlation\":"), "{said}");
+
+    let keys = Keys { obsp: vec![], ..Keys::default() }
+        .with_obs("fate")
+        .with_obs("prior_pseudotime")
+        .with_obs("dpt_pseudotime")
+        .with_obsm("velocity_umap")
+        .with_obsm("drift_velocity_umap");
+    let result = read_h5ad(&d.join("fates.h5ad"), &keys).expect("a result with everything in it");
+    assert_eq!(result.groups("fate").expect("fates").categories(), result_clusters(d));
+    let time = result.numbers("prior_pseudotime").expect("a prior time");
+    assert!(time.iter().all(|t| (0.0..=1.0).contains(t)));
+    let tensors = std::fs::read(d.join("p.safetensors")).expect("paths");
+    assert!(tensors.len() > 200 * 30 * 4, "30 points for every cell");
+}
+
+fn result_clusters(directory: &std::path::Path) -> Vec<String> {
+    let keys = Keys::none().with_obs("clusters");
+    let data = read_h5ad(&directory.join("raw.h5ad"), &keys).expect("a file");
+    data.groups("clusters").expect("clusters").categories().to_vec()
+}
