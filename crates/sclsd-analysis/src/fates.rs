@@ -75,7 +75,7 @@ pub fn fates(model: &Model, cell_state: &Matrix, spec: &FateSpec, device: &impl 
     let blocks = follow(model, cell_state, &solved, &ode, device, |states| {
         let project = |state: &Matrix| nearest.of_rows(state);
         let paths: Vec<Vec<u32>> = if spec.paths { states.iter().map(project).collect() } else { Vec::new() };
-        let last = states.into_iter().next_back().expect("a grid has times");
+        let last = states[states.len() - 1].clone();
         let ends = paths.last().cloned().unwrap_or_else(|| project(&last));
         (ends, last, paths)
     })?;

@@ -161,6 +161,7 @@ pub(crate) enum FlavorArg {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct TrainArgs {
     /// Prepared file: X, layer of counts, library sizes, connectivities, pseudotime.
     pub input: PathBuf,

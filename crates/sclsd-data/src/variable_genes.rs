@@ -183,8 +183,12 @@ mod tests {
 
     /// Gene `g` counts `g` in one cell of five, and gene 0 nothing at all.
     fn counts() -> Csr {
-        let rows = (0..50_u32)
-            .map(|cell| (1..12_u32).filter(|g| (cell * 7 + g) % 5 == 0).map(|g| (g, 1.0 + 0.5 * g as f32)).collect());
+        let rows = (0..50_u32).map(|cell| {
+            (1..12_u8)
+                .filter(|g| (cell * 7 + u32::from(*g)) % 5 == 0)
+                .map(|g| (u32::from(g), 1.0 + 0.5 * f32::from(g)))
+                .collect()
+        });
         Csr::from_rows(12, rows.collect::<Vec<_>>()).unwrap()
     }
 

@@ -233,7 +233,10 @@ mod tests {
         let cut = n - lonely;
         let rows = (0..n).map(|i| {
             let near = |j: &u32| *j != i && i.abs_diff(*j) <= 3 && (i < cut) == (*j < cut);
-            (i.saturating_sub(3)..n.min(i + 4)).filter(near).map(|j| (j, 1.0 / (1.0 + i.abs_diff(j) as f32))).collect()
+            (i.saturating_sub(3)..n.min(i + 4))
+                .filter(near)
+                .map(|j| (j, 1.0 / (1.0 + f32::from(u8::try_from(i.abs_diff(j)).unwrap()))))
+                .collect()
         });
         Csr::from_rows(n as usize, rows.collect::<Vec<_>>()).unwrap()
     }

@@ -75,23 +75,27 @@ fn step(y: &mut [[f64; 2]], edge: &Edge, rate: f64, rng: &mut impl Rng) {
     let d2 = squared(y[edge.from], y[edge.to]);
     if d2 > 0.0 {
         let pull = -2.0 * A * B * d2.powf(B - 1.0) / (A * d2.powf(B) + 1.0);
-        for axis in 0..2 {
-            let move_by = (pull * (y[edge.from][axis] - y[edge.to][axis])).clamp(-LONGEST, LONGEST) * rate;
-            y[edge.from][axis] += move_by;
-            y[edge.to][axis] -= move_by;
-        }
+        let moves = [0, 1].map(|axis| limited(pull * (y[edge.from][axis] - y[edge.to][axis])) * rate);
+        add(&mut y[edge.from], moves);
+        add(&mut y[edge.to], moves.map(|m| -m));
     }
     for _ in 0..REPULSIONS {
         let other = rng.random_range(0..y.len());
         let d2 = squared(y[edge.from], y[other]);
         if d2 > 0.0 {
             let push = 2.0 * B / ((0.001 + d2) * (A * d2.powf(B) + 1.0));
-            for axis in 0..2 {
-                let away = y[edge.from][axis] - y[other][axis];
-                y[edge.from][axis] += (push * away).clamp(-LONGEST, LONGEST) * rate;
-            }
+            let moves = [0, 1].map(|axis| limited(push * (y[edge.from][axis] - y[other][axis])) * rate);
+            add(&mut y[edge.from], moves);
         }
     }
+}
+
+fn limited(step: f64) -> f64 {
+    step.clamp(-LONGEST, LONGEST)
+}
+
+fn add(place: &mut [f64; 2], moves: [f64; 2]) {
+    place.iter_mut().zip(moves).for_each(|(p, m)| *p += m);
 }
 
 fn squared(a: [f64; 2], b: [f64; 2]) -> f64 {
@@ -132,7 +136,7 @@ mod tests {
         let n = 80_u32;
         let rows = (0..n).map(|i| {
             let near = |j: &u32| *j != i && i.abs_diff(*j) <= 3;
-            (0..n).filter(near).map(|j| (j, 1.0 / (i.abs_diff(j) as f32))).collect()
+            (0..n).filter(near).map(|j| (j, 1.0 / f32::from(u8::try_from(i.abs_diff(j)).unwrap()))).collect()
         });
         let graph = Csr::from_rows(80, rows.collect::<Vec<_>>()).unwrap();
         let map = diffusion_map(&graph, 5).unwrap();

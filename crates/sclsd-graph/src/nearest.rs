@@ -76,8 +76,13 @@ impl Nearest {
     /// When the point has another number of coordinates than the cells.
     #[must_use]
     pub fn of(&self, point: &[f32]) -> u32 {
+        self.search(point).0
+    }
+
+    /// The nearest cell, and how many cells were looked at.
+    fn search(&self, point: &[f32]) -> (u32, usize) {
         assert_eq!(point.len(), self.width, "as many coordinates as the cells have");
-        let mut best = (f32::INFINITY, u32::MAX);
+        let (mut best, mut looked_at) = ((f32::INFINITY, u32::MAX), 0);
         // nodes still to be looked into, with a distance that none of their cells falls short of
         let mut open = vec![(0.0_f32, 0_u32)];
         while let Some((least, node)) = open.pop() {
@@ -86,10 +91,11 @@ impl Nearest {
             }
             match self.nodes[node as usize] {
                 Node::Leaf { first, end } => {
+                    looked_at += (end - first) as usize;
                     for at in first as usize..end as usize {
                         let row = &self.coordinates[at * self.width..(at + 1) * self.width];
                         let distance: f32 = row.iter().zip(point).map(|(a, b)| (a - b) * (a - b)).sum();
-                        if distance < best.0 || (distance == best.0 && self.cells[at] < best.1) {
+                        if distance.total_cmp(&best.0).then(self.cells[at].cmp(&best.1)).is_lt() {
                             best = (distance, self.cells[at]);
                         }
                     }
@@ -102,7 +108,7 @@ impl Nearest {
                 }
             }
         }
-        best.1
+        (best.1, looked_at)
     }
 
     /// The nearest cell to every row.
@@ -130,8 +136,8 @@ fn build(points: &Matrix, cells: &mut [u32], first: usize, nodes: &mut Vec<Node>
     cells.select_nth_unstable_by(middle, |&a, &b| coordinate(a).total_cmp(&coordinate(b)).then(a.cmp(&b)));
     // the left half ends below the middle cell; its greatest coordinate is the plane
     let plane = cells[..middle].iter().map(|&cell| coordinate(cell)).fold(f32::NEG_INFINITY, f32::max);
-    if plane == coordinate(cells[middle]) && cells.iter().all(|&cell| coordinate(cell) == plane) {
-        return place; // copies of one point
+    if cells.iter().all(|&cell| coordinate(cell).total_cmp(&plane).is_eq()) {
+        return place; // they differ in no coordinate: copies of one point
     }
     let (below, above) = cells.split_at_mut(middle);
     let left = build(points, below, first, nodes);
@@ -179,6 +185,27 @@ mod tests {
                 assert_eq!(found, expected, "query {query} in {width} dimensions");
             }
         }
+    }
+
+    /// Latent states: ten dimensions, of which cells fill few.
+    fn latent(n: usize, seed: u64) -> Matrix {
+        let mut rng = stream(seed, Purpose::Cell, 1);
+        let mut cell = || {
+            let (t, arm, width): (f32, f32, f32) = (rng.random(), rng.random(), rng.random());
+            (0..10_u8).map(|d| (3.0 * t + f32::from(d)).sin() + arm * (t + f32::from(d)).cos() + 0.1 * width).collect()
+        };
+        Matrix::new(10, (0..n).flat_map(|_| -> Vec<f32> { cell() }).collect())
+    }
+
+    #[test]
+    fn a_query_among_sixteen_times_the_cells_looks_at_hardly_more_of_them() {
+        let looked_at = |n: usize| {
+            let tree = Nearest::new(&latent(n, 1)).unwrap();
+            let queries = latent(300, 2);
+            (0..300).map(|query| tree.search(queries.row(query)).1).sum::<usize>() / 300
+        };
+        let (few, many) = (looked_at(2_000), looked_at(32_000));
+        assert!(many < 2 * few && many < 32_000 / 50, "{few} of 2,000, {many} of 32,000");
     }
 
     #[test]

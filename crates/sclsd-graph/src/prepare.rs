@@ -6,7 +6,7 @@
 //!
 //! Reference: `prepare_data_dict`, followed by `scanpy.tl.diffmap` and `scanpy.tl.dpt`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sclsd_data::{
     Categorical, Column, Csr, Dataset, DatasetError, Flavor, Uns, VariableGenesError, library_sizes, log1p_normalize,
@@ -218,8 +218,8 @@ fn check(spec: &PrepareSpec) -> Result<(), PrepareError> {
 }
 
 fn unique(what: &'static str, table: &'static str, names: &[String]) -> Result<(), PrepareError> {
-    let mut seen = HashMap::with_capacity(names.len());
-    match names.iter().find(|name| seen.insert(name.as_str(), ()).is_some()) {
+    let mut seen = HashSet::with_capacity(names.len());
+    match names.iter().find(|name| !seen.insert(name.as_str())) {
         Some(name) => Err(PrepareError::Duplicate { what, name: name.clone(), table }),
         None => Ok(()),
     }

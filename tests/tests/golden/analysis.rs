@@ -119,7 +119,7 @@ fn compare(what: &str, found: &[Score], settings: &Value) {
 }
 
 #[test]
-#[expect(clippy::cast_possible_truncation, reason = "compared in f32")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "compared in f32")]
 fn permuting_cells_permutes_what_is_said_of_them() {
     let (data, model, said) = golden_model();
     let n = data.n_cells();

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
     let annotation = annotate(&checkpoint.model, &data, graph, &device)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let mut additions = annotation.additions();
-    additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &args.basis, &device)?);
+    additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &args.basis, device)?);
     add_to_h5ad(&args.input, &args.output, &additions)?;
     let mut figures = Figures::default();
     figures.count("cells", data.n_cells());

@@ -78,7 +78,7 @@ impl PriorChoice {
         &self,
         data: &Dataset,
         spec: &TrainSpec,
-        device: &Device,
+        device: Device,
         output: Output,
     ) -> anyhow::Result<Prior> {
         if let Some(path) = &self.matrix {
@@ -94,7 +94,7 @@ impl PriorChoice {
                     progress.show(&event);
                     std::ops::ControlFlow::Continue(())
                 };
-                let time = bootstrap_time(data, &spec.keys, phylogeny, bootstrap, device, &mut observe);
+                let time = bootstrap_time(data, &spec.keys, phylogeny, bootstrap, &device, &mut observe);
                 progress.finish();
                 time?
             }

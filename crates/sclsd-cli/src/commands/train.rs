@@ -78,7 +78,7 @@ impl Job<'_> {
         let data = self.read()?;
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &spec.get().keys).with_context(input)?;
-        let prior = self.prior.make(&data, spec.get(), &self.device, output).with_context(input)?;
+        let prior = self.prior.make(&data, spec.get(), self.device, output).with_context(input)?;
         let dropped = prior.transition.dropped().len();
         if dropped > 0 {
             output.note(format!(
@@ -117,7 +117,7 @@ impl Job<'_> {
         let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities, &self.device)?;
         let mut additions = annotation.additions();
         let graph = &spec.get().keys.connectivities;
-        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, self.basis, &self.device)?);
+        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, self.basis, self.device)?);
         if let (true, Some(time)) = (prior.bootstrapped, &prior.time) {
             additions.obs.push(("prior_pseudotime".into(), Column::Float(time.clone())));
         }

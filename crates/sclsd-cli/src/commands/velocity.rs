@@ -20,13 +20,13 @@ pub(super) fn velocities(
     annotation: &Annotation,
     connectivities: &str,
     basis: &str,
-    device: &Device,
+    device: Device,
 ) -> anyhow::Result<BTreeMap<String, Matrix>> {
     let Some(embedding) = data.obsm.get(basis).filter(|embedding| embedding.n_cols() >= 2) else {
         return Ok(BTreeMap::new());
     };
     let graph = data.graph(connectivities)?;
-    let drift = drift(model, &annotation.cell_state, device)?;
+    let drift = drift(model, &annotation.cell_state, &device)?;
     let suffix = basis.strip_prefix("X_").unwrap_or(basis);
     Ok(BTreeMap::from([
         (format!("velocity_{suffix}"), velocity_from_transitions(&annotation.transitions, graph, embedding)?),

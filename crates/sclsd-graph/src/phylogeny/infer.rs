@@ -60,7 +60,6 @@ impl ClusterConnectivity {
 
 /// Connectivity between the clusters of some cells; `codes[i]` is the cluster of cell `i` of the graph.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
 pub fn cluster_connectivity(connectivities: &Csr, codes: &[u32]) -> ClusterConnectivity {
     let mut clusters: Vec<u32> = Vec::new();
     let mut place: BTreeMap<u32, usize> = BTreeMap::new();
