@@ -26,7 +26,7 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     }
     let fates = ["fates", "result.h5ad", "--model", "m.safetensors", "-o", "fates.h5ad", "--paths", "p.safetensors"];
     let said = succeed(d, &[&fates[..], &key, &["--json"]].concat());
-    assert!(said.contains("\"end_in_Stem\":{\"cells\":"), "{said}");
+    assert!(said.contains("\"fates\":{") && said.contains("\"Stem\":{\"cells\":"), "{said}");
     let perturb = ["perturb", "fates.h5ad", "--model", "m.safetensors", "--gene", "Gene01", "-o", "t.csv"];
     succeed(d, &[&perturb[..], &key].concat());
     let said =

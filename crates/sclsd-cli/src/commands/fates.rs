@@ -46,27 +46,36 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     figures.count("cells", data.n_cells());
     figures.number("time", args.time_range, 2);
-    for (to, (name, ends)) in table.clusters.iter().zip(table.ends()).enumerate() {
-        let from: Map<String, Value> = table
-            .clusters
-            .iter()
-            .enumerate()
-            .map(|(from, name)| (name.clone(), json!(table.count(from, to))))
-            .collect();
-        #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-        let fraction = ends as f64 / data.n_cells().max(1) as f64;
-        let largest = (0..table.clusters.len()).filter(|&from| table.count(from, to) > 0);
-        let shown: Vec<String> = largest.map(|f| format!("{} of {}", table.count(f, to), table.clusters[f])).collect();
-        let shown = if shown.is_empty() { String::new() } else { format!("  ({})", shown.join(", ")) };
-        let value = json!({"cells": ends, "fraction": fraction, "from": from});
-        figures.nested(&format!("end in {name}"), format!("{ends:>6}  {:5.1} %{shown}", 100.0 * fraction), value);
-    }
+    let (shown, value) = summary(&table);
+    figures.nested("fates", shown, value);
     if let Some(paths) = &args.paths {
         figures.text("paths", paths.display());
     }
     figures.text("result", args.output.display());
     figures.print(output);
     Ok(())
+}
+
+/// Cells that end in each cluster, and where they come from: for people and for machines.
+fn summary(table: &FateTable) -> (String, Value) {
+    let (ends, n) = (table.ends(), table.clusters.len());
+    let all: usize = ends.iter().sum();
+    let (mut shown, mut fates) = (String::new(), Map::new());
+    let width = table.clusters.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (to, name) in table.clusters.iter().enumerate() {
+        let origins: Vec<usize> = (0..n).filter(|&from| table.count(from, to) > 0).collect();
+        let from: Map<String, Value> =
+            origins.iter().map(|&from| (table.clusters[from].clone(), json!(table.count(from, to)))).collect();
+        let from_shown: Vec<String> =
+            origins.iter().map(|&f| format!("{} of {}", table.count(f, to), table.clusters[f])).collect();
+        #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+        let fraction = ends[to] as f64 / all.max(1) as f64;
+        let percent = 100.0 * fraction;
+        let line = format!("\n    {name:<width$}  {:>6}  {percent:5.1} %  {}", ends[to], from_shown.join(", "));
+        shown.push_str(line.trim_end());
+        fates.insert(name.clone(), json!({"cells": ends[to], "fraction": fraction, "from": from}));
+    }
+    (shown, Value::Object(fates))
 }
 
 /// `times` in f64 and `cells`, times × cells, in u32.

@@ -42,6 +42,7 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     figures.count("cells", cells.len());
     figures.number("level", args.level, 3);
+    let (mut lines, mut fates) = (Vec::new(), Map::new());
     for genes in sets {
         let spec = PerturbSpec {
             genes: genes.clone(),
@@ -58,8 +59,11 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
         let after = FateTable::new(&clusters, &found.cells, &found.perturbed);
         tabulate(&mut by_cluster, &name, args.level, &before, &after)?;
         tabulate_cells(&mut by_cell, &name, args.level, &data, &clusters, &found)?;
-        summarize(&mut figures, &name, &before, &after);
+        let (shown, value) = summary(&before, &after);
+        lines.push(format!("\n    {name}: {shown}"));
+        fates.insert(name, value);
     }
+    figures.nested("cells by fate", lines.concat(), Value::Object(fates));
     if let Some(path) = &args.cells_out {
         write_file(path, &by_cell.into_inner()?)?;
     }
@@ -141,7 +145,8 @@ fn tabulate_cells(
     Ok(())
 }
 
-fn summarize(figures: &mut Figures, genes: &str, before: &FateTable, after: &FateTable) {
+/// Cells that end in each cluster before and after, with the log2 fold change: for people and for machines.
+fn summary(before: &FateTable, after: &FateTable) -> (String, Value) {
     let (ends, then, fold) = (before.ends(), after.ends(), after.log2_fold_change(before));
     let fates: Map<String, Value> = (0..ends.len())
         .map(|to| {
@@ -153,5 +158,5 @@ fn summarize(figures: &mut Figures, genes: &str, before: &FateTable, after: &Fat
         .filter(|&to| ends[to] + then[to] > 0)
         .map(|to| format!("{} {} -> {} ({:+.2})", before.clusters[to], ends[to], then[to], fold[to]))
         .collect();
-    figures.nested(genes, shown.join(", "), Value::Object(fates));
+    (shown.join(", "), Value::Object(fates))
 }
