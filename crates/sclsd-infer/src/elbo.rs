@@ -21,12 +21,10 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use sclsd_model::density::{log_normal, normal, zero_inflated_negative_binomial};
+use sclsd_model::density::{log_normal, normal};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace, solve};
-use sclsd_model::{Lsd, Statistics};
+use sclsd_model::{CountRows, Kernels, Lsd, Statistics};
 
-/// ε of the likelihood's logits.
-const EPSILON: f64 = 1e-3;
 /// Standard deviation of p(B).
 const B_PRIOR_SCALE: f64 = 10.0;
 
@@ -41,11 +39,11 @@ pub struct LibrarySize {
 
 /// The visits of some walks, walk after walk.
 #[derive(Debug, Clone)]
-pub struct Batch<B: Backend> {
+pub struct Batch<'a, B: Backend> {
     /// Normalised expression, `[visits, genes]`.
     pub x: Tensor<B, 2>,
-    /// Counts, `[visits, genes]`.
-    pub counts: Tensor<B, 2>,
+    /// Counts, one row per visit.
+    pub counts: CountRows<'a>,
     /// Cells per walk.
     pub steps: usize,
 }
@@ -165,9 +163,10 @@ impl<B: Backend> Elbo<B> {
     /// [`OdeError`] where the flow cannot be solved.
     pub fn new(
         model: &Lsd<B>,
-        batch: Batch<B>,
+        batch: Batch<'_, B>,
         noise: Noise<B>,
         coefficients: &Coefficients,
+        kernels: Kernels,
     ) -> Result<Self, OdeError> {
         let Batch { x, counts, steps } = batch;
         let [visits, _] = x.dims();
@@ -206,11 +205,7 @@ impl<B: Backend> Elbo<B> {
         let library = |value: f64| l.full_like(value);
         let prior = (library(c.library.mean), library(c.library.standard_deviation));
         let model_xl = total(log_normal(l.clone(), prior.0, prior.1));
-        let (decoded, z_decoder) = model.z_decoder.train(z);
-        let (gate, rate) = Lsd::gate_and_rate(decoded); // [visits, genes] each
-        let theta = model.log_inverse_dispersion.val().exp().unsqueeze::<2>(); // [1, genes]
-        let logits = (rate * l.exp()).add_scalar(EPSILON).log() - theta.clone().add_scalar(EPSILON).log();
-        let model_x = total(zero_inflated_negative_binomial(counts, theta, logits, gate));
+        let (model_x, z_decoder) = model.reconstruct(z, l, counts, kernels);
 
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
         let all = c.scale * visits as f64;

@@ -15,7 +15,7 @@ use rand_distr::StandardNormal;
 use sclsd_data::{Purpose, stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::{OdeError, Work};
-use sclsd_model::{Device, Job, Lsd, Model, WeightsError};
+use sclsd_model::{CountRows, Device, Job, Kernels, Lsd, Model, WeightsError};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -143,7 +143,8 @@ pub fn train(
     if let Some(from) = &from {
         from.check_same_run(spec, &fingerprint)?;
     }
-    device.run(Training { run: Run { data, walks, spec, fingerprint }, from, observe })
+    let kernels = device.kernels();
+    device.run(Training { run: Run { data, walks, spec, fingerprint, kernels }, from, observe })
 }
 
 type Observer<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
@@ -154,6 +155,7 @@ struct Run<'a> {
     walks: &'a Walks,
     spec: &'a CheckedTrainSpec,
     fingerprint: Fingerprint,
+    kernels: Kernels,
 }
 
 struct Training<'a, 'b> {
@@ -215,7 +217,8 @@ impl Run<'_> {
             let cells: Vec<u32> = batch.iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect();
             let noise = self.noise((epoch * steps + step) as u64, cells.len(), device);
             let flow = |source| TrainError::Flow { epoch: epoch + 1, step: step + 1, source };
-            let elbo = Elbo::new(&model, self.batch(&cells, device), noise, &coefficients).map_err(flow)?;
+            let elbo =
+                Elbo::new(&model, self.batch(&cells, device), noise, &coefficients, self.kernels).map_err(flow)?;
             let loss = elbo.terms();
             if let Some((term, value)) = loss.terms().into_iter().find(|(_, value)| !value.is_finite()) {
                 return Err(TrainError::Loss { epoch: epoch + 1, step: step + 1, term, value });
@@ -258,12 +261,17 @@ impl Run<'_> {
         }
     }
 
-    fn batch<B: AutodiffBackend>(&self, cells: &[u32], device: &B::Device) -> Batch<B> {
+    fn batch<'a, B: AutodiffBackend>(&'a self, cells: &'a [u32], device: &B::Device) -> Batch<'a, B> {
+        let (x, counts) = (self.data.x, self.data.counts);
         let rows: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
-        let dense = |matrix: &sclsd_data::Csr| {
-            Tensor::from_data(TensorData::new(matrix.gather_dense(&rows), [rows.len(), matrix.n_cols()]), device)
+        let dense = TensorData::new(x.gather_dense(&rows), [rows.len(), x.n_cols()]);
+        let counts = CountRows {
+            indptr: counts.pattern().indptr(),
+            indices: counts.pattern().indices(),
+            values: counts.values(),
+            rows: cells,
         };
-        Batch { x: dense(self.data.x), counts: dense(self.data.counts), steps: self.walks.path_len() }
+        Batch { x: Tensor::from_data(dense, device), counts, steps: self.walks.path_len() }
     }
 
     fn noise<B: AutodiffBackend>(&self, step: u64, visits: usize, device: &B::Device) -> Noise<B> {

@@ -5,6 +5,16 @@
 
 use burn::tensor::backend::AutodiffBackend;
 
+/// How the loops in which training spends its time are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kernels {
+    /// As tensor code, on any backend.
+    #[default]
+    Tensors,
+    /// As loops over host memory, for backends whose tensors are there.
+    Host,
+}
+
 /// A computation that runs on whatever backend it is given.
 pub trait Job {
     /// What it returns: host values, never tensors.
@@ -18,6 +28,11 @@ pub trait Job {
 pub trait Device {
     /// Runs a job there.
     fn run<J: Job>(&self, job: J) -> J::Output;
+
+    /// Which kernels suit it. Default: tensor code.
+    fn kernels(&self) -> Kernels {
+        Kernels::Tensors
+    }
 }
 
 /// A Burn backend of the caller's own, with one of its devices.

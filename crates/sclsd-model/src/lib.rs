@@ -23,6 +23,7 @@
 
 pub mod density;
 mod device;
+mod kernels;
 mod model;
 mod networks;
 pub mod ode;
@@ -30,7 +31,8 @@ mod spec;
 mod special;
 mod weights;
 
-pub use device::{Device, Job, OnBackend};
+pub use device::{Device, Job, Kernels, OnBackend};
+pub use kernels::reconstruction::CountRows;
 pub use model::{Model, ModelError};
 pub use networks::{BatchNorm, BatchStatistics, Layer, Linear, Lsd, Potential, RecurrentPrior, Stack, Statistics};
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};

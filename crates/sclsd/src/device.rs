@@ -1,8 +1,8 @@
 //! Devices by name, each behind the feature that compiles its backend in.
 
-use sclsd_model::Job;
 #[cfg(feature = "flex")]
 use sclsd_model::OnBackend;
+use sclsd_model::{Job, Kernels};
 
 /// Where computations run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,15 @@ impl sclsd_model::Device for Device {
         match *self {
             #[cfg(feature = "flex")]
             Self::Cpu => OnBackend::<burn::backend::Autodiff<burn::backend::Flex>>::default().run(job),
+            #[cfg(not(feature = "flex"))]
+            _ => unreachable!("no device can be parsed without a backend"),
+        }
+    }
+
+    fn kernels(&self) -> Kernels {
+        match *self {
+            #[cfg(feature = "flex")]
+            Self::Cpu => Kernels::Host,
             #[cfg(not(feature = "flex"))]
             _ => unreachable!("no device can be parsed without a backend"),
         }

@@ -6,17 +6,22 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, backend::AutodiffBackend};
 use sclsd::infer::{Batch, Coefficients, Elbo, LibrarySize, Noise};
 use sclsd::model::ode::OdeSpec;
-use sclsd::model::{Array, Lsd, tensor_name};
+use sclsd::model::{Array, CountRows, Kernels, Lsd, tensor_name};
 use sclsd_tests::{assert_close, json, tensors};
 
 use super::{B, tiny_networks};
 
-fn evaluate(model: &Lsd<B>, golden: &BTreeMap<String, Array>) -> Elbo<B> {
+fn evaluate(model: &Lsd<B>, golden: &BTreeMap<String, Array>, kernels: Kernels) -> Elbo<B> {
     let device = Default::default();
     let sizes = json("tiny.json");
     let number = |key: &str| sizes[key].as_f64().expect("a number");
     let tensor = |name: &str, width: usize| golden[name].to_tensor::<B, 2>([20, width], &device);
-    let batch = Batch { x: tensor("x", 30), counts: tensor("x_raw", 30), steps: 5 };
+    let counts = &golden["x_raw"].values;
+    let (indptr, indices): (Vec<usize>, Vec<u32>) =
+        ((0..=20).map(|row| 30 * row).collect(), (0..30).cycle().take(600).collect());
+    let rows: Vec<u32> = (0..20).collect();
+    let counts = CountRows { indptr: &indptr, indices: &indices, values: counts, rows: &rows };
+    let batch = Batch { x: tensor("x", 30), counts, steps: 5 };
     let noise = Noise { z: tensor("noise.z", 6), b: tensor("noise.B", 2), xl: tensor("noise.xl", 1) };
     let coefficients = Coefficients {
         scale: number("scale_factor"),
@@ -26,13 +31,19 @@ fn evaluate(model: &Lsd<B>, golden: &BTreeMap<String, Array>) -> Elbo<B> {
         library: LibrarySize { mean: number("xl_loc"), standard_deviation: number("xl_scale") },
         ode: OdeSpec::default().check().expect("a specification"),
     };
-    Elbo::new(model, batch, noise, &coefficients).expect("a loss")
+    Elbo::new(model, batch, noise, &coefficients, kernels).expect("a loss")
 }
 
 #[test]
 fn every_site_has_the_golden_log_probability() {
+    for kernels in [Kernels::Tensors, Kernels::Host] {
+        sites(kernels);
+    }
+}
+
+fn sites(kernels: Kernels) {
     let golden = tensors("tiny_elbo.safetensors");
-    let elbo = evaluate(&tiny_networks(), &golden);
+    let elbo = evaluate(&tiny_networks(), &golden, kernels);
     let sites = [
         ("guide.z", &elbo.guide_z),
         ("guide.B", &elbo.guide_b),
@@ -56,9 +67,15 @@ fn every_site_has_the_golden_log_probability() {
 
 #[test]
 fn every_parameter_has_the_golden_gradient() {
+    for kernels in [Kernels::Tensors, Kernels::Host] {
+        gradients(kernels);
+    }
+}
+
+fn gradients(kernels: Kernels) {
     let golden = tensors("tiny_elbo.safetensors");
     let model = tiny_networks();
-    let gradients = evaluate(&model, &golden).loss().backward();
+    let gradients = evaluate(&model, &golden, kernels).loss().backward();
     let mut found = Gradients { path: Vec::new(), gradients: &gradients, found: BTreeMap::new() };
     model.visit(&mut found);
     let expected: Vec<&String> = golden.keys().filter(|name| name.starts_with("grad.")).collect();
@@ -71,10 +88,16 @@ fn every_parameter_has_the_golden_gradient() {
 
 #[test]
 fn running_statistics_move_as_the_golden_ones_do() {
+    for kernels in [Kernels::Tensors, Kernels::Host] {
+        running_statistics(kernels);
+    }
+}
+
+fn running_statistics(kernels: Kernels) {
     let golden = tensors("tiny_elbo.safetensors");
     let model = tiny_networks();
     let before = tensors("tiny_weights.safetensors");
-    let elbo = evaluate(&model, &golden);
+    let elbo = evaluate(&model, &golden, kernels);
     let after = model.absorb(&elbo.statistics).weights();
     let mut compared = 0;
     for (name, expected) in &golden {

@@ -60,6 +60,25 @@ impl<B: Backend> Stack<B> {
         (out, statistics)
     }
 
+    /// In training mode up to the last hidden layer, with the batch statistics of the layers before it.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]` → `[rows, last hidden]`
+    #[must_use]
+    pub fn train_hidden(&self, mut x: Tensor<B, 2>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+        let mut statistics = Vec::new();
+        for layer in &self.layers[..self.layers.len() - 1] {
+            x = layer.linear.forward(x);
+            if let Some(norm) = &layer.norm {
+                let (normalized, batch) = norm.train(x);
+                statistics.push(batch);
+                x = normalized;
+            }
+            x = softplus(x);
+        }
+        (x, statistics)
+    }
+
     fn run(
         &self,
         mut x: Tensor<B, 2>,

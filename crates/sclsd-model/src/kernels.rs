@@ -1,0 +1,7 @@
+//! Kernels on host slices: the few loops in which training spends its time, written out with their derivatives.
+//!
+//! Each is the same function as the tensor code it stands for, which remains as its oracle and serves the backends whose
+//! tensors are not in the host's memory. Sums run in a fixed order, whatever the number of threads.
+
+pub mod reconstruction;
+mod vector;

@@ -1,0 +1,512 @@
+//! ln p(x | z, xl) of a batch with its derivatives, the decoder's last layer included.
+//!
+//! Per visit, with h the last hidden layer, W and b of the last layer (its batch norm folded in), l = ln xl:
+//!
+//! ```text
+//! (γ, m) = W h + b            gate logits and rate logits, G genes each
+//! r = exp(l) softmax(m),   u = (r + ε) / (θ + ε)
+//! ln NB(x) = x ln u − (x + θ) ln(1 + u) + ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1)
+//! ln p(0)  = ln σ(γ) + ln(1 + exp(ln NB(0) − γ)),   ln p(x) = ln σ(−γ) + ln NB(x)   for x > 0
+//! ```
+//!
+//! A block of visits goes through the product, the likelihood and both products of the way back while it is in the cache;
+//! nothing of visits × genes outlives its block. Every count is first taken for 0, which makes one loop without branches;
+//! the few that are not are then put right. Derivatives of the sum over visits and genes are returned with it.
+//!
+//! The tensor code for the same is [`zero_inflated_negative_binomial`](crate::density::zero_inflated_negative_binomial)
+//! after a linear layer and a softmax.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::vector::{exp, ln};
+
+/// ε of the rates.
+const EPSILON: f32 = 1e-3;
+/// Visits in a block.
+const BLOCK: usize = 128;
+/// Sums that are made side by side and then added in order.
+const GROUPS: usize = 8;
+/// Counts up to which ln Γ(x + θ) − ln Γ(θ) is tabulated for every gene.
+const TABLE: usize = 16;
+
+/// Counts of some rows of a sparse matrix, one row per visit: `indptr`, `indices` and `values` in compressed rows.
+#[derive(Debug, Clone, Copy)]
+pub struct CountRows<'a> {
+    /// Row pointer.
+    pub indptr: &'a [usize],
+    /// Gene of every entry.
+    pub indices: &'a [u32],
+    /// Counts.
+    pub values: &'a [f32],
+    /// Row of every visit.
+    pub rows: &'a [u32],
+}
+
+impl<'a> CountRows<'a> {
+    fn visit(&self, visit: usize) -> (&'a [u32], &'a [f32]) {
+        let row = self.rows[visit] as usize;
+        let span = self.indptr[row]..self.indptr[row + 1];
+        (&self.indices[span.clone()], &self.values[span])
+    }
+
+    /// All counts of the visits, `visits × genes`, row after row.
+    #[must_use]
+    pub fn dense(&self, genes: usize) -> Vec<f32> {
+        let mut dense = vec![0.0; self.rows.len() * genes];
+        for (visit, out) in dense.chunks_exact_mut(genes).enumerate() {
+            let (at, counts) = self.visit(visit);
+            at.iter().zip(counts).for_each(|(&gene, &count)| out[gene as usize] = count);
+        }
+        dense
+    }
+}
+
+/// What the likelihood depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    /// h, `visits × width`.
+    pub hidden: &'a [f32],
+    /// W, `2 genes × width`.
+    pub weight: &'a [f32],
+    /// b, `2 genes`.
+    pub bias: &'a [f32],
+    /// ln xl, `visits`.
+    pub log_library: &'a [f32],
+    /// ln θ, `genes`.
+    pub log_theta: &'a [f32],
+}
+
+/// The sum over visits and genes, and its derivative with respect to every input.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    pub log_likelihood: f64,
+    pub hidden: Vec<f32>,
+    pub weight: Vec<f32>,
+    pub bias: Vec<f32>,
+    pub log_library: Vec<f32>,
+    pub log_theta: Vec<f32>,
+}
+
+/// Evaluates it.
+pub(crate) fn evaluate(inputs: Inputs<'_>, counts: CountRows<'_>) -> Value {
+    let visits = inputs.log_library.len();
+    let genes = inputs.log_theta.len();
+    let width = inputs.hidden.len() / visits.max(1);
+    let tables = Genes::new(inputs.log_theta);
+    let blocks = visits.div_ceil(BLOCK);
+    let per_group = blocks.div_ceil(GROUPS).max(1) * BLOCK;
+
+    let mut hidden = vec![0.0; inputs.hidden.len()];
+    let mut log_library = vec![0.0; visits];
+    let sums: Vec<Sums> = hidden
+        .par_chunks_mut(per_group * width)
+        .zip(log_library.par_chunks_mut(per_group))
+        .enumerate()
+        .map(|(group, (hidden, library))| {
+            let mut sums = Sums::new(genes, width);
+            let mut logits = vec![0.0; BLOCK * 2 * genes];
+            let room = || vec![0.0; genes];
+            let mut scratch = Scratch { gate: room(), share: room(), value: room() };
+            for (block, (hidden, library)) in
+                hidden.chunks_mut(BLOCK * width).zip(library.chunks_mut(BLOCK)).enumerate()
+            {
+                let first = group * per_group + block * BLOCK;
+                let visits = first..first + library.len();
+                let logits = &mut logits[..visits.len() * 2 * genes];
+                sums.block(&inputs, &tables, counts, visits, logits, hidden, library, &mut scratch);
+            }
+            sums
+        })
+        .collect();
+    let total = sums.into_iter().reduce(Sums::plus).unwrap_or_else(|| Sums::new(genes, width));
+    let log_theta = total.theta.iter().zip(&tables.theta).map(|(d, theta)| d * theta).collect();
+    Value {
+        log_likelihood: total.log_likelihood,
+        hidden,
+        weight: total.weight,
+        bias: total.bias,
+        log_library,
+        log_theta,
+    }
+}
+
+/// What is known of every gene before any visit.
+struct Genes {
+    theta: Vec<f32>,
+    /// 1 / (θ + ε).
+    inverse: Vec<f32>,
+    /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and ψ(x + θ) − ψ(θ), for x = 0 … TABLE, gene after gene.
+    table: Vec<(f32, f32)>,
+}
+
+impl Genes {
+    fn new(log_theta: &[f32]) -> Self {
+        let theta: Vec<f32> = log_theta.iter().map(|l| l.exp()).collect();
+        let row = |&theta: &f32| {
+            let theta = f64::from(theta);
+            let (mut log, mut psi) = (0.0, 0.0);
+            (0..=TABLE).map(move |x| {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "kept in f32")]
+                let entry = (log as f32, psi as f32);
+                #[expect(clippy::cast_precision_loss, reason = "a small count")]
+                let k = x as f64;
+                log += ((theta + k) / (k + 1.0)).ln();
+                psi += 1.0 / (theta + k);
+                entry
+            })
+        };
+        let table = theta.iter().flat_map(row).collect();
+        let inverse = theta.iter().map(|theta| 1.0 / (theta + EPSILON)).collect();
+        Self { theta, inverse, table }
+    }
+
+    /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and its derivative by θ.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, and kept in f32")]
+    fn choose(&self, gene: usize, x: f32) -> (f32, f32) {
+        if x <= TABLE as f32 && x.fract() == 0.0 {
+            return self.table[gene * (TABLE + 1) + x as usize];
+        }
+        let (x, theta) = (f64::from(x), f64::from(self.theta[gene]));
+        let log = ln_gamma(x + theta) - ln_gamma(theta) - ln_gamma(x + 1.0);
+        (log as f32, (digamma(x + theta) - digamma(theta)) as f32)
+    }
+}
+
+/// Stirling's series at x + 8, less the logarithm of the product that leads there.
+fn ln_gamma(x: f64) -> f64 {
+    let product: f64 = (0..8).map(|k| x + f64::from(k)).product();
+    let y = x + 8.0;
+    let q = 1.0 / (y * y);
+    let series = (1.0 / 12.0 - q * (1.0 / 360.0 - q * (1.0 / 1260.0 - q / 1680.0))) / y;
+    (y - 0.5) * y.ln() - y + 0.5 * std::f64::consts::TAU.ln() + series - product.ln()
+}
+
+/// Its derivative.
+fn digamma(x: f64) -> f64 {
+    let sum: f64 = (0..8).map(|k| 1.0 / (x + f64::from(k))).sum();
+    let y = x + 8.0;
+    let q = 1.0 / (y * y);
+    y.ln() - 0.5 / y - q * (1.0 / 12.0 - q * (1.0 / 120.0 - q * (1.0 / 252.0 - q / 240.0))) - sum
+}
+
+/// Sums over the visits of a group.
+struct Sums {
+    width: usize,
+    log_likelihood: f64,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// By θ, not by its logarithm.
+    theta: Vec<f32>,
+}
+
+impl Sums {
+    fn new(genes: usize, width: usize) -> Self {
+        Self {
+            width,
+            log_likelihood: 0.0,
+            weight: vec![0.0; 2 * genes * width],
+            bias: vec![0.0; 2 * genes],
+            theta: vec![0.0; genes],
+        }
+    }
+
+    fn plus(mut self, other: Self) -> Self {
+        let add = |a: &mut [f32], b: &[f32]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        self.log_likelihood += other.log_likelihood;
+        add(&mut self.weight, &other.weight);
+        add(&mut self.bias, &other.bias);
+        add(&mut self.theta, &other.theta);
+        self
+    }
+
+    /// Forward and back for a block of visits; fills in their rows of the derivatives by h and ln xl.
+    #[expect(clippy::too_many_arguments, reason = "one block's slices")]
+    fn block(
+        &mut self,
+        inputs: &Inputs<'_>,
+        genes: &Genes,
+        counts: CountRows<'_>,
+        visits: std::ops::Range<usize>,
+        logits: &mut [f32],
+        hidden: &mut [f32],
+        library: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let (n, width, n_genes) = (visits.len(), self.width, genes.theta.len());
+        let h = &inputs.hidden[visits.start * width..visits.end * width];
+        let h = MatRef::from_row_major_slice(h, n, width);
+        let weight = MatRef::from_row_major_slice(inputs.weight, 2 * n_genes, width);
+        let out = MatMut::from_row_major_slice_mut(logits, n, 2 * n_genes);
+        matmul(out, Accum::Replace, h, weight.transpose(), 1.0, Par::Seq);
+
+        let arch = Arch::new();
+        for (i, visit) in visits.clone().enumerate() {
+            let (gate, rate) = logits[i * 2 * n_genes..(i + 1) * 2 * n_genes].split_at_mut(n_genes);
+            let (theta, log_library) = (&mut self.theta, inputs.log_library[visit]);
+            let row = Row { genes, bias: inputs.bias, log_library, counts: counts.visit(visit) };
+            let (value, slope) = arch.dispatch(|| row.likelihood(gate, rate, theta, scratch));
+            self.log_likelihood += value;
+            library[i] = slope;
+        }
+        for row in logits.chunks_exact(2 * n_genes) {
+            self.bias.iter_mut().zip(row).for_each(|(sum, d)| *sum += d);
+        }
+        let slopes = MatRef::from_row_major_slice(&*logits, n, 2 * n_genes);
+        let out = MatMut::from_row_major_slice_mut(hidden, n, width);
+        matmul(out, Accum::Replace, slopes, weight, 1.0, Par::Seq);
+        let out = MatMut::from_row_major_slice_mut(&mut self.weight, 2 * n_genes, width);
+        matmul(out, Accum::Add, slopes.transpose(), h, 1.0, Par::Seq);
+    }
+}
+
+/// One visit.
+struct Row<'a> {
+    genes: &'a Genes,
+    bias: &'a [f32],
+    log_library: f32,
+    counts: (&'a [u32], &'a [f32]),
+}
+
+/// Room for what a visit needs on the way.
+struct Scratch {
+    gate: Vec<f32>,
+    share: Vec<f32>,
+    value: Vec<f32>,
+}
+
+impl Row<'_> {
+    /// ln p of the visit and its derivative by ln xl. Takes W h in `gate` and `rate` and leaves the derivatives by the
+    /// logits there; adds those by θ to `by_theta`.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "it is compiled for the vector width at hand")]
+    #[expect(clippy::needless_range_loop, reason = "seven slices of one length")]
+    fn likelihood(
+        &self,
+        gate: &mut [f32],
+        rate: &mut [f32],
+        by_theta: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> (f64, f32) {
+        let n = gate.len();
+        let (gate_bias, rate_bias) = self.bias.split_at(n);
+        let (gate_bias, rate_bias, rate, by_theta) =
+            (&gate_bias[..n], &rate_bias[..n], &mut rate[..n], &mut by_theta[..n]);
+        let (theta, inverse) = (&self.genes.theta[..n], &self.genes.inverse[..n]);
+        let (logits, share, value) = (&mut scratch.gate[..n], &mut scratch.share[..n], &mut scratch.value[..n]);
+        for i in 0..n {
+            logits[i] = gate[i] + gate_bias[i];
+            rate[i] += rate_bias[i];
+        }
+        let largest = fold(rate, f32::max, f32::NEG_INFINITY);
+        for i in 0..n {
+            share[i] = exp(rate[i] - largest);
+        }
+        let (scale, library) = (1.0 / fold(share, |a, b| a + b, 0.0), exp(self.log_library));
+
+        // as if every count were 0
+        for i in 0..n {
+            share[i] *= scale;
+            let term = nothing(logits[i], share[i] * library, theta[i], inverse[i]);
+            value[i] = term.value;
+            gate[i] = term.by_gate;
+            rate[i] = term.by_log_rate;
+            by_theta[i] += term.by_theta;
+        }
+        for (&gene, &x) in self.counts.0.iter().zip(self.counts.1).filter(|(_, x)| **x > 0.0) {
+            let i = gene as usize;
+            let r = share[i] * library;
+            let before = nothing(logits[i], r, theta[i], inverse[i]);
+            let term = something(logits[i], r, theta[i], inverse[i], x, self.genes.choose(i, x));
+            value[i] = term.value;
+            gate[i] = term.by_gate;
+            rate[i] = term.by_log_rate;
+            by_theta[i] += term.by_theta - before.by_theta;
+        }
+        let pull = fold(rate, |a, b| a + b, 0.0);
+        for i in 0..n {
+            rate[i] -= share[i] * pull; // through the softmax
+        }
+        (f64::from(fold(value, |a, b| a + b, 0.0)), pull)
+    }
+}
+
+/// Folds eight lanes side by side, then them, then the rest.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is compiled for the vector width of the loop it stands in")]
+fn fold(values: &[f32], f: impl Fn(f32, f32) -> f32, start: f32) -> f32 {
+    let mut lanes = [start; 8];
+    let (chunks, rest) = values.as_chunks::<8>();
+    for chunk in chunks {
+        for lane in 0..8 {
+            lanes[lane] = f(lanes[lane], chunk[lane]);
+        }
+    }
+    rest.iter().chain(&lanes).fold(start, |a, &b| f(a, b))
+}
+
+/// ln p of one count and its derivatives.
+#[derive(Clone, Copy)]
+struct Term {
+    value: f32,
+    by_gate: f32,
+    by_log_rate: f32,
+    by_theta: f32,
+}
+
+/// A count of 0.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is compiled for the vector width of the loop it stands in")]
+fn nothing(gate: f32, rate: f32, theta: f32, inverse: f32) -> Term {
+    let u = (rate + EPSILON) * inverse;
+    let log = ln(1.0 + u);
+    let d = -theta * log - gate; // ln NB(0) − γ
+    let (a, b) = (exp(-gate.abs()), exp(-d.abs()));
+    // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b)
+    let value = gate.min(0.0) + d.max(0.0) + ln((1.0 + b) / (1.0 + a));
+    let not_gate = if gate >= 0.0 { a } else { 1.0 } / (1.0 + a); // 1 − σ(γ)
+    let share = if d >= 0.0 { 1.0 } else { b } / (1.0 + b); // σ(d)
+    let by_u = -share * theta / (1.0 + u);
+    Term {
+        value,
+        by_gate: not_gate - share,
+        by_log_rate: by_u * inverse * rate,
+        by_theta: -share * log - by_u * u * inverse,
+    }
+}
+
+/// A count above 0, with ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and its derivative by θ.
+fn something(gate: f32, rate: f32, theta: f32, inverse: f32, x: f32, choose: (f32, f32)) -> Term {
+    let u = (rate + EPSILON) * inverse;
+    let log = ln(1.0 + u);
+    let a = exp(-gate.abs());
+    let by_u = x / u - (x + theta) / (1.0 + u);
+    Term {
+        value: -gate.max(0.0) - ln(1.0 + a) + x * ln(u) - (x + theta) * log + choose.0,
+        by_gate: -(if gate >= 0.0 { 1.0 } else { a }) / (1.0 + a),
+        by_log_rate: by_u * inverse * rate,
+        by_theta: choose.1 - log - by_u * u * inverse,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::{Autodiff, Flex};
+    use burn::tensor::{Tensor, activation::softmax};
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::density::zero_inflated_negative_binomial;
+
+    type B = Autodiff<Flex>;
+
+    /// Visits, genes, width.
+    const SIZES: [(usize, usize, usize); 3] = [(3, 5, 4), (150, 37, 9), (1100, 16, 8)];
+
+    #[test]
+    fn value_and_derivatives_are_those_of_the_tensor_code() {
+        for (visits, genes, width) in SIZES {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(visits as u64);
+            let mut draw =
+                |n: usize, low: f32, high: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(low..high)).collect() };
+            let hidden = draw(visits * width, -1.0, 1.0);
+            let weight = draw(2 * genes * width, -1.5, 1.5);
+            let bias = draw(2 * genes, -1.0, 1.0);
+            let log_library = draw(visits, 2.0, 6.0);
+            let log_theta = draw(genes, -1.0, 5.0);
+            // every third cell twice, counts mostly 0, some beyond the table
+            let cells = visits.div_ceil(2);
+            let dense: Vec<f32> =
+                draw(cells * genes, -3.0, 2.0).into_iter().map(|v| (v * v * v * 5.0).max(0.0).floor()).collect();
+            let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+            for row in dense.chunks_exact(genes) {
+                for (gene, &count) in (0..).zip(row) {
+                    if count > 0.0 || gene == 1 {
+                        indices.push(gene);
+                        values.push(count);
+                    }
+                }
+                indptr.push(indices.len());
+            }
+            let rows: Vec<u32> = (0..u32::try_from(visits).unwrap()).map(|v| v / 2).collect();
+            let counts = CountRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows };
+            assert!(visits < 100 || values.iter().any(|&x| x > 16.0) && values.contains(&1.0) && values.contains(&0.0));
+            let inputs = Inputs {
+                hidden: &hidden,
+                weight: &weight,
+                bias: &bias,
+                log_library: &log_library,
+                log_theta: &log_theta,
+            };
+            let found = evaluate(inputs, counts);
+
+            let tensor = |v: &[f32], shape: [usize; 2]| {
+                let data = burn::tensor::TensorData::new(v.to_vec(), shape);
+                Tensor::<B, 2>::from_data(data, &Default::default()).require_grad()
+            };
+            let (h, w) = (tensor(&hidden, [visits, width]), tensor(&weight, [2 * genes, width]));
+            let (b, l, t) =
+                (tensor(&bias, [1, 2 * genes]), tensor(&log_library, [visits, 1]), tensor(&log_theta, [1, genes]));
+            let logits = h.clone().matmul(w.clone().transpose()) + b.clone();
+            let (gate, m) = (logits.clone().narrow(1, 0, genes), logits.narrow(1, genes, genes));
+            let rate = softmax(m, 1) * l.clone().exp();
+            let theta = t.clone().exp();
+            let eta = rate.add_scalar(1e-3).log() - theta.clone().add_scalar(1e-3).log();
+            let x = tensor(&counts.dense(genes), [visits, genes]).detach();
+            let sum = zero_inflated_negative_binomial(x, theta, eta, gate).sum_dim(1).sum();
+            let expected = f64::from(sum.clone().into_scalar());
+            assert!(
+                (found.log_likelihood - expected).abs() < 2e-5 * expected.abs(),
+                "{} {expected}",
+                found.log_likelihood
+            );
+            let gradients = sum.backward();
+            for (name, found, leaf) in [
+                ("hidden", &found.hidden, &h),
+                ("weight", &found.weight, &w),
+                ("bias", &found.bias, &b),
+                ("log_library", &found.log_library, &l),
+                ("log_theta", &found.log_theta, &t),
+            ] {
+                let expected: Vec<f32> = leaf.grad(&gradients).unwrap().into_data().to_vec().unwrap();
+                let largest = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+                for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
+                    assert!((a - b).abs() < 1e-4 * (largest + b.abs()), "{name}[{i}] of {visits}: {a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_and_two_give_the_same_bits() {
+        let (visits, genes, width) = (700, 20, 6);
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
+        let (hidden, weight, bias) = (draw(visits * width), draw(2 * genes * width), draw(2 * genes));
+        let (log_library, log_theta) = (draw(visits), draw(genes));
+        let rows: Vec<u32> = vec![0; visits];
+        let counts = CountRows { indptr: &[0, 2], indices: &[3, 9], values: &[2.0, 40.0], rows: &rows };
+        let inputs =
+            Inputs { hidden: &hidden, weight: &weight, bias: &bias, log_library: &log_library, log_theta: &log_theta };
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let value = pool.install(|| evaluate(inputs, counts));
+            (value.log_likelihood.to_bits(), value.weight, value.hidden, value.log_theta)
+        };
+        assert_eq!(on(1), on(2));
+    }
+
+    #[test]
+    fn ln_gamma_and_digamma_are_exact_to_rounding() {
+        let (mut ln_factorial, mut harmonic) = (0.0, -0.577_215_664_901_532_9);
+        for n in 1..300_u16 {
+            let x = f64::from(n);
+            assert!((ln_gamma(x) - ln_factorial).abs() < 1e-10 * ln_factorial.max(1.0), "{n}");
+            assert!((digamma(x) - harmonic).abs() < 1e-10, "{n}");
+            ln_factorial += x.ln();
+            harmonic += 1.0 / x;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! exp and ln in `f32`, without branches, so that loops over slices become vector code on the machine at hand.
+
+/// eˣ to within 2 units in the last place for −87 ≤ x ≤ 88; x is clamped to that.
+///
+/// eˣ = 2ⁿ eʳ with n the nearest whole number to x / ln 2 and r the rest, |r| ≤ ½ ln 2, by its Taylor polynomial.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is compiled for the vector width of the loop it stands in")]
+pub(crate) fn exp(x: f32) -> f32 {
+    /// Adding it rounds to a whole number, which then stands in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    // ln 2 in two parts, the first with so few digits that n times it is exact
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p = 1.0 / 720.0 + r * (1.0 / 5040.0);
+    let p = 1.0 / 24.0 + r * (1.0 / 120.0 + r * p);
+    let p = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * p)));
+    let exponent = (shifted.to_bits() & 0xFF_FFFF).wrapping_sub(0x40_0000).wrapping_add(127) << 23;
+    p * f32::from_bits(exponent)
+}
+
+/// ln x to within 2 units in the last place for positive normal x.
+///
+/// x = 2ᵉ m with ½√2 ≤ m < √2, and ln m = 2 artanh(s), s = (m − 1) / (m + 1), by its series.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is compiled for the vector width of the loop it stands in")]
+pub(crate) fn ln(x: f32) -> f32 {
+    /// ½√2 in bits.
+    const LEAST: i32 = 0x3F35_04F3;
+    let bits = x.to_bits().cast_signed();
+    let e = (bits - LEAST) >> 23;
+    let m = f32::from_bits((bits - (e << 23)).cast_unsigned());
+    let s = (m - 1.0) / (m + 1.0);
+    let q = s * s;
+    let series = 1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0)));
+    #[expect(clippy::cast_precision_loss, reason = "an exponent")]
+    let e = e as f32;
+    (2.0 * s + (2.0 * s * q * series + e * -2.121_944_4e-4)) + e * 0.693_359_4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_and_ln_are_within_two_units_in_the_last_place() {
+        let (mut worst_exp, mut worst_ln) = (0.0_f64, 0.0_f64);
+        for i in -86_000..88_000_i32 {
+            let x = i as f32 * 1e-3;
+            let exact = f64::from(x).exp();
+            worst_exp = worst_exp.max((f64::from(exp(x)) - exact).abs() / exact);
+            let (y, exact) = (exp(x), f64::from(exp(x)).ln());
+            worst_ln = worst_ln.max((f64::from(ln(y)) - exact).abs() / exact.abs().max(1.0));
+        }
+        let unit = f64::from(f32::EPSILON);
+        assert!(worst_exp < 2.0 * unit, "exp: {} units", worst_exp / unit);
+        assert!(worst_ln < 2.0 * unit, "ln: {} units", worst_ln / unit);
+        assert_eq!((exp(-1000.0), ln(1.0)), (exp(-87.0), 0.0));
+    }
+}
