@@ -18,12 +18,12 @@
 //!
 //! Reference: `LSDModel.model` and `LSDModel.guide`, Poursina et al. 2026.
 
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
 use sclsd_model::density::{log_normal, normal};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace, solve};
-use sclsd_model::{CountRows, Kernels, Lsd, Statistics};
+use sclsd_model::{CountRows, Kernels, Lsd, Shares, Statistics};
 
 /// Standard deviation of p(B).
 const B_PRIOR_SCALE: f64 = 10.0;
@@ -37,11 +37,13 @@ pub struct LibrarySize {
     pub standard_deviation: f64,
 }
 
-/// The visits of some walks, walk after walk.
+/// The visits of some walks, walk after walk. A cell that is visited often is encoded once.
 #[derive(Debug, Clone)]
 pub struct Batch<'a, B: Backend> {
-    /// Normalised expression, `[visits, genes]`.
+    /// Normalised expression of the distinct cells, `[cells, genes]`.
     pub x: Tensor<B, 2>,
+    /// Row of `x` for every visit.
+    pub places: Vec<u32>,
     /// Counts, one row per visit.
     pub counts: CountRows<'a>,
     /// Cells per walk.
@@ -168,18 +170,22 @@ impl<B: Backend> Elbo<B> {
         coefficients: &Coefficients,
         kernels: Kernels,
     ) -> Result<Self, OdeError> {
-        let Batch { x, counts, steps } = batch;
-        let [visits, _] = x.dims();
+        let Batch { x, places, counts, steps } = batch;
+        let visits = places.len();
+        let shares = shares(&places, x.dims()[0], &x.device());
+        let places = Tensor::<B, 1, Int>::from_data(TensorData::new(places, [visits]), &x.device());
+        let at_visits = |cells: Tensor<B, 2>| cells.select(0, places.clone()); // [cells, n] → [visits, n]
         let walks = visits / steps;
         let times = linspace(0.0, 1.0, steps);
         let spread = time_spread(&times, walks, &x.device()); // eᵗ, [visits, 1]
         let c = coefficients;
 
         // guide
-        let (encoded, x_encoder) = model.x_encoder.train(x.clone());
-        let (z_loc, z_scale) = Lsd::location_scale(encoded);
+        let (encoded, x_encoder) = model.x_encoder.train(x.clone(), Some(&shares));
+        let (z_loc, z_scale) = Lsd::location_scale(encoded); // [cells, z] each
         let z_dim = z_loc.dims()[1];
         let largest = model.potential.value(z_loc.clone()).powi_scalar(2).max();
+        let (z_loc, z_scale) = (at_visits(z_loc), at_visits(z_scale));
         let start = z_loc.clone().reshape([walks, steps * z_dim]).narrow(1, 0, z_dim); // first visit of each walk
         let flow = solve(|_, z| model.potential.drift(z), start, &times, &c.ode)?;
         let z_hat = Tensor::stack::<3>(flow.states, 1).reshape([visits, z_dim]);
@@ -191,14 +197,14 @@ impl<B: Backend> Elbo<B> {
         let b = b_loc.clone() + b_scale.clone() * noise.b;
         let guide_b = total(normal(b.clone(), b_loc, b_scale));
 
-        let (library, xl_encoder) = model.xl_encoder.train(x.clone());
-        let (l_loc, l_scale) = Lsd::location_scale(library);
+        let (library, xl_encoder) = model.xl_encoder.train(x.clone(), Some(&shares));
+        let (l_loc, l_scale) = Lsd::location_scale(at_visits(library));
         let l = l_loc.clone() + l_scale.clone() * noise.xl; // ln xl, [visits, 1]
         let guide_xl = total(log_normal(l.clone(), l_loc, l_scale));
         let distance = consecutive(z_loc, walks, steps) + consecutive(z_scale, walks, steps);
 
         // model
-        let b_prior = model.rnn.forward(x, &model.h_0.val(), steps);
+        let b_prior = model.rnn.forward(at_visits(model.rnn.project(x)), &model.h_0.val(), steps);
         let model_b = total(normal(b.clone(), b_prior.clone(), b_prior.full_like(B_PRIOR_SCALE)));
         let (z_prior, z_prior_scale) = model.decode_b(b);
         let model_z = total(normal(z.clone(), z_prior, z_prior_scale * spread));
@@ -261,6 +267,16 @@ impl<B: Backend> Elbo<B> {
             wasserstein: v[4],
         }
     }
+}
+
+/// How often every cell is visited, as a share of all visits.
+fn shares<B: Backend>(places: &[u32], cells: usize, device: &B::Device) -> Shares<B> {
+    let mut counts = vec![0.0_f32; cells];
+    places.iter().for_each(|&place| counts[place as usize] += 1.0);
+    #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^24")]
+    let all = places.len() as f32;
+    counts.iter_mut().for_each(|count| *count /= all);
+    Shares { shares: Tensor::from_data(TensorData::new(counts, [cells, 1]), device), visits: places.len() }
 }
 
 /// Sum of all elements, row by row first: the order of summation does not depend on threads.

@@ -263,15 +263,22 @@ impl Run<'_> {
 
     fn batch<'a, B: AutodiffBackend>(&'a self, cells: &'a [u32], device: &B::Device) -> Batch<'a, B> {
         let (x, counts) = (self.data.x, self.data.counts);
-        let rows: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
-        let dense = TensorData::new(x.gather_dense(&rows), [rows.len(), x.n_cols()]);
+        let mut distinct: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let mut place = vec![0; self.data.n_cells()];
+        for (at, &cell) in (0_u32..).zip(&distinct) {
+            place[cell] = at;
+        }
+        let places = cells.iter().map(|&cell| place[cell as usize]).collect();
+        let dense = TensorData::new(x.gather_dense(&distinct), [distinct.len(), x.n_cols()]);
         let counts = CountRows {
             indptr: counts.pattern().indptr(),
             indices: counts.pattern().indices(),
             values: counts.values(),
             rows: cells,
         };
-        Batch { x: Tensor::from_data(dense, device), counts, steps: self.walks.path_len() }
+        Batch { x: Tensor::from_data(dense, device), places, counts, steps: self.walks.path_len() }
     }
 
     fn noise<B: AutodiffBackend>(&self, step: u64, visits: usize, device: &B::Device) -> Noise<B> {

@@ -34,6 +34,8 @@ mod weights;
 pub use device::{Device, Job, Kernels, OnBackend};
 pub use kernels::reconstruction::CountRows;
 pub use model::{Model, ModelError};
-pub use networks::{BatchNorm, BatchStatistics, Layer, Linear, Lsd, Potential, RecurrentPrior, Stack, Statistics};
+pub use networks::{
+    BatchNorm, BatchStatistics, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Statistics,
+};
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
 pub use weights::{Array, Weights, WeightsError, tensor_name};

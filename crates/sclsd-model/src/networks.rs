@@ -7,7 +7,7 @@ mod potential;
 mod recurrent;
 mod stack;
 
-pub use batch_norm::{BatchNorm, BatchStatistics};
+pub use batch_norm::{BatchNorm, BatchStatistics, Shares};
 pub use linear::Linear;
 pub use lsd::{Lsd, Statistics};
 pub use potential::Potential;

@@ -11,27 +11,33 @@ use sclsd_tests::{assert_close, json, tensors};
 
 use super::{B, tiny_networks};
 
-fn evaluate(model: &Lsd<B>, golden: &BTreeMap<String, Array>, kernels: Kernels) -> Elbo<B> {
-    let device = Default::default();
+fn coefficients() -> Coefficients {
     let sizes = json("tiny.json");
     let number = |key: &str| sizes[key].as_f64().expect("a number");
-    let tensor = |name: &str, width: usize| golden[name].to_tensor::<B, 2>([20, width], &device);
-    let counts = &golden["x_raw"].values;
-    let (indptr, indices): (Vec<usize>, Vec<u32>) =
-        ((0..=20).map(|row| 30 * row).collect(), (0..30).cycle().take(600).collect());
-    let rows: Vec<u32> = (0..20).collect();
-    let counts = CountRows { indptr: &indptr, indices: &indices, values: counts, rows: &rows };
-    let batch = Batch { x: tensor("x", 30), counts, steps: 5 };
-    let noise = Noise { z: tensor("noise.z", 6), b: tensor("noise.B", 2), xl: tensor("noise.xl", 1) };
-    let coefficients = Coefficients {
+    Coefficients {
         scale: number("scale_factor"),
         annealing: number("annealing_factor"),
         wasserstein: number("w_coeff"),
         potential: number("v_coeff"),
         library: LibrarySize { mean: number("xl_loc"), standard_deviation: number("xl_scale") },
         ode: OdeSpec::default().check().expect("a specification"),
-    };
-    Elbo::new(model, batch, noise, &coefficients, kernels).expect("a loss")
+    }
+}
+
+/// Twenty dense rows of thirty counts, as compressed rows.
+fn dense_rows() -> (Vec<usize>, Vec<u32>) {
+    ((0..=20).map(|row| 30 * row).collect(), (0..30).cycle().take(600).collect())
+}
+
+fn evaluate(model: &Lsd<B>, golden: &BTreeMap<String, Array>, kernels: Kernels) -> Elbo<B> {
+    let device = Default::default();
+    let tensor = |name: &str, width: usize| golden[name].to_tensor::<B, 2>([20, width], &device);
+    let (indptr, indices) = dense_rows();
+    let rows: Vec<u32> = (0..20).collect();
+    let counts = CountRows { indptr: &indptr, indices: &indices, values: &golden["x_raw"].values, rows: &rows };
+    let batch = Batch { x: tensor("x", 30), places: rows.clone(), counts, steps: 5 };
+    let noise = Noise { z: tensor("noise.z", 6), b: tensor("noise.B", 2), xl: tensor("noise.xl", 1) };
+    Elbo::new(model, batch, noise, &coefficients(), kernels).expect("a loss")
 }
 
 #[test]
@@ -128,5 +134,44 @@ impl ModuleVisitor<B> for Gradients<'_> {
         if let Some(gradient) = param.val().grad(self.gradients) {
             self.found.insert(tensor_name(&self.path), Array::from_tensor(gradient));
         }
+    }
+}
+
+/// Cells that are visited more than once, given once or once per visit.
+#[test]
+fn a_cell_visited_often_is_encoded_once_with_the_same_loss_and_gradients() {
+    let golden = tensors("tiny_elbo.safetensors");
+    let (model, device) = (tiny_networks(), Default::default());
+    let cells: Vec<u32> = vec![0, 3, 3, 1, 0, 2, 3, 4, 0, 1, 1, 1, 4, 2, 0, 3, 2, 2, 0, 4];
+    let (indptr, indices) = dense_rows();
+    let x = golden["x"].to_tensor::<B, 2>([20, 30], &device);
+    let evaluate = |x: Tensor<B, 2>, places: Vec<u32>| {
+        let counts = CountRows { indptr: &indptr, indices: &indices, values: &golden["x_raw"].values, rows: &cells };
+        let noise = |name: &str, width| golden[name].to_tensor::<B, 2>([20, width], &device);
+        let noise = Noise { z: noise("noise.z", 6), b: noise("noise.B", 2), xl: noise("noise.xl", 1) };
+        let batch = Batch { x, places, counts, steps: 5 };
+        Elbo::new(&model, batch, noise, &coefficients(), Kernels::Host).expect("a loss")
+    };
+    let expanded = {
+        let rows: Vec<i32> = cells.iter().map(|&cell| cell.cast_signed()).collect();
+        x.clone().select(0, Tensor::from_data(burn::tensor::TensorData::new(rows, [20]), &device))
+    };
+    let once = evaluate(x.narrow(0, 0, 5), cells.clone());
+    let often = evaluate(expanded, (0..20).collect());
+    assert_close("loss", &Array::from_tensor(once.loss()).values, &Array::from_tensor(often.loss()).values);
+    let gradients = |elbo: &Elbo<B>| {
+        let gradients = elbo.loss().backward();
+        let mut found = Gradients { path: Vec::new(), gradients: &gradients, found: BTreeMap::new() };
+        model.visit(&mut found);
+        found.found
+    };
+    let (once_gradients, often_gradients) = (gradients(&once), gradients(&often));
+    assert_eq!(once_gradients.len(), often_gradients.len());
+    for (name, found) in once_gradients {
+        assert_close(&name, &found.values, &often_gradients[&name].values);
+    }
+    let (a, b) = (model.clone().absorb(&once.statistics).weights(), model.clone().absorb(&often.statistics).weights());
+    for (name, found) in a {
+        assert_close(&name, &found.values, &b[&name].values);
     }
 }

@@ -32,7 +32,7 @@ fn every_network_gives_the_golden_output() {
     let (l_loc, l_scale) = Lsd::location_scale(model.xl_encoder.evaluate(x.clone()));
     close("xl_loc", l_loc, &golden);
     close("xl_scale", l_scale, &golden);
-    close("rnn_prior", model.rnn.forward(x, &model.h_0.val(), 5), &golden);
+    close("rnn_prior", model.rnn.forward(model.rnn.project(x), &model.h_0.val(), 5), &golden);
     close("potential", model.potential.value(z_loc.clone()), &golden);
     close("minus_grad_potential", model.potential.drift(z_loc), &golden);
 }

@@ -39,6 +39,15 @@ pub struct BatchStatistics<B: Backend> {
     variance: Tensor<B, 2>,
 }
 
+/// How often each row counts in a batch: a cell that walks visit often is one row with a large share.
+#[derive(Debug, Clone)]
+pub struct Shares<B: Backend> {
+    /// Visits of each row as a share of all, `[rows, 1]`; they sum to one.
+    pub shares: Tensor<B, 2>,
+    /// All visits.
+    pub visits: usize,
+}
+
 impl<B: Backend> BatchNorm<B> {
     /// γ = 1, β = 0, mean 0, variance 1.
     #[must_use]
@@ -52,17 +61,22 @@ impl<B: Backend> BatchNorm<B> {
         }
     }
 
-    /// Normalises by the batch's own statistics and returns them.
+    /// Normalises by the batch's own statistics and returns them; rows count once each, or by their shares.
     ///
     /// # Shapes
-    /// - `x`: `[rows, features]` → `[rows, features]`, at least 2 rows
+    /// - `x`: `[rows, features]` → `[rows, features]`, at least 2 visits
     #[must_use]
-    pub fn train(&self, x: Tensor<B, 2>) -> (Tensor<B, 2>, BatchStatistics<B>) {
+    pub fn train(&self, x: Tensor<B, 2>, shares: Option<&Shares<B>>) -> (Tensor<B, 2>, BatchStatistics<B>) {
+        let visits = shares.map_or(x.dims()[0], |s| s.visits);
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^52")]
-        let rows = x.dims()[0] as f64;
-        let mean = x.clone().mean_dim(0); // [1, features]
+        let rows = visits as f64;
+        let average = |x: Tensor<B, 2>| match shares {
+            Some(s) => s.shares.clone().transpose().matmul(x),
+            None => x.mean_dim(0),
+        };
+        let mean = average(x.clone()); // [1, features]
         let centered = x - mean.clone();
-        let variance = centered.clone().powi_scalar(2).mean_dim(0); // [1, features]
+        let variance = average(centered.clone().powi_scalar(2)); // [1, features]
         let statistics = BatchStatistics {
             mean: mean.detach(),
             variance: variance.clone().detach().mul_scalar(rows / (rows - 1.0)),

@@ -51,18 +51,26 @@ impl<B: Backend> RecurrentPrior<B> {
         }
     }
 
-    /// Mean of p(B) at every visit.
+    /// What the first layer makes of expression, which depends on the cell alone.
     ///
     /// # Shapes
-    /// - `x`: `[walks · steps, genes]`, walk after walk
+    /// - `x`: `[cells, genes]` → `[cells, B]`
+    #[must_use]
+    pub fn project(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        x.matmul(self.weight_ih_l0.val().transpose()) + self.bias_ih_l0.val().unsqueeze()
+    }
+
+    /// Mean of p(B) at every visit, from the [projection](Self::project) of its cell.
+    ///
+    /// # Shapes
+    /// - `projected`: `[walks · steps, B]`, walk after walk
     /// - `start`: `[2, 1, B]`, the state of both layers before the first step
     /// - out: `[walks · steps, B]`, walk after walk
     #[must_use]
-    pub fn forward(&self, x: Tensor<B, 2>, start: &Tensor<B, 3>, steps: usize) -> Tensor<B, 2> {
-        let walks = x.dims()[0] / steps;
+    pub fn forward(&self, projected: Tensor<B, 2>, start: &Tensor<B, 3>, steps: usize) -> Tensor<B, 2> {
+        let walks = projected.dims()[0] / steps;
         let b_dim = start.dims()[2];
-        let input = x.matmul(self.weight_ih_l0.val().transpose()) + self.bias_ih_l0.val().unsqueeze();
-        let input = input.reshape([walks, steps, b_dim]);
+        let input = projected.reshape([walks, steps, b_dim]);
         let first = |layer: usize| start.clone().narrow(0, layer, 1).reshape([1, b_dim]).expand([walks, b_dim]);
         let (mut h0, mut h1) = (first(0), first(1));
         let step = |x: Tensor<B, 2>, h: Tensor<B, 2>, w: &Param<Tensor<B, 2>>, b: &Param<Tensor<B, 1>>| {

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{BatchNorm, BatchStatistics, Linear};
+use super::{BatchNorm, BatchStatistics, Linear, Shares};
 use crate::special::softplus;
 
 /// One linear layer, normalised or not.
@@ -45,15 +45,15 @@ impl<B: Backend> Stack<B> {
         self.run(x, BatchNorm::evaluate)
     }
 
-    /// In training mode, with the batch statistics of every normalised layer.
+    /// In training mode, with the batch statistics of every normalised layer; rows count once each, or by their shares.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
-    pub fn train(&self, x: Tensor<B, 2>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+    pub fn train(&self, x: Tensor<B, 2>, shares: Option<&Shares<B>>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         let mut statistics = Vec::new();
         let out = self.run(x, |norm, x| {
-            let (x, batch) = norm.train(x);
+            let (x, batch) = norm.train(x, shares);
             statistics.push(batch);
             x
         });
@@ -70,7 +70,7 @@ impl<B: Backend> Stack<B> {
         for layer in &self.layers[..self.layers.len() - 1] {
             x = layer.linear.forward(x);
             if let Some(norm) = &layer.norm {
-                let (normalized, batch) = norm.train(x);
+                let (normalized, batch) = norm.train(x, None);
                 statistics.push(batch);
                 x = normalized;
             }
