@@ -181,7 +181,7 @@ impl<B: Backend> Elbo<B> {
         let c = coefficients;
 
         // guide
-        let (encoded, x_encoder) = model.x_encoder.train(x.clone(), Some(&shares));
+        let (encoded, x_encoder) = model.x_encoder.train(x.clone(), Some(&shares), kernels);
         let (z_loc, z_scale) = Lsd::location_scale(encoded); // [cells, z] each
         let z_dim = z_loc.dims()[1];
         let largest = model.potential.value(z_loc.clone()).powi_scalar(2).max();
@@ -192,12 +192,12 @@ impl<B: Backend> Elbo<B> {
         let z = z_hat.clone() + z_scale.clone() * noise.z;
         let guide_z = total(normal(z.clone(), z_hat, z_scale.clone()));
 
-        let (b_loc, b_scale) = model.encode_z(z.clone());
+        let (b_loc, b_scale) = Lsd::location_scale(model.z_encoder.train(z.clone(), None, kernels).0);
         let b_scale = b_scale * spread.clone();
         let b = b_loc.clone() + b_scale.clone() * noise.b;
         let guide_b = total(normal(b.clone(), b_loc, b_scale));
 
-        let (library, xl_encoder) = model.xl_encoder.train(x.clone(), Some(&shares));
+        let (library, xl_encoder) = model.xl_encoder.train(x.clone(), Some(&shares), kernels);
         let (l_loc, l_scale) = Lsd::location_scale(at_visits(library));
         let l = l_loc.clone() + l_scale.clone() * noise.xl; // ln xl, [visits, 1]
         let guide_xl = total(log_normal(l.clone(), l_loc, l_scale));
@@ -206,7 +206,7 @@ impl<B: Backend> Elbo<B> {
         // model
         let b_prior = model.rnn.forward(at_visits(model.rnn.project(x)), &model.h_0.val(), steps);
         let model_b = total(normal(b.clone(), b_prior.clone(), b_prior.full_like(B_PRIOR_SCALE)));
-        let (z_prior, z_prior_scale) = model.decode_b(b);
+        let (z_prior, z_prior_scale) = Lsd::location_scale(model.b_decoder.train(b, None, kernels).0);
         let model_z = total(normal(z.clone(), z_prior, z_prior_scale * spread));
         let library = |value: f64| l.full_like(value);
         let prior = (library(c.library.mean), library(c.library.standard_deviation));

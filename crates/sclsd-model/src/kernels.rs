@@ -4,4 +4,5 @@
 //! tensors are not in the host's memory. Sums run in a fixed order, whatever the number of threads.
 
 pub mod reconstruction;
+pub(crate) mod softplus;
 mod vector;

@@ -29,6 +29,8 @@ const EPSILON: f32 = 1e-3;
 const BLOCK: usize = 128;
 /// Sums that are made side by side and then added in order.
 const GROUPS: usize = 8;
+/// Genes handled side by side.
+const LANES: usize = 64;
 /// Counts up to which ln Γ(x + θ) − ln Γ(θ) is tabulated for every gene.
 const TABLE: usize = 16;
 
@@ -307,13 +309,21 @@ impl Row<'_> {
         let (scale, library) = (1.0 / fold(share, |a, b| a + b, 0.0), exp(self.log_library));
 
         // as if every count were 0
-        for i in 0..n {
-            share[i] *= scale;
-            let term = nothing(logits[i], share[i] * library, theta[i], inverse[i]);
-            value[i] = term.value;
-            gate[i] = term.by_gate;
-            rate[i] = term.by_log_rate;
-            by_theta[i] += term.by_theta;
+        for first in (0..n).step_by(LANES) {
+            let span = first..n.min(first + LANES);
+            let terms = nothings(
+                &logits[span.clone()],
+                &mut share[span.clone()],
+                scale,
+                library,
+                &theta[span.clone()],
+                &inverse[span.clone()],
+            );
+            let len = span.len();
+            value[span.clone()].copy_from_slice(&terms.value[..len]);
+            gate[span.clone()].copy_from_slice(&terms.by_gate[..len]);
+            rate[span.clone()].copy_from_slice(&terms.by_log_rate[..len]);
+            by_theta[span].iter_mut().zip(&terms.by_theta).for_each(|(sum, d)| *sum += d);
         }
         for (&gene, &x) in self.counts.0.iter().zip(self.counts.1).filter(|(_, x)| **x > 0.0) {
             let i = gene as usize;
@@ -354,6 +364,42 @@ struct Term {
     by_gate: f32,
     by_log_rate: f32,
     by_theta: f32,
+}
+
+/// [`Term`]s side by side.
+struct Terms {
+    value: [f32; LANES],
+    by_gate: [f32; LANES],
+    by_log_rate: [f32; LANES],
+    by_theta: [f32; LANES],
+}
+
+/// Counts of 0, up to [`LANES`] of them; scales `share` first. Everything is copied into arrays of its own, which the
+/// compiler then knows not to overlap: without that it makes no vector code of so many slices.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is compiled for the vector width at hand")]
+#[expect(clippy::needless_range_loop, reason = "nine arrays of one length")]
+fn nothings(logits: &[f32], share: &mut [f32], scale: f32, library: f32, theta: &[f32], inverse: &[f32]) -> Terms {
+    let lanes = |slice: &[f32]| {
+        let mut lanes = [0.0; LANES];
+        lanes[..slice.len()].copy_from_slice(slice);
+        lanes
+    };
+    let (g, mut r, t, inverse) = (lanes(logits), lanes(share), lanes(theta), lanes(inverse));
+    let none = [0.0; LANES];
+    let mut terms = Terms { value: none, by_gate: none, by_log_rate: none, by_theta: none };
+    for i in 0..LANES {
+        r[i] *= scale;
+    }
+    share.copy_from_slice(&r[..share.len()]);
+    for i in 0..LANES {
+        let term = nothing(g[i], r[i] * library, t[i], inverse[i]);
+        terms.value[i] = term.value;
+        terms.by_gate[i] = term.by_gate;
+        terms.by_log_rate[i] = term.by_log_rate;
+        terms.by_theta[i] = term.by_theta;
+    }
+    terms
 }
 
 /// A count of 0.

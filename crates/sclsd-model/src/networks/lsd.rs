@@ -140,7 +140,7 @@ impl<B: Backend> Lsd<B> {
         let last = &self.z_decoder.layers[self.z_decoder.layers.len() - 1];
         match (kernels, &last.norm) {
             (Kernels::Host, Some(norm)) => {
-                let (hidden, mut statistics) = self.z_decoder.train_hidden(z);
+                let (hidden, mut statistics) = self.z_decoder.train_hidden(z, kernels);
                 let (weight, bias, batch) = norm.fold(&last.linear, &hidden);
                 statistics.push(batch);
                 (
@@ -151,7 +151,7 @@ impl<B: Backend> Lsd<B> {
             _ => {
                 let (visits, genes) = (z.dims()[0], self.log_inverse_dispersion.dims()[0]);
                 let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &z.device());
-                let (decoded, statistics) = Stack::train(&self.z_decoder, z, None);
+                let (decoded, statistics) = Stack::train(&self.z_decoder, z, None, kernels);
                 let (gate, rate) = Self::gate_and_rate(decoded); // [visits, genes] each
                 let theta = self.log_inverse_dispersion.val().exp().unsqueeze::<2>(); // [1, genes]
                 let logits =

@@ -4,6 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::{BatchNorm, BatchStatistics, Linear, Shares};
+use crate::Kernels;
+use crate::kernels::softplus::softplus_on_host;
 use crate::special::softplus;
 
 /// One linear layer, normalised or not.
@@ -42,7 +44,7 @@ impl<B: Backend> Stack<B> {
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
     pub fn evaluate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.run(x, BatchNorm::evaluate)
+        self.run(x, BatchNorm::evaluate, Kernels::Tensors)
     }
 
     /// In training mode, with the batch statistics of every normalised layer; rows count once each, or by their shares.
@@ -50,13 +52,22 @@ impl<B: Backend> Stack<B> {
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
-    pub fn train(&self, x: Tensor<B, 2>, shares: Option<&Shares<B>>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+    pub fn train(
+        &self,
+        x: Tensor<B, 2>,
+        shares: Option<&Shares<B>>,
+        kernels: Kernels,
+    ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         let mut statistics = Vec::new();
-        let out = self.run(x, |norm, x| {
-            let (x, batch) = norm.train(x, shares);
-            statistics.push(batch);
-            x
-        });
+        let out = self.run(
+            x,
+            |norm, x| {
+                let (x, batch) = norm.train(x, shares);
+                statistics.push(batch);
+                x
+            },
+            kernels,
+        );
         (out, statistics)
     }
 
@@ -65,7 +76,7 @@ impl<B: Backend> Stack<B> {
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, last hidden]`
     #[must_use]
-    pub fn train_hidden(&self, mut x: Tensor<B, 2>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+    pub fn train_hidden(&self, mut x: Tensor<B, 2>, kernels: Kernels) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         let mut statistics = Vec::new();
         for layer in &self.layers[..self.layers.len() - 1] {
             x = layer.linear.forward(x);
@@ -74,7 +85,7 @@ impl<B: Backend> Stack<B> {
                 statistics.push(batch);
                 x = normalized;
             }
-            x = softplus(x);
+            x = activate(x, kernels);
         }
         (x, statistics)
     }
@@ -83,6 +94,7 @@ impl<B: Backend> Stack<B> {
         &self,
         mut x: Tensor<B, 2>,
         mut normalize: impl FnMut(&BatchNorm<B>, Tensor<B, 2>) -> Tensor<B, 2>,
+        kernels: Kernels,
     ) -> Tensor<B, 2> {
         for (depth, layer) in self.layers.iter().enumerate() {
             x = layer.linear.forward(x);
@@ -90,7 +102,7 @@ impl<B: Backend> Stack<B> {
                 x = normalize(norm, x);
             }
             if depth + 1 < self.layers.len() {
-                x = softplus(x);
+                x = activate(x, kernels);
             }
         }
         x
@@ -106,5 +118,12 @@ impl<B: Backend> Stack<B> {
             }
         }
         self
+    }
+}
+
+fn activate<B: Backend>(x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
+    match kernels {
+        Kernels::Tensors => softplus(x),
+        Kernels::Host => softplus_on_host(x),
     }
 }
