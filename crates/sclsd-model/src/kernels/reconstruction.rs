@@ -18,7 +18,7 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::vector::{exp, ln};
@@ -249,7 +249,7 @@ impl Sums {
             let (gate, rate) = logits[i * 2 * n_genes..(i + 1) * 2 * n_genes].split_at_mut(n_genes);
             let (theta, log_library) = (&mut self.theta, inputs.log_library[visit]);
             let row = Row { genes, bias: inputs.bias, log_library, counts: counts.visit(visit) };
-            let (value, slope) = arch.dispatch(|| row.likelihood(gate, rate, theta, scratch));
+            let (value, slope) = arch.dispatch(Likelihood { row: &row, gate, rate, by_theta: theta, scratch });
             self.log_likelihood += value;
             library[i] = slope;
         }
@@ -277,6 +277,24 @@ struct Scratch {
     gate: Vec<f32>,
     share: Vec<f32>,
     value: Vec<f32>,
+}
+
+/// [`Row::likelihood`] as something that can be compiled for the vector width at hand: a closure would not be.
+struct Likelihood<'a> {
+    row: &'a Row<'a>,
+    gate: &'a mut [f32],
+    rate: &'a mut [f32],
+    by_theta: &'a mut [f32],
+    scratch: &'a mut Scratch,
+}
+
+impl NullaryFnOnce for Likelihood<'_> {
+    type Output = (f64, f32);
+
+    #[inline(always)]
+    fn call(self) -> Self::Output {
+        self.row.likelihood(self.gate, self.rate, self.by_theta, self.scratch)
+    }
 }
 
 impl Row<'_> {

@@ -1,7 +1,7 @@
 //! ln(1 + eˣ) of every element, with its derivative σ(x).
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::vector::{exp, ln};
@@ -22,21 +22,29 @@ pub(crate) fn softplus_on_host<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
     value
         .par_chunks_mut(CHUNK)
         .zip(slope.par_chunks_mut(CHUNK))
-        .for_each(|(value, slope)| arch.dispatch(|| both(value, slope)));
+        .for_each(|(value, slope)| arch.dispatch(Both { value, slope }));
     let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), &device);
     (x.clone() - x.detach()) * tensor(slope) + tensor(value)
 }
 
-/// Takes x in `value`.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "it is compiled for the vector width at hand")]
-fn both(value: &mut [f32], slope: &mut [f32]) {
-    for (v, s) in value.iter_mut().zip(slope) {
-        let x = *v;
-        let a = exp(-x.abs());
-        let inverse = 1.0 / (1.0 + a);
-        *s = if x >= 0.0 { inverse } else { a * inverse };
-        *v = x.max(0.0) + ln(1.0 + a);
+/// Softplus and σ of the same elements; x is taken from `value`.
+struct Both<'a> {
+    value: &'a mut [f32],
+    slope: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Both<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (v, s) in self.value.iter_mut().zip(self.slope) {
+            let x = *v;
+            let a = exp(-x.abs());
+            let inverse = 1.0 / (1.0 + a);
+            *s = if x >= 0.0 { inverse } else { a * inverse };
+            *v = x.max(0.0) + ln(1.0 + a);
+        }
     }
 }
 
