@@ -123,7 +123,7 @@ pub(crate) fn evaluate(inputs: Inputs<'_>, counts: CountRows<'_>) -> Value {
             sums
         })
         .collect();
-    let total = sums.into_iter().reduce(Sums::plus).unwrap_or_else(|| Sums::new(genes, width));
+    let total = sums.iter().fold(Sums::new(genes, width), Sums::plus);
     let log_theta = total.theta.iter().zip(&tables.theta).map(|(d, theta)| d * theta).collect();
     Value {
         log_likelihood: total.log_likelihood,
@@ -151,7 +151,7 @@ impl Genes {
             let theta = f64::from(theta);
             let (mut log, mut psi) = (0.0, 0.0);
             (0..=TABLE).map(move |x| {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "kept in f32")]
+                #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
                 let entry = (log as f32, psi as f32);
                 #[expect(clippy::cast_precision_loss, reason = "a small count")]
                 let k = x as f64;
@@ -168,7 +168,7 @@ impl Genes {
     /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and its derivative by θ.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, and kept in f32")]
     fn choose(&self, gene: usize, x: f32) -> (f32, f32) {
-        if x <= TABLE as f32 && x.fract() == 0.0 {
+        if x.fract() == 0.0 && (x as usize) <= TABLE {
             return self.table[gene * (TABLE + 1) + x as usize];
         }
         let (x, theta) = (f64::from(x), f64::from(self.theta[gene]));
@@ -215,7 +215,7 @@ impl Sums {
         }
     }
 
-    fn plus(mut self, other: Self) -> Self {
+    fn plus(mut self, other: &Self) -> Self {
         let add = |a: &mut [f32], b: &[f32]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         self.log_likelihood += other.log_likelihood;
         add(&mut self.weight, &other.weight);
@@ -301,8 +301,6 @@ impl Row<'_> {
     /// ln p of the visit and its derivative by ln xl. Takes W h in `gate` and `rate` and leaves the derivatives by the
     /// logits there; adds those by θ to `by_theta`.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "it is compiled for the vector width at hand")]
-    #[expect(clippy::needless_range_loop, reason = "seven slices of one length")]
     fn likelihood(
         &self,
         gate: &mut [f32],
@@ -363,7 +361,6 @@ impl Row<'_> {
 
 /// Folds eight lanes side by side, then them, then the rest.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "it is compiled for the vector width of the loop it stands in")]
 fn fold(values: &[f32], f: impl Fn(f32, f32) -> f32, start: f32) -> f32 {
     let mut lanes = [start; 8];
     let (chunks, rest) = values.as_chunks::<8>();
@@ -395,7 +392,6 @@ struct Terms {
 /// Counts of 0, up to [`LANES`] of them; scales `share` first. Everything is copied into arrays of its own, which the
 /// compiler then knows not to overlap: without that it makes no vector code of so many slices.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "it is compiled for the vector width at hand")]
 #[expect(clippy::needless_range_loop, reason = "nine arrays of one length")]
 fn nothings(logits: &[f32], share: &mut [f32], scale: f32, library: f32, theta: &[f32], inverse: &[f32]) -> Terms {
     let lanes = |slice: &[f32]| {
@@ -422,7 +418,6 @@ fn nothings(logits: &[f32], share: &mut [f32], scale: f32, library: f32, theta: 
 
 /// A count of 0.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "it is compiled for the vector width of the loop it stands in")]
 fn nothing(gate: f32, rate: f32, theta: f32, inverse: f32) -> Term {
     let u = (rate + EPSILON) * inverse;
     let log = ln(1.0 + u);
