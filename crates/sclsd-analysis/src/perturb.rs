@@ -7,7 +7,7 @@
 //!
 //! Reference: `LSD.perturb`.
 
-use sclsd_data::{Dataset, DatasetError, Matrix, closest_names};
+use sclsd_data::{Dataset, DatasetError, Matrix, closest_names, did_you_mean};
 use sclsd_graph::{Nearest, NearestError};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
 use sclsd_model::{Device, Model, WeightsError};
@@ -94,10 +94,6 @@ pub enum PerturbError {
     /// A cell's state is not finite.
     #[error("cell states: {0}")]
     State(#[from] NearestError),
-}
-
-fn did_you_mean(closest: &[String]) -> String {
-    if closest.is_empty() { String::new() } else { format!("; the closest names are {}", closest.join(", ")) }
 }
 
 impl From<WeightsError> for PerturbError {

@@ -46,7 +46,9 @@ impl Figures {
         } else if !output.quiet {
             let width = self.rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0);
             for (name, shown, _) in self.rows {
-                println!("{name:<width$}  {shown}");
+                let line = format!("{name:<width$}  {shown}");
+                let lines: Vec<&str> = line.lines().map(str::trim_end).collect();
+                println!("{}", lines.join("\n"));
             }
         }
     }

@@ -39,7 +39,7 @@ pub use dataset::{Dataset, DatasetError, Frame, Uns};
 pub use h5ad::{Additions, Entry, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad, write_h5ad};
 pub use matrix::Matrix;
 pub use matrix_market::read_matrix_market;
-pub use names::closest_names;
+pub use names::{closest_names, did_you_mean};
 pub use normalize::{library_sizes, log1p_normalize};
 pub use pca::{Pca, pca};
 pub use random::{Purpose, stream};

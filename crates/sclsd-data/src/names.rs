@@ -19,6 +19,12 @@ pub fn closest_names(wanted: &str, names: &[String]) -> Vec<String> {
     near.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
+/// The same as the end of a sentence: `; the closest names are a, b`, or nothing.
+#[must_use]
+pub fn did_you_mean(closest: &[String]) -> String {
+    if closest.is_empty() { String::new() } else { format!("; the closest names are {}", closest.join(", ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,7 +42,7 @@ pub use leiden::leiden;
 pub use nearest::{Nearest, NearestError};
 pub use phylogeny::{
     ClusterConnectivity, Descent, InferPhylogenyError, InferPhylogenySpec, Phylogeny, PhylogenyError,
-    cluster_connectivity, infer_phylogeny,
+    cluster_connectivity, infer_phylogeny, neighborhood,
 };
 pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare};
 pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time};

@@ -9,7 +9,9 @@ use petgraph::graphmap::DiGraphMap;
 use sclsd_data::Categorical;
 use serde::{Deserialize, Serialize};
 
-pub use infer::{ClusterConnectivity, InferPhylogenyError, InferPhylogenySpec, cluster_connectivity, infer_phylogeny};
+pub use infer::{
+    ClusterConnectivity, InferPhylogenyError, InferPhylogenySpec, cluster_connectivity, infer_phylogeny, neighborhood,
+};
 
 /// Parent → children.
 ///

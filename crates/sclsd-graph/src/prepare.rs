@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sclsd_data::{
-    Categorical, Column, Csr, Dataset, DatasetError, Flavor, Uns, VariableGenesError, library_sizes, log1p_normalize,
-    pca, variable_genes,
+    Categorical, Column, Csr, Dataset, DatasetError, Flavor, Uns, VariableGenesError, closest_names, did_you_mean,
+    library_sizes, log1p_normalize, pca, variable_genes,
 };
 
 use crate::{DiffusionError, DiffusionMap, KnnError, connectivities, diffusion_map, layout, leiden, neighbors};
@@ -174,10 +174,6 @@ pub enum PrepareError {
     Diffusion(#[from] DiffusionError),
 }
 
-fn did_you_mean(closest: &[String]) -> String {
-    if closest.is_empty() { String::new() } else { format!("; the closest names are {}", closest.join(", ")) }
-}
-
 /// Prepares a data set of counts: in `layers[spec.counts]` where that is there, else in X.
 ///
 /// # Errors
@@ -326,7 +322,7 @@ impl Work<'_> {
             match place.get(gene.as_str()) {
                 Some(&at) => chosen.push(at),
                 None => {
-                    let closest = sclsd_data::closest_names(gene, names);
+                    let closest = closest_names(gene, names);
                     return Err(PrepareError::Gene { gene: gene.clone(), closest });
                 }
             }
@@ -472,7 +468,7 @@ impl Work<'_> {
     fn root(&self, root: &Root, map: &DiffusionMap) -> Result<usize, PrepareError> {
         match root {
             Root::Cell(name) => self.data.obs.names.iter().position(|n| n == name).ok_or_else(|| {
-                let closest = sclsd_data::closest_names(name, &self.data.obs.names);
+                let closest = closest_names(name, &self.data.obs.names);
                 PrepareError::Root { what: "cell", name: name.clone(), known: did_you_mean(&closest) }
             }),
             Root::Cluster(name) => {

@@ -13,10 +13,8 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 use rayon::prelude::*;
-use sclsd_data::{Categorical, Csr, Dataset, DatasetError, pca};
-use sclsd_graph::{
-    KnnError, Phylogeny, PhylogenyError, Transition, TransitionError, WalkSpec, connectivities, neighbors,
-};
+use sclsd_data::{Categorical, Csr, Dataset, DatasetError};
+use sclsd_graph::{KnnError, Phylogeny, PhylogenyError, Transition, TransitionError, WalkSpec, neighborhood};
 use sclsd_model::{Device, Job, Lsd, Model, ModelSpec, WeightsError};
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +149,7 @@ fn by_branch(
         let in_branch = |&cell: &usize| clusters.name(cell).is_some_and(|name| branch.contains(&name));
         let cells: Vec<usize> = (0..n_cells).filter(in_branch).collect();
         let part = data.select_cells(&cells);
-        let graph = neighborhood(part.expression()?)?;
+        let graph = neighborhood(part.expression()?, spec.random_state)?;
         let time = model_time(&part, &graph, keys, root, spec, device, observe)?;
         for (&cell, time) in cells.iter().zip(time) {
             sum[cell] += time;
@@ -166,16 +164,6 @@ fn by_branch(
         }
     }
     Ok(sum.into_iter().zip(count).map(|(s, c)| s / c).collect())
-}
-
-/// Connectivities by principal components of these cells alone, as scanpy's defaults.
-fn neighborhood(x: &Csr) -> Result<Csr, KnnError> {
-    let n = x.n_rows();
-    if n < 2 {
-        return Err(KnnError::TooFewCells { n_neighbors: 2, n_cells: n });
-    }
-    let n_pcs = 50.min(n.min(x.n_cols()).saturating_sub(1)).max(1);
-    Ok(connectivities(&neighbors(&pca(x, n_pcs).scores, if n < 15 { 1 + n / 2 } else { 15 }, 0)?))
 }
 
 /// Every path from the root to a cluster without children.
@@ -335,7 +323,7 @@ mod tests {
     fn a_time_is_made_for_every_cell_by_one_model_or_by_branch() {
         let spec = SimulateSpec { n_cells: 120, n_genes: 20, ..SimulateSpec::default() };
         let mut data = simulate(&spec.check().unwrap());
-        data.obsp.insert("connectivities".into(), neighborhood(data.x.as_ref().unwrap()).unwrap());
+        data.obsp.insert("connectivities".into(), neighborhood(data.x.as_ref().unwrap(), 0).unwrap());
         let names = data.groups("clusters").unwrap().categories().to_vec();
         let edges: BTreeMap<String, Vec<String>> =
             names.windows(2).map(|pair| (pair[0].clone(), vec![pair[1].clone()])).collect();

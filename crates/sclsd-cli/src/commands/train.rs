@@ -139,7 +139,14 @@ impl Job<'_> {
             figures.number("entropy rise", last.entropy_rise, 4);
         }
         if let Some(time) = &prior.time {
-            figures.number("spearman with prior time", spearman(&annotation.pseudotime, time), 4);
+            let correlation = spearman(&annotation.pseudotime, time);
+            if correlation < 0.0 {
+                output.note(
+                    "warning: the pseudotime runs against the prior time; short training does not settle which way the \
+                     potential falls: give more epochs, longer walks or another seed",
+                );
+            }
+            figures.number("spearman with prior time", correlation, 4);
         }
         figures.number("seconds", began.elapsed().as_secs_f64(), 1);
         Ok((annotation.pseudotime, figures))

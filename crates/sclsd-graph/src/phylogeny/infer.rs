@@ -177,9 +177,16 @@ pub fn infer_phylogeny(
     Ok(Phylogeny::new(table)?)
 }
 
-/// Connectivities of some cells by their own principal components; fewer neighbours where there are few cells.
-fn neighborhood(x: &Csr, seed: u64) -> Result<Csr, KnnError> {
+/// Connectivities of some cells by their own principal components, as scanpy's defaults make them; fewer neighbours where
+/// there are few cells. `seed` matters above 50,000 cells.
+///
+/// # Errors
+/// [`KnnError`] where there are fewer than two cells.
+pub fn neighborhood(x: &Csr, seed: u64) -> Result<Csr, KnnError> {
     let n = x.n_rows();
+    if n < 2 {
+        return Err(KnnError::TooFewCells { n_neighbors: 2, n_cells: n });
+    }
     let k = if N_NEIGHBORS > n { 1 + n / 2 } else { N_NEIGHBORS };
     let n_pcs = N_PCS.min(n.min(x.n_cols()).saturating_sub(1)).max(1);
     Ok(connectivities(&neighbors(&pca(x, n_pcs).scores, k, seed)?))
