@@ -4,13 +4,14 @@
 //! probabilities of going over to each of its neighbours. [`propagate`] follows cells down the potential, [`fates`] finds
 //! where they end, and [`perturb`] where they would end with genes knocked out. [`velocity_from_transitions`] and
 //! [`velocity_from_drift`] draw directions on an embedding, which [`cross_boundary_correctness`] and
-//! [`inner_cluster_coherence`] score. [`match_genes`] brings a data set into the order of a model's genes.
+//! [`inner_cluster_coherence`] score, [`evaluate`] both. [`match_genes`] brings a data set into the order of a model's genes.
 //!
 //! Nothing here is of size cells × cells: cells are encoded and followed in blocks, and what is nearest is found by a tree.
 
 mod annotate;
 mod correlation;
 mod encode;
+mod evaluate;
 mod fates;
 mod flow;
 mod genes;
@@ -20,6 +21,7 @@ mod velocity;
 
 pub use annotate::{AnnotateError, Annotation, annotate};
 pub use correlation::spearman;
+pub use evaluate::{Evaluation, evaluate};
 pub use fates::{FateError, FateSpec, FateTable, Fates, fates};
 pub use flow::{FlowError, drift, propagate};
 pub use genes::{GenesError, match_genes};

@@ -1,10 +1,8 @@
 //! `sclsd evaluate`: directions and pseudotime against what is known.
 
 use anyhow::{Context, bail};
-use sclsd::analysis::{
-    Score, cross_boundary_correctness, inner_cluster_coherence, mean_score, spearman, stages, velocity_from_transitions,
-};
-use sclsd::data::{Categorical, Dataset, Keys, Uns, inspect, read_h5ad};
+use sclsd::analysis::{Score, cross_boundary_correctness, evaluate, mean_score, spearman, velocity_from_transitions};
+use sclsd::data::{Dataset, Keys, Uns, inspect, read_h5ad};
 use serde_json::{Map, Value, json};
 
 use super::use_threads;
@@ -32,11 +30,11 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
             "evaluation needs what sclsd train or annotate writes, and --edges \"A>B,B>C\" or uns[\"cluster_edges\"]"
         }
     })?;
-    evaluate(args, &data, data.obsm.contains_key(&drift).then_some(drift.as_str()), output)
+    report(args, &data, data.obsm.contains_key(&drift).then_some(drift.as_str()), output)
         .with_context(|| args.input.display().to_string())
 }
 
-fn evaluate(args: &EvaluateArgs, data: &Dataset, drift: Option<&str>, output: Output) -> anyhow::Result<()> {
+fn report(args: &EvaluateArgs, data: &Dataset, drift: Option<&str>, output: Output) -> anyhow::Result<()> {
     let clusters = data.groups(&args.cluster_key)?;
     let edges = match &args.edges {
         Some(text) => parse_edges(text)?,
@@ -46,20 +44,20 @@ fn evaluate(args: &EvaluateArgs, data: &Dataset, drift: Option<&str>, output: Ou
     let embedding = &data.obsm[&args.basis];
     let transitions = data.graph("transitions")?.map(f64::from);
     let velocity = velocity_from_transitions(&transitions, graph, embedding)?;
-    let across = cross_boundary_correctness(embedding, &velocity, graph, &clusters, &edges)?;
-    let within = inner_cluster_coherence(&velocity, graph, &clusters)?;
+    let pseudotime = data.numbers("lsd_pseudotime")?;
+    let found = evaluate(embedding, &velocity, graph, &clusters, &edges, &pseudotime)?;
 
     let mut figures = Figures::default();
     figures.count("cells", data.n_cells());
-    scores(&mut figures, "cross-boundary correctness", &across, "the two clusters never touch");
-    scores(&mut figures, "in-cluster coherence", &within, "no two of its cells are neighbours");
+    let (apart, alone) = ("the two clusters never touch", "no two of its cells are neighbours");
+    scores(&mut figures, "cross-boundary correctness", &found.cross_boundary, apart);
+    scores(&mut figures, "in-cluster coherence", &found.inner_cluster, alone);
     if let Some(key) = drift {
         let by_drift = cross_boundary_correctness(embedding, &data.obsm[key], graph, &clusters, &edges)?;
-        scores(&mut figures, "cross-boundary correctness of the drift", &by_drift, "the two clusters never touch");
+        scores(&mut figures, "cross-boundary correctness of the drift", &by_drift, apart);
     }
-    let pseudotime = data.numbers("lsd_pseudotime")?;
-    let absent = "the edges run in a circle";
-    figures.optional("stage correlation", stage_correlation(&pseudotime, &clusters, &edges), 4, absent);
+    let absent = "none: the edges run in a circle, or pseudotime does not vary";
+    figures.optional("stage correlation", found.stage_correlation, 4, absent);
     for key in &args.time_key {
         let correlation = spearman(&pseudotime, &data.numbers(key)?);
         let known = correlation.is_finite().then_some(correlation);
@@ -83,17 +81,6 @@ fn scores(figures: &mut Figures, title: &str, scores: &[Score], absent: &str) {
         })
         .collect();
     figures.nested(title, format!("{shown}{}", each.concat()), json!({"mean": mean, "each": all}));
-}
-
-/// Spearman's correlation of pseudotime with the number of edges before a cell's cluster.
-fn stage_correlation(pseudotime: &[f64], clusters: &Categorical, edges: &[(String, String)]) -> Option<f64> {
-    let stages = stages(edges)?;
-    let staged = |cell: usize| clusters.name(cell).and_then(|name| stages.get(name)).copied();
-    #[expect(clippy::cast_precision_loss, reason = "a number of edges")]
-    let pairs: Vec<(f64, f64)> =
-        (0..pseudotime.len()).filter_map(|cell| staged(cell).map(|s| (pseudotime[cell], s as f64))).collect();
-    let (times, stages): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-    Some(spearman(&times, &stages)).filter(|c| c.is_finite())
 }
 
 fn parse_edges(text: &str) -> anyhow::Result<Vec<(String, String)>> {

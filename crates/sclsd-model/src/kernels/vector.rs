@@ -19,7 +19,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     p * f32::from_bits(exponent)
 }
 
-/// ln x to within 2 units in the last place for positive normal x.
+/// ln x to within 2 units in the last place for positive normal x; `NaN` for what is not finite.
 ///
 /// x = 2ᵉ m with ½√2 ≤ m < √2, and ln m = 2 artanh(s), s = (m − 1) / (m + 1), by its series.
 #[inline(always)]
@@ -34,7 +34,8 @@ pub(crate) fn ln(x: f32) -> f32 {
     let series = 1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0)));
     #[expect(clippy::cast_precision_loss, reason = "an exponent")]
     let e = e as f32;
-    (2.0 * s + (2.0 * s * q * series + e * -2.121_944_4e-4)) + e * 0.693_359_4
+    let not_finite = x * 0.0; // 0, or NaN
+    (2.0 * s + (2.0 * s * q * series + e * -2.121_944_4e-4)) + e * 0.693_359_4 + not_finite
 }
 
 #[cfg(test)]
@@ -55,5 +56,6 @@ mod tests {
         assert!(worst_exp < 2.0 * unit, "exp: {} units", worst_exp / unit);
         assert!(worst_ln < 2.0 * unit, "ln: {} units", worst_ln / unit);
         assert_eq!((exp(-1000.0), ln(1.0)), (exp(-87.0), 0.0));
+        assert!(exp(f32::NAN).is_nan() && ln(f32::NAN).is_nan() && ln(f32::INFINITY).is_nan(), "nothing is hidden");
     }
 }
