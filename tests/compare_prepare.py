@@ -42,8 +42,7 @@ def by_scanpy(path, root):
         sc.pp.log1p(b)
         sc.pp.highly_variable_genes(b, flavor="seurat", n_top_genes=args.n_top_genes)
         a = a[:, b.var["highly_variable"]].copy()
-    for key in ("highly_variable",):
-        a.var.pop(key) if key in a.var else None
+    a.var = a.var.drop(columns="highly_variable", errors="ignore")  # PCA would take only these
     sc.pp.normalize_total(a, target_sum=1e4)
     sc.pp.log1p(a)
     sc.pp.pca(a, n_comps=args.n_pcs)

@@ -29,6 +29,14 @@ pub enum VelocityError {
         /// Number of columns.
         columns: usize,
     },
+    /// A cell has no place.
+    #[error("the embedding of cell {cell} is {value}, expected a finite number")]
+    NotFinite {
+        /// Its number.
+        cell: usize,
+        /// The coordinate.
+        value: f32,
+    },
     /// Numbers of cells disagree.
     #[error("the {what} is of {found} cells, but the graph is of {expected}")]
     Cells {
@@ -92,6 +100,9 @@ fn check(graph: &Csr, embedding: &Matrix, what: &'static str, found: usize) -> R
         if found != expected {
             return Err(VelocityError::Cells { what, found, expected });
         }
+    }
+    if let Some(at) = embedding.values().iter().position(|v| !v.is_finite()) {
+        return Err(VelocityError::NotFinite { cell: at / columns, value: embedding.values()[at] });
     }
     Ok(())
 }

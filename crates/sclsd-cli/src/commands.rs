@@ -17,7 +17,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use sclsd::Device;
-use sclsd::data::{plain_reason, replace_file};
+use sclsd::data::{Dataset, H5adError, Keys, plain_reason, read_h5ad, replace_file};
 
 use crate::args::MachineArgs;
 
@@ -33,6 +33,14 @@ fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
     }
     Ok(())
+}
+
+/// Reads a file; where it lacks something, `hint` says who would have written it.
+fn read_with_hint(path: &Path, keys: &Keys, hint: &'static str) -> anyhow::Result<Dataset> {
+    read_h5ad(path, keys).map_err(|error| match error {
+        H5adError::Missing { .. } => anyhow::Error::new(error).context(hint),
+        other => other.into(),
+    })
 }
 
 /// A text file as it is.

@@ -82,7 +82,8 @@ pub fn diffusion_map(connectivities: &Csr, n_components: usize) -> Result<Diffus
     }
     let operator = Diffusion::new(connectivities)?;
     let wanted = n_components.clamp(1, n_cells - 1);
-    let mut pairs = if n_cells <= DENSE { dense(&operator) } else { iterate(&operator, wanted)? };
+    let mut pairs =
+        if n_cells <= DENSE { dense(&operator) } else { iterate(&operator, &components(connectivities), wanted)? };
     pairs.values.truncate(wanted);
     pairs.vectors.truncate(wanted);
     let signs: Vec<f64> = pairs.vectors.iter().map(|v| sign(v)).collect();
@@ -109,13 +110,32 @@ fn dense(operator: &Diffusion) -> Eigenpairs {
     }
 }
 
-/// The `wanted` largest, of many cells.
-fn iterate(operator: &Diffusion, wanted: usize) -> Result<Eigenpairs, DiffusionError> {
+/// The `wanted` largest, of many cells. Every piece of the graph has a stationary state of its own, Z on that piece, with
+/// eigenvalue 1; these are known, and the others are looked for.
+fn iterate(operator: &Diffusion, pieces: &[usize], wanted: usize) -> Result<Eigenpairs, DiffusionError> {
     let n_cells = operator.matrix.n_rows();
+    let mut sizes = vec![0_usize; pieces.iter().max().map_or(0, |last| last + 1)];
+    pieces.iter().for_each(|&piece| sizes[piece] += 1);
+    let mut largest_first: Vec<usize> = (0..sizes.len()).collect();
+    largest_first.sort_by_key(|&piece| (usize::MAX - sizes[piece], piece));
+    largest_first.truncate(wanted);
+    let stationary = |&piece: &usize| {
+        let on = |cell: usize| if pieces[cell] == piece { operator.roots[cell] } else { 0.0 };
+        let length = (0..n_cells).map(|cell| on(cell).powi(2)).sum::<f64>().sqrt();
+        (0..n_cells).map(|cell| on(cell) / length).collect()
+    };
+    let known: Vec<Vec<f64>> = largest_first.iter().map(stationary).collect();
+    if known.len() == wanted {
+        return Ok(Eigenpairs { values: vec![1.0; wanted], vectors: known });
+    }
     // any start that no eigenvector is orthogonal to: the golden ratio scatters evenly
     let start = (0..n_cells).map(|cell| 1.0 + (GOLDEN * f64::from(u32::try_from(cell).unwrap_or(0))).fract()).collect();
-    largest(|v| operator.apply(v), start, wanted, TOLERANCE, PRODUCTS)
-        .map_err(|found| DiffusionError::NotConverged { found, wanted })
+    let rest = largest(|v| operator.apply(v), start, &known, wanted - known.len(), TOLERANCE, PRODUCTS)
+        .map_err(|found| DiffusionError::NotConverged { found: found + known.len(), wanted })?;
+    Ok(Eigenpairs {
+        values: vec![1.0; known.len()].into_iter().chain(rest.values).collect(),
+        vectors: known.into_iter().chain(rest.vectors).collect(),
+    })
 }
 
 /// The largest entry of an eigenvector is made positive, so that its sign does not depend on the iteration.
@@ -193,6 +213,8 @@ fn squared_distance(points: &Matrix, a: usize, b: usize) -> f64 {
 #[derive(Debug)]
 struct Diffusion {
     matrix: Csr<f64>,
+    /// The diagonal of Z.
+    roots: Vec<f64>,
 }
 
 impl Diffusion {
@@ -212,7 +234,7 @@ impl Diffusion {
         };
         let kernel = scaled(&connectivities.map(f64::from), &density);
         let roots: Vec<f64> = (0..kernel.n_rows()).map(|cell| kernel.row(cell).1.iter().sum::<f64>().sqrt()).collect();
-        Ok(Self { matrix: scaled(&kernel, &roots) })
+        Ok(Self { matrix: scaled(&kernel, &roots), roots })
     }
 
     fn apply(&self, vector: &[f64]) -> Vec<f64> {
@@ -275,6 +297,26 @@ mod tests {
         assert!(time[3..66].is_sorted() && time[0] == 0.0 && time[65] > 0.9, "{time:?}");
         assert!(time[70..].iter().all(|t| t.is_infinite()));
         assert_eq!(diffusion_map(&ladder(90, 0), 10).unwrap().outermost(&[40, 3, 0, 5], 10), Some(0));
+    }
+
+    #[test]
+    fn a_graph_in_many_pieces_has_a_map_too() {
+        // four ladders, two of them alike, and no edge between them
+        let lengths = [150_u32, 150, 170, 210];
+        let mut rows: Vec<Vec<(u32, f32)>> = Vec::new();
+        for length in lengths {
+            let first = u32::try_from(rows.len()).unwrap();
+            let piece = ladder(length, 0);
+            rows.extend((0..length as usize).map(|cell| {
+                let (others, weights) = piece.row(cell);
+                others.iter().zip(weights).map(|(o, w)| (o + first, *w)).collect()
+            }));
+        }
+        let graph = Csr::from_rows(680, rows).unwrap();
+        let map = diffusion_map(&graph, 15).unwrap();
+        assert!(map.eigenvalues[3] > 1.0 - 1e-9 && map.eigenvalues[4] < 1.0 - 1e-6, "{:?}", map.eigenvalues);
+        let time = map.pseudotime(&graph, 0, 10).unwrap();
+        assert!(time[..150].iter().all(|t| t.is_finite()) && time[150..].iter().all(|t| t.is_infinite()));
     }
 
     #[test]

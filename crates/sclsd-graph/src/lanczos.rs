@@ -17,22 +17,26 @@ pub(crate) struct Eigenpairs {
 }
 
 /// The `wanted` largest eigenvalues of the operator `apply` on vectors like `start`, to a residual of `tolerance`; or
-/// how many were found after `most` products.
+/// how many were found after `most` products. The eigenvectors in `known`, orthonormal, are not looked for again: one
+/// start finds one eigenvector of each eigenvalue, however many it has.
 pub(crate) fn largest(
     apply: impl Fn(&[f64]) -> Vec<f64>,
-    start: Vec<f64>,
+    mut start: Vec<f64>,
+    known: &[Vec<f64>],
     wanted: usize,
     tolerance: f64,
     most: usize,
 ) -> Result<Eigenpairs, usize> {
     let n = start.len();
-    let full = (2 * wanted + 80).min(n);
+    let full = (2 * wanted + 80).min(n - known.len());
     let kept = (wanted + 25).min(full - 1);
+    orthogonalize(&mut start, known);
     let mut basis = vec![normalized(start)];
     let mut projected = Mat::<f64>::zeros(full, full); // Vᵀ A V
     for product in 1.. {
         let last = basis.len() - 1;
         let mut next = apply(&basis[last]);
+        orthogonalize(&mut next, known);
         let column = orthogonalize(&mut next, &basis);
         for (row, value) in column.into_iter().enumerate() {
             projected[(row, last)] = value;
@@ -40,24 +44,25 @@ pub(crate) fn largest(
         }
         let beta = norm(&next);
         let size = basis.len();
-        let exhausted = beta < 1e-14;
-        if size < full && !exhausted {
-            basis.push(scaled(next, 1.0 / beta));
+        if size < full {
+            // the Krylov space of the start may be used up before the basis is full: go on from elsewhere
+            let used_up = beta < 1e-12;
+            basis.push(if used_up { elsewhere(n, known, &basis) } else { scaled(next, 1.0 / beta) });
             continue;
         }
         let ritz =
             projected.submatrix(0, 0, size, size).self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix");
         let coefficient = |rank: usize, row: usize| ritz.U()[(row, size - 1 - rank)]; // eigenvalues rise
         let residual = |rank: usize| beta * coefficient(rank, size - 1).abs();
-        let found = (0..wanted.min(size)).take_while(|&rank| residual(rank) <= tolerance).count();
-        let keep = if found == wanted || exhausted { wanted.min(size) } else { kept };
+        let found = (0..wanted).take_while(|&rank| residual(rank) <= tolerance).count();
+        let keep = if found == wanted { wanted } else { kept };
         let combined: Vec<Vec<f64>> =
             (0..keep).into_par_iter().map(|rank| combination(&basis, |row| coefficient(rank, row))).collect();
         let values: Vec<f64> = (0..keep).map(|rank| ritz.S()[size - 1 - rank]).collect();
         if found == wanted {
             return Ok(Eigenpairs { values, vectors: combined });
         }
-        if exhausted || product >= most {
+        if product >= most {
             return Err(found);
         }
         projected.fill(0.0);
@@ -68,6 +73,16 @@ pub(crate) fn largest(
         basis.push(scaled(next, 1.0 / beta));
     }
     unreachable!("the loop ends by returning")
+}
+
+/// A unit vector that is orthogonal to what is known and to the basis, which do not fill the space.
+fn elsewhere(n: usize, known: &[Vec<f64>], basis: &[Vec<f64>]) -> Vec<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "any scattered numbers will do")]
+    let mut vector: Vec<f64> =
+        (0..n).map(|i| (std::f64::consts::E * (i * (basis.len() + 1)) as f64).fract() - 0.5).collect();
+    orthogonalize(&mut vector, known);
+    orthogonalize(&mut vector, basis);
+    normalized(vector)
 }
 
 /// Takes from `vector` its parts along the basis, twice over for accuracy; returns them.

@@ -8,13 +8,11 @@
 //! repulsion    2b / ((0.001 + d²)(1 + a d^(2b))) · (y_i − y_j)
 //! ```
 //!
-//! with a and b of scanpy's `min_dist = 0.5`, `spread = 1`. One thread after another edge, so that the same seed gives the
+//! with a and b of scanpy's `min_dist = 0.5`, `spread = 1`. One edge after another on one thread, so that the same seed gives the
 //! same picture. (The crate for this draws from the system's generator.)
 
 use rand::{Rng, RngExt};
 use sclsd_data::{Csr, Matrix, Purpose, stream};
-
-use crate::DiffusionMap;
 
 /// The curve 1 / (1 + a d^(2b)) fitted to `min_dist = 0.5`, `spread = 1`.
 const A: f64 = 0.583_030_020_344_714_2;
@@ -25,17 +23,18 @@ const REPULSIONS: usize = 5;
 /// Longest step along one coordinate.
 const LONGEST: f64 = 4.0;
 
-/// Coordinates, `n_cells × 2`; obsm `X_umap`.
+/// Coordinates, `n_cells × 2`; obsm `X_umap`. `diffusion` are the components of a
+/// [`DiffusionMap`](crate::DiffusionMap), the stationary state first.
 ///
 /// # Panics
 /// When the graph and the diffusion map are of different cells.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "numbers of epochs are far below 2^52")]
-pub fn layout(connectivities: &Csr, map: &DiffusionMap, seed: u64) -> Matrix {
+pub fn layout(connectivities: &Csr, diffusion: &Matrix, seed: u64) -> Matrix {
     let n = connectivities.n_rows();
-    assert_eq!(n, map.components.n_rows(), "one row per cell");
+    assert_eq!(n, diffusion.n_rows(), "one row per cell");
     let epochs: usize = if n <= 10_000 { 500 } else { 200 };
-    let mut y = start(map, seed);
+    let mut y = start(diffusion, seed);
     let strongest = connectivities.values().iter().copied().fold(0.0_f32, f32::max);
     if strongest <= 0.0 {
         return matrix(&y);
@@ -103,18 +102,18 @@ fn squared(a: [f64; 2], b: [f64; 2]) -> f64 {
 }
 
 /// Two diffusion components stretched to −10…10, with a little noise so that no two cells coincide.
-fn start(map: &DiffusionMap, seed: u64) -> Vec<[f64; 2]> {
+fn start(diffusion: &Matrix, seed: u64) -> Vec<[f64; 2]> {
     let mut rng = stream(seed, Purpose::Layout, 0);
-    let n = map.components.n_rows();
+    let n = diffusion.n_rows();
     let largest = |axis: usize| {
-        let column = (0..n).filter_map(|cell| map.components.row(cell).get(axis + 1));
+        let column = (0..n).filter_map(|cell| diffusion.row(cell).get(axis + 1));
         f64::from(column.fold(0.0_f32, |a, b| a.max(b.abs()))).max(f64::MIN_POSITIVE)
     };
     let scale = [10.0 / largest(0), 10.0 / largest(1)];
     (0..n)
         .map(|cell| {
             [0, 1].map(|axis| {
-                let at = map.components.row(cell).get(axis + 1).copied().unwrap_or(0.0);
+                let at = diffusion.row(cell).get(axis + 1).copied().unwrap_or(0.0);
                 f64::from(at) * scale[axis] + 1e-3 * (rng.random::<f64>() - 0.5)
             })
         })
@@ -140,12 +139,12 @@ mod tests {
         });
         let graph = Csr::from_rows(80, rows.collect::<Vec<_>>()).unwrap();
         let map = diffusion_map(&graph, 5).unwrap();
-        let y = layout(&graph, &map, 0);
+        let y = layout(&graph, &map.components, 0);
         let distance = |a: usize, b: usize| (y.row(a)[0] - y.row(b)[0]).hypot(y.row(a)[1] - y.row(b)[1]);
         let near: f32 = (0..79).map(|i| distance(i, i + 1)).sum::<f32>() / 79.0;
         let far: f32 = (0..40).map(|i| distance(i, i + 40)).sum::<f32>() / 40.0;
         assert!(far > 5.0 * near, "{near} {far}");
-        assert_eq!(y, layout(&graph, &map, 0));
-        assert_ne!(y, layout(&graph, &map, 1));
+        assert_eq!(y, layout(&graph, &map.components, 0));
+        assert_ne!(y, layout(&graph, &map.components, 1));
     }
 }

@@ -21,16 +21,23 @@ pub struct Nearest {
     nodes: Vec<Node>,
 }
 
-/// A coordinate is not finite.
+/// Why there is no nearest cell.
 #[derive(Debug, thiserror::Error)]
-#[error("coordinate {column} of cell {cell} is {value}, expected a finite number")]
-pub struct NearestError {
-    /// Row of the coordinate.
-    pub cell: usize,
-    /// Column of the coordinate.
-    pub column: usize,
-    /// Its value.
-    pub value: f32,
+#[non_exhaustive]
+pub enum NearestError {
+    /// There are no cells.
+    #[error("there are no cells, so none is nearest")]
+    NoCells,
+    /// A coordinate is not finite.
+    #[error("coordinate {column} of cell {cell} is {value}, expected a finite number")]
+    NotFinite {
+        /// Row of the coordinate.
+        cell: usize,
+        /// Column of the coordinate.
+        column: usize,
+        /// Its value.
+        value: f32,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,16 +59,18 @@ impl Nearest {
     /// Builds the tree.
     ///
     /// # Errors
-    /// [`NearestError`] names a coordinate that is not finite.
+    /// [`NearestError`] where there are no cells, or names a coordinate that is not finite.
     ///
     /// # Panics
-    /// When there are no cells.
+    /// Never: cells are numbered in `u32`.
     pub fn new(points: &Matrix) -> Result<Self, NearestError> {
         let (n, width) = (points.n_rows(), points.n_cols());
-        assert!(n > 0, "a tree of no cells has no nearest one");
+        if n == 0 {
+            return Err(NearestError::NoCells);
+        }
         if let Some(at) = points.values().iter().position(|v| !v.is_finite()) {
             let (cell, column) = (at / width, at % width);
-            return Err(NearestError { cell, column, value: points.values()[at] });
+            return Err(NearestError::NotFinite { cell, column, value: points.values()[at] });
         }
         let mut cells: Vec<u32> = (0..u32::try_from(n).expect("fewer than 2^32 cells")).collect();
         let mut nodes = Vec::new();
@@ -206,6 +215,13 @@ mod tests {
         };
         let (few, many) = (looked_at(2_000), looked_at(32_000));
         assert!(many < 2 * few && many < 32_000 / 50, "{few} of 2,000, {many} of 32,000");
+    }
+
+    #[test]
+    fn no_cells_and_bad_coordinates_are_errors() {
+        let message = |values: Vec<f32>| Nearest::new(&Matrix::new(2, values)).unwrap_err().to_string();
+        assert_eq!(message(vec![]), "there are no cells, so none is nearest");
+        assert_eq!(message(vec![0.0, 1.0, 2.0, f32::NAN]), "coordinate 1 of cell 1 is NaN, expected a finite number");
     }
 
     #[test]

@@ -266,11 +266,8 @@ impl Run<'_> {
         let mut distinct: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
         distinct.sort_unstable();
         distinct.dedup();
-        let mut place = vec![0; self.data.n_cells()];
-        for (at, &cell) in (0_u32..).zip(&distinct) {
-            place[cell] = at;
-        }
-        let places = cells.iter().map(|&cell| place[cell as usize]).collect();
+        let place = |cell: &u32| distinct.partition_point(|&other| other < *cell as usize);
+        let places = cells.iter().map(|cell| u32::try_from(place(cell)).expect("fewer than 2^32 cells")).collect();
         let dense = TensorData::new(x.gather_dense(&distinct), [distinct.len(), x.n_cols()]);
         let counts = CountRows {
             indptr: counts.pattern().indptr(),

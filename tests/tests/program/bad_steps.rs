@@ -90,6 +90,14 @@ fn roots_that_are_none_are_named() {
         &prepare(&["--root-cell", "cell7"]),
         &["root cell \"cell7\" is not in the data; the closest names are cell"],
     );
+    file(d, "in.h5ad", |data| {
+        counts(data);
+        let clusters = data.groups("clusters").expect("clusters");
+        let names = [clusters.categories(), &["Empty".to_owned()][..]].concat();
+        let with_empty = Categorical::new(clusters.codes().to_vec(), names, false);
+        data.obs.set("clusters", Column::Categorical(with_empty));
+    });
+    refused(d, &prepare(&["--root-cluster", "Empty"]), &["in.h5ad: root cluster \"Empty\" has no cells"]);
     refused(
         d,
         &prepare(&["--root-cluster", "Nobody"]),
@@ -194,6 +202,10 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
     refused(d, &on(&["--time-range=-3"]), &["time_range is -3, expected a finite time above 0"]);
     refused(d, &on(&["--dt", "0"]), &["dt is 0, expected a finite time above 0"]);
     refused(d, &on(&["--dt", "10"]), &["dt is 10, expected at most half of time_range"]);
+    let whole = std::fs::read(d.join("result.h5ad")).expect("a result");
+    std::fs::write(d.join("cut.h5ad"), &whole[..whole.len() / 2]).expect("a file");
+    refused(d, &fates("cut.h5ad", &key), &["error: cut.h5ad is not a whole HDF5 file"]);
+    refused(d, &fates("nowhere.h5ad", &key), &["error: nowhere.h5ad cannot be read: no such file"]);
     refused(d, &fates("in.h5ad", &key), &["sclsd annotate writes", "in.h5ad lacks obsm[\"X_cell_state\"]"]);
     refused(d, &fates("result.h5ad", &["--cluster-key", "types"]), &["lacks obs[\"types\"] (obs has clusters"]);
     refused(

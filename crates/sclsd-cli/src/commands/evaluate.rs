@@ -2,10 +2,10 @@
 
 use anyhow::{Context, bail};
 use sclsd::analysis::{Score, cross_boundary_correctness, evaluate, mean_score, spearman, velocity_from_transitions};
-use sclsd::data::{Dataset, Keys, Uns, inspect, read_h5ad};
+use sclsd::data::{Dataset, Keys, Uns, inspect};
 use serde_json::{Map, Value, json};
 
-use super::use_threads;
+use super::{read_with_hint, use_threads};
 use crate::args::EvaluateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -24,12 +24,13 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     if file.has("obsm", &drift) {
         wanted.obsm.push(drift.clone());
     }
-    let data = read_h5ad(&args.input, &wanted).with_context(|| match args.edges {
+    let hint = match args.edges {
         Some(_) => "evaluation needs what sclsd train or annotate writes",
         None => {
             "evaluation needs what sclsd train or annotate writes, and --edges \"A>B,B>C\" or uns[\"cluster_edges\"]"
         }
-    })?;
+    };
+    let data = read_with_hint(&args.input, &wanted, hint)?;
     report(args, &data, data.obsm.contains_key(&drift).then_some(drift.as_str()), output)
         .with_context(|| args.input.display().to_string())
 }

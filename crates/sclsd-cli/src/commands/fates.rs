@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::Context;
 use safetensors::tensor::{Dtype, TensorView};
 use sclsd::analysis::{FateSpec, FateTable, Fates, fates};
-use sclsd::data::{Additions, Keys, add_to_h5ad, read_h5ad};
+use sclsd::data::{Additions, Keys, add_to_h5ad};
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
-use super::{check_writable, device, write_file};
+use super::{check_writable, device, read_with_hint, write_file};
 use crate::args::FatesArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -23,8 +23,8 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     }
     let checkpoint = Checkpoint::load(&args.model)?;
     let wanted = Keys::none().with_obs(&args.cluster_key).with_obsm("X_cell_state");
-    let data = read_h5ad(&args.input, &wanted)
-        .context("fates start from obsm[\"X_cell_state\"], which sclsd annotate writes")?;
+    let hint = "fates start from obsm[\"X_cell_state\"], which sclsd annotate writes";
+    let data = read_with_hint(&args.input, &wanted, hint)?;
     let shown = || args.input.display().to_string();
     let clusters = data.groups(&args.cluster_key).with_context(shown)?;
     let spec = FateSpec {

@@ -1,7 +1,7 @@
 //! `sclsd prepare`: raw counts in, a file that can be trained on out.
 
 use anyhow::Context;
-use sclsd::data::{Flavor, Keys, inspect, read_h5ad, write_h5ad};
+use sclsd::data::{Flavor, Keys, read_h5ad, write_h5ad};
 use sclsd::graph::{PrepareSpec, Root, prepare};
 
 use super::{check_writable, read_text, use_threads};
@@ -14,9 +14,9 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     check_writable(&args.output)?;
     let spec = spec(args)?;
     let shown = || args.input.display().to_string();
-    let keys = Keys { x: true, ..Keys::all(&args.input)? };
-    let has_raw = inspect(&args.input)?.has("layers", &args.counts);
-    let keys = if has_raw { Keys { x: !args.force && Keys::all(&args.input)?.x, ..keys } } else { keys };
+    let mut keys = Keys::all(&args.input)?;
+    // X is what counts are looked for in, unless a layer has them; then it is kept if it is there
+    keys.x = if keys.layers.contains(&args.counts) { keys.x && !args.force } else { true };
     let before = read_h5ad(&args.input, &keys)?;
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
     let found = prepare(before, &spec).with_context(shown)?;

@@ -13,7 +13,8 @@ pub(super) fn present(file: &Path, basis: &str) -> anyhow::Result<Vec<String>> {
     Ok(if inspect(file)?.has("obsm", basis) { vec![basis.to_owned()] } else { Vec::new() })
 }
 
-/// `velocity_umap` from the transitions and `drift_velocity_umap` from the drift, if `X_umap` was read; nothing else.
+/// `velocity_umap` from the transitions and `drift_velocity_umap` from the drift, if `X_umap` was read and has
+/// a place for every cell; nothing otherwise.
 pub(super) fn velocities(
     model: &Model,
     data: &Dataset,
@@ -22,7 +23,8 @@ pub(super) fn velocities(
     basis: &str,
     device: Device,
 ) -> anyhow::Result<BTreeMap<String, Matrix>> {
-    let Some(embedding) = data.obsm.get(basis).filter(|embedding| embedding.n_cols() >= 2) else {
+    let drawable = |e: &&Matrix| e.n_cols() >= 2 && e.values().iter().all(|v| v.is_finite());
+    let Some(embedding) = data.obsm.get(basis).filter(drawable) else {
         return Ok(BTreeMap::new());
     };
     let graph = data.graph(connectivities)?;

@@ -103,6 +103,12 @@ pub enum InferPhylogenyError {
         /// The clusters there are.
         known: String,
     },
+    /// The root has no cells.
+    #[error("root cluster \"{root}\" has no cells")]
+    Empty {
+        /// Its name.
+        root: String,
+    },
     /// A ratio is out of range.
     #[error("{field} is {value}, expected a number from 0 to 1")]
     Ratio {
@@ -147,6 +153,9 @@ pub fn infer_phylogeny(
         return Err(InferPhylogenyError::Root { root: root.to_owned(), known: names.join(", ") });
     };
 
+    if !clusters.codes().contains(&Some(root)) {
+        return Err(InferPhylogenyError::Empty { root: names[root as usize].clone() });
+    }
     let mut cells: Vec<usize> = (0..n).filter(|&cell| clusters.codes()[cell].is_some()).collect();
     let mut graph = connectivities.select_rows(&cells).select_columns(&cells);
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -258,5 +267,8 @@ mod tests {
         let clusters = Categorical::from_names(["a", "b"]);
         let error = infer_phylogeny(&graph, &graph, &clusters, "c", &InferPhylogenySpec::default()).unwrap_err();
         assert_eq!(error.to_string(), "root cluster \"c\" is not one of a, b");
+        let clusters = Categorical::new(vec![Some(0), Some(0)], vec!["a".into(), "b".into()], false);
+        let error = infer_phylogeny(&graph, &graph, &clusters, "b", &InferPhylogenySpec::default()).unwrap_err();
+        assert_eq!(error.to_string(), "root cluster \"b\" has no cells");
     }
 }

@@ -16,12 +16,17 @@
 //! The tensor code for the same is [`zero_inflated_negative_binomial`](crate::density::zero_inflated_negative_binomial)
 //! after a linear layer and a softmax.
 
+mod genes;
+mod term;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
-use super::vector::{exp, ln};
+use super::vector::exp;
+use genes::Genes;
+use term::{nothing, nothings, something};
 
 /// ε of the rates.
 const EPSILON: f32 = 1e-3;
@@ -31,8 +36,6 @@ const BLOCK: usize = 128;
 const GROUPS: usize = 8;
 /// Genes handled side by side.
 const LANES: usize = 64;
-/// Counts up to which ln Γ(x + θ) − ln Γ(θ) is tabulated for every gene.
-const TABLE: usize = 16;
 
 /// Counts of some rows of a sparse matrix, one row per visit: `indptr`, `indices` and `values` in compressed rows.
 #[derive(Debug, Clone, Copy)]
@@ -133,65 +136,6 @@ pub(crate) fn evaluate(inputs: Inputs<'_>, counts: CountRows<'_>) -> Value {
         log_library,
         log_theta,
     }
-}
-
-/// What is known of every gene before any visit.
-struct Genes {
-    theta: Vec<f32>,
-    /// 1 / (θ + ε).
-    inverse: Vec<f32>,
-    /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and ψ(x + θ) − ψ(θ), for x = 0 … TABLE, gene after gene.
-    table: Vec<(f32, f32)>,
-}
-
-impl Genes {
-    fn new(log_theta: &[f32]) -> Self {
-        let theta: Vec<f32> = log_theta.iter().map(|l| l.exp()).collect();
-        let row = |&theta: &f32| {
-            let theta = f64::from(theta);
-            let (mut log, mut psi) = (0.0, 0.0);
-            (0..=TABLE).map(move |x| {
-                #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
-                let entry = (log as f32, psi as f32);
-                #[expect(clippy::cast_precision_loss, reason = "a small count")]
-                let k = x as f64;
-                log += ((theta + k) / (k + 1.0)).ln();
-                psi += 1.0 / (theta + k);
-                entry
-            })
-        };
-        let table = theta.iter().flat_map(row).collect();
-        let inverse = theta.iter().map(|theta| 1.0 / (theta + EPSILON)).collect();
-        Self { theta, inverse, table }
-    }
-
-    /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and its derivative by θ.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, and kept in f32")]
-    fn choose(&self, gene: usize, x: f32) -> (f32, f32) {
-        if x.fract() == 0.0 && (x as usize) <= TABLE {
-            return self.table[gene * (TABLE + 1) + x as usize];
-        }
-        let (x, theta) = (f64::from(x), f64::from(self.theta[gene]));
-        let log = ln_gamma(x + theta) - ln_gamma(theta) - ln_gamma(x + 1.0);
-        (log as f32, (digamma(x + theta) - digamma(theta)) as f32)
-    }
-}
-
-/// Stirling's series at x + 8, less the logarithm of the product that leads there.
-fn ln_gamma(x: f64) -> f64 {
-    let product: f64 = (0..8).map(|k| x + f64::from(k)).product();
-    let y = x + 8.0;
-    let q = 1.0 / (y * y);
-    let series = (1.0 / 12.0 - q * (1.0 / 360.0 - q * (1.0 / 1260.0 - q / 1680.0))) / y;
-    (y - 0.5) * y.ln() - y + 0.5 * std::f64::consts::TAU.ln() + series - product.ln()
-}
-
-/// Its derivative.
-fn digamma(x: f64) -> f64 {
-    let sum: f64 = (0..8).map(|k| 1.0 / (x + f64::from(k))).sum();
-    let y = x + 8.0;
-    let q = 1.0 / (y * y);
-    y.ln() - 0.5 / y - q * (1.0 / 12.0 - q * (1.0 / 120.0 - q * (1.0 / 252.0 - q / 240.0))) - sum
 }
 
 /// Sums over the visits of a group.
@@ -372,84 +316,6 @@ fn fold(values: &[f32], f: impl Fn(f32, f32) -> f32, start: f32) -> f32 {
     rest.iter().chain(&lanes).fold(start, |a, &b| f(a, b))
 }
 
-/// ln p of one count and its derivatives.
-#[derive(Clone, Copy)]
-struct Term {
-    value: f32,
-    by_gate: f32,
-    by_log_rate: f32,
-    by_theta: f32,
-}
-
-/// [`Term`]s side by side.
-struct Terms {
-    value: [f32; LANES],
-    by_gate: [f32; LANES],
-    by_log_rate: [f32; LANES],
-    by_theta: [f32; LANES],
-}
-
-/// Counts of 0, up to [`LANES`] of them; scales `share` first. Everything is copied into arrays of its own, which the
-/// compiler then knows not to overlap: without that it makes no vector code of so many slices.
-#[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "nine arrays of one length")]
-fn nothings(logits: &[f32], share: &mut [f32], scale: f32, library: f32, theta: &[f32], inverse: &[f32]) -> Terms {
-    let lanes = |slice: &[f32]| {
-        let mut lanes = [0.0; LANES];
-        lanes[..slice.len()].copy_from_slice(slice);
-        lanes
-    };
-    let (g, mut r, t, inverse) = (lanes(logits), lanes(share), lanes(theta), lanes(inverse));
-    let none = [0.0; LANES];
-    let mut terms = Terms { value: none, by_gate: none, by_log_rate: none, by_theta: none };
-    for i in 0..LANES {
-        r[i] *= scale;
-    }
-    share.copy_from_slice(&r[..share.len()]);
-    for i in 0..LANES {
-        let term = nothing(g[i], r[i] * library, t[i], inverse[i]);
-        terms.value[i] = term.value;
-        terms.by_gate[i] = term.by_gate;
-        terms.by_log_rate[i] = term.by_log_rate;
-        terms.by_theta[i] = term.by_theta;
-    }
-    terms
-}
-
-/// A count of 0.
-#[inline(always)]
-fn nothing(gate: f32, rate: f32, theta: f32, inverse: f32) -> Term {
-    let u = (rate + EPSILON) * inverse;
-    let log = ln(1.0 + u);
-    let d = -theta * log - gate; // ln NB(0) − γ
-    let (a, b) = (exp(-gate.abs()), exp(-d.abs()));
-    // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b)
-    let value = gate.min(0.0) + d.max(0.0) + ln((1.0 + b) / (1.0 + a));
-    let not_gate = if gate >= 0.0 { a } else { 1.0 } / (1.0 + a); // 1 − σ(γ)
-    let share = if d >= 0.0 { 1.0 } else { b } / (1.0 + b); // σ(d)
-    let by_u = -share * theta / (1.0 + u);
-    Term {
-        value,
-        by_gate: not_gate - share,
-        by_log_rate: by_u * inverse * rate,
-        by_theta: -share * log - by_u * u * inverse,
-    }
-}
-
-/// A count above 0, with ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and its derivative by θ.
-fn something(gate: f32, rate: f32, theta: f32, inverse: f32, x: f32, choose: (f32, f32)) -> Term {
-    let u = (rate + EPSILON) * inverse;
-    let log = ln(1.0 + u);
-    let a = exp(-gate.abs());
-    let by_u = x / u - (x + theta) / (1.0 + u);
-    Term {
-        value: -gate.max(0.0) - ln(1.0 + a) + x * ln(u) - (x + theta) * log + choose.0,
-        by_gate: -(if gate >= 0.0 { 1.0 } else { a }) / (1.0 + a),
-        by_log_rate: by_u * inverse * rate,
-        by_theta: choose.1 - log - by_u * u * inverse,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use burn::backend::{Autodiff, Flex};
@@ -555,17 +421,5 @@ mod tests {
             (value.log_likelihood.to_bits(), value.weight, value.hidden, value.log_theta)
         };
         assert_eq!(on(1), on(2));
-    }
-
-    #[test]
-    fn ln_gamma_and_digamma_are_exact_to_rounding() {
-        let (mut ln_factorial, mut harmonic) = (0.0, -0.577_215_664_901_532_9);
-        for n in 1..300_u16 {
-            let x = f64::from(n);
-            assert!((ln_gamma(x) - ln_factorial).abs() < 1e-10 * ln_factorial.max(1.0), "{n}");
-            assert!((digamma(x) - harmonic).abs() < 1e-10, "{n}");
-            ln_factorial += x.ln();
-            harmonic += 1.0 / x;
-        }
     }
 }

@@ -1,0 +1,290 @@
+//! The steps of preparation, one after the other.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sclsd_data::{
+    Categorical, Column, Csr, Dataset, Flavor, Uns, closest_names, did_you_mean, library_sizes, log1p_normalize, pca,
+    variable_genes,
+};
+
+use super::{PrepareError, PrepareSpec, Root};
+use crate::{DiffusionError, DiffusionMap, KnnError, connectivities, diffusion_map, layout, leiden, neighbors};
+
+/// Genes that are kept at most where nothing is said.
+const MOST_GENES: usize = 5000;
+
+/// A data set on its way.
+pub(super) struct Work<'a> {
+    pub(super) spec: &'a PrepareSpec,
+    pub(super) data: Dataset,
+    pub(super) kept: Vec<String>,
+    /// Whether obsm `X_diffmap` was made here.
+    pub(super) mapped: bool,
+}
+
+impl Work<'_> {
+    /// Whether an element is there and stays; says so.
+    fn keeps(&mut self, present: bool, what: &str) -> bool {
+        let keeps = present && !self.spec.force;
+        if keeps {
+            self.kept.push(what.to_owned());
+        }
+        keeps
+    }
+
+    fn counts(&self) -> &Csr {
+        &self.data.layers[&self.spec.counts]
+    }
+
+    /// Keeps the genes asked for and the cells that have a count of one of them.
+    pub(super) fn genes(&mut self) -> Result<(usize, usize), PrepareError> {
+        let before = self.data.n_cells();
+        self.drop_cells(|counts, cell| counts.row(cell).1.iter().any(|&v| v > 0.0));
+        if self.data.n_cells() == 0 {
+            return Err(PrepareError::AllEmpty { n_genes: self.data.n_genes() });
+        }
+        let expressed = expressed(self.counts());
+        let empty_genes = expressed.iter().filter(|seen| !**seen).count();
+        let chosen: Vec<usize> = if self.spec.genes.is_empty() {
+            let n_expressed = expressed.len() - empty_genes;
+            let wanted = self.spec.n_top_genes.or_else(|| (n_expressed > MOST_GENES).then_some(MOST_GENES));
+            match wanted {
+                Some(wanted) => self.variable(wanted)?,
+                None => (0..expressed.len()).filter(|&gene| expressed[gene]).collect(),
+            }
+        } else {
+            self.listed()?
+        };
+        if chosen.len() < self.data.n_genes() || !chosen.is_sorted() {
+            self.data = self.data.select_genes(&chosen);
+        }
+        self.drop_cells(|counts, cell| counts.row(cell).1.iter().any(|&v| v > 0.0));
+        if self.data.n_cells() == 0 {
+            return Err(PrepareError::AllEmpty { n_genes: self.data.n_genes() });
+        }
+        Ok((before - self.data.n_cells(), empty_genes))
+    }
+
+    fn variable(&mut self, wanted: usize) -> Result<Vec<usize>, PrepareError> {
+        let found = match self.spec.flavor {
+            Flavor::Seurat => {
+                let normalized = log1p_normalize(self.counts(), self.spec.target_sum);
+                variable_genes(&normalized, wanted, self.spec.flavor)?
+            }
+            flavor => variable_genes(self.counts(), wanted, flavor)?,
+        };
+        let [dispersions, normalized] = match self.spec.flavor {
+            Flavor::SeuratV3 => ["variances", "variances_norm"],
+            _ => ["dispersions", "dispersions_norm"],
+        };
+        for (name, values) in [("means", found.means), (dispersions, found.dispersions), (normalized, found.normalized)]
+        {
+            self.data.var.set(name, Column::Float(values));
+        }
+        Ok((0..found.selected.len()).filter(|&gene| found.selected[gene]).collect())
+    }
+
+    fn listed(&self) -> Result<Vec<usize>, PrepareError> {
+        let names = &self.data.var.names;
+        let place: HashMap<&str, usize> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let mut chosen = Vec::with_capacity(self.spec.genes.len());
+        for gene in &self.spec.genes {
+            match place.get(gene.as_str()) {
+                Some(&at) => chosen.push(at),
+                None => {
+                    let closest = closest_names(gene, names);
+                    return Err(PrepareError::Gene { gene: gene.clone(), closest });
+                }
+            }
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        Ok(chosen)
+    }
+
+    fn drop_cells(&mut self, keep: impl Fn(&Csr, usize) -> bool) {
+        let kept: Vec<usize> = (0..self.data.n_cells()).filter(|&cell| keep(self.counts(), cell)).collect();
+        if kept.len() < self.data.n_cells() {
+            self.data = self.data.select_cells(&kept);
+        }
+    }
+
+    pub(super) fn normalize(&mut self) {
+        let sized = self.data.obs.get("librarysize").is_some();
+        if !self.keeps(sized, "obs librarysize") {
+            let sizes = library_sizes(self.counts());
+            self.data.obs.set("librarysize", Column::Float(sizes));
+        }
+        let normalized = self.data.x.is_some();
+        if !self.keeps(normalized, "X") {
+            let x = log1p_normalize(self.counts(), self.spec.target_sum);
+            self.data.x = Some(x);
+            self.data.uns.insert("log1p".into(), Uns::Map(BTreeMap::new()));
+        }
+    }
+
+    pub(super) fn components(&mut self) -> Result<(), PrepareError> {
+        let present = self.data.obsm.contains_key("X_pca");
+        if self.keeps(present, "obsm X_pca") {
+            return Ok(());
+        }
+        let x = self.data.expression()?;
+        if x.n_rows() < 2 {
+            return Err(KnnError::TooFewCells { n_neighbors: self.spec.n_neighbors, n_cells: x.n_rows() }.into());
+        }
+        let most = x.n_cols().min(x.n_rows()) - 1;
+        let found = pca(x, self.spec.n_pcs.min(most).max(1));
+        let floats = |values: Vec<f64>| Uns::Floats(vec![values.len()], values);
+        let params = map([
+            ("zero_center", Uns::Booleans(vec![], vec![true])),
+            ("use_highly_variable", Uns::Booleans(vec![], vec![false])),
+        ]);
+        let uns = map([
+            ("params", params),
+            ("variance", floats(found.variance)),
+            ("variance_ratio", floats(found.variance_ratio)),
+        ]);
+        self.data.uns.insert("pca".into(), uns);
+        self.data.obsm.insert("X_pca".into(), found.scores);
+        self.data.varm.insert("PCs".into(), found.loadings);
+        Ok(())
+    }
+
+    /// The graph; cells that it leaves alone are dropped and counted.
+    pub(super) fn neighbors(&mut self) -> Result<usize, PrepareError> {
+        let present = self.data.obsp.contains_key("connectivities");
+        if !self.keeps(present, "obsp connectivities") {
+            let found = neighbors(&self.data.obsm["X_pca"], self.spec.n_neighbors, self.spec.random_state)?;
+            self.data.obsp.insert("connectivities".into(), connectivities(&found));
+            self.data.obsp.insert("distances".into(), found.to_csr());
+            let integer = |n: u64| Uns::Integers(vec![], vec![i64::try_from(n).unwrap_or(i64::MAX)]);
+            let params = map([
+                ("n_neighbors", integer(self.spec.n_neighbors as u64)),
+                ("method", Uns::Text("umap".into())),
+                ("metric", Uns::Text("euclidean".into())),
+                ("use_rep", Uns::Text("X_pca".into())),
+                ("random_state", integer(self.spec.random_state)),
+            ]);
+            let uns = map([
+                ("connectivities_key", Uns::Text("connectivities".into())),
+                ("distances_key", Uns::Text("distances".into())),
+                ("params", params),
+            ]);
+            self.data.uns.insert("neighbors".into(), uns);
+        }
+        let graph = &self.data.obsp["connectivities"];
+        let joined: Vec<usize> = (0..graph.n_rows()).filter(|&c| graph.row(c).1.iter().any(|&w| w > 0.0)).collect();
+        let isolated = graph.n_rows() - joined.len();
+        if isolated > 0 {
+            if let Some(Root::Cell(name)) = &self.spec.root
+                && self.data.obs.names.iter().position(|n| n == name).is_some_and(|c| joined.binary_search(&c).is_err())
+            {
+                return Err(PrepareError::LonelyRoot { name: name.clone() });
+            }
+            self.data = self.data.select_cells(&joined);
+        }
+        Ok(isolated)
+    }
+
+    pub(super) fn clusters(&mut self) -> Result<(), PrepareError> {
+        let key = &self.spec.clusters;
+        // never made anew: they are the user's names for the cells
+        if self.data.obs.get(key).is_some() {
+            self.data.groups(key)?;
+            self.kept.push(format!("obs {key}"));
+            return Ok(());
+        }
+        let found = leiden(&self.data.obsp["connectivities"], self.spec.resolution, self.spec.random_state);
+        self.data.obs.set(key, Column::Categorical(found));
+        Ok(())
+    }
+
+    pub(super) fn pseudotime(&mut self) -> Result<(Option<String>, usize), PrepareError> {
+        let present = self.data.obs.get("dpt_pseudotime").is_some();
+        let Some(root) = &self.spec.root else {
+            if present {
+                self.kept.push("obs dpt_pseudotime".into());
+            }
+            return Ok((None, 0));
+        };
+        let map = self.diffusion()?;
+        let root = self.root(root, &map)?;
+        let name = self.data.obs.names[root].clone();
+        let graph = &self.data.obsp["connectivities"];
+        let time = map.pseudotime(graph, root, self.spec.n_dcs).map_err(|error| match error {
+            DiffusionError::LonelyRoot { .. } => PrepareError::LonelyRoot { name: name.clone() },
+            other => other.into(),
+        })?;
+        let reached: Vec<usize> = (0..time.len()).filter(|&cell| time[cell].is_finite()).collect();
+        let unreachable = time.len() - reached.len();
+        self.data.obs.set("dpt_pseudotime", Column::Float(time));
+        self.data.obsm.insert("X_diffmap".into(), map.components);
+        self.mapped = true;
+        let evals = Uns::Floats(vec![map.eigenvalues.len()], map.eigenvalues);
+        self.data.uns.insert("diffmap_evals".into(), evals);
+        let mut iroot = root;
+        if unreachable > 0 && self.spec.drop_unreachable {
+            iroot = reached.iter().position(|&cell| cell == root).unwrap_or(0);
+            self.data = self.data.select_cells(&reached);
+        }
+        let iroot = Uns::Integers(vec![], vec![i64::try_from(iroot).unwrap_or(i64::MAX)]);
+        self.data.uns.insert("iroot".into(), iroot);
+        Ok((Some(name), unreachable))
+    }
+
+    fn diffusion(&self) -> Result<DiffusionMap, PrepareError> {
+        Ok(diffusion_map(&self.data.obsp["connectivities"], self.spec.n_diffusion_components)?)
+    }
+
+    fn root(&self, root: &Root, map: &DiffusionMap) -> Result<usize, PrepareError> {
+        match root {
+            Root::Cell(name) => self.data.obs.names.iter().position(|n| n == name).ok_or_else(|| {
+                let closest = closest_names(name, &self.data.obs.names);
+                PrepareError::Root { what: "cell", name: name.clone(), known: did_you_mean(&closest) }
+            }),
+            Root::Cluster(name) => {
+                let clusters = self.data.groups(&self.spec.clusters)?;
+                let cells = members(&clusters, name);
+                if cells.is_empty() && clusters.categories().contains(name) {
+                    return Err(PrepareError::EmptyRoot { name: name.clone() });
+                }
+                map.outermost(&cells, self.spec.n_dcs).ok_or_else(|| {
+                    let known = format!("; obs[\"{}\"] has {}", self.spec.clusters, clusters.categories().join(", "));
+                    PrepareError::Root { what: "cluster", name: name.clone(), known }
+                })
+            }
+        }
+    }
+
+    pub(super) fn layout(&mut self) -> Result<(), PrepareError> {
+        let present = self.data.obsm.contains_key("X_umap");
+        if self.keeps(present, "obsm X_umap") {
+            return Ok(());
+        }
+        let (graph, seed) = (&self.data.obsp["connectivities"], self.spec.random_state);
+        let y = if self.mapped {
+            layout(graph, &self.data.obsm["X_diffmap"], seed)
+        } else {
+            layout(graph, &self.diffusion()?.components, seed)
+        };
+        self.data.obsm.insert("X_umap".into(), y);
+        Ok(())
+    }
+}
+
+/// Whether any cell has a count, gene by gene.
+fn expressed(counts: &Csr) -> Vec<bool> {
+    let mut seen = vec![false; counts.n_cols()];
+    for (&gene, &value) in counts.pattern().indices().iter().zip(counts.values()) {
+        seen[gene as usize] |= value > 0.0;
+    }
+    seen
+}
+
+fn members(clusters: &Categorical, name: &str) -> Vec<usize> {
+    (0..clusters.codes().len()).filter(|&cell| clusters.name(cell) == Some(name)).collect()
+}
+
+fn map<const N: usize>(entries: [(&str, Uns); N]) -> Uns {
+    Uns::Map(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}

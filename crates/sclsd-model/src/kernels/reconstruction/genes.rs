@@ -1,0 +1,83 @@
+//! What a gene's inverse dispersion determines by itself: ratios of Γ functions, tabulated for small counts.
+
+use super::EPSILON;
+
+/// Counts up to which ln Γ(x + θ) − ln Γ(θ) is tabulated for every gene.
+const TABLE: usize = 16;
+
+/// What is known of every gene before any visit.
+pub(super) struct Genes {
+    /// θ.
+    pub(super) theta: Vec<f32>,
+    /// 1 / (θ + ε).
+    pub(super) inverse: Vec<f32>,
+    /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and ψ(x + θ) − ψ(θ), for x = 0 … TABLE, gene after gene.
+    table: Vec<(f32, f32)>,
+}
+
+impl Genes {
+    pub(super) fn new(log_theta: &[f32]) -> Self {
+        let theta: Vec<f32> = log_theta.iter().map(|l| l.exp()).collect();
+        let row = |&theta: &f32| {
+            let theta = f64::from(theta);
+            let (mut log, mut psi) = (0.0, 0.0);
+            (0..=TABLE).map(move |x| {
+                #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
+                let entry = (log as f32, psi as f32);
+                #[expect(clippy::cast_precision_loss, reason = "a small count")]
+                let k = x as f64;
+                log += ((theta + k) / (k + 1.0)).ln();
+                psi += 1.0 / (theta + k);
+                entry
+            })
+        };
+        let table = theta.iter().flat_map(row).collect();
+        let inverse = theta.iter().map(|theta| 1.0 / (theta + EPSILON)).collect();
+        Self { theta, inverse, table }
+    }
+
+    /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and its derivative by θ.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, and kept in f32")]
+    pub(super) fn choose(&self, gene: usize, x: f32) -> (f32, f32) {
+        if x.fract() == 0.0 && (x as usize) <= TABLE {
+            return self.table[gene * (TABLE + 1) + x as usize];
+        }
+        let (x, theta) = (f64::from(x), f64::from(self.theta[gene]));
+        let log = ln_gamma(x + theta) - ln_gamma(theta) - ln_gamma(x + 1.0);
+        (log as f32, (digamma(x + theta) - digamma(theta)) as f32)
+    }
+}
+
+/// Stirling's series at x + 8, less the logarithm of the product that leads there.
+fn ln_gamma(x: f64) -> f64 {
+    let product: f64 = (0..8).map(|k| x + f64::from(k)).product();
+    let y = x + 8.0;
+    let q = 1.0 / (y * y);
+    let series = (1.0 / 12.0 - q * (1.0 / 360.0 - q * (1.0 / 1260.0 - q / 1680.0))) / y;
+    (y - 0.5) * y.ln() - y + 0.5 * std::f64::consts::TAU.ln() + series - product.ln()
+}
+
+/// Its derivative.
+fn digamma(x: f64) -> f64 {
+    let sum: f64 = (0..8).map(|k| 1.0 / (x + f64::from(k))).sum();
+    let y = x + 8.0;
+    let q = 1.0 / (y * y);
+    y.ln() - 0.5 / y - q * (1.0 / 12.0 - q * (1.0 / 120.0 - q * (1.0 / 252.0 - q / 240.0))) - sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ln_gamma_and_digamma_are_exact_to_rounding() {
+        let (mut ln_factorial, mut harmonic) = (0.0, -0.577_215_664_901_532_9);
+        for n in 1..300_u16 {
+            let x = f64::from(n);
+            assert!((ln_gamma(x) - ln_factorial).abs() < 1e-10 * ln_factorial.max(1.0), "{n}");
+            assert!((digamma(x) - harmonic).abs() < 1e-10, "{n}");
+            ln_factorial += x.ln();
+            harmonic += 1.0 / x;
+        }
+    }
+}
