@@ -10,7 +10,7 @@ use sclsd_data::{Additions, Column, Csr, Dataset, DatasetError, Matrix};
 use sclsd_graph::{TransitionError, boltzmann_rows};
 use sclsd_model::{Device, Model, WeightsError};
 
-use crate::encode::Encode;
+use crate::encode::encode;
 use crate::{GenesError, match_genes};
 
 /// What a model says about every cell.
@@ -71,7 +71,7 @@ pub fn annotate(
     let matched = match_genes(model, data)?;
     let x = matched.expression()?;
     let graph = data.graph(connectivities)?;
-    let states = device.run(Encode { model, x })?;
+    let states = encode(model, x, device)?;
     let v = &states.potential;
     if let Some(cell) = v.iter().position(|v| !v.is_finite()) {
         return Err(AnnotateError::NotFinite { cell: data.obs.names[cell].clone(), value: v[cell] });

@@ -1,13 +1,17 @@
 //! Cells rolling down the potential: dz/dt = −∇V(z), solved on any grid of times.
 
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use burn::tensor::{Tensor, backend::Backend};
 use rayon::prelude::*;
 use sclsd_data::Matrix;
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, solve};
-use sclsd_model::{Device, Job, Lsd, Model, WeightsError};
+use sclsd_model::{Device, Evaluator, Job, Kernels, Lsd, Model, Trainable, WeightsError};
 
-/// Cells solved together, as the Python package takes them.
+use crate::encode::rows;
+
+/// Cells solved together on a device, as the Python package takes them.
 const BLOCK: usize = 512;
+/// Cells solved by one thread in host memory.
+const HOST_BLOCK: usize = 64;
 
 /// Why cells cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +70,10 @@ pub fn propagate(
 /// [`FlowError`] where the states are not of the model's dimensions.
 pub fn drift(model: &Model, states: &Matrix, device: &impl Device) -> Result<Matrix, FlowError> {
     check_dimensions(model, states)?;
-    Ok(device.run(Drift { model, states })?)
+    match device.kernels() {
+        Kernels::Host => Ok(Matrix::new(states.n_cols(), Evaluator::new(model)?.drift(states.values()))),
+        Kernels::Tensors => Ok(device.run(Drift { model, states })?),
+    }
 }
 
 /// Solves block by block and keeps of every block what `reduce` makes of its states.
@@ -79,7 +86,15 @@ pub(crate) fn follow<R: Send>(
     reduce: impl Fn(Vec<Matrix>) -> R + Sync,
 ) -> Result<Vec<R>, FlowError> {
     check_dimensions(model, start)?;
-    device.run(Follow { model, start, grid, ode, reduce })
+    if device.kernels() == Kernels::Tensors {
+        return device.run(Follow { model, start, grid, ode, reduce });
+    }
+    let (networks, width) = (Evaluator::new(model)?, start.n_cols());
+    let block = |rows: &[f32]| {
+        let states = networks.follow(rows, grid, ode)?;
+        Ok(reduce(states.into_iter().map(|state| Matrix::new(width, state)).collect()))
+    };
+    start.values().par_chunks(HOST_BLOCK * width).map(block).collect()
 }
 
 fn check_dimensions(model: &Model, states: &Matrix) -> Result<(), FlowError> {
@@ -98,19 +113,21 @@ struct Follow<'a, F> {
 impl<R: Send, F: Fn(Vec<Matrix>) -> R + Sync> Job for Follow<'_, F> {
     type Output = Result<Vec<R>, FlowError>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+    fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
         let width = self.start.n_cols();
         // blocks do not know of each other, so the result does not depend on the number of threads
-        let block = |rows: &[f32]| -> Result<R, FlowError> {
+        let block = |states: &[f32]| -> Result<R, FlowError> {
             let model: Lsd<B::InnerBackend> = self.model.on(device)?;
-            let z = Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / width, width]), device);
+            let z = rows(states.to_vec(), width, device);
             let solution = solve(|_, z| model.potential.drift(z), z, self.grid, self.ode)?;
-            let host =
-                |state: Tensor<B::InnerBackend, 2>| Matrix::new(width, state.into_data().iter::<f32>().collect());
-            Ok((self.reduce)(solution.states.into_iter().map(host).collect()))
+            Ok((self.reduce)(solution.states.into_iter().map(matrix).collect()))
         };
         self.start.values().par_chunks(BLOCK * width).map(block).collect()
     }
+}
+
+fn matrix<B: Backend>(rows: Tensor<B, 2>) -> Matrix {
+    Matrix::new(rows.dims()[1], rows.into_data().iter::<f32>().collect())
 }
 
 struct Drift<'a> {
@@ -121,11 +138,8 @@ struct Drift<'a> {
 impl Job for Drift<'_> {
     type Output = Result<Matrix, WeightsError>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+    fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
         let model: Lsd<B::InnerBackend> = self.model.on(device)?;
-        let shape = [self.states.n_rows(), self.states.n_cols()];
-        let z = Tensor::from_data(TensorData::new(self.states.values().to_vec(), shape), device);
-        let drift = model.potential.drift(z).into_data().iter::<f32>().collect();
-        Ok(Matrix::new(self.states.n_cols(), drift))
+        Ok(matrix(model.potential.drift(rows(self.states.values().to_vec(), self.states.n_cols(), device))))
     }
 }

@@ -13,7 +13,7 @@ use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
 use sclsd_model::{Device, Model, WeightsError};
 use serde::{Deserialize, Serialize};
 
-use crate::encode::{Encode, EncodeEdited};
+use crate::encode::{Edited, encode, encode_edited};
 use crate::flow::follow;
 use crate::{FlowError, GenesError, match_genes};
 
@@ -132,7 +132,7 @@ pub fn perturb(
     if let Some(&cell) = cells.iter().find(|&&cell| cell as usize >= n_cells) {
         return Err(PerturbError::Cell { cell, n_cells });
     }
-    let states = device.run(Encode { model, x })?.cell_state;
+    let states = encode(model, x, device)?.cell_state;
     let nearest = Nearest::new(&states)?;
     let ode = spec.ode.clone().check()?;
     let landing = Landing { model, nearest: &nearest, ode: &ode, device };
@@ -140,7 +140,7 @@ pub fn perturb(
     #[expect(clippy::cast_possible_truncation, reason = "expression is kept in f32")]
     let level = spec.level as f32;
     let edited = |cells: &[u32]| -> Result<Matrix, PerturbError> {
-        Ok(device.run(EncodeEdited { model, x, cells, genes: &genes, level })?)
+        Ok(encode_edited(model, &Edited { x, cells, genes: &genes, level }, device)?)
     };
     let as_they_are = |cells: &[u32]| -> Result<Matrix, PerturbError> { Ok(rows(&states, cells)) };
     let round = |cells: &[u32]| landing.after(&edited(cells)?, spec.dt_pert);

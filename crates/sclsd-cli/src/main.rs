@@ -1,5 +1,8 @@
 //! The `sclsd` program.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     sclsd_cli::main()
 }

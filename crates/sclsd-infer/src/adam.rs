@@ -4,17 +4,25 @@
 //! g ← g · min(1, clip / (‖g‖ + 1e-6))      one tensor at a time, as the Python package's optimiser does
 //! ```
 //!
-//! The update itself is Burn's. Its state is kept by the tensor's interchange name, so that it can be saved beside it.
+//! The update itself is Burn's, or one pass over host memory with the same result. Its state is kept by the tensor's
+//! interchange name, so that it can be saved beside it.
 
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, SimpleOptimizer};
-use burn::tensor::{Tensor, backend::AutodiffBackend};
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 
-use sclsd_model::{Array, Lsd, tensor_name};
+use sclsd_model::{Array, Kernels, Lsd, tensor_name};
 
 use crate::AdamSpec;
+
+mod on_host;
+
+/// β₁, β₂ and ε.
+const BETA_1: f32 = 0.9;
+const BETA_2: f32 = 0.999;
+const EPSILON: f32 = 1e-8;
 
 /// First and second moment of one tensor, and how often it was updated.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,27 +35,34 @@ pub struct Moments {
     pub second: Array,
 }
 
-/// The optimiser's state on a device.
+/// The optimiser's state.
 pub struct Adam<B: AutodiffBackend> {
-    adam: burn::optim::Adam,
     clip_norm: f64,
-    states: BTreeMap<String, AdamState<B::InnerBackend, 1>>,
+    states: States<B>,
+}
+
+/// Moments by tensor: where the updates are made.
+enum States<B: AutodiffBackend> {
+    Device(burn::optim::Adam, BTreeMap<String, AdamState<B::InnerBackend, 1>>),
+    Host(BTreeMap<String, Moments>),
 }
 
 impl<B: AutodiffBackend> Adam<B> {
     /// An optimiser that has seen nothing, or one that goes on from `moments`.
     #[must_use]
-    pub fn new(spec: &AdamSpec, moments: &BTreeMap<String, Moments>, device: &B::Device) -> Self {
-        let adam = AdamConfig::new().with_beta_1(0.9).with_beta_2(0.999).with_epsilon(1e-8).build();
-        let states = moments
-            .iter()
-            .map(|(name, m)| {
-                let flat = |a: &Array| a.to_tensor([a.values.len()], device);
-                let momentum = AdaptiveMomentumState::new(m.updates, flat(&m.first), flat(&m.second));
-                (name.clone(), AdamState::new(momentum))
-            })
-            .collect();
-        Self { adam, clip_norm: spec.clip_norm, states }
+    pub fn new(spec: &AdamSpec, moments: &BTreeMap<String, Moments>, kernels: Kernels, device: &B::Device) -> Self {
+        let state = |(name, m): (&String, &Moments)| {
+            let flat = |a: &Array| a.to_tensor([a.values.len()], device);
+            (name.clone(), AdamState::new(AdaptiveMomentumState::new(m.updates, flat(&m.first), flat(&m.second))))
+        };
+        let states = match kernels {
+            Kernels::Host => States::Host(moments.clone()),
+            Kernels::Tensors => {
+                let adam = AdamConfig::new().with_beta_1(BETA_1).with_beta_2(BETA_2).with_epsilon(EPSILON).build();
+                States::Device(adam, moments.iter().map(state).collect())
+            }
+        };
+        Self { clip_norm: spec.clip_norm, states }
     }
 
     /// The state on the host.
@@ -58,41 +73,50 @@ impl<B: AutodiffBackend> Adam<B> {
             first: Array::from_tensor(state.momentum.moment_1.clone()),
             second: Array::from_tensor(state.momentum.moment_2.clone()),
         };
-        self.states.iter().map(|(name, state)| (name.clone(), host(state))).collect()
+        match &self.states {
+            States::Host(moments) => moments.clone(),
+            States::Device(_, states) => states.iter().map(|(name, state)| (name.clone(), host(state))).collect(),
+        }
     }
 
     /// Updates every tensor of the model that has a gradient.
     ///
     /// # Errors
     /// The name of the first tensor whose gradient is not finite; the model is then returned as it was.
-    pub fn step(&mut self, lr: f64, model: Lsd<B>, gradients: &B::Gradients) -> Result<Lsd<B>, (Box<Lsd<B>>, String)> {
-        let mut norms = Norms::<B> { path: Vec::new(), gradients, names: Vec::new(), norms: Vec::new() };
-        model.visit(&mut norms);
-        let (names, norms) = (norms.names, norms.norms);
-        if let Some(bad) = first_not_finite::<B>(&norms) {
-            return Err((Box::new(model), names[bad].clone()));
+    pub fn step(&mut self, lr: f64, model: Lsd<B>, gradients: B::Gradients) -> Result<Lsd<B>, (Box<Lsd<B>>, String)> {
+        let mut collect = Collect::<B> { path: Vec::new(), gradients, found: Vec::new() };
+        model.visit(&mut collect);
+        let found = collect.found;
+        let norms = norms::<B>(&found, matches!(self.states, States::Host(_)));
+        if let Some(bad) = norms.iter().position(|norm| !norm.is_finite()) {
+            return Err((Box::new(model), found[bad].0.clone()));
         }
-        let norms = names.into_iter().zip(norms).collect();
-        Ok(model.map(&mut Update { path: Vec::new(), lr, gradients, norms, adam: self }))
+        let factor = |norm: f64| (self.clip_norm / (norm + 1e-6)).min(1.0);
+        let gradients = found.into_iter().zip(norms).map(|((name, g), norm)| (name, (g, factor(norm)))).collect();
+        Ok(model.map(&mut Update { path: Vec::new(), lr, gradients, states: &mut self.states }))
     }
 }
 
-fn first_not_finite<B: AutodiffBackend>(norms: &[Tensor<B::InnerBackend, 1>]) -> Option<usize> {
-    if norms.is_empty() {
-        return None;
+/// Euclidean norm of every gradient.
+fn norms<B: AutodiffBackend>(gradients: &[(String, Tensor<B::InnerBackend, 1>)], on_host: bool) -> Vec<f64> {
+    if on_host {
+        return gradients.iter().map(|(_, g)| on_host::norm(g.to_data().as_slice().expect("floats"))).collect();
     }
-    Tensor::cat(norms.to_vec(), 0).into_data().iter::<f32>().position(|v| !v.is_finite())
+    let squares = gradients.iter().map(|(_, g)| g.clone().powi_scalar(2).sum());
+    match gradients.len() {
+        0 => Vec::new(),
+        _ => Tensor::cat(squares.collect(), 0).into_data().iter::<f64>().map(f64::sqrt).collect(),
+    }
 }
 
-/// Norm of every gradient, `[1]` each.
-struct Norms<'a, B: AutodiffBackend> {
+/// Takes the gradients out, each as one row.
+struct Collect<B: AutodiffBackend> {
     path: Vec<String>,
-    gradients: &'a B::Gradients,
-    names: Vec<String>,
-    norms: Vec<Tensor<B::InnerBackend, 1>>,
+    gradients: B::Gradients,
+    found: Vec<(String, Tensor<B::InnerBackend, 1>)>,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for Norms<'_, B> {
+impl<B: AutodiffBackend> ModuleVisitor<B> for Collect<B> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.to_owned());
     }
@@ -102,11 +126,9 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Norms<'_, B> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if let Some(gradient) = param.val().grad(self.gradients) {
-            let (rows, all) = (gradient.dims()[0], gradient.shape().num_elements());
-            let squares = gradient.powi_scalar(2).reshape([rows, all / rows]);
-            self.names.push(tensor_name(&self.path));
-            self.norms.push(crate::elbo::total(squares).sqrt());
+        if let Some(gradient) = param.val().grad_remove(&mut self.gradients) {
+            let n = gradient.shape().num_elements();
+            self.found.push((tensor_name(&self.path), gradient.reshape([n])));
         }
     }
 }
@@ -114,9 +136,9 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Norms<'_, B> {
 struct Update<'a, B: AutodiffBackend> {
     path: Vec<String>,
     lr: f64,
-    gradients: &'a B::Gradients,
-    norms: BTreeMap<String, Tensor<B::InnerBackend, 1>>,
-    adam: &'a mut Adam<B>,
+    /// Gradients with the factor that clips them.
+    gradients: BTreeMap<String, (Tensor<B::InnerBackend, 1>, f64)>,
+    states: &'a mut States<B>,
 }
 
 impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
@@ -131,20 +153,33 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let name = tensor_name(&self.path);
         let (id, tensor, mapper) = param.consume();
-        let (Some(gradient), Some(norm)) = (tensor.grad(self.gradients), self.norms.remove(&name)) else {
+        let Some((gradient, factor)) = self.gradients.remove(&name) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
-        let shape = tensor.dims();
-        let n: usize = shape.iter().product();
-        let factor = norm.add_scalar(1e-6).recip().mul_scalar(self.adam.clip_norm).clamp_max(1.0);
-        let gradient = gradient.reshape([n]) * factor;
-        let state = self.adam.states.remove(&name);
-        let (updated, state) = self.adam.adam.step(self.lr, tensor.inner().reshape([n]), gradient, state);
-        if let Some(state) = state {
-            self.adam.states.insert(name, state);
-        }
-        let updated = Tensor::from_inner(updated.reshape(shape)).require_grad();
-        Param::from_mapped_value(id, updated, mapper)
+        let (shape, device) = (tensor.dims(), tensor.device());
+        let updated = match &mut *self.states {
+            States::Host(moments) => {
+                let shape = tensor.dims().to_vec();
+                let none = |n: usize| Array { shape: shape.clone(), values: vec![0.0; n] };
+                let mut values: Vec<f32> = tensor.inner().into_data().into_vec().expect("floats");
+                let n = values.len();
+                let new = || Moments { updates: 0, first: none(n), second: none(n) };
+                let gradient = gradient.into_data();
+                let gradient: &[f32] = gradient.as_slice().expect("floats");
+                on_host::update(&mut values, gradient, factor, self.lr, moments.entry(name).or_insert_with(new));
+                Tensor::<B::InnerBackend, D>::from_data(TensorData::new(values, shape), &device)
+            }
+            States::Device(adam, states) => {
+                let n = tensor.shape().num_elements();
+                let gradient = gradient.mul_scalar(factor);
+                let (updated, state) = adam.step(self.lr, tensor.inner().reshape([n]), gradient, states.remove(&name));
+                if let Some(state) = state {
+                    states.insert(name, state);
+                }
+                updated.reshape(shape)
+            }
+        };
+        Param::from_mapped_value(id, Tensor::from_inner(updated).require_grad(), mapper)
     }
 }
 
@@ -172,11 +207,17 @@ mod tests {
 
     #[test]
     fn gradients_are_clipped_one_tensor_at_a_time() {
+        for kernels in [Kernels::Tensors, Kernels::Host] {
+            clipped(kernels);
+        }
+    }
+
+    fn clipped(kernels: Kernels) {
         let model = small();
         // four entries with a gradient of 100 each, a norm of 200; and three with 0.5
         let loss = model.h_0.val().sum() * 100.0 + model.log_inverse_dispersion.val().sum() * 0.5;
-        let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), &Default::default());
-        adam.step(1e-3, model, &loss.backward()).expect("a step");
+        let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), kernels, &Default::default());
+        adam.step(1e-3, model, loss.backward()).expect("a step");
         let moments = adam.moments();
         assert_eq!(moments.len(), 2, "tensors without a gradient are left alone");
         // the first moment is a tenth of the gradient
@@ -187,12 +228,39 @@ mod tests {
 
     #[test]
     fn a_gradient_that_is_not_finite_is_named_and_the_model_stays() {
+        for kernels in [Kernels::Tensors, Kernels::Host] {
+            not_finite(kernels);
+        }
+    }
+
+    fn not_finite(kernels: Kernels) {
         let model = small();
         let before = Array::from_tensor(model.h_0.val());
         let loss = model.h_0.val().sum() * f32::INFINITY + model.log_inverse_dispersion.val().sum();
-        let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), &Default::default());
-        let (model, name) = adam.step(1e-3, model, &loss.backward()).expect_err("no step");
+        let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), kernels, &Default::default());
+        let (model, name) = adam.step(1e-3, model, loss.backward()).expect_err("no step");
         assert_eq!((name.as_str(), Array::from_tensor(model.h_0.val())), ("h_0", before));
         assert!(adam.moments().is_empty());
+    }
+
+    #[test]
+    fn both_ways_of_updating_lead_to_the_same_weights() {
+        let run = |kernels| {
+            let mut model = small();
+            let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), kernels, &Default::default());
+            for round in 0..5 {
+                let weight = model.x_encoder.layers[0].linear.weight.val();
+                let loss = (weight.clone() * weight).sum() * f64::from(round * 40 - 70) + model.h_0.val().sum();
+                model = adam.step(0.01, model, loss.backward()).ok().expect("a step");
+            }
+            (model.weights(), adam.moments())
+        };
+        let ((host, moments), (device, others)) = (run(Kernels::Host), run(Kernels::Tensors));
+        for (name, array) in &device {
+            for (a, b) in host[name].values.iter().zip(&array.values) {
+                assert!((a - b).abs() < 1e-6, "{name}: {a} {b}");
+            }
+        }
+        assert!(moments.keys().eq(others.keys()) && moments.values().all(|m| m.updates == 5));
     }
 }

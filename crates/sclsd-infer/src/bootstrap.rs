@@ -11,13 +11,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 use rayon::prelude::*;
 use sclsd_data::{Categorical, Csr, Dataset, DatasetError};
 use sclsd_graph::{KnnError, Phylogeny, PhylogenyError, Transition, TransitionError, WalkSpec, neighborhood};
-use sclsd_model::{Device, Job, Lsd, Model, ModelSpec, WeightsError};
+use sclsd_model::{Device, Evaluator, Expression, Model, ModelSpec, WeightsError};
 use serde::{Deserialize, Serialize};
 
+use crate::data::sparse_rows;
 use crate::{
     AdamSpec, DataKeys, Event, OptimizerSpec, TrainError, TrainSpec, TrainSpecError, TrainingData, TrainingDataError,
     WassersteinSchedule, train,
@@ -213,7 +213,7 @@ fn model_time(
     let walks = Transition::from_matrix(&graph.map(f64::from))?;
     let walks = walks.walks(&train_spec.get().walks.clone().check().map_err(TrainSpecError::from)?);
     let fit = train(&training, &walks, &train_spec, None, device, observe)?;
-    let states = device.run(DiffState { model: &fit.model, x: data.expression()? })?;
+    let states = diff_states(&fit.model, data.expression()?)?;
     let clusters = data.groups(&keys.clusters)?;
     let is_root: Vec<bool> = (0..data.n_cells()).map(|cell| clusters.name(cell) == Some(root)).collect();
     Ok(distance_from_origin(&states, &is_root))
@@ -260,27 +260,17 @@ fn shift(time: &mut [f64], phylogeny: &Phylogeny, clusters: &Categorical) {
 }
 
 /// B of every cell.
-struct DiffState<'a> {
-    model: &'a Model,
-    x: &'a Csr,
-}
-
-impl Job for DiffState<'_> {
-    type Output = Result<Vec<Vec<f64>>, WeightsError>;
-
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
-        let model: Lsd<B::InnerBackend> = self.model.on(device)?;
-        let mut states = Vec::with_capacity(self.x.n_rows());
-        let all: Vec<usize> = (0..self.x.n_rows()).collect();
-        for rows in all.chunks(BLOCK) {
-            let dense = TensorData::new(self.x.gather_dense(rows), [rows.len(), self.x.n_cols()]);
-            let (z, _) = model.encode_x(Tensor::from_data(dense, device));
-            let (b, _) = model.encode_z(z);
-            let values: Vec<f64> = b.into_data().iter::<f64>().collect();
-            states.extend(values.chunks_exact(self.model.spec.get().b_dim).map(<[f64]>::to_vec));
-        }
-        Ok(states)
+fn diff_states(model: &Model, x: &Csr) -> Result<Vec<Vec<f64>>, WeightsError> {
+    let networks = Evaluator::new(model)?;
+    let mut states = Vec::with_capacity(x.n_rows());
+    let all: Vec<u32> = (0_u32..).take(x.n_rows()).collect();
+    for rows in all.chunks(BLOCK) {
+        let (z, _) = networks.encode_x(&Expression::new(sparse_rows(x, rows), x.n_cols()));
+        let (b, _) = networks.encode_z(&z);
+        let rows = b.chunks_exact(model.spec.get().b_dim);
+        states.extend(rows.map(|row| row.iter().copied().map(f64::from).collect()));
     }
+    Ok(states)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What training needs of a data set, checked once.
 
 use sclsd_data::{Csr, Dataset, DatasetError};
+use sclsd_model::SparseRows;
 
 use crate::{DataKeys, LibrarySize};
 
@@ -96,4 +97,10 @@ impl LibrarySize {
         let variance = sizes.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
         Self { mean, standard_deviation: variance.sqrt() }
     }
+}
+
+/// Some rows of a matrix, for the kernels.
+pub(crate) fn sparse_rows<'a>(matrix: &'a Csr, rows: &'a [u32]) -> SparseRows<'a> {
+    let pattern = matrix.pattern();
+    SparseRows { indptr: pattern.indptr(), indices: pattern.indices(), values: matrix.values(), rows }
 }

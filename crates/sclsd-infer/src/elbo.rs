@@ -18,12 +18,14 @@
 //!
 //! Reference: `LSDModel.model` and `LSDModel.guide`, Poursina et al. 2026.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
 use sclsd_model::density::{log_normal, normal};
-use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace, solve};
-use sclsd_model::{CountRows, Kernels, Lsd, Shares, Statistics};
+use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace};
+use sclsd_model::{Cells, Expression, Kernels, Lsd, RowWeights, SparseRows, Statistics, Trainable};
 
 /// Standard deviation of p(B).
 const B_PRIOR_SCALE: f64 = 10.0;
@@ -39,13 +41,13 @@ pub struct LibrarySize {
 
 /// The visits of some walks, walk after walk. A cell that is visited often is encoded once.
 #[derive(Debug, Clone)]
-pub struct Batch<'a, B: Backend> {
-    /// Normalised expression of the distinct cells, `[cells, genes]`.
-    pub x: Tensor<B, 2>,
+pub struct Batch<'a> {
+    /// Normalised expression of the distinct cells.
+    pub x: Expression,
     /// Row of `x` for every visit.
     pub places: Vec<u32>,
     /// Counts, one row per visit.
-    pub counts: CountRows<'a>,
+    pub counts: SparseRows<'a>,
     /// Cells per walk.
     pub steps: usize,
 }
@@ -158,55 +160,56 @@ impl Loss {
     }
 }
 
-impl<B: Backend> Elbo<B> {
+impl<B: Trainable> Elbo<B> {
     /// Evaluates the loss of a batch in training mode.
     ///
     /// # Errors
     /// [`OdeError`] where the flow cannot be solved.
     pub fn new(
         model: &Lsd<B>,
-        batch: Batch<'_, B>,
+        batch: Batch<'_>,
         noise: Noise<B>,
         coefficients: &Coefficients,
         kernels: Kernels,
     ) -> Result<Self, OdeError> {
         let Batch { x, places, counts, steps } = batch;
-        let visits = places.len();
-        let shares = shares(&places, x.dims()[0], &x.device());
-        let places = Tensor::<B, 1, Int>::from_data(TensorData::new(places, [visits]), &x.device());
+        let (device, visits) = (noise.z.device(), places.len());
+        let weights = RowWeights::of_visits(&places, x.n_cells());
+        let cells = Cells { expression: Arc::new(x), weights: Arc::new(weights) };
+        let places = Tensor::<B, 1, Int>::from_data(TensorData::new(places, [visits]), &device);
         let at_visits = |cells: Tensor<B, 2>| cells.select(0, places.clone()); // [cells, n] → [visits, n]
         let walks = visits / steps;
         let times = linspace(0.0, 1.0, steps);
-        let spread = time_spread(&times, walks, &x.device()); // eᵗ, [visits, 1]
+        let spread = time_spread(&times, walks, &device); // eᵗ, [visits, 1]
         let c = coefficients;
 
         // guide
-        let (encoded, x_encoder) = model.x_encoder.train(x.clone(), Some(&shares), kernels);
+        let (encoded, x_encoder) = model.x_encoder.train_cells(&cells, kernels, &device);
         let (z_loc, z_scale) = Lsd::location_scale(encoded); // [cells, z] each
         let z_dim = z_loc.dims()[1];
-        let largest = model.potential.value(z_loc.clone()).powi_scalar(2).max();
+        let largest = model.potential.largest_square(z_loc.clone(), kernels);
         let (z_loc, z_scale) = (at_visits(z_loc), at_visits(z_scale));
         let start = z_loc.clone().reshape([walks, steps * z_dim]).narrow(1, 0, z_dim); // first visit of each walk
-        let flow = solve(|_, z| model.potential.drift(z), start, &times, &c.ode)?;
-        let z_hat = Tensor::stack::<3>(flow.states, 1).reshape([visits, z_dim]);
+        let (z_hat, work) = model.potential.follow(start, &times, &c.ode, kernels)?;
+        let z_hat = z_hat.reshape([visits, z_dim]);
         let z = z_hat.clone() + z_scale.clone() * noise.z;
         let guide_z = total(normal(z.clone(), z_hat, z_scale.clone()));
 
-        let (b_loc, b_scale) = Lsd::location_scale(model.z_encoder.train(z.clone(), None, kernels).0);
+        let (b_loc, b_scale) = Lsd::location_scale(model.z_encoder.train_plain(z.clone(), kernels));
         let b_scale = b_scale * spread.clone();
         let b = b_loc.clone() + b_scale.clone() * noise.b;
         let guide_b = total(normal(b.clone(), b_loc, b_scale));
 
-        let (library, xl_encoder) = model.xl_encoder.train(x.clone(), Some(&shares), kernels);
+        let (library, xl_encoder) = model.xl_encoder.train_cells(&cells, kernels, &device);
         let (l_loc, l_scale) = Lsd::location_scale(at_visits(library));
         let l = l_loc.clone() + l_scale.clone() * noise.xl; // ln xl, [visits, 1]
         let guide_xl = total(log_normal(l.clone(), l_loc, l_scale));
         let distance = consecutive(z_loc, walks, steps) + consecutive(z_scale, walks, steps);
 
         // model
-        let b_prior = model.rnn.forward(at_visits(model.rnn.project(x)), &model.h_0.val(), steps);
+        let b_prior = model.rnn.train(&cells, places, &model.h_0.val(), steps, kernels);
         let model_b = total(normal(b.clone(), b_prior.clone(), b_prior.full_like(B_PRIOR_SCALE)));
-        let (z_prior, z_prior_scale) = Lsd::location_scale(model.b_decoder.train(b, None, kernels).0);
+        let (z_prior, z_prior_scale) = Lsd::location_scale(model.b_decoder.train_plain(b, kernels));
         let model_z = total(normal(z.clone(), z_prior, z_prior_scale * spread));
         let library = |value: f64| l.full_like(value);
         let prior = (library(c.library.mean), library(c.library.standard_deviation));
@@ -226,10 +229,12 @@ impl<B: Backend> Elbo<B> {
             model_xl: model_xl.mul_scalar(c.scale),
             model_x: model_x.mul_scalar(c.scale),
             statistics: Statistics { x_encoder, xl_encoder, z_decoder },
-            work: flow.work,
+            work,
         })
     }
+}
 
+impl<B: Backend> Elbo<B> {
     /// The loss, `[1]`.
     #[must_use]
     pub fn loss(&self) -> Tensor<B, 1> {
@@ -269,16 +274,6 @@ impl<B: Backend> Elbo<B> {
     }
 }
 
-/// How often every cell is visited, as a share of all visits.
-fn shares<B: Backend>(places: &[u32], cells: usize, device: &B::Device) -> Shares<B> {
-    let mut counts = vec![0.0_f32; cells];
-    places.iter().for_each(|&place| counts[place as usize] += 1.0);
-    #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^24")]
-    let all = places.len() as f32;
-    counts.iter_mut().for_each(|count| *count /= all);
-    Shares { shares: Tensor::from_data(TensorData::new(counts, [cells, 1]), device), visits: places.len() }
-}
-
 /// Sum of all elements, row by row first: the order of summation does not depend on threads.
 pub(crate) fn total<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 1> {
     values.sum_dim(1).sum()
@@ -298,4 +293,125 @@ fn consecutive<B: Backend>(v: Tensor<B, 2>, walks: usize, steps: usize) -> Tenso
     let v = v.reshape([walks, steps * width]);
     let (first, last) = (v.clone().narrow(1, 0, (steps - 1) * width), v.narrow(1, width, (steps - 1) * width));
     total((last - first).powi_scalar(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use burn::backend::{Autodiff, Flex};
+    use burn::module::{Module, ModuleVisitor, Param};
+    use rand::{RngExt, SeedableRng};
+    use sclsd_model::ode::OdeSpec;
+    use sclsd_model::{Array, ModelSpec, tensor_name};
+
+    use super::*;
+
+    type B = Autodiff<Flex>;
+
+    struct Collect<'a> {
+        path: Vec<String>,
+        gradients: &'a <B as burn::tensor::backend::AutodiffBackend>::Gradients,
+        found: BTreeMap<String, Array>,
+    }
+
+    impl ModuleVisitor<B> for Collect<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            if let Some(gradient) = param.val().grad(self.gradients) {
+                self.found.insert(tensor_name(&self.path), Array::from_tensor(gradient));
+            }
+        }
+    }
+
+    /// Loss, terms and gradients of a batch that visits `cells` cells of `genes` genes, a share `zeros` of them 0.
+    fn evaluate(sizes: [usize; 4], zeros: f32, kernels: Kernels) -> (Vec<f64>, BTreeMap<String, Array>) {
+        let [walks, steps, n_cells, genes] = sizes;
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(genes as u64);
+        let spec = ModelSpec::default().check().unwrap();
+        let mut model: Lsd<B> = Lsd::new(&spec, genes, &mut rng, &Default::default());
+        // where θ is large, the tensor code loses digits in differences of its Γ functions
+        model.log_inverse_dispersion = Param::from_tensor(Tensor::ones([genes], &Default::default()));
+        let (mut indptr, mut indices, mut counts) = (vec![0], Vec::new(), Vec::new());
+        for _ in 0..n_cells {
+            // gene 0 is never seen
+            for gene in (1..u32::try_from(genes).unwrap()).filter(|_| rng.random::<f32>() > zeros).collect::<Vec<_>>() {
+                indices.push(gene);
+                counts.push(rng.random_range(0.0_f32..40.0).floor().max(1.0));
+            }
+            indptr.push(indices.len());
+        }
+        let values: Vec<f32> = counts.iter().map(|c: &f32| c.ln_1p()).collect();
+        let cells: Vec<u32> = (0..n_cells as u32).collect();
+        let places: Vec<u32> = (0..walks * steps).map(|_| rng.random_range(0..n_cells as u32)).collect();
+        let x =
+            Expression::new(SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &cells }, genes);
+        let counts = SparseRows { indptr: &indptr, indices: &indices, values: &counts, rows: &places };
+        let mut draw = |width: usize| {
+            let values: Vec<f32> = (0..walks * steps * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+            Tensor::from_data(TensorData::new(values, [walks * steps, width]), &Default::default())
+        };
+        let noise = Noise { z: draw(10), b: draw(2), xl: draw(1) };
+        #[expect(clippy::cast_precision_loss, reason = "small")]
+        let coefficients = Coefficients {
+            scale: 1.0 / (walks * steps * genes) as f64,
+            annealing: 0.7,
+            wasserstein: 0.02,
+            potential: 0.5,
+            library: LibrarySize { mean: 5.0, standard_deviation: 2.0 },
+            ode: OdeSpec::default().check().unwrap(),
+        };
+        let batch = Batch { x, places: places.clone(), counts, steps };
+        let elbo = Elbo::new(&model, batch, noise, &coefficients, kernels).unwrap();
+        let gradients = elbo.loss().backward();
+        let mut collect = Collect { path: Vec::new(), gradients: &gradients, found: BTreeMap::new() };
+        model.visit(&mut collect);
+        let mut found = collect.found;
+        for (name, array) in model.absorb(&elbo.statistics).weights() {
+            if name.contains("running") {
+                found.insert(name, array);
+            }
+        }
+        (elbo.terms().terms().iter().map(|(_, value)| *value).collect(), found)
+    }
+
+    /// Repeated cells, a gene without counts, walks of one step from cell to cell, batches smaller than a block and not a multiple of it,
+    /// sparse expression and dense.
+    #[test]
+    fn kernels_have_the_loss_gradients_and_statistics_of_the_tensor_code() {
+        for (sizes, zeros) in
+            [([3, 4, 5, 12], 0.5), ([40, 7, 60, 33], 0.9), ([9, 2, 9, 20], 0.3), ([150, 2, 20, 40], 0.85)]
+        {
+            let (found, expected) = (evaluate(sizes, zeros, Kernels::Host), evaluate(sizes, zeros, Kernels::Tensors));
+            for (a, b) in found.0.iter().zip(&expected.0) {
+                assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "{sizes:?}: {a} {b}");
+            }
+            assert!(found.1.keys().eq(expected.1.keys()), "the same tensors have a gradient");
+            for (name, array) in &expected.1 {
+                let largest = array.values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+                for (a, b) in found.1[name].values.iter().zip(&array.values) {
+                    // biases before a normalisation have rounding for a gradient, which is 0 in the kernels
+                    let silent = *a == 0.0 && b.abs() < 1e-5;
+                    assert!(silent || (a - b).abs() < 2e-4 * largest + 1e-7, "{sizes:?} {name}: {a} {b} of {largest}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_and_two_give_the_same_bits() {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (terms, gradients) = pool.install(|| evaluate([60, 5, 80, 50], 0.8, Kernels::Host));
+            (terms.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), gradients)
+        };
+        assert_eq!(on(1), on(2));
+    }
 }

@@ -4,12 +4,19 @@
 //! rise of f = (1/L) Σ_{s=1}^{L−1} mean over walks of max(0, f(s) − f(s − 1))
 //! ```
 //!
-//! 0 where f never rises. Reference: `LSD._V` and `LSD._H`. In evaluation mode a value depends on the cell alone, so it
-//! is computed once per distinct cell and not once per visit.
+//! 0 where f never rises. Reference: `LSD._V` and `LSD._H`, which encode every batch once more after its step. In
+//! evaluation mode a value depends on the cell alone, so here it is found once per cell, at the end of an epoch.
 
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use std::collections::BTreeMap;
+
+use burn::tensor::{Tensor, backend::Backend};
 use sclsd_data::Csr;
-use sclsd_model::Lsd;
+use sclsd_model::{Evaluator, Expression, Kernels, Lsd, Model, WeightsError};
+
+use crate::data::sparse_rows;
+
+/// Cells encoded at a time.
+const BLOCK: usize = 4096;
 
 /// How much potential and entropy rise along walks, per step.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -20,32 +27,57 @@ pub struct Monotonicity {
     pub entropy_rise: f64,
 }
 
-/// Measures some walks of `steps` cells each.
+/// Measures walks of `steps` cells each.
+///
+/// # Errors
+/// [`WeightsError`] where the weights do not fit the model.
 ///
 /// # Panics
 /// When a cell is out of range or the walks are not whole.
-#[must_use]
 pub fn monotonicity<B: Backend>(
-    model: &Lsd<B>,
+    model: &Model,
     x: &Csr,
     walks: &[u32],
     steps: usize,
+    kernels: Kernels,
     device: &B::Device,
-) -> Monotonicity {
-    let mut cells: Vec<usize> = walks.iter().map(|&cell| cell as usize).collect();
+) -> Result<Monotonicity, WeightsError> {
+    let mut cells = walks.to_vec();
     cells.sort_unstable();
     cells.dedup();
-    let dense = TensorData::new(x.gather_dense(&cells), [cells.len(), x.n_cols()]);
-    let (z, _) = model.encode_x(Tensor::from_data(dense, device));
-    let (_, scale) = model.encode_z(z.clone());
-    let potential: Vec<f64> = model.potential.value(z).into_data().iter::<f64>().collect();
-    let entropy: Vec<f64> = scale.log().sum_dim(1).into_data().iter::<f64>().collect();
-    let place = |cell: u32| cells.binary_search(&(cell as usize)).expect("a cell of these walks");
+    let (mut potential, mut entropy) = (Vec::with_capacity(cells.len()), Vec::with_capacity(cells.len()));
+    for rows in cells.chunks(BLOCK) {
+        let x = Expression::new(sparse_rows(x, rows), x.n_cols());
+        let (v, h) = match kernels {
+            Kernels::Host => on_host(&Evaluator::new(model)?, &x),
+            Kernels::Tensors => on_tensors(&model.on::<B>(device)?, x.to_tensor(device)),
+        };
+        potential.extend(v);
+        entropy.extend(h);
+    }
+    let place: BTreeMap<u32, usize> = cells.into_iter().zip(0..).collect();
     let rise = |value: &[f64]| {
         #[expect(clippy::cast_precision_loss, reason = "numbers of visits are far below 2^52")]
         let visits = walks.len() as f64;
         let rises = walks.chunks_exact(steps).flat_map(|walk| walk.windows(2));
-        rises.map(|pair| (value[place(pair[1])] - value[place(pair[0])]).max(0.0)).sum::<f64>() / visits
+        rises.map(|pair| (value[place[&pair[1]]] - value[place[&pair[0]]]).max(0.0)).sum::<f64>() / visits
     };
-    Monotonicity { potential_rise: rise(&potential), entropy_rise: rise(&entropy) }
+    Ok(Monotonicity { potential_rise: rise(&potential), entropy_rise: rise(&entropy) })
+}
+
+/// V and the entropy of q(B) of some cells.
+fn on_host(networks: &Evaluator, x: &Expression) -> (Vec<f64>, Vec<f64>) {
+    let (z, _) = networks.encode_x(x);
+    let (_, scale) = networks.encode_z(&z);
+    let potential: Vec<f64> = networks.potential(&z).into_iter().map(f64::from).collect();
+    let b_dim = scale.len() / potential.len().max(1);
+    let entropy = scale.chunks_exact(b_dim.max(1)).map(|row| row.iter().map(|s| f64::from(s.ln())).sum()).collect();
+    (potential, entropy)
+}
+
+fn on_tensors<B: Backend>(model: &Lsd<B>, x: Tensor<B, 2>) -> (Vec<f64>, Vec<f64>) {
+    let (z, _) = model.encode_x(x);
+    let (_, scale) = model.encode_z(z.clone());
+    let potential = model.potential.value(z).into_data().iter::<f64>().collect();
+    (potential, scale.log().sum_dim(1).into_data().iter::<f64>().collect())
 }

@@ -7,20 +7,20 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use burn::module::AutodiffModule;
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use burn::tensor::{Tensor, TensorData};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
 use sclsd_data::{Purpose, stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::{OdeError, Work};
-use sclsd_model::{CountRows, Device, Job, Kernels, Lsd, Model, WeightsError};
+use sclsd_model::{Device, Expression, Job, Kernels, Lsd, Model, Trainable, WeightsError};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::data::sparse_rows;
 use crate::fingerprint::fingerprint;
-use crate::monotonicity::{Monotonicity, monotonicity};
+use crate::monotonicity::monotonicity;
 use crate::{Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, Loss, Moments, Noise, TrainingData};
 
 /// One epoch in the history of a model.
@@ -28,9 +28,9 @@ use crate::{Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, Loss
 pub struct EpochRecord {
     /// Mean loss of its steps, term by term.
     pub loss: Loss,
-    /// Mean rise of the potential along walks, per step; 0 where it always falls.
+    /// Mean rise of the potential along all walks at the end of the epoch, per step; 0 where it always falls.
     pub potential_rise: f64,
-    /// Mean rise of the entropy along walks, per step.
+    /// Mean rise of the entropy along all walks at the end of the epoch, per step.
     pub entropy_rise: f64,
     /// Learning rate.
     pub learning_rate: f64,
@@ -167,7 +167,7 @@ struct Training<'a, 'b> {
 impl Job for Training<'_, '_> {
     type Output = Result<Checkpoint, TrainError>;
 
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output {
+    fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
         let Self { run, from, observe } = self;
         let spec = run.spec.get();
         let (mut model, moments, mut history): (Lsd<B>, _, _) = match from {
@@ -177,7 +177,7 @@ impl Job for Training<'_, '_> {
                 (Lsd::new(run.spec.model(), run.data.n_genes(), &mut rng, device), BTreeMap::new(), Vec::new())
             }
         };
-        let mut adam = Adam::<B>::new(&spec.optimizer.adam, &moments, device);
+        let mut adam = Adam::<B>::new(&spec.optimizer.adam, &moments, run.kernels, device);
         for epoch in history.len()..spec.num_epochs {
             let (trained, record, stop) = run.epoch(model, &mut adam, epoch, device, observe)?;
             model = trained;
@@ -193,7 +193,7 @@ impl Job for Training<'_, '_> {
 }
 
 impl Run<'_> {
-    fn epoch<B: AutodiffBackend>(
+    fn epoch<B: Trainable>(
         &self,
         mut model: Lsd<B>,
         adam: &mut Adam<B>,
@@ -210,36 +210,34 @@ impl Run<'_> {
         let steps = order.len().div_ceil(spec.walks.batch_size);
 
         let mut losses = Vec::with_capacity(steps);
-        let mut rises = Vec::with_capacity(steps);
         let mut work = Work::default();
         let mut stop = false;
         for (step, batch) in order.chunks(spec.walks.batch_size).enumerate() {
             let cells: Vec<u32> = batch.iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect();
             let noise = self.noise((epoch * steps + step) as u64, cells.len(), device);
             let flow = |source| TrainError::Flow { epoch: epoch + 1, step: step + 1, source };
-            let elbo =
-                Elbo::new(&model, self.batch(&cells, device), noise, &coefficients, self.kernels).map_err(flow)?;
+            let elbo = Elbo::new(&model, self.batch(&cells), noise, &coefficients, self.kernels).map_err(flow)?;
             let loss = elbo.terms();
             if let Some((term, value)) = loss.terms().into_iter().find(|(_, value)| !value.is_finite()) {
                 return Err(TrainError::Loss { epoch: epoch + 1, step: step + 1, term, value });
             }
             let gradients = elbo.loss().backward();
             model = adam
-                .step(learning_rate, model, &gradients)
+                .step(learning_rate, model, gradients)
                 .map_err(|(_, tensor)| TrainError::Gradient { epoch: epoch + 1, step: step + 1, tensor })?
                 .absorb(&elbo.statistics);
             work.steps += elbo.work.steps;
             work.evaluations += elbo.work.evaluations;
             losses.push(loss);
-            rises.push(monotonicity(&model.valid(), self.data.x, &cells, self.walks.path_len(), device));
             stop |= observe(Event::StepDone { epoch, step, steps, loss }).is_break();
         }
-        #[expect(clippy::cast_precision_loss, reason = "steps of an epoch are far below 2^52")]
-        let mean = |f: fn(&Monotonicity) -> f64| rises.iter().map(f).sum::<f64>() / rises.len() as f64;
+        let (walks, length) = (self.walks.cells(), self.walks.path_len());
+        let rises =
+            monotonicity::<B::InnerBackend>(&self.model(&model), self.data.x, walks, length, self.kernels, device)?;
         let record = EpochRecord {
             loss: Loss::mean(&losses),
-            potential_rise: mean(|m| m.potential_rise),
-            entropy_rise: mean(|m| m.entropy_rise),
+            potential_rise: rises.potential_rise,
+            entropy_rise: rises.entropy_rise,
             learning_rate,
             solver_steps: work.steps,
             solver_evaluations: work.evaluations,
@@ -261,24 +259,17 @@ impl Run<'_> {
         }
     }
 
-    fn batch<'a, B: AutodiffBackend>(&'a self, cells: &'a [u32], device: &B::Device) -> Batch<'a, B> {
-        let (x, counts) = (self.data.x, self.data.counts);
-        let mut distinct: Vec<usize> = cells.iter().map(|&cell| cell as usize).collect();
+    fn batch<'a>(&'a self, cells: &'a [u32]) -> Batch<'a> {
+        let mut distinct = cells.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        let place = |cell: &u32| distinct.partition_point(|&other| other < *cell as usize);
+        let place = |cell: &u32| distinct.partition_point(|other| other < cell);
         let places = cells.iter().map(|cell| u32::try_from(place(cell)).expect("fewer than 2^32 cells")).collect();
-        let dense = TensorData::new(x.gather_dense(&distinct), [distinct.len(), x.n_cols()]);
-        let counts = CountRows {
-            indptr: counts.pattern().indptr(),
-            indices: counts.pattern().indices(),
-            values: counts.values(),
-            rows: cells,
-        };
-        Batch { x: Tensor::from_data(dense, device), places, counts, steps: self.walks.path_len() }
+        let x = Expression::new(sparse_rows(self.data.x, &distinct), self.data.n_genes());
+        Batch { x, places, counts: sparse_rows(self.data.counts, cells), steps: self.walks.path_len() }
     }
 
-    fn noise<B: AutodiffBackend>(&self, step: u64, visits: usize, device: &B::Device) -> Noise<B> {
+    fn noise<B: Trainable>(&self, step: u64, visits: usize, device: &B::Device) -> Noise<B> {
         let mut rng = stream(self.spec.get().random_state, Purpose::Noise, step);
         let mut draw = |width: usize| {
             let values: Vec<f32> = (0..visits * width).map(|_| rng.sample(StandardNormal)).collect();
@@ -288,18 +279,22 @@ impl Run<'_> {
         Noise { z: draw(model.z_dim), b: draw(model.b_dim), xl: draw(1) }
     }
 
-    fn checkpoint<B: AutodiffBackend>(
+    fn model<B: Trainable>(&self, model: &Lsd<B>) -> Model {
+        Model {
+            spec: self.spec.model().clone(),
+            n_genes: self.data.n_genes(),
+            genes: self.data.genes.to_vec(),
+            weights: model.weights(),
+        }
+    }
+
+    fn checkpoint<B: Trainable>(
         &self,
         model: &Lsd<B>,
         moments: BTreeMap<String, Moments>,
         history: Vec<EpochRecord>,
     ) -> Checkpoint {
-        let model = Model {
-            spec: self.spec.model().clone(),
-            n_genes: self.data.n_genes(),
-            genes: self.data.genes.to_vec(),
-            weights: model.weights(),
-        };
-        Checkpoint { model, spec: self.spec.get().clone(), moments, history, fingerprint: self.fingerprint.clone() }
+        let (model, spec) = (self.model(model), self.spec.get().clone());
+        Checkpoint { model, spec, moments, history, fingerprint: self.fingerprint.clone() }
     }
 }

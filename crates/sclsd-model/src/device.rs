@@ -3,7 +3,7 @@
 //! A caller holds a [`Device`]; a library function hands it a [`Job`], which the device runs once on the backend it
 //! stands for. Everything below that point is generic over the backend, everything above it is not.
 
-use burn::tensor::backend::AutodiffBackend;
+use crate::Trainable;
 
 /// How the loops in which training spends its time are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ pub trait Job {
     type Output;
 
     /// Runs it.
-    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Self::Output;
+    fn run<B: Trainable>(self, device: &B::Device) -> Self::Output;
 }
 
 /// A place to run jobs.
@@ -37,9 +37,9 @@ pub trait Device {
 
 /// A Burn backend of the caller's own, with one of its devices.
 #[derive(Debug, Clone, Default)]
-pub struct OnBackend<B: AutodiffBackend>(pub B::Device);
+pub struct OnBackend<B: Trainable>(pub B::Device);
 
-impl<B: AutodiffBackend> Device for OnBackend<B> {
+impl<B: Trainable> Device for OnBackend<B> {
     fn run<J: Job>(&self, job: J) -> J::Output {
         job.run::<B>(&self.0)
     }

@@ -6,6 +6,14 @@
 // A loop is compiled for the vector width at hand only if all it calls is part of it.
 #![allow(clippy::inline_always)]
 
-pub mod reconstruction;
-pub(crate) mod softplus;
+pub(crate) mod derivative;
+pub(crate) mod expression;
+pub(crate) mod flow;
+pub(crate) mod lanes;
+pub(crate) mod potential;
+mod products;
+pub(crate) mod reconstruction;
+pub(crate) mod recurrent;
+mod rows;
+pub(crate) mod stack;
 mod vector;

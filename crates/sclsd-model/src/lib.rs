@@ -23,6 +23,7 @@
 
 pub mod density;
 mod device;
+mod evaluator;
 mod kernels;
 mod model;
 mod networks;
@@ -32,10 +33,13 @@ mod special;
 mod weights;
 
 pub use device::{Device, Job, Kernels, OnBackend};
-pub use kernels::reconstruction::CountRows;
+pub use evaluator::Evaluator;
+pub use kernels::derivative::{Derivative, Trainable};
+pub use kernels::expression::{Expression, SparseRows};
+pub use kernels::stack::normalized::RowWeights;
 pub use model::{Model, ModelError};
 pub use networks::{
-    BatchNorm, BatchStatistics, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Statistics,
+    BatchNorm, BatchStatistics, Cells, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Statistics,
 };
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
 pub use weights::{Array, Weights, WeightsError, tensor_name};

@@ -12,7 +12,7 @@ pub use linear::Linear;
 pub use lsd::{Lsd, Statistics};
 pub use potential::Potential;
 pub use recurrent::RecurrentPrior;
-pub use stack::{Layer, Stack};
+pub use stack::{Cells, Layer, Stack};
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Tensor, backend::Backend};

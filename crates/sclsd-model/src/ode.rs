@@ -15,7 +15,10 @@
 
 mod adaptive;
 mod fixed;
+pub(crate) mod lanes;
 mod tableau;
+
+pub(crate) use lanes::Field;
 
 use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};
@@ -141,6 +144,17 @@ pub struct Work {
     pub evaluations: usize,
 }
 
+impl Work {
+    /// The larger of each.
+    pub(crate) fn larger(self, other: Self) -> Self {
+        Self {
+            steps: self.steps.max(other.steps),
+            rejected: self.rejected.max(other.rejected),
+            evaluations: self.evaluations.max(other.evaluations),
+        }
+    }
+}
+
 /// States on the grid.
 #[derive(Debug, Clone)]
 pub struct Solution<B: Backend> {
@@ -163,16 +177,22 @@ pub fn solve<B: Backend>(
     grid: &[f64],
     spec: &CheckedOdeSpec,
 ) -> Result<Solution<B>, OdeError> {
-    let rises = |i: usize| grid[i].is_finite() && (i == 0 || grid[i] > grid[i - 1]);
-    if let Some(index) = (0..grid.len()).find(|&i| !rises(i)) {
-        return Err(OdeError::Grid { index, value: grid[index] });
-    }
+    check_grid(grid)?;
     let spec = spec.get();
     match spec.method {
         Method::Dopri5 => adaptive::solve(&tableau::DOPRI5, f, start, grid, spec),
         Method::Tsit5 => adaptive::solve(&tableau::TSIT5, f, start, grid, spec),
         Method::Rk4 => fixed::solve(&tableau::RK4, f, start, grid, spec),
         Method::Euler => fixed::solve(&tableau::EULER, f, start, grid, spec),
+    }
+}
+
+/// Whether times are finite and rise strictly.
+pub(crate) fn check_grid(grid: &[f64]) -> Result<(), OdeError> {
+    let rises = |i: usize| grid[i].is_finite() && (i == 0 || grid[i] > grid[i - 1]);
+    match (0..grid.len()).find(|&i| !rises(i)) {
+        Some(index) => Err(OdeError::Grid { index, value: grid[index] }),
+        None => Ok(()),
     }
 }
 

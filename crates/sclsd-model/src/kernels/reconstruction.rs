@@ -16,58 +16,27 @@
 //! The tensor code for the same is [`zero_inflated_negative_binomial`](crate::density::zero_inflated_negative_binomial)
 //! after a linear layer and a softmax.
 
+mod decoder;
+mod fold;
 mod genes;
 mod term;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+pub(crate) use decoder::{Decoded, reconstruct};
+
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
+use super::expression::SparseRows;
+use super::products;
+use super::rows::{BLOCK, add, blocks, groups, per_group, total};
 use super::vector::exp;
 use genes::Genes;
-use term::{nothing, nothings, something};
+use term::{Counts, nothings, somethings};
 
 /// ε of the rates.
 const EPSILON: f32 = 1e-3;
-/// Visits in a block.
-const BLOCK: usize = 128;
-/// Sums that are made side by side and then added in order.
-const GROUPS: usize = 8;
 /// Genes handled side by side.
 const LANES: usize = 64;
-
-/// Counts of some rows of a sparse matrix, one row per visit: `indptr`, `indices` and `values` in compressed rows.
-#[derive(Debug, Clone, Copy)]
-pub struct CountRows<'a> {
-    /// Row pointer.
-    pub indptr: &'a [usize],
-    /// Gene of every entry.
-    pub indices: &'a [u32],
-    /// Counts.
-    pub values: &'a [f32],
-    /// Row of every visit.
-    pub rows: &'a [u32],
-}
-
-impl<'a> CountRows<'a> {
-    fn visit(&self, visit: usize) -> (&'a [u32], &'a [f32]) {
-        let row = self.rows[visit] as usize;
-        let span = self.indptr[row]..self.indptr[row + 1];
-        (&self.indices[span.clone()], &self.values[span])
-    }
-
-    /// All counts of the visits, `visits × genes`, row after row.
-    #[must_use]
-    pub fn dense(&self, genes: usize) -> Vec<f32> {
-        let mut dense = vec![0.0; self.rows.len() * genes];
-        for (visit, out) in dense.chunks_exact_mut(genes).enumerate() {
-            let (at, counts) = self.visit(visit);
-            at.iter().zip(counts).for_each(|(&gene, &count)| out[gene as usize] = count);
-        }
-        dense
-    }
-}
 
 /// What the likelihood depends on.
 #[derive(Debug, Clone, Copy)]
@@ -96,46 +65,43 @@ pub(crate) struct Value {
 }
 
 /// Evaluates it.
-pub(crate) fn evaluate(inputs: Inputs<'_>, counts: CountRows<'_>) -> Value {
+pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     let visits = inputs.log_library.len();
     let genes = inputs.log_theta.len();
     let width = inputs.hidden.len() / visits.max(1);
     let tables = Genes::new(inputs.log_theta);
-    let blocks = visits.div_ceil(BLOCK);
-    let per_group = blocks.div_ceil(GROUPS).max(1) * BLOCK;
 
     let mut hidden = vec![0.0; inputs.hidden.len()];
     let mut log_library = vec![0.0; visits];
+    let size = per_group(visits).max(1);
     let sums: Vec<Sums> = hidden
-        .par_chunks_mut(per_group * width)
-        .zip(log_library.par_chunks_mut(per_group))
-        .enumerate()
-        .map(|(group, (hidden, library))| {
+        .par_chunks_mut(size * width)
+        .zip(log_library.par_chunks_mut(size))
+        .zip(groups(visits))
+        .map(|((hidden, library), group)| {
+            let first = group.start;
             let mut sums = Sums::new(genes, width);
             let mut logits = vec![0.0; BLOCK * 2 * genes];
             let room = || vec![0.0; genes];
-            let mut scratch = Scratch { gate: room(), share: room(), value: room() };
-            for (block, (hidden, library)) in
-                hidden.chunks_mut(BLOCK * width).zip(library.chunks_mut(BLOCK)).enumerate()
-            {
-                let first = group * per_group + block * BLOCK;
-                let visits = first..first + library.len();
-                let logits = &mut logits[..visits.len() * 2 * genes];
-                sums.block(&inputs, &tables, counts, visits, logits, hidden, library, &mut scratch);
+            let mut scratch = Scratch { gate: room(), share: room(), value: room(), by_theta: room() };
+            for block in blocks(group) {
+                let logits = &mut logits[..block.len() * 2 * genes];
+                let hidden = &mut hidden[(block.start - first) * width..(block.end - first) * width];
+                let library = &mut library[block.start - first..block.end - first];
+                sums.block(&inputs, &tables, counts, block, logits, hidden, library, &mut scratch);
             }
             sums
         })
         .collect();
-    let total = sums.iter().fold(Sums::new(genes, width), Sums::plus);
-    let log_theta = total.theta.iter().zip(&tables.theta).map(|(d, theta)| d * theta).collect();
-    Value {
-        log_likelihood: total.log_likelihood,
-        hidden,
-        weight: total.weight,
-        bias: total.bias,
-        log_library,
-        log_theta,
+    let log_likelihood = sums.iter().map(|sums| sums.log_likelihood).sum();
+    let (mut weight, mut bias, mut theta) = (Vec::new(), Vec::new(), Vec::new());
+    for sums in sums {
+        weight.push(sums.weight);
+        bias.push(sums.bias);
+        theta.push(sums.theta);
     }
+    let log_theta = total(theta).iter().zip(&tables.theta).map(|(d, theta)| d * theta).collect();
+    Value { log_likelihood, hidden, weight: total(weight), bias: total(bias), log_library, log_theta }
 }
 
 /// Sums over the visits of a group.
@@ -159,22 +125,13 @@ impl Sums {
         }
     }
 
-    fn plus(mut self, other: &Self) -> Self {
-        let add = |a: &mut [f32], b: &[f32]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-        self.log_likelihood += other.log_likelihood;
-        add(&mut self.weight, &other.weight);
-        add(&mut self.bias, &other.bias);
-        add(&mut self.theta, &other.theta);
-        self
-    }
-
     /// Forward and back for a block of visits; fills in their rows of the derivatives by h and ln xl.
     #[expect(clippy::too_many_arguments, reason = "one block's slices")]
     fn block(
         &mut self,
         inputs: &Inputs<'_>,
         genes: &Genes,
-        counts: CountRows<'_>,
+        counts: SparseRows<'_>,
         visits: std::ops::Range<usize>,
         logits: &mut [f32],
         hidden: &mut [f32],
@@ -183,28 +140,22 @@ impl Sums {
     ) {
         let (n, width, n_genes) = (visits.len(), self.width, genes.theta.len());
         let h = &inputs.hidden[visits.start * width..visits.end * width];
-        let h = MatRef::from_row_major_slice(h, n, width);
-        let weight = MatRef::from_row_major_slice(inputs.weight, 2 * n_genes, width);
-        let out = MatMut::from_row_major_slice_mut(logits, n, 2 * n_genes);
-        matmul(out, Accum::Replace, h, weight.transpose(), 1.0, Par::Seq);
+        products::times_transposed(logits, h, inputs.weight, [n, width, 2 * n_genes]);
 
         let arch = Arch::new();
         for (i, visit) in visits.clone().enumerate() {
             let (gate, rate) = logits[i * 2 * n_genes..(i + 1) * 2 * n_genes].split_at_mut(n_genes);
             let (theta, log_library) = (&mut self.theta, inputs.log_library[visit]);
-            let row = Row { genes, bias: inputs.bias, log_library, counts: counts.visit(visit) };
+            let row = Row { genes, bias: inputs.bias, log_library, counts: counts.row(visit) };
             let (value, slope) = arch.dispatch(Likelihood { row: &row, gate, rate, by_theta: theta, scratch });
             self.log_likelihood += value;
             library[i] = slope;
         }
         for row in logits.chunks_exact(2 * n_genes) {
-            self.bias.iter_mut().zip(row).for_each(|(sum, d)| *sum += d);
+            add(&mut self.bias, row);
         }
-        let slopes = MatRef::from_row_major_slice(&*logits, n, 2 * n_genes);
-        let out = MatMut::from_row_major_slice_mut(hidden, n, width);
-        matmul(out, Accum::Replace, slopes, weight, 1.0, Par::Seq);
-        let out = MatMut::from_row_major_slice_mut(&mut self.weight, 2 * n_genes, width);
-        matmul(out, Accum::Add, slopes.transpose(), h, 1.0, Par::Seq);
+        products::times(hidden, logits, inputs.weight, [n, 2 * n_genes, width]);
+        products::add_transposed_times(&mut self.weight, logits, h, [2 * n_genes, n, width]);
     }
 }
 
@@ -221,6 +172,7 @@ struct Scratch {
     gate: Vec<f32>,
     share: Vec<f32>,
     value: Vec<f32>,
+    by_theta: Vec<f32>,
 }
 
 /// [`Row::likelihood`] as something that can be compiled for the vector width at hand: a closure would not be.
@@ -258,6 +210,7 @@ impl Row<'_> {
             (&gate_bias[..n], &rate_bias[..n], &mut rate[..n], &mut by_theta[..n]);
         let (theta, inverse) = (&self.genes.theta[..n], &self.genes.inverse[..n]);
         let (logits, share, value) = (&mut scratch.gate[..n], &mut scratch.share[..n], &mut scratch.value[..n]);
+        let slopes = &mut scratch.by_theta[..n];
         for i in 0..n {
             logits[i] = gate[i] + gate_bias[i];
             rate[i] += rate_bias[i];
@@ -283,23 +236,46 @@ impl Row<'_> {
             value[span.clone()].copy_from_slice(&terms.value[..len]);
             gate[span.clone()].copy_from_slice(&terms.by_gate[..len]);
             rate[span.clone()].copy_from_slice(&terms.by_log_rate[..len]);
-            by_theta[span].iter_mut().zip(&terms.by_theta).for_each(|(sum, d)| *sum += d);
+            slopes[span].copy_from_slice(&terms.by_theta[..len]);
         }
-        for (&gene, &x) in self.counts.0.iter().zip(self.counts.1).filter(|(_, x)| **x > 0.0) {
-            let i = gene as usize;
-            let r = share[i] * library;
-            let before = nothing(logits[i], r, theta[i], inverse[i]);
-            let term = something(logits[i], r, theta[i], inverse[i], x, self.genes.choose(i, x));
-            value[i] = term.value;
-            gate[i] = term.by_gate;
-            rate[i] = term.by_log_rate;
-            by_theta[i] += term.by_theta - before.by_theta;
+        self.something(gate, rate, scratch, library);
+        for i in 0..n {
+            by_theta[i] += scratch.by_theta[i];
         }
+        let (share, value) = (&scratch.share[..n], &scratch.value[..n]);
         let pull = fold(rate, |a, b| a + b, 0.0);
         for i in 0..n {
             rate[i] -= share[i] * pull; // through the softmax
         }
         (f64::from(fold(value, |a, b| a + b, 0.0)), pull)
+    }
+}
+
+impl Row<'_> {
+    /// Puts right what was taken for 0 and is not, brought together so that it is vector code too.
+    #[inline(always)]
+    fn something(&self, gate: &mut [f32], rate: &mut [f32], scratch: &mut Scratch, library: f32) {
+        let (genes, counts) = self.counts;
+        for (genes, counts) in genes.chunks(LANES).zip(counts.chunks(LANES)) {
+            let mut some = Counts::none();
+            for (lane, (&gene, &x)) in genes.iter().zip(counts).enumerate() {
+                let i = gene as usize;
+                some.gate[lane] = scratch.gate[i];
+                some.rate[lane] = scratch.share[i] * library;
+                some.theta[lane] = self.genes.theta[i];
+                some.inverse[lane] = self.genes.inverse[i];
+                some.count[lane] = x;
+                (some.choose[lane], some.by_theta[lane]) = self.genes.choose(i, x);
+            }
+            let terms = somethings(&some);
+            for (lane, (&gene, _)) in genes.iter().zip(counts).enumerate().filter(|(_, (_, x))| **x > 0.0) {
+                let i = gene as usize;
+                scratch.value[i] = terms.value[lane];
+                gate[i] = terms.by_gate[lane];
+                rate[i] = terms.by_log_rate[lane];
+                scratch.by_theta[i] = terms.by_theta[lane];
+            }
+        }
     }
 }
 
@@ -356,7 +332,7 @@ mod tests {
                 indptr.push(indices.len());
             }
             let rows: Vec<u32> = (0..u32::try_from(visits).unwrap()).map(|v| v / 2).collect();
-            let counts = CountRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows };
+            let counts = SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows };
             assert!(visits < 100 || values.iter().any(|&x| x > 16.0) && values.contains(&1.0) && values.contains(&0.0));
             let inputs = Inputs {
                 hidden: &hidden,
@@ -412,7 +388,7 @@ mod tests {
         let (hidden, weight, bias) = (draw(visits * width), draw(2 * genes * width), draw(2 * genes));
         let (log_library, log_theta) = (draw(visits), draw(genes));
         let rows: Vec<u32> = vec![0; visits];
-        let counts = CountRows { indptr: &[0, 2], indices: &[3, 9], values: &[2.0, 40.0], rows: &rows };
+        let counts = SparseRows { indptr: &[0, 2], indices: &[3, 9], values: &[2.0, 40.0], rows: &rows };
         let inputs =
             Inputs { hidden: &hidden, weight: &weight, bias: &bias, log_library: &log_library, log_theta: &log_theta };
         let on = |threads| {

@@ -9,9 +9,10 @@
 //! [statistics](BatchStatistics), which [`BatchNorm::absorb`] adds to the averages.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use super::{Linear, buffer};
+use super::buffer;
+use crate::kernels::stack::normalized::{Moments, RowWeights};
 
 const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running averages.
@@ -46,6 +47,23 @@ pub struct Shares<B: Backend> {
     pub shares: Tensor<B, 2>,
     /// All visits.
     pub visits: usize,
+}
+
+impl<B: Backend> Shares<B> {
+    pub(super) fn new(weights: &RowWeights, device: &B::Device) -> Self {
+        let data = TensorData::new(weights.rows.clone(), [weights.rows.len(), 1]);
+        Self { shares: Tensor::from_data(data, device), visits: weights.visits }
+    }
+}
+
+impl<B: Backend> BatchStatistics<B> {
+    pub(super) fn new(moments: Moments, device: &B::Device) -> Self {
+        let row = |values: Vec<f32>| {
+            let n = values.len();
+            Tensor::from_data(TensorData::new(values, [1, n]), device)
+        };
+        Self { mean: row(moments.mean), variance: row(moments.variance) }
+    }
 }
 
 impl<B: Backend> BatchNorm<B> {
@@ -83,36 +101,6 @@ impl<B: Backend> BatchNorm<B> {
         };
         let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().unsqueeze();
         (centered * scale + self.bias.val().unsqueeze(), statistics)
-    }
-
-    /// The weights and biases of a linear layer followed by this normalisation in training mode, and the statistics that
-    /// its outputs would have: these follow from mean and covariance of its input, without a pass over the outputs.
-    ///
-    /// ```text
-    /// mean = W mean(h) + b,   var_j = w_jᵀ Cov(h) w_j,   W' = W γ / √(var + 1e-5),   b' = β − W' mean(h)
-    /// ```
-    ///
-    /// # Shapes
-    /// - `h`: `[rows, in]` → weight `[out, in]`, bias `[1, out]`
-    #[must_use]
-    pub fn fold(&self, linear: &Linear<B>, h: &Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>, BatchStatistics<B>) {
-        #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^52")]
-        let rows = h.dims()[0] as f64;
-        let weight = linear.weight.val(); // [out, in]
-        let mean = h.clone().mean_dim(0); // [1, in]
-        let centered = h.clone() - mean.clone();
-        let covariance = centered.clone().transpose().matmul(centered).div_scalar(rows); // [in, in]
-        let variance = (weight.clone().matmul(covariance) * weight.clone()).sum_dim(1); // [out, 1]
-        let scale = variance.clone().add_scalar(EPSILON).sqrt().recip() * self.weight.val().unsqueeze_dim(1); // [out, 1]
-        let level = mean.matmul(weight.clone().transpose()); // [1, out], without b, which the normalisation takes out
-        // b itself makes no difference: its derivative is 0, and is said to be
-        let nothing = linear.bias.val().mul_scalar(0.0).unsqueeze();
-        let bias = self.bias.val().unsqueeze() - level.clone() * scale.clone().transpose() + nothing; // [1, out]
-        let statistics = BatchStatistics {
-            mean: (level + linear.bias.val().unsqueeze()).detach(),
-            variance: variance.detach().transpose().mul_scalar(rows / (rows - 1.0)),
-        };
-        (weight * scale, bias, statistics)
     }
 
     /// Normalises by the running averages.

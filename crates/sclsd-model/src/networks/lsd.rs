@@ -5,9 +5,10 @@ use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 
 use super::{BatchStatistics, Potential, RecurrentPrior, Stack};
 use crate::density::zero_inflated_negative_binomial;
-use crate::kernels::reconstruction;
+use crate::kernels::derivative::Trainable;
+use crate::kernels::reconstruction::{Decoded, reconstruct};
 use crate::special::softplus;
-use crate::{CheckedModelSpec, CountRows, Kernels, Weights};
+use crate::{CheckedModelSpec, Kernels, SparseRows, Weights};
 
 /// ε of the likelihood's logits.
 const EPSILON: f64 = 1e-3;
@@ -125,43 +126,6 @@ impl<B: Backend> Lsd<B> {
         (gate, activation::softmax(logits, 1))
     }
 
-    /// Σ ln p(x | z, xl) over visits and genes in training mode, `[1]`, and the decoder's batch statistics.
-    ///
-    /// # Shapes
-    /// - `z`: `[visits, z]`; `log_library`, ln xl: `[visits, 1]`; `counts`: one row per visit
-    #[must_use]
-    pub fn reconstruct(
-        &self,
-        z: Tensor<B, 2>,
-        log_library: Tensor<B, 2>,
-        counts: CountRows<'_>,
-        kernels: Kernels,
-    ) -> (Tensor<B, 1>, Vec<BatchStatistics<B>>) {
-        let last = &self.z_decoder.layers[self.z_decoder.layers.len() - 1];
-        match (kernels, &last.norm) {
-            (Kernels::Host, Some(norm)) => {
-                let (hidden, mut statistics) = self.z_decoder.train_hidden(z, kernels);
-                let (weight, bias, batch) = norm.fold(&last.linear, &hidden);
-                statistics.push(batch);
-                (
-                    reconstruct_on_host(hidden, weight, bias, log_library, self.log_inverse_dispersion.val(), counts),
-                    statistics,
-                )
-            }
-            _ => {
-                let (visits, genes) = (z.dims()[0], self.log_inverse_dispersion.dims()[0]);
-                let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &z.device());
-                let (decoded, statistics) = Stack::train(&self.z_decoder, z, None, kernels);
-                let (gate, rate) = Self::gate_and_rate(decoded); // [visits, genes] each
-                let theta = self.log_inverse_dispersion.val().exp().unsqueeze::<2>(); // [1, genes]
-                let logits =
-                    (rate * log_library.exp()).add_scalar(EPSILON).log() - theta.clone().add_scalar(EPSILON).log();
-                let each = zero_inflated_negative_binomial(counts, theta, logits, gate);
-                (each.sum_dim(1).sum(), statistics)
-            }
-        }
-    }
-
     /// Splits an encoder's output into a location and, through softplus, a scale.
     ///
     /// # Shapes
@@ -183,30 +147,35 @@ impl<B: Backend> Lsd<B> {
     }
 }
 
-/// The likelihood by the kernel, as a number that knows its derivatives: Σ (x − x₀) · ∂/∂x over the inputs, which is 0, with
-/// the derivatives as constants, plus the value.
-fn reconstruct_on_host<B: Backend>(
-    hidden: Tensor<B, 2>,
-    weight: Tensor<B, 2>,
-    bias: Tensor<B, 2>,
-    log_library: Tensor<B, 2>,
-    log_theta: Tensor<B, 1>,
-    counts: CountRows<'_>,
-) -> Tensor<B, 1> {
-    let device = hidden.device();
-    let log_theta = log_theta.unsqueeze::<2>(); // [1, genes]
-    let inputs = [hidden, weight, bias, log_library, log_theta];
-    let host: [Vec<f32>; 5] = inputs.clone().map(|t| t.into_data().iter::<f32>().collect());
-    let [hidden, weight, bias, library, theta] = &host;
-    let inputs_on_host = reconstruction::Inputs { hidden, weight, bias, log_library: library, log_theta: theta };
-    let value = reconstruction::evaluate(inputs_on_host, counts);
-    let slopes = [value.hidden, value.weight, value.bias, value.log_library, value.log_theta];
-    let forms = inputs.into_iter().zip(slopes).map(|(input, slope)| {
-        let slope = Tensor::<B, 2>::from_data(TensorData::new(slope, input.dims()), &device);
-        ((input.clone() - input.detach()) * slope).sum_dim(1).sum()
-    });
-    let start = Tensor::from_data(TensorData::new(vec![value.log_likelihood], [1]).convert::<f32>(), &device);
-    forms.fold(start, |sum: Tensor<B, 1>, form| sum + form)
+impl<B: Trainable> Lsd<B> {
+    /// Σ ln p(x | z, xl) over visits and genes in training mode, `[1]`, and the decoder's batch statistics.
+    ///
+    /// # Shapes
+    /// - `z`: `[visits, z]`; `log_library`, ln xl: `[visits, 1]`; `counts`: one row per visit
+    #[must_use]
+    pub fn reconstruct(
+        &self,
+        z: Tensor<B, 2>,
+        log_library: Tensor<B, 2>,
+        counts: SparseRows<'_>,
+        kernels: Kernels,
+    ) -> (Tensor<B, 1>, Vec<BatchStatistics<B>>) {
+        let device = z.device();
+        if kernels == Kernels::Host {
+            let log_theta = self.log_inverse_dispersion.val();
+            let from = Decoded { z, flat: self.z_decoder.flat(), log_library, log_theta };
+            let (sum, moments) = reconstruct(from, &self.z_decoder.widths(), counts);
+            return (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect());
+        }
+        let (visits, genes) = (z.dims()[0], self.log_inverse_dispersion.dims()[0]);
+        let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &device);
+        let (decoded, statistics) = Stack::train(&self.z_decoder, z, None);
+        let (gate, rate) = Self::gate_and_rate(decoded); // [visits, genes] each
+        let theta = self.log_inverse_dispersion.val().exp().unsqueeze::<2>(); // [1, genes]
+        let logits = (rate * log_library.exp()).add_scalar(EPSILON).log() - theta.clone().add_scalar(EPSILON).log();
+        let each = zero_inflated_negative_binomial(counts, theta, logits, gate);
+        (each.sum_dim(1).sum(), statistics)
+    }
 }
 
 fn halves<B: Backend>(out: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {

@@ -11,6 +11,11 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
 use super::{Layer, Linear};
+use crate::Kernels;
+use crate::kernels::derivative::{Trainable, values};
+use crate::kernels::flow;
+use crate::kernels::potential::PotentialWeights;
+use crate::ode::{CheckedOdeSpec, OdeError, Work, solve};
 use crate::special::log_cosh;
 
 /// V: `[cells, z]` → `[cells, 1]`. Reference: `PotentialNet` and `GradientNet`.
@@ -34,6 +39,18 @@ impl<B: Backend> Potential<B> {
             .map(|pair| Layer { linear: Linear::new(pair[0], pair[1], rng, device), norm: None })
             .collect();
         Self { layers, lin: Linear::new(z_dim, 1, rng, device), gate: Param::from_tensor(Tensor::zeros([1], device)) }
+    }
+
+    /// From z to V.
+    pub(crate) fn widths(&self) -> Vec<usize> {
+        let input = self.layers.first().map(|layer| layer.linear.weight.dims()[1]);
+        input.into_iter().chain(self.layers.iter().map(|layer| layer.linear.weight.dims()[0])).collect()
+    }
+
+    /// All weights as one row of numbers: of every layer the matrix and the biases, at last the gate.
+    pub(crate) fn flat(&self) -> Tensor<B, 1> {
+        let layers = self.layers.iter().flat_map(Layer::parts);
+        Tensor::cat(layers.chain([self.gate.val()]).collect(), 0)
     }
 
     /// V.
@@ -71,5 +88,50 @@ impl<B: Backend> Potential<B> {
         });
         let gradient = back.expect("a potential has a layer");
         gradient * activation::sigmoid(self.gate.val()).neg().unsqueeze()
+    }
+}
+
+impl<B: Trainable> Potential<B> {
+    /// The states of every row at every time of `grid`, of dz/dt = −∇V, and what solving took (of the block of rows that
+    /// took most).
+    ///
+    /// # Shapes
+    /// - `start`: `[rows, z]` → `[rows, times · z]`
+    ///
+    /// # Errors
+    /// As [`solve`].
+    pub fn follow(
+        &self,
+        start: Tensor<B, 2>,
+        grid: &[f64],
+        spec: &CheckedOdeSpec,
+        kernels: Kernels,
+    ) -> Result<(Tensor<B, 2>, Work), OdeError> {
+        if kernels == Kernels::Host {
+            return flow::follow(self, start, grid, spec);
+        }
+        let [rows, width] = start.dims();
+        let solution = solve(|_, z| self.drift(z), start, grid, spec)?;
+        Ok((Tensor::stack::<3>(solution.states, 1).reshape([rows, grid.len() * width]), solution.work))
+    }
+
+    /// The largest V² of all rows.
+    ///
+    /// # Shapes
+    /// - `z`: `[rows, z]` → `[1]`
+    #[must_use]
+    pub fn largest_square(&self, z: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 1> {
+        let z = match kernels {
+            Kernels::Tensors => z,
+            Kernels::Host => {
+                // only the row that has it plays a part, in value and derivative
+                let field = PotentialWeights::new(&self.widths(), &values(&self.flat()));
+                let all = field.values(&values(&z));
+                let largest =
+                    (0..all.len()).reduce(|best, next| if all[next].abs() > all[best].abs() { next } else { best });
+                z.narrow(0, largest.unwrap_or(0), 1)
+            }
+        };
+        self.value(z).powi_scalar(2).max()
     }
 }

@@ -8,9 +8,13 @@
 //! Two layers as wide as B, along the steps of a walk; the mean of p(B) at step s is h¹_s.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation, backend::Backend};
+use burn::tensor::{Int, Tensor, activation, backend::Backend};
 
-use super::uniform;
+use super::{Cells, uniform};
+use crate::Kernels;
+use crate::kernels::derivative::{Trainable, function, input, values};
+use crate::kernels::recurrent::Recurrent;
+use crate::kernels::stack::functions;
 
 /// Reference: `torch.nn.RNN(nonlinearity="relu", num_layers=2)`.
 #[derive(Module, Debug)]
@@ -85,5 +89,44 @@ impl<B: Backend> RecurrentPrior<B> {
             out.push(h1.clone());
         }
         Tensor::stack::<3>(out, 1).reshape([walks * steps, b_dim])
+    }
+}
+
+impl<B: Trainable> RecurrentPrior<B> {
+    /// Mean of p(B) at every visit of walks of `steps` visits; `places` are the cells of the visits.
+    ///
+    /// # Shapes
+    /// - `places`: `[visits]`, walk after walk; `start`: `[2, 1, B]` → `[visits, B]`
+    #[must_use]
+    pub fn train(
+        &self,
+        cells: &Cells,
+        places: Tensor<B, 1, Int>,
+        start: &Tensor<B, 3>,
+        steps: usize,
+        kernels: Kernels,
+    ) -> Tensor<B, 2> {
+        let device = places.device();
+        if kernels == Kernels::Tensors {
+            let projected = self.project(cells.expression.to_tensor(&device));
+            return self.forward(projected.select(0, places), start, steps);
+        }
+        let projected = functions::project(cells, self.weight_ih_l0.val()) + self.bias_ih_l0.val().unsqueeze();
+        let projected = projected.select(0, places); // [visits, B]
+        let [visits, width] = projected.dims();
+        let matrix = |w: &Param<Tensor<B, 2>>| w.val().reshape([width * width]);
+        let parts = vec![
+            matrix(&self.weight_hh_l0),
+            self.bias_hh_l0.val(),
+            matrix(&self.weight_ih_l1),
+            self.bias_ih_l1.val(),
+            matrix(&self.weight_hh_l1),
+            self.bias_hh_l1.val(),
+            start.clone().reshape([2 * width]),
+        ];
+        let flat = Tensor::cat(parts, 0);
+        let recurrent = Recurrent::new(values(&flat), &values(&projected), width, steps);
+        let out = recurrent.out();
+        function([input(projected), input(flat)], out, [visits, width], recurrent)
     }
 }

@@ -1,11 +1,17 @@
 //! A stack of linear layers with softplus between them, with batch normalisation or without.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::{BatchNorm, BatchStatistics, Linear, Shares};
 use crate::Kernels;
-use crate::kernels::softplus::softplus_on_host;
+use crate::kernels::derivative::Trainable;
+use crate::kernels::expression::Expression;
+use crate::kernels::stack::Sizes;
+use crate::kernels::stack::functions;
+use crate::kernels::stack::normalized::RowWeights;
 use crate::special::softplus;
 
 /// One linear layer, normalised or not.
@@ -15,6 +21,25 @@ pub struct Layer<B: Backend> {
     pub linear: Linear<B>,
     /// Its normalisation.
     pub norm: Option<BatchNorm<B>>,
+}
+
+impl<B: Backend> Layer<B> {
+    /// Matrix, biases and, where it is normalised, γ and β; each as a row of numbers.
+    pub(crate) fn parts(&self) -> Vec<Tensor<B, 1>> {
+        let weight = self.linear.weight.val();
+        let n = weight.shape().num_elements();
+        let norm = self.norm.iter().flat_map(|norm| [norm.weight.val(), norm.bias.val()]);
+        [weight.reshape([n]), self.linear.bias.val()].into_iter().chain(norm).collect()
+    }
+}
+
+/// The distinct cells of a batch.
+#[derive(Debug, Clone)]
+pub struct Cells {
+    /// Their expression.
+    pub expression: Arc<Expression>,
+    /// How often each is visited.
+    pub weights: Arc<RowWeights>,
 }
 
 /// Linear – (batch norm) – softplus, the last softplus left off.
@@ -44,7 +69,7 @@ impl<B: Backend> Stack<B> {
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
     pub fn evaluate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.run(x, BatchNorm::evaluate, Kernels::Tensors)
+        self.run(x, BatchNorm::evaluate)
     }
 
     /// In training mode, with the batch statistics of every normalised layer; rows count once each, or by their shares.
@@ -52,49 +77,20 @@ impl<B: Backend> Stack<B> {
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
-    pub fn train(
-        &self,
-        x: Tensor<B, 2>,
-        shares: Option<&Shares<B>>,
-        kernels: Kernels,
-    ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+    pub fn train(&self, x: Tensor<B, 2>, shares: Option<&Shares<B>>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         let mut statistics = Vec::new();
-        let out = self.run(
-            x,
-            |norm, x| {
-                let (x, batch) = norm.train(x, shares);
-                statistics.push(batch);
-                x
-            },
-            kernels,
-        );
+        let out = self.run(x, |norm, x| {
+            let (x, batch) = norm.train(x, shares);
+            statistics.push(batch);
+            x
+        });
         (out, statistics)
-    }
-
-    /// In training mode up to the last hidden layer, with the batch statistics of the layers before it.
-    ///
-    /// # Shapes
-    /// - `x`: `[rows, in]` → `[rows, last hidden]`
-    #[must_use]
-    pub fn train_hidden(&self, mut x: Tensor<B, 2>, kernels: Kernels) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
-        let mut statistics = Vec::new();
-        for layer in &self.layers[..self.layers.len() - 1] {
-            x = layer.linear.forward(x);
-            if let Some(norm) = &layer.norm {
-                let (normalized, batch) = norm.train(x, None);
-                statistics.push(batch);
-                x = normalized;
-            }
-            x = activate(x, kernels);
-        }
-        (x, statistics)
     }
 
     fn run(
         &self,
         mut x: Tensor<B, 2>,
         mut normalize: impl FnMut(&BatchNorm<B>, Tensor<B, 2>) -> Tensor<B, 2>,
-        kernels: Kernels,
     ) -> Tensor<B, 2> {
         for (depth, layer) in self.layers.iter().enumerate() {
             x = layer.linear.forward(x);
@@ -102,7 +98,7 @@ impl<B: Backend> Stack<B> {
                 x = normalize(norm, x);
             }
             if depth + 1 < self.layers.len() {
-                x = activate(x, kernels);
+                x = softplus(x);
             }
         }
         x
@@ -121,9 +117,57 @@ impl<B: Backend> Stack<B> {
     }
 }
 
-fn activate<B: Backend>(x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
-    match kernels {
-        Kernels::Tensors => softplus(x),
-        Kernels::Host => softplus_on_host(x),
+impl<B: Backend> Stack<B> {
+    /// All weights as one row of numbers, layer after layer.
+    pub(crate) fn flat(&self) -> Tensor<B, 1> {
+        Tensor::cat(self.layers.iter().flat_map(Layer::parts).collect(), 0)
+    }
+
+    /// From input to output.
+    pub(crate) fn widths(&self) -> Vec<usize> {
+        let input = self.layers.first().map(|layer| layer.linear.weight.dims()[1]);
+        input.into_iter().chain(self.layers.iter().map(|layer| layer.linear.weight.dims()[0])).collect()
+    }
+
+    fn sizes(&self) -> Sizes {
+        let normalized = self.layers.iter().any(|layer| layer.norm.is_some());
+        Sizes { widths: self.widths(), normalized, activated: false }
+    }
+}
+
+impl<B: Trainable> Stack<B> {
+    /// In training mode, of the expression of cells, for a normalised stack.
+    ///
+    /// # Shapes
+    /// - out: `[cells, out]`
+    #[must_use]
+    pub fn train_cells(
+        &self,
+        cells: &Cells,
+        kernels: Kernels,
+        device: &B::Device,
+    ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+        match kernels {
+            Kernels::Tensors => {
+                let shares = Shares::new(&cells.weights, device);
+                self.train(cells.expression.to_tensor(device), Some(&shares))
+            }
+            Kernels::Host => {
+                let (out, moments) = functions::encode(self.flat(), self.sizes(), cells);
+                (out, moments.into_iter().map(|moments| BatchStatistics::new(moments, device)).collect())
+            }
+        }
+    }
+
+    /// In training mode, of any rows, for a stack without normalisation.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]` → `[rows, out]`
+    #[must_use]
+    pub fn train_plain(&self, x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
+        match kernels {
+            Kernels::Tensors => self.train(x, None).0,
+            Kernels::Host => functions::run_plain(x, self.flat(), self.sizes()),
+        }
     }
 }

@@ -13,9 +13,9 @@ use burn::tensor::{Tensor, backend::Backend};
 use super::tableau::Embedded;
 use super::{OdeError, OdeSpec, Solution, Work, combine};
 
-const SAFETY: f64 = 0.9;
-const SHRINK: f64 = 0.2;
-const GROW: f64 = 10.0;
+pub(super) const SAFETY: f64 = 0.9;
+pub(super) const SHRINK: f64 = 0.2;
+pub(super) const GROW: f64 = 10.0;
 
 pub(super) fn solve<B: Backend>(
     method: &Embedded,
@@ -60,8 +60,7 @@ pub(super) fn solve<B: Backend>(
         let reached = if (end - t - h).abs() <= 1e-12 * end.abs().max(1.0) { end } else { t + h };
         while states.len() < grid.len() && grid[states.len()] <= reached {
             let theta = (grid[states.len()] - t) / h;
-            let weights: Vec<f64> =
-                method.dense.iter().map(|d| theta * (d[0] + theta * (d[1] + theta * (d[2] + theta * d[3])))).collect();
+            let weights = method.inside(theta);
             let at_end = grid[states.len()] >= reached;
             states.push(if at_end { next.clone() } else { combine(&y, h, &weights, &k) });
         }
@@ -112,10 +111,19 @@ fn first_step<B: Backend>(
     if !size.is_finite() || !speed.is_finite() {
         return Err(OdeError::NotFinite { time: t });
     }
-    let short = if size < 1e-5 || speed < 1e-5 { 1e-6 } else { 0.01 * size / speed };
+    let short = short_step(size, speed);
     let ahead = f(t + short, y + slope.clone().mul_scalar(short)).detach();
     let bend = worst((ahead - slope) / scale) / short;
-    let largest = speed.max(bend);
+    Ok(long_step(short, speed.max(bend)))
+}
+
+/// A step that is safe to look ahead by, for a state and a drift of these sizes in units of the error allowed.
+pub(super) fn short_step(size: f64, speed: f64) -> f64 {
+    if size < 1e-5 || speed < 1e-5 { 1e-6 } else { 0.01 * size / speed }
+}
+
+/// The first step, given the larger of the drift and its change.
+pub(super) fn long_step(short: f64, largest: f64) -> f64 {
     let long = if largest <= 1e-15 { (1e-3 * short).max(1e-6) } else { (0.01 / largest).powf(0.2) };
-    Ok(long.min(100.0 * short).max(1e-9))
+    long.min(100.0 * short).max(1e-9)
 }

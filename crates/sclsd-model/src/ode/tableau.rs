@@ -23,6 +23,13 @@ pub(super) struct Embedded {
     pub dense: [[f64; 4]; 7],
 }
 
+impl Embedded {
+    /// Weights of the stages at a share `theta` of the step.
+    pub(super) fn inside(&self, theta: f64) -> Vec<f64> {
+        self.dense.iter().map(|d| theta * (d[0] + theta * (d[1] + theta * (d[2] + theta * d[3])))).collect()
+    }
+}
+
 /// `y + h f(t, y)`.
 pub(super) const EULER: Tableau = Tableau { c: &[0.0], a: &[&[]], b: &[1.0] };
 

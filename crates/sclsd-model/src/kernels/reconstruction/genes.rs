@@ -1,5 +1,7 @@
 //! What a gene's inverse dispersion determines by itself: ratios of Γ functions, tabulated for small counts.
 
+use rayon::prelude::*;
+
 use super::EPSILON;
 
 /// Counts up to which ln Γ(x + θ) − ln Γ(θ) is tabulated for every gene.
@@ -31,17 +33,30 @@ impl Genes {
                 entry
             })
         };
-        let table = theta.iter().flat_map(row).collect();
+        let table = theta.par_iter().flat_map_iter(row).collect();
         let inverse = theta.iter().map(|theta| 1.0 / (theta + EPSILON)).collect();
         Self { theta, inverse, table }
     }
 
     /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and its derivative by θ.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, and kept in f32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "a small count"
+    )]
+    #[inline(always)]
     pub(super) fn choose(&self, gene: usize, x: f32) -> (f32, f32) {
-        if x.fract() == 0.0 && (x as usize) <= TABLE {
-            return self.table[gene * (TABLE + 1) + x as usize];
+        let whole = x as i32; // one instruction
+        #[expect(clippy::cast_precision_loss, reason = "compared with what it comes from")]
+        if whole as f32 == x && (0..=TABLE as i32).contains(&whole) {
+            return self.table[gene * (TABLE + 1) + whole as usize];
         }
+        self.choose_large(gene, x)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
+    fn choose_large(&self, gene: usize, x: f32) -> (f32, f32) {
         let (x, theta) = (f64::from(x), f64::from(self.theta[gene]));
         let log = ln_gamma(x + theta) - ln_gamma(theta) - ln_gamma(x + 1.0);
         (log as f32, (digamma(x + theta) - digamma(theta)) as f32)

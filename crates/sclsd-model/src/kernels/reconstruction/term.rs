@@ -5,11 +5,11 @@ use super::{EPSILON, LANES};
 
 /// ln p of one count and its derivatives.
 #[derive(Clone, Copy)]
-pub(super) struct Term {
-    pub(super) value: f32,
-    pub(super) by_gate: f32,
-    pub(super) by_log_rate: f32,
-    pub(super) by_theta: f32,
+struct Term {
+    value: f32,
+    by_gate: f32,
+    by_log_rate: f32,
+    by_theta: f32,
 }
 
 /// [`Term`]s side by side.
@@ -56,7 +56,7 @@ pub(super) fn nothings(
 
 /// A count of 0.
 #[inline(always)]
-pub(super) fn nothing(gate: f32, rate: f32, theta: f32, inverse: f32) -> Term {
+fn nothing(gate: f32, rate: f32, theta: f32, inverse: f32) -> Term {
     let u = (rate + EPSILON) * inverse;
     let log = ln(1.0 + u);
     let d = -theta * log - gate; // ln NB(0) − γ
@@ -74,16 +74,44 @@ pub(super) fn nothing(gate: f32, rate: f32, theta: f32, inverse: f32) -> Term {
     }
 }
 
-/// A count above 0, with ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) and its derivative by θ.
-pub(super) fn something(gate: f32, rate: f32, theta: f32, inverse: f32, x: f32, choose: (f32, f32)) -> Term {
-    let u = (rate + EPSILON) * inverse;
-    let log = ln(1.0 + u);
-    let a = exp(-gate.abs());
-    let by_u = x / u - (x + theta) / (1.0 + u);
-    Term {
-        value: -gate.max(0.0) - ln(1.0 + a) + x * ln(u) - (x + theta) * log + choose.0,
-        by_gate: -(if gate >= 0.0 { 1.0 } else { a }) / (1.0 + a),
-        by_log_rate: by_u * inverse * rate,
-        by_theta: choose.1 - log - by_u * u * inverse,
+/// Counts above 0 side by side, with what belongs to them.
+pub(super) struct Counts {
+    pub(super) gate: [f32; LANES],
+    pub(super) rate: [f32; LANES],
+    pub(super) theta: [f32; LANES],
+    pub(super) inverse: [f32; LANES],
+    pub(super) count: [f32; LANES],
+    /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1).
+    pub(super) choose: [f32; LANES],
+    /// Its derivative by θ.
+    pub(super) by_theta: [f32; LANES],
+}
+
+impl Counts {
+    /// Harmless numbers.
+    #[inline(always)]
+    pub(super) fn none() -> Self {
+        let one = [1.0; LANES];
+        Self { gate: one, rate: one, theta: one, inverse: one, count: one, choose: one, by_theta: one }
     }
+}
+
+/// Counts above 0.
+#[inline(always)]
+pub(super) fn somethings(some: &Counts) -> Terms {
+    let none = [0.0; LANES];
+    let mut terms = Terms { value: none, by_gate: none, by_log_rate: none, by_theta: none };
+    for i in 0..LANES {
+        let (gate, rate, theta, inverse, x) =
+            (some.gate[i], some.rate[i], some.theta[i], some.inverse[i], some.count[i]);
+        let u = (rate + EPSILON) * inverse;
+        let log = ln(1.0 + u);
+        let a = exp(-gate.abs());
+        let by_u = x / u - (x + theta) / (1.0 + u);
+        terms.value[i] = -gate.max(0.0) - ln(1.0 + a) + x * ln(u) - (x + theta) * log + some.choose[i];
+        terms.by_gate[i] = -(if gate >= 0.0 { 1.0 } else { a }) / (1.0 + a);
+        terms.by_log_rate[i] = by_u * inverse * rate;
+        terms.by_theta[i] = some.by_theta[i] - log - by_u * u * inverse;
+    }
+    terms
 }

@@ -1,0 +1,139 @@
+//! Times every stage on a prepared file and prints one JSON object, under the names that the Python package's timing script
+//! uses: seconds per stage, steps taken, seconds per training step, peak resident memory (MiB).
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Parser;
+use sclsd::Device;
+use sclsd::analysis::{FateSpec, PerturbSpec, annotate, fates, perturb};
+use sclsd::data::{Keys, read_h5ad};
+use sclsd::graph::Transition;
+use sclsd::infer::{TrainSpec, TrainingData, train};
+use serde_json::{Map, Value, json};
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Stages on a prepared file, timed.
+#[derive(Parser)]
+struct Args {
+    file: PathBuf,
+    #[arg(long, default_value_t = 1)]
+    epochs: usize,
+    #[arg(long, default_value_t = 10)]
+    path_len: usize,
+    #[arg(long, default_value_t = 4096)]
+    walks: usize,
+    #[arg(long, default_value_t = 256)]
+    batch: usize,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    #[arg(long, default_value = "dpt_pseudotime")]
+    time_key: String,
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    #[arg(long, default_value = "prior,walks,train,result,fates")]
+    stages: String,
+    #[arg(long)]
+    gene: Option<String>,
+    #[arg(long, default_value_t = 15.0)]
+    fate_time: f64,
+    /// Stretch the prior time to 0…1 first.
+    #[arg(long)]
+    scale_time: bool,
+}
+
+/// Figures by name.
+struct Record {
+    stages: Vec<String>,
+    figures: Map<String, Value>,
+}
+
+impl Record {
+    fn timed<T>(&mut self, name: &str, f: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let result = f();
+        self.figures.insert(format!("{name}_s"), json!(began.elapsed().as_secs_f64()));
+        self.figures.insert(format!("{name}_peak_mib"), json!(peak_mib()));
+        result
+    }
+
+    fn wants(&self, stage: &str) -> bool {
+        self.stages.iter().any(|wanted| wanted == stage)
+    }
+}
+
+/// Peak resident memory of this process so far, where the system tells.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse();
+    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    let mut record = Record { stages: args.stages.split(',').map(str::to_owned).collect(), figures: Map::new() };
+    let mut spec = TrainSpec { num_epochs: args.epochs, random_state: args.seed, ..TrainSpec::default() };
+    spec.walks.path_len = args.path_len;
+    spec.walks.num_walks = args.walks;
+    spec.walks.batch_size = args.batch;
+    spec.walks.random_state = args.seed;
+
+    let keys = Keys {
+        x: true,
+        layers: vec![spec.keys.counts.clone()],
+        obs: vec![spec.keys.library_size.clone(), args.time_key.clone()],
+        obsp: vec![spec.keys.connectivities.clone()],
+        ..Keys::none()
+    };
+    let data = read_h5ad(&args.file, &keys)?;
+    record.figures.insert("cells".into(), json!(data.n_cells()));
+    record.figures.insert("genes".into(), json!(data.n_genes()));
+    let device = Device::parse("cpu")?;
+    let graph = data.graph(&spec.keys.connectivities)?;
+    let mut time = data.numbers(&args.time_key)?;
+    if args.scale_time {
+        time = sclsd::graph::scale_time(&time);
+    }
+    let prior = record.timed("prior", || Transition::from_pseudotime(graph, &time, spec.prior.beta))?;
+    let walk_spec = spec.walks.clone().check()?;
+    let walks = record.timed("walks", || prior.walks(&walk_spec));
+    if !["train", "result", "fates", "perturb"].iter().any(|stage| record.wants(stage)) {
+        return print(record);
+    }
+    let spec = spec.check()?;
+    let training = TrainingData::new(&data, &spec.get().keys)?;
+    let mut observe = |_: sclsd::infer::Event<'_>| ControlFlow::Continue(());
+    let fit = record.timed("train", || train(&training, &walks, &spec, None, &device, &mut observe))?;
+    let steps = args.epochs * args.walks.div_ceil(args.batch);
+    #[expect(clippy::cast_precision_loss, reason = "steps are few")]
+    let step = record.figures["train_s"].as_f64().unwrap_or(f64::NAN) / steps as f64;
+    record.figures.insert("steps".into(), json!(steps));
+    record.figures.insert("step_s".into(), json!(step));
+    record.figures.insert("last_loss".into(), json!(fit.history.last().map(|epoch| epoch.loss.total())));
+    if ["result", "fates", "perturb"].iter().any(|stage| record.wants(stage)) {
+        let graph = &spec.get().keys.connectivities;
+        let result = record.timed("result", || annotate(&fit.model, &data, graph, &device))?;
+        if record.wants("fates") {
+            let spec = FateSpec { time_range: args.fate_time, ..FateSpec::default() };
+            record.timed("fates", || fates(&fit.model, &result.cell_state, &spec, &device))?;
+        }
+        if record.wants("perturb") {
+            let gene = args.gene.unwrap_or_else(|| data.var.names[0].clone());
+            let spec = PerturbSpec { genes: vec![gene], ..PerturbSpec::default() };
+            record.timed("perturb", || perturb(&fit.model, &data, None, &spec, &device))?;
+        }
+    }
+    print(record)
+}
+
+#[expect(clippy::print_stdout, reason = "a program")]
+fn print(mut record: Record) -> Result<(), Box<dyn std::error::Error>> {
+    record.figures.insert("peak_mib".into(), json!(peak_mib()));
+    println!("{}", serde_json::to_string(&record.figures)?);
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The networks in evaluation mode, on host memory: what analysis asks of a trained model, without tensors.
+//!
+//! In evaluation mode batch normalisation is a linear map, so it is folded into the layer before it once and for all. The
+//! tensor code is [`Lsd`](crate::Lsd) with [`Stack::evaluate`](crate::Stack::evaluate).
+
+use crate::kernels::expression::Expression;
+use crate::kernels::flow::follow_rows;
+use crate::kernels::potential::PotentialWeights;
+use crate::kernels::stack::{Sizes, plain};
+use crate::ode::{CheckedOdeSpec, OdeError};
+use crate::{Array, Model, Weights, WeightsError};
+
+const EPSILON: f32 = 1e-5;
+
+/// Encoders and potential of a model.
+#[derive(Debug, Clone)]
+pub struct Evaluator {
+    x_encoder: Folded,
+    z_encoder: Folded,
+    potential: PotentialWeights,
+}
+
+/// A stack without normalisation.
+#[derive(Debug, Clone)]
+struct Folded {
+    sizes: Sizes,
+    flat: Vec<f32>,
+}
+
+impl Evaluator {
+    /// # Errors
+    /// [`WeightsError`] names a tensor that is missing or of the wrong shape.
+    pub fn new(model: &Model) -> Result<Self, WeightsError> {
+        let spec = model.spec.get();
+        let dims = &spec.layer_dims;
+        let widths = |input: usize, hidden: &[usize], output: usize| -> Vec<usize> {
+            [input].into_iter().chain(hidden.iter().copied()).chain([output]).collect()
+        };
+        let find = Find(&model.weights);
+        let potential = widths(spec.z_dim, &dims.potential, 1);
+        let mut flat = find.plain("potential", &potential)?;
+        flat.extend_from_slice(find.values("potential.gate", &[1])?);
+        Ok(Self {
+            x_encoder: find.normalized("x_encoder", widths(model.n_genes, &dims.x_encoder, 2 * spec.z_dim))?,
+            z_encoder: {
+                let widths = widths(spec.z_dim, dims.z_encoder(), 2 * spec.b_dim);
+                let flat = find.plain("z_encoder", &widths)?;
+                Folded { sizes: Sizes { widths, normalized: false, activated: false }, flat }
+            },
+            potential: PotentialWeights::new(&potential, &flat),
+        })
+    }
+
+    /// Location and scale of q(z | x), each `cells × z`.
+    #[must_use]
+    pub fn encode_x(&self, x: &Expression) -> (Vec<f32>, Vec<f32>) {
+        location_scale(&self.x_encoder.of_cells(x), self.x_encoder.outputs())
+    }
+
+    /// Location and scale of q(B | z), each `rows × B`; `z`: `rows × z`.
+    #[must_use]
+    pub fn encode_z(&self, z: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let out = plain::evaluate(&self.z_encoder.sizes.layers(&self.z_encoder.flat), z);
+        location_scale(&out, self.z_encoder.outputs())
+    }
+
+    /// V of every row; `z`: `rows × z`.
+    #[must_use]
+    pub fn potential(&self, z: &[f32]) -> Vec<f32> {
+        self.potential.values(z)
+    }
+
+    /// −∇V at every row; `z`: `rows × z`.
+    #[must_use]
+    pub fn drift(&self, z: &[f32]) -> Vec<f32> {
+        self.potential.drifts(z)
+    }
+
+    /// Follows rows down the potential, on the thread at hand: their states at every time of `grid`, each `rows × z`.
+    ///
+    /// # Errors
+    /// As [`solve`](crate::ode::solve).
+    pub fn follow(&self, z: &[f32], grid: &[f64], ode: &CheckedOdeSpec) -> Result<Vec<Vec<f32>>, OdeError> {
+        follow_rows(&self.potential, z, grid, ode)
+    }
+}
+
+impl Folded {
+    fn outputs(&self) -> usize {
+        self.sizes.widths[self.sizes.widths.len() - 1]
+    }
+
+    fn of_cells(&self, x: &Expression) -> Vec<f32> {
+        plain::evaluate_cells(&self.sizes.layers(&self.flat), x)
+    }
+}
+
+/// Location and, through softplus, scale, from rows of both.
+fn location_scale(out: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
+    let half = width / 2;
+    let location = out.chunks_exact(width).flat_map(|row| row[..half].iter().copied()).collect();
+    let softplus = |x: &f32| x.max(0.0) + (-x.abs()).exp().ln_1p();
+    let scale = out.chunks_exact(width).flat_map(|row| row[half..].iter().map(softplus)).collect();
+    (location, scale)
+}
+
+/// Weights by name.
+struct Find<'a>(&'a Weights);
+
+impl<'a> Find<'a> {
+    fn values(&self, name: &str, shape: &[usize]) -> Result<&'a [f32], WeightsError> {
+        let Array { shape: found, values } =
+            self.0.get(name).ok_or_else(|| WeightsError::Missing { count: 1, first: name.to_owned() })?;
+        let scalar = found.is_empty() && shape.iter().product::<usize>() == 1;
+        if found != shape && !scalar {
+            let (found, expected) = (found.clone(), shape.to_vec());
+            return Err(WeightsError::Shape { name: name.to_owned(), found, expected });
+        }
+        match values.iter().find(|v| !v.is_finite()) {
+            Some(&value) => Err(WeightsError::NotFinite { name: name.to_owned(), value }),
+            None => Ok(values),
+        }
+    }
+
+    /// Matrices and biases of a stack without normalisation.
+    fn plain(&self, network: &str, widths: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let mut flat = Vec::new();
+        for (depth, pair) in widths.windows(2).enumerate() {
+            flat.extend_from_slice(self.values(&format!("{network}.fc.{}.weight", 2 * depth), &[pair[1], pair[0]])?);
+            flat.extend_from_slice(self.values(&format!("{network}.fc.{}.bias", 2 * depth), &[pair[1]])?);
+        }
+        Ok(flat)
+    }
+
+    /// A normalised stack, its running averages folded in: `W γ/sd` and `(b − mean) γ/sd + β`.
+    fn normalized(&self, network: &str, widths: Vec<usize>) -> Result<Folded, WeightsError> {
+        let mut flat = Vec::new();
+        for (depth, pair) in widths.windows(2).enumerate() {
+            let (inputs, outputs) = (pair[0], pair[1]);
+            let linear =
+                |part: &str, shape: &[usize]| self.values(&format!("{network}.fc.{}.{part}", 3 * depth), shape);
+            let norm = |part: &str| self.values(&format!("{network}.fc.{}.{part}", 3 * depth + 1), &[outputs]);
+            let (weight, bias) = (linear("weight", &[outputs, inputs])?, linear("bias", &[outputs])?);
+            let (gamma, beta) = (norm("weight")?, norm("bias")?);
+            let (mean, variance) = (norm("running_mean")?, norm("running_var")?);
+            let scale: Vec<f32> = gamma.iter().zip(variance).map(|(gamma, v)| gamma / (v + EPSILON).sqrt()).collect();
+            for (row, scale) in weight.chunks_exact(inputs).zip(&scale) {
+                flat.extend(row.iter().map(|w| w * scale));
+            }
+            flat.extend((0..outputs).map(|j| (bias[j] - mean[j]) * scale[j] + beta[j]));
+        }
+        Ok(Folded { sizes: Sizes { widths, normalized: false, activated: false }, flat })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Flex;
+    use burn::tensor::{Tensor, TensorData};
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::{Lsd, ModelSpec};
+
+    #[test]
+    fn the_networks_are_those_of_the_tensor_code() {
+        let (cells, genes) = (150, 30);
+        let spec = ModelSpec { z_dim: 4, ..ModelSpec::default() }.check().unwrap();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        let fresh: Lsd<Flex> = Lsd::new(&spec, genes, &mut rng, &Default::default());
+        let mut weights = fresh.weights();
+        for (name, array) in &mut weights {
+            if name.contains("running") {
+                array.values.iter_mut().for_each(|v| *v += rng.random_range(0.0..1.0));
+            }
+        }
+        let model = Model { spec, n_genes: genes, genes: Vec::new(), weights };
+        let tensors: Lsd<Flex> = model.on(&Default::default()).unwrap();
+        let host = Evaluator::new(&model).unwrap();
+        for threshold in [0.0, 1.0] {
+            let x: Vec<f32> =
+                (0..cells * genes).map(|_| rng.random_range(-9.0..2.0_f32).max(threshold) - threshold).collect();
+            let close = |found: &[f32], expected: Tensor<Flex, 2>| {
+                let expected: Vec<f32> = expected.into_data().into_vec().unwrap();
+                assert_eq!(found.len(), expected.len());
+                for (a, b) in found.iter().zip(&expected) {
+                    assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "{a} {b}");
+                }
+            };
+            let tensor = Tensor::from_data(TensorData::new(x.clone(), [cells, genes]), &Default::default());
+            let (loc, scale) = host.encode_x(&Expression::dense(x, genes));
+            let expected = tensors.encode_x(tensor);
+            close(&loc, expected.0.clone());
+            close(&scale, expected.1);
+            let z = expected.0;
+            let (b, b_scale) = host.encode_z(&loc);
+            let expected = tensors.encode_z(z.clone());
+            close(&b, expected.0);
+            close(&b_scale, expected.1);
+            close(&host.potential(&loc), tensors.potential.value(z.clone()));
+            close(&host.drift(&loc), tensors.potential.drift(z));
+        }
+    }
+
+    #[test]
+    fn a_tensor_that_is_missing_or_of_the_wrong_shape_is_named() {
+        let spec = ModelSpec::default().check().unwrap();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let weights = Lsd::<Flex>::new(&spec, 5, &mut rng, &Default::default()).weights();
+        let mut model = Model { spec, n_genes: 6, genes: Vec::new(), weights };
+        let error = Evaluator::new(&model).unwrap_err().to_string();
+        assert!(error.contains("x_encoder.fc.0.weight"), "{error}");
+        model.n_genes = 5;
+        model.weights.remove("potential.gate");
+        let error = Evaluator::new(&model).unwrap_err().to_string();
+        assert!(error.contains("potential.gate"), "{error}");
+    }
+}

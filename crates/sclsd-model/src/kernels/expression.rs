@@ -1,0 +1,303 @@
+//! Expression of some cells, and its products with a layer's weights.
+//!
+//! Where few values are not 0, products visit those alone: the weights are cut into panels of a few outputs that stay in
+//! the cache, and every value adds its multiple of a panel's row. Where many are, dense products are faster.
+
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use pulp::{Arch, NullaryFnOnce};
+use rayon::prelude::*;
+
+use super::products;
+use super::rows::{blocks, groups, per_group, total};
+
+/// Share of values that are not 0 from which a product is better made densely.
+const DENSE: f64 = 0.25;
+/// Outputs in a panel.
+const PANEL: usize = 32;
+
+/// Some rows of a sparse matrix: `indptr`, `indices` and `values` in compressed rows.
+#[derive(Debug, Clone, Copy)]
+pub struct SparseRows<'a> {
+    /// Row pointer.
+    pub indptr: &'a [usize],
+    /// Column of every entry.
+    pub indices: &'a [u32],
+    /// Values.
+    pub values: &'a [f32],
+    /// The rows that are meant, in this order; one may come often.
+    pub rows: &'a [u32],
+}
+
+impl<'a> SparseRows<'a> {
+    /// Columns and values of one of the rows.
+    pub(crate) fn row(&self, at: usize) -> (&'a [u32], &'a [f32]) {
+        let row = self.rows[at] as usize;
+        let span = self.indptr[row]..self.indptr[row + 1];
+        (&self.indices[span.clone()], &self.values[span])
+    }
+
+    /// All values, `rows × columns`, row after row.
+    #[must_use]
+    pub fn dense(&self, columns: usize) -> Vec<f32> {
+        let mut dense = vec![0.0; self.rows.len() * columns];
+        for (at, out) in dense.chunks_exact_mut(columns).enumerate() {
+            let (columns, values) = self.row(at);
+            columns.iter().zip(values).for_each(|(&column, &value)| out[column as usize] = value);
+        }
+        dense
+    }
+}
+
+/// Expression of some cells, `cells × genes`, kept as suits its products.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    cells: usize,
+    genes: usize,
+    kept: Kept,
+}
+
+#[derive(Debug, Clone)]
+enum Kept {
+    Dense(Vec<f32>),
+    Sparse { indptr: Vec<usize>, indices: Vec<u32>, values: Vec<f32> },
+}
+
+impl Expression {
+    /// Some rows of a sparse matrix of `genes` columns.
+    #[must_use]
+    pub fn new(rows: SparseRows<'_>, genes: usize) -> Self {
+        let cells = rows.rows.len();
+        let stored: usize = (0..cells).map(|cell| rows.row(cell).0.len()).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = stored as f64 / (cells * genes).max(1) as f64;
+        if share >= DENSE {
+            return Self::dense(rows.dense(genes), genes);
+        }
+        let (mut indices, mut values) = (Vec::with_capacity(stored), Vec::with_capacity(stored));
+        let mut indptr = vec![0];
+        for cell in 0..cells {
+            let (at, found) = rows.row(cell);
+            indices.extend_from_slice(at);
+            values.extend_from_slice(found);
+            indptr.push(indices.len());
+        }
+        Self { cells, genes, kept: Kept::Sparse { indptr, indices, values } }
+    }
+
+    /// Values of `genes` columns, row after row.
+    #[must_use]
+    pub fn dense(values: Vec<f32>, genes: usize) -> Self {
+        Self { cells: values.len() / genes.max(1), genes, kept: Kept::Dense(values) }
+    }
+
+    /// Number of cells.
+    #[must_use]
+    pub fn n_cells(&self) -> usize {
+        self.cells
+    }
+
+    /// Number of genes.
+    #[must_use]
+    pub fn n_genes(&self) -> usize {
+        self.genes
+    }
+
+    /// All values on a device, `[cells, genes]`.
+    #[must_use]
+    pub fn to_tensor<B: Backend>(&self, device: &B::Device) -> Tensor<B, 2> {
+        let dense = match &self.kept {
+            Kept::Dense(values) => values.clone(),
+            Kept::Sparse { indptr, indices, values } => {
+                let rows: Vec<u32> = (0_u32..).take(self.cells).collect();
+                SparseRows { indptr, indices, values, rows: &rows }.dense(self.genes)
+            }
+        };
+        Tensor::from_data(TensorData::new(dense, [self.cells, self.genes]), device)
+    }
+
+    /// `X Wᵀ`, `cells × outputs`, for `weight`: `outputs × genes`.
+    pub(crate) fn times_transposed(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
+        let mut out = vec![0.0; self.cells * outputs];
+        let size = per_group(self.cells) * outputs;
+        let groups = out.par_chunks_mut(size.max(1)).zip(groups(self.cells));
+        match &self.kept {
+            Kept::Dense(values) => groups.for_each(|(out, group)| {
+                let first = group.start;
+                for block in blocks(group) {
+                    let out = &mut out[(block.start - first) * outputs..(block.end - first) * outputs];
+                    let x = &values[block.start * self.genes..block.end * self.genes];
+                    products::times_transposed(out, x, weight, [block.len(), self.genes, outputs]);
+                }
+            }),
+            Kept::Sparse { indptr, indices, values } => {
+                let panels: Vec<Vec<[f32; PANEL]>> = (0..outputs)
+                    .into_par_iter()
+                    .step_by(PANEL)
+                    .map(|first| panel(weight, first..outputs.min(first + PANEL), self.genes))
+                    .collect();
+                groups.for_each(|(out, group)| {
+                    let (panels, arch) = (&panels, Arch::new());
+                    arch.dispatch(Gather {
+                        out,
+                        outputs,
+                        panels,
+                        indptr: &indptr[group.start..=group.end],
+                        indices,
+                        values,
+                    });
+                });
+            }
+        }
+        out
+    }
+
+    /// `slopeᵀ X`, `outputs × genes`, for `slope`: `cells × outputs`: the derivative by the weights of
+    /// [`times_transposed`](Self::times_transposed).
+    pub(crate) fn weight_slope(&self, slope: &[f32], outputs: usize) -> Vec<f32> {
+        match &self.kept {
+            Kept::Dense(values) => {
+                let parts: Vec<Vec<f32>> = groups(self.cells)
+                    .into_par_iter()
+                    .map(|group| {
+                        let mut sum = vec![0.0; outputs * self.genes];
+                        for block in blocks(group) {
+                            let slope = &slope[block.start * outputs..block.end * outputs];
+                            let x = &values[block.start * self.genes..block.end * self.genes];
+                            products::add_transposed_times(&mut sum, slope, x, [outputs, block.len(), self.genes]);
+                        }
+                        sum
+                    })
+                    .collect();
+                total(parts)
+            }
+            Kept::Sparse { indptr, indices, values } => {
+                let mut sum = vec![0.0; outputs * self.genes];
+                sum.par_chunks_mut(PANEL * self.genes).enumerate().for_each(|(at, sum)| {
+                    let mut panel = vec![[0.0; PANEL]; self.genes];
+                    let first = at * PANEL;
+                    Arch::new().dispatch(Scatter { panel: &mut panel, slope, first, outputs, indptr, indices, values });
+                    for (gene, row) in panel.iter().enumerate() {
+                        sum.iter_mut().skip(gene).step_by(self.genes).zip(row).for_each(|(sum, v)| *sum = *v);
+                    }
+                });
+                sum
+            }
+        }
+    }
+}
+
+/// Weights of a few outputs, gene after gene.
+fn panel(weight: &[f32], outputs: std::ops::Range<usize>, genes: usize) -> Vec<[f32; PANEL]> {
+    let mut panel = vec![[0.0; PANEL]; genes];
+    for (lane, output) in outputs.enumerate() {
+        let row = &weight[output * genes..(output + 1) * genes];
+        panel.iter_mut().zip(row).for_each(|(panel, w)| panel[lane] = *w);
+    }
+    panel
+}
+
+/// Every cell's values times the rows of the panels.
+struct Gather<'a> {
+    out: &'a mut [f32],
+    outputs: usize,
+    panels: &'a [Vec<[f32; PANEL]>],
+    indptr: &'a [usize],
+    indices: &'a [u32],
+    values: &'a [f32],
+}
+
+impl NullaryFnOnce for Gather<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (panel, first) in self.panels.iter().zip((0..).step_by(PANEL)) {
+            for (out, ends) in self.out.chunks_exact_mut(self.outputs).zip(self.indptr.windows(2)) {
+                let mut sum = [0.0; PANEL];
+                let span = ends[0]..ends[1];
+                for (&gene, &x) in self.indices[span.clone()].iter().zip(&self.values[span]) {
+                    let row = &panel[gene as usize];
+                    for lane in 0..PANEL {
+                        sum[lane] += x * row[lane];
+                    }
+                }
+                let end = self.outputs.min(first + PANEL);
+                out[first..end].copy_from_slice(&sum[..end - first]);
+            }
+        }
+    }
+}
+
+/// The way back: every value times its cell's slopes, added to the rows of a panel.
+struct Scatter<'a> {
+    panel: &'a mut [[f32; PANEL]],
+    slope: &'a [f32],
+    first: usize,
+    outputs: usize,
+    indptr: &'a [usize],
+    indices: &'a [u32],
+    values: &'a [f32],
+}
+
+impl NullaryFnOnce for Scatter<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let end = self.outputs.min(self.first + PANEL);
+        for (slope, ends) in self.slope.chunks_exact(self.outputs).zip(self.indptr.windows(2)) {
+            let mut lanes = [0.0; PANEL];
+            lanes[..end - self.first].copy_from_slice(&slope[self.first..end]);
+            let span = ends[0]..ends[1];
+            for (&gene, &x) in self.indices[span.clone()].iter().zip(&self.values[span]) {
+                let row = &mut self.panel[gene as usize];
+                for lane in 0..PANEL {
+                    row[lane] += x * lanes[lane];
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    #[test]
+    fn sparse_and_dense_products_are_those_of_the_definition() {
+        for (cells, genes, outputs, zeros) in
+            [(5, 7, 3, 0.9_f32), (300, 40, 33, 0.9), (300, 40, 64, 0.3), (1, 9, 2, 1.0)]
+        {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(genes as u64);
+            let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
+            let (keep, mut x) = (draw(cells * genes), draw(cells * genes));
+            x.iter_mut().zip(keep).filter(|(_, keep)| keep.abs() < zeros).for_each(|(x, _)| *x = 0.0);
+            let (weight, slope) = (draw(outputs * genes), draw(cells * outputs));
+            let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+            for row in x.chunks_exact(genes) {
+                for (gene, &v) in (0_u32..).zip(row).filter(|(_, v)| **v != 0.0) {
+                    indices.push(gene);
+                    values.push(v);
+                }
+                indptr.push(indices.len());
+            }
+            let rows: Vec<u32> = (0_u32..).take(cells).collect();
+            let found =
+                Expression::new(SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows }, genes);
+            assert_eq!(matches!(found.kept, Kept::Sparse { .. }), zeros > 0.5);
+            let product = found.times_transposed(&weight, outputs);
+            for (at, v) in product.iter().enumerate() {
+                let (cell, output) = (at / outputs, at % outputs);
+                let exact: f32 = (0..genes).map(|g| x[cell * genes + g] * weight[output * genes + g]).sum();
+                assert!((v - exact).abs() < 1e-4, "{v} {exact}");
+            }
+            for (at, v) in found.weight_slope(&slope, outputs).iter().enumerate() {
+                let (output, gene) = (at / genes, at % genes);
+                let exact: f32 = (0..cells).map(|c| slope[c * outputs + output] * x[c * genes + gene]).sum();
+                assert!((v - exact).abs() < 1e-4, "{v} {exact}");
+            }
+        }
+    }
+}

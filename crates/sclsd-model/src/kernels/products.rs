@@ -1,0 +1,30 @@
+//! Products of row-major matrices, on the thread at hand: the one place that knows who multiplies.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+
+/// `out = a bᵀ`, with `a`: `m × k`, `b`: `n × k`, `out`: `m × n`.
+pub(crate) fn times_transposed(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
+    let b = MatRef::from_row_major_slice(b, n, k).transpose();
+    matmul(MatMut::from_row_major_slice_mut(out, m, n), Accum::Replace, rows(a, m, k), b, 1.0, Par::Seq);
+}
+
+/// `out = a b`, with `a`: `m × k`, `b`: `k × n`, `out`: `m × n`.
+pub(crate) fn times(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
+    matmul(MatMut::from_row_major_slice_mut(out, m, n), Accum::Replace, rows(a, m, k), rows(b, k, n), 1.0, Par::Seq);
+}
+
+/// `out += a b`, with `a`: `m × k`, `b`: `k × n`, `out`: `m × n`.
+pub(crate) fn add_times(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
+    matmul(MatMut::from_row_major_slice_mut(out, m, n), Accum::Add, rows(a, m, k), rows(b, k, n), 1.0, Par::Seq);
+}
+
+/// `out += aᵀ b`, with `a`: `k × m`, `b`: `k × n`, `out`: `m × n`.
+pub(crate) fn add_transposed_times(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
+    let a = rows(a, k, m).transpose();
+    matmul(MatMut::from_row_major_slice_mut(out, m, n), Accum::Add, a, rows(b, k, n), 1.0, Par::Seq);
+}
+
+fn rows(values: &[f32], rows: usize, columns: usize) -> MatRef<'_, f32> {
+    MatRef::from_row_major_slice(values, rows, columns)
+}

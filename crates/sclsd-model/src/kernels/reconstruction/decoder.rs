@@ -1,0 +1,64 @@
+//! The whole way from z to ln p(x | z, xl), and back.
+
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::super::derivative::{Derivative, Trainable, function, input, values};
+use super::super::expression::SparseRows;
+use super::super::stack::Sizes;
+use super::super::stack::normalized::{Input, Moments, RowWeights, backward, forward};
+use super::fold::fold;
+use super::{Inputs, evaluate};
+
+/// What Σ ln p(x | z, xl) depends on.
+pub(crate) struct Decoded<B: Backend> {
+    /// `[visits, z]`.
+    pub z: Tensor<B, 2>,
+    /// The decoder, as a row of numbers.
+    pub flat: Tensor<B, 1>,
+    /// ln xl, `[visits, 1]`.
+    pub log_library: Tensor<B, 2>,
+    /// ln θ, `[genes]`.
+    pub log_theta: Tensor<B, 1>,
+}
+
+/// Σ ln p(x | z, xl) over visits and genes, `[1]`, and the moments of every layer. All derivatives are found on the way.
+pub(crate) fn reconstruct<B: Trainable>(
+    from: Decoded<B>,
+    widths: &[usize],
+    counts: SparseRows<'_>,
+) -> (Tensor<B, 1>, Vec<Moments>) {
+    let (z, flat) = (values(&from.z), values(&from.flat));
+    let (log_library, log_theta) = (values(&from.log_library), values(&from.log_theta));
+    let sizes = |widths: &[usize], activated| Sizes { widths: widths.to_vec(), normalized: true, activated };
+    let below = sizes(&widths[..widths.len() - 1], true);
+    let last = sizes(&widths[widths.len() - 2..], false).layers(&flat[below.total()..])[0];
+    let below_layers = below.layers(&flat);
+    let weights = RowWeights::equal(log_library.len());
+
+    let (kept, mut moments) = forward(&below_layers, Input::Rows(&z), &weights);
+    let hidden = if below_layers.is_empty() { &z[..] } else { kept.out() };
+    let (folded, last_moments) = fold(&last, hidden);
+    moments.push(last_moments);
+    let inputs =
+        Inputs { hidden, weight: &folded.weight, bias: &folded.bias, log_library: &log_library, log_theta: &log_theta };
+    let mut value = evaluate(inputs, counts);
+    let by_last = folded.back(&last, hidden, &value.weight, &value.bias, &mut value.hidden);
+    let (by_z, mut by_flat) = backward(&below, &below_layers, Input::Rows(&z), &weights, &kept, value.hidden);
+    by_flat.extend_from_slice(&by_last);
+
+    #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
+    let sum = value.log_likelihood as f32;
+    let slopes = Slopes([by_z, by_flat, value.log_library, value.log_theta]);
+    let inputs = [input(from.z), input(from.flat), input(from.log_library), input(from.log_theta)];
+    (function(inputs, vec![sum], [1], slopes), moments)
+}
+
+/// The derivatives of a sum, known beforehand.
+#[derive(Debug)]
+struct Slopes([Vec<f32>; 4]);
+
+impl Derivative<4> for Slopes {
+    fn by_inputs(&self, by_sum: Vec<f32>) -> [Vec<f32>; 4] {
+        self.0.each_ref().map(|slopes| slopes.iter().map(|slope| slope * by_sum[0]).collect())
+    }
+}

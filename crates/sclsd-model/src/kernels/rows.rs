@@ -1,0 +1,65 @@
+//! How rows are shared out: always in the same groups, whatever the number of threads, so that sums over rows are always
+//! made in the same order.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Groups that are worked on side by side.
+const GROUPS: usize = 8;
+/// Rows in a block, at most: what goes through a chain of products while it is in the cache.
+pub(crate) const BLOCK: usize = 128;
+
+/// Rows in every group but the last.
+pub(crate) fn per_group(rows: usize) -> usize {
+    rows.div_ceil(GROUPS).next_multiple_of(8)
+}
+
+/// The rows of every group.
+pub(crate) fn groups(rows: usize) -> Vec<Range<usize>> {
+    let size = per_group(rows).max(1);
+    (0..rows).step_by(size).map(|first| first..rows.min(first + size)).collect()
+}
+
+/// Blocks of nearly equal size that a group is cut into.
+pub(crate) fn blocks(group: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let n = group.len().div_ceil(BLOCK).max(1);
+    let size = group.len().div_ceil(n).next_multiple_of(8).max(1);
+    let end = group.end;
+    group.step_by(size).map(move |first| first..end.min(first + size))
+}
+
+/// `sum += part`.
+pub(crate) fn add(sum: &mut [f32], part: &[f32]) {
+    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+}
+
+/// The sum of all parts, number by number in order.
+pub(crate) fn total(mut parts: Vec<Vec<f32>>) -> Vec<f32> {
+    /// Numbers handled by one thread at a time.
+    const CHUNK: usize = 1 << 14;
+    let Some((first, rest)) = parts.split_first_mut() else { return Vec::new() };
+    first.par_chunks_mut(CHUNK).enumerate().for_each(|(at, sum)| {
+        let span = at * CHUNK..at * CHUNK + sum.len();
+        rest.iter().for_each(|part| add(sum, &part[span.clone()]));
+    });
+    parts.swap_remove(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_and_their_blocks_cover_all_rows_once_and_are_small() {
+        for rows in [1, 7, 128, 129, 700, 2560, 12_800] {
+            let groups = groups(rows);
+            assert!(groups.len() <= GROUPS && groups.iter().cloned().flatten().eq(0..rows), "{rows}");
+            for group in groups {
+                let blocks: Vec<_> = blocks(group.clone()).collect();
+                assert!(blocks.iter().cloned().flatten().eq(group), "{rows}");
+                assert!(blocks.iter().all(|block| (1..=BLOCK).contains(&block.len())), "{rows}");
+            }
+        }
+    }
+}

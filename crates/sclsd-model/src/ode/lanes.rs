@@ -1,0 +1,311 @@
+//! The same equations for a block of rows on the host, and their discrete adjoint.
+//!
+//! Every block of [`LANES`] rows chooses its own steps; the error of a step is that of its worst row. On the way back every
+//! step is taken again from the state it began with, and the derivative goes through its stages in reverse: with λ the
+//! derivative by the step's end and G those by the states inside it, y + h Σ w_i k_i,
+//!
+//! ```text
+//! κ_i = h b_i λ + Σ_G h w_i G + Σ_{j>i} h a_ji μ_j,   μ_i = (∂f/∂y)ᵀ κ_i at stage i,   λ ← λ + Σ G + Σ_i μ_i
+//! ```
+//!
+//! These are the derivatives of the numbers that were computed, the choice of steps left aside, as for tensors.
+
+use std::fmt::Debug;
+
+use super::adaptive::{GROW, SAFETY, SHRINK};
+use super::tableau::{Embedded, Tableau};
+use super::{Method, OdeError, OdeSpec, Work, tableau};
+use crate::kernels::lanes::{LANES, Lane};
+
+/// A drift that does not depend on time, for rows side by side.
+pub(crate) trait Field: Sync {
+    /// Room for its evaluation.
+    type Room;
+    /// Derivatives by its parameters, summed over evaluations.
+    type Sums: Send;
+
+    /// Numbers in a row.
+    fn width(&self) -> usize;
+    /// Room for its evaluation.
+    fn room(&self) -> Self::Room;
+    /// Sums of nothing.
+    fn sums(&self) -> Self::Sums;
+    /// The sums as one row of numbers.
+    fn total(&self, sums: &Self::Sums) -> Vec<f32>;
+    /// f(y).
+    fn drift(&self, y: &[Lane], out: &mut [Lane], room: &mut Self::Room);
+    /// `(∂f/∂y)ᵀ slope`, and the derivatives of `slope · f` by the parameters added to `sums`.
+    fn pull(&self, y: &[Lane], slope: &[Lane], by_y: &mut [Lane], sums: &mut Self::Sums, room: &mut Self::Room);
+}
+
+/// A step that was taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    h: f64,
+    start: Vec<Lane>,
+    /// Times of the grid that fall into it, with the weights of its stages there; `None` at its end.
+    inside: Vec<(usize, Option<Vec<f64>>)>,
+}
+
+/// All states of a block, and how they came about.
+#[derive(Debug)]
+pub(crate) struct Path {
+    /// The state at every time of the grid.
+    pub states: Vec<Vec<Lane>>,
+    /// Steps, where they were asked for.
+    pub steps: Vec<Step>,
+    /// What it took.
+    pub work: Work,
+}
+
+/// Solves from `start` over `grid`, which rises; keeps the steps if they are to be gone back.
+pub(crate) fn solve<F: Field>(
+    field: &F,
+    start: Vec<Lane>,
+    grid: &[f64],
+    spec: &OdeSpec,
+    keep: bool,
+) -> Result<Path, OdeError> {
+    let mut run = Run {
+        field,
+        spec,
+        room: field.room(),
+        path: Path { states: vec![start], steps: Vec::new(), work: Work::default() },
+        keep,
+    };
+    if grid.len() > 1 {
+        match scheme(spec.method) {
+            (_, Some(method)) => run.adaptive(method, grid)?,
+            (tableau, None) => run.fixed(tableau, grid)?,
+        }
+    }
+    Ok(run.path)
+}
+
+fn scheme(method: Method) -> (&'static Tableau, Option<&'static Embedded>) {
+    match method {
+        Method::Dopri5 => (&tableau::DOPRI5.tableau, Some(&tableau::DOPRI5)),
+        Method::Tsit5 => (&tableau::TSIT5.tableau, Some(&tableau::TSIT5)),
+        Method::Rk4 => (&tableau::RK4, None),
+        Method::Euler => (&tableau::EULER, None),
+    }
+}
+
+struct Run<'a, F: Field> {
+    field: &'a F,
+    spec: &'a OdeSpec,
+    room: F::Room,
+    path: Path,
+    keep: bool,
+}
+
+impl<F: Field> Run<'_, F> {
+    fn drift(&mut self, y: &[Lane], out: &mut [Lane]) {
+        self.path.work.evaluations += 1;
+        self.field.drift(y, out, &mut self.room);
+    }
+
+    fn adaptive(&mut self, method: &Embedded, grid: &[f64]) -> Result<(), OdeError> {
+        let width = self.field.width();
+        let (mut t, mut y, end) = (grid[0], self.path.states[0].clone(), grid[grid.len() - 1]);
+        let mut k = vec![vec![[0.0; LANES]; width]; method.tableau.c.len()];
+        let last = k.len() - 1;
+        self.drift(&y, &mut k[0]);
+        let mut h = self.first_step(t, &y, &k[0])?.min(end - t);
+        let (mut next, mut error) = (y.clone(), y.clone());
+        while self.path.states.len() < grid.len() {
+            let taken = self.path.work.steps + self.path.work.rejected;
+            if taken >= self.spec.max_steps {
+                return Err(OdeError::TooManySteps { time: t, steps: taken });
+            }
+            for stage in 1..=last {
+                combine(Some(&y), h, method.tableau.a[stage], &k, &mut next);
+                self.drift(&next, &mut k[stage]);
+            }
+            combine(None, h, &method.error, &k, &mut error);
+            let size = worst(&error, |i, lane| scale(y[i][lane], next[i][lane], self.spec));
+            if !size.is_finite() && h < 1e-6 * (end - grid[0]) {
+                return Err(OdeError::NotFinite { time: t });
+            }
+            let change = if size.is_finite() { (SAFETY * size.powf(-0.2)).clamp(SHRINK, GROW) } else { SHRINK };
+            if size.is_nan() || size > 1.0 {
+                self.path.work.rejected += 1;
+                h *= change.min(1.0);
+                continue;
+            }
+            self.path.work.steps += 1;
+            let reached = if (end - t - h).abs() <= 1e-12 * end.abs().max(1.0) { end } else { t + h };
+            let mut inside = Vec::new();
+            while self.path.states.len() < grid.len() && grid[self.path.states.len()] <= reached {
+                let at = self.path.states.len();
+                if grid[at] >= reached {
+                    self.path.states.push(next.clone());
+                    inside.push((at, None));
+                } else {
+                    let weights = method.inside((grid[at] - t) / h);
+                    let mut state = y.clone();
+                    combine(Some(&y), h, &weights, &k, &mut state);
+                    self.path.states.push(state);
+                    inside.push((at, Some(weights)));
+                }
+            }
+            if self.keep {
+                self.path.steps.push(Step { h, start: y.clone(), inside });
+            }
+            k.swap(0, last);
+            std::mem::swap(&mut y, &mut next);
+            t = reached;
+            h = (h * change).min((end - t).max(f64::MIN_POSITIVE));
+        }
+        Ok(())
+    }
+
+    fn first_step(&mut self, t: f64, y: &[Lane], slope: &[Lane]) -> Result<f64, OdeError> {
+        let spec = self.spec;
+        let size = worst(y, |i, lane| scale(y[i][lane], y[i][lane], spec));
+        let speed = worst(slope, |i, lane| scale(y[i][lane], y[i][lane], spec));
+        if !size.is_finite() || !speed.is_finite() {
+            return Err(OdeError::NotFinite { time: t });
+        }
+        let short = super::adaptive::short_step(size, speed);
+        let mut ahead = y.to_vec();
+        combine(Some(y), short, &[1.0], &[slope.to_vec()], &mut ahead);
+        let mut change = y.to_vec();
+        self.drift(&ahead, &mut change);
+        for (change, slope) in change.iter_mut().zip(slope) {
+            change.iter_mut().zip(slope).for_each(|(a, b)| *a -= b);
+        }
+        let bend = worst(&change, |i, lane| scale(y[i][lane], y[i][lane], spec)) / short;
+        Ok(super::adaptive::long_step(short, speed.max(bend)))
+    }
+
+    fn fixed(&mut self, method: &Tableau, grid: &[f64]) -> Result<(), OdeError> {
+        let width = self.field.width();
+        let mut y = self.path.states[0].clone();
+        let mut k = vec![vec![[0.0; LANES]; width]; method.c.len()];
+        let mut next = y.clone();
+        for (at, pair) in grid.windows(2).enumerate() {
+            #[expect(clippy::cast_precision_loss, reason = "numbers of steps are far below 2^52")]
+            let h = (pair[1] - pair[0]) / self.spec.substeps as f64;
+            for substep in 0..self.spec.substeps {
+                for stage in 0..k.len() {
+                    combine(Some(&y), h, method.a[stage], &k, &mut next);
+                    self.drift(&next, &mut k[stage]);
+                }
+                combine(Some(&y), h, method.b, &k, &mut next);
+                if self.keep {
+                    let ends = substep + 1 == self.spec.substeps;
+                    let inside = if ends { vec![(at + 1, None)] } else { Vec::new() };
+                    self.path.steps.push(Step { h, start: y.clone(), inside });
+                }
+                std::mem::swap(&mut y, &mut next);
+                self.path.work.steps += 1;
+            }
+            self.path.states.push(y.clone());
+        }
+        if y.iter().flatten().all(|v| v.is_finite()) { Ok(()) } else { Err(OdeError::NotFinite { time: grid[0] }) }
+    }
+}
+
+/// The derivative by the start, given those by the states at the times of the grid; those by the field's parameters are
+/// added to `sums`.
+pub(crate) fn back<F: Field>(
+    field: &F,
+    method: Method,
+    steps: &[Step],
+    slopes: &[Vec<Lane>],
+    sums: &mut F::Sums,
+) -> Vec<Lane> {
+    let (tableau, _) = scheme(method);
+    let (width, stages) = (field.width(), tableau.c.len());
+    let none = || vec![[0.0; LANES]; width];
+    let mut room = field.room();
+    let mut k: Vec<Vec<Lane>> = (0..stages).map(|_| none()).collect();
+    let (mut y, mut kappa) = (k.clone(), k.clone());
+    let (mut slope, mut pulled) = (none(), none());
+    for step in steps.iter().rev() {
+        for stage in 0..stages {
+            combine(Some(&step.start), step.h, tableau.a[stage], &k, &mut y[stage]);
+            field.drift(&y[stage], &mut k[stage], &mut room);
+        }
+        for (at, weights) in &step.inside {
+            if weights.is_none() {
+                accumulate(&mut slope, 1.0, &slopes[*at]);
+            }
+        }
+        let mut used = vec![false; stages];
+        for stage in 0..stages {
+            kappa[stage].fill([0.0; LANES]);
+            let mut push = |weight: f64, by: &[Lane]| {
+                if weight != 0.0 {
+                    accumulate(&mut kappa[stage], step.h * weight, by);
+                    used[stage] = true;
+                }
+            };
+            push(tableau.b[stage], &slope);
+            for (at, weights) in &step.inside {
+                weights.iter().for_each(|weights| push(weights[stage], &slopes[*at]));
+            }
+        }
+        for (at, weights) in &step.inside {
+            if weights.is_some() {
+                accumulate(&mut slope, 1.0, &slopes[*at]);
+            }
+        }
+        for stage in (0..stages).rev() {
+            if !used[stage] {
+                continue;
+            }
+            field.pull(&y[stage], &kappa[stage], &mut pulled, sums, &mut room);
+            accumulate(&mut slope, 1.0, &pulled);
+            for (before, &weight) in tableau.a[stage].iter().enumerate().filter(|(_, weight)| **weight != 0.0) {
+                accumulate(&mut kappa[before], step.h * weight, &pulled);
+                used[before] = true;
+            }
+        }
+    }
+    accumulate(&mut slope, 1.0, &slopes[0]);
+    slope
+}
+
+/// `out = y + h Σ w_i k_i`, or without y.
+fn combine(y: Option<&[Lane]>, h: f64, weights: &[f64], k: &[Vec<Lane>], out: &mut [Lane]) {
+    match y {
+        Some(y) => out.copy_from_slice(y),
+        None => out.fill([0.0; LANES]),
+    }
+    for (weight, k) in weights.iter().zip(k).filter(|(weight, _)| **weight != 0.0) {
+        accumulate(out, h * weight, k);
+    }
+}
+
+/// `sum += factor x`.
+fn accumulate(sum: &mut [Lane], factor: f64, x: &[Lane]) {
+    #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
+    let factor = factor as f32;
+    for (sum, x) in sum.iter_mut().zip(x) {
+        for lane in 0..LANES {
+            sum[lane] += factor * x[lane];
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "states are f32")]
+fn scale(y: f32, next: f32, spec: &OdeSpec) -> f32 {
+    spec.atol as f32 + spec.rtol as f32 * y.abs().max(next.abs())
+}
+
+/// Largest root mean square of a row of `x / scale`; `NaN` where there is one.
+fn worst(x: &[Lane], scale: impl Fn(usize, usize) -> f32) -> f64 {
+    let mut squares = [0.0_f32; LANES];
+    for (i, x) in x.iter().enumerate() {
+        for lane in 0..LANES {
+            let v = x[lane] / scale(i, lane);
+            squares[lane] += v * v;
+        }
+    }
+    let worst = squares.iter().fold(0.0_f32, |worst, &v| if v.is_nan() || v > worst { v } else { worst });
+    #[expect(clippy::cast_precision_loss, reason = "dimensions are far below 2^52")]
+    let n = x.len() as f64;
+    (f64::from(worst) / n).sqrt()
+}
