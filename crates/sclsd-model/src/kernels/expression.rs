@@ -4,7 +4,7 @@
 //! the cache, and every value adds its multiple of a panel's row. Where many are, dense products are faster.
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::products;
@@ -12,8 +12,8 @@ use super::rows::{blocks, groups, per_group, total};
 
 /// Share of values that are not 0 from which a product is better made densely.
 const DENSE: f64 = 0.25;
-/// Outputs in a panel.
-const PANEL: usize = 32;
+/// Vectors of outputs in a panel: their sums stay in registers.
+const SIDE: usize = 4;
 
 /// Some rows of a sparse matrix: `indptr`, `indices` and `values` in compressed rows.
 #[derive(Debug, Clone, Copy)]
@@ -130,21 +130,15 @@ impl Expression {
                 }
             }),
             Kept::Sparse { indptr, indices, values } => {
-                let panels: Vec<Vec<[f32; PANEL]>> = (0..outputs)
+                let side = Arch::new().dispatch(PanelWidth);
+                let panels: Vec<Vec<f32>> = (0..outputs)
                     .into_par_iter()
-                    .step_by(PANEL)
-                    .map(|first| panel(weight, first..outputs.min(first + PANEL), self.genes))
+                    .step_by(side)
+                    .map(|first| panel(weight, first..outputs.min(first + side), side, self.genes))
                     .collect();
                 groups.for_each(|(out, group)| {
-                    let (panels, arch) = (&panels, Arch::new());
-                    arch.dispatch(Gather {
-                        out,
-                        outputs,
-                        panels,
-                        indptr: &indptr[group.start..=group.end],
-                        indices,
-                        values,
-                    });
+                    let rows = Rows { indptr: &indptr[group.start..=group.end], indices, values };
+                    Arch::new().dispatch(Gather { out, outputs, panels: &panels, rows });
                 });
             }
         }
@@ -171,12 +165,13 @@ impl Expression {
                 total(parts)
             }
             Kept::Sparse { indptr, indices, values } => {
+                let side = Arch::new().dispatch(PanelWidth);
                 let mut sum = vec![0.0; outputs * self.genes];
-                sum.par_chunks_mut(PANEL * self.genes).enumerate().for_each(|(at, sum)| {
-                    let mut panel = vec![[0.0; PANEL]; self.genes];
-                    let first = at * PANEL;
-                    Arch::new().dispatch(Scatter { panel: &mut panel, slope, first, outputs, indptr, indices, values });
-                    for (gene, row) in panel.iter().enumerate() {
+                sum.par_chunks_mut(side * self.genes).enumerate().for_each(|(at, sum)| {
+                    let mut panel = vec![0.0; side * self.genes];
+                    let rows = Rows { indptr, indices, values };
+                    Arch::new().dispatch(Scatter { panel: &mut panel, slope, first: at * side, outputs, rows });
+                    for (gene, row) in panel.chunks_exact(side).enumerate() {
                         sum.iter_mut().skip(gene).step_by(self.genes).zip(row).for_each(|(sum, v)| *sum = *v);
                     }
                 });
@@ -186,43 +181,74 @@ impl Expression {
     }
 }
 
-/// Weights of a few outputs, gene after gene.
-fn panel(weight: &[f32], outputs: std::ops::Range<usize>, genes: usize) -> Vec<[f32; PANEL]> {
-    let mut panel = vec![[0.0; PANEL]; genes];
+/// Weights of a few outputs, gene after gene, `genes × side`.
+fn panel(weight: &[f32], outputs: std::ops::Range<usize>, side: usize, genes: usize) -> Vec<f32> {
+    let mut panel = vec![0.0; genes * side];
     for (lane, output) in outputs.enumerate() {
         let row = &weight[output * genes..(output + 1) * genes];
-        panel.iter_mut().zip(row).for_each(|(panel, w)| panel[lane] = *w);
+        panel.iter_mut().skip(lane).step_by(side).zip(row).for_each(|(panel, w)| *panel = *w);
     }
     panel
+}
+
+/// Rows with the values that are not 0.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    indptr: &'a [usize],
+    indices: &'a [u32],
+    values: &'a [f32],
+}
+
+impl Rows<'_> {
+    /// Column and value of every entry of a row.
+    #[inline(always)]
+    fn row(&self, row: usize) -> impl Iterator<Item = (usize, f32)> {
+        let span = self.indptr[row]..self.indptr[row + 1];
+        let (columns, values) = (&self.indices[span.clone()], &self.values[span]);
+        (0..columns.len()).map(move |i| (columns[i] as usize, values[i]))
+    }
+}
+
+/// Outputs in a panel, with the vectors at hand.
+struct PanelWidth;
+
+impl WithSimd for PanelWidth {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        SIDE * S::F32_LANES
+    }
 }
 
 /// Every cell's values times the rows of the panels.
 struct Gather<'a> {
     out: &'a mut [f32],
     outputs: usize,
-    panels: &'a [Vec<[f32; PANEL]>],
-    indptr: &'a [usize],
-    indices: &'a [u32],
-    values: &'a [f32],
+    panels: &'a [Vec<f32>],
+    rows: Rows<'a>,
 }
 
-impl NullaryFnOnce for Gather<'_> {
+impl WithSimd for Gather<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        for (panel, first) in self.panels.iter().zip((0..).step_by(PANEL)) {
-            for (out, ends) in self.out.chunks_exact_mut(self.outputs).zip(self.indptr.windows(2)) {
-                let mut sum = [0.0; PANEL];
-                let span = ends[0]..ends[1];
-                for (&gene, &x) in self.indices[span.clone()].iter().zip(&self.values[span]) {
-                    let row = &panel[gene as usize];
-                    for lane in 0..PANEL {
-                        sum[lane] += x * row[lane];
+    fn with_simd<S: Simd>(self, simd: S) {
+        let side = SIDE * S::F32_LANES;
+        for (panel, first) in self.panels.iter().zip((0..).step_by(side)) {
+            let panel = S::as_simd_f32s(panel).0;
+            let end = self.outputs.min(first + side);
+            for (cell, out) in self.out.chunks_exact_mut(self.outputs).enumerate() {
+                let mut sums = [simd.splat_f32s(0.0); SIDE];
+                for (gene, x) in self.rows.row(cell) {
+                    let (x, row) = (simd.splat_f32s(x), &panel[gene * SIDE..(gene + 1) * SIDE]);
+                    for s in 0..SIDE {
+                        sums[s] = simd.mul_add_f32s(x, row[s], sums[s]);
                     }
                 }
-                let end = self.outputs.min(first + PANEL);
-                out[first..end].copy_from_slice(&sum[..end - first]);
+                for (out, sum) in out[first..end].chunks_mut(S::F32_LANES).zip(sums) {
+                    simd.partial_store_f32s(out, sum);
+                }
             }
         }
     }
@@ -230,29 +256,29 @@ impl NullaryFnOnce for Gather<'_> {
 
 /// The way back: every value times its cell's slopes, added to the rows of a panel.
 struct Scatter<'a> {
-    panel: &'a mut [[f32; PANEL]],
+    panel: &'a mut [f32],
     slope: &'a [f32],
     first: usize,
     outputs: usize,
-    indptr: &'a [usize],
-    indices: &'a [u32],
-    values: &'a [f32],
+    rows: Rows<'a>,
 }
 
-impl NullaryFnOnce for Scatter<'_> {
+impl WithSimd for Scatter<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        let end = self.outputs.min(self.first + PANEL);
-        for (slope, ends) in self.slope.chunks_exact(self.outputs).zip(self.indptr.windows(2)) {
-            let mut lanes = [0.0; PANEL];
-            lanes[..end - self.first].copy_from_slice(&slope[self.first..end]);
-            let span = ends[0]..ends[1];
-            for (&gene, &x) in self.indices[span.clone()].iter().zip(&self.values[span]) {
-                let row = &mut self.panel[gene as usize];
-                for lane in 0..PANEL {
-                    row[lane] += x * lanes[lane];
+    fn with_simd<S: Simd>(self, simd: S) {
+        let end = self.outputs.min(self.first + SIDE * S::F32_LANES);
+        let panel = S::as_mut_simd_f32s(self.panel).0;
+        for (cell, slope) in self.slope.chunks_exact(self.outputs).enumerate() {
+            let mut slopes = [simd.splat_f32s(0.0); SIDE];
+            for (lanes, slope) in slopes.iter_mut().zip(slope[self.first..end].chunks(S::F32_LANES)) {
+                *lanes = simd.partial_load_f32s(slope);
+            }
+            for (gene, x) in self.rows.row(cell) {
+                let (x, row) = (simd.splat_f32s(x), &mut panel[gene * SIDE..(gene + 1) * SIDE]);
+                for s in 0..SIDE {
+                    row[s] = simd.mul_add_f32s(x, slopes[s], row[s]);
                 }
             }
         }

@@ -12,15 +12,12 @@
 //!
 //! The tensor code is [`Potential`](crate::networks::Potential).
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lane, from_rows, map, product, to_rows, zip};
+use super::lanes::{LANES, Lane, add_products, from_rows, map, product, to_rows, zip};
 use super::vector::{exp, ln};
 use crate::ode::Field;
-
-/// Sums of products of lanes are kept as this many partial sums.
-const PARTS: usize = 8;
 
 /// Weights of a potential.
 #[derive(Debug, Clone)]
@@ -107,13 +104,13 @@ impl PotentialWeights {
     }
 
     #[inline(always)]
-    fn sweep(&self, z: &[Lane], room: &mut Room) {
+    fn sweep<S: Simd>(&self, simd: S, z: &[Lane], room: &mut Room) {
         let mut first = 0;
         for (depth, layer) in self.layers.iter().enumerate() {
             let (below, above) = room.h.split_at_mut(first);
             let input = if depth == 0 { z } else { &below[first - self.widths[depth]..] };
             let n = layer.bias.len();
-            product(&layer.weight, &layer.bias, input, &mut above[..n]);
+            product(simd, &layer.weight, &layer.bias, input, &mut above[..n]);
             for (h, t) in above[..n].iter_mut().zip(&mut room.t[first..first + n]) {
                 // with e = exp(−2 |a|): tanh a = ± (1 − e) / (1 + e), ln cosh a = |a| + ln(1 + e) − ln 2
                 for lane in 0..LANES {
@@ -128,8 +125,8 @@ impl PotentialWeights {
     }
 
     #[inline(always)]
-    fn drift_here(&self, z: &[Lane], out: &mut [Lane], room: &mut Room) {
-        self.sweep(z, room);
+    fn drift_here<S: Simd>(&self, simd: S, z: &[Lane], out: &mut [Lane], room: &mut Room) {
+        self.sweep(simd, z, room);
         let mut end = self.units();
         let last = self.layers.len() - 1;
         let Room { t, p, q, .. } = room;
@@ -141,7 +138,7 @@ impl PotentialWeights {
                     *s = zip(s, t, |s, t| s * t);
                 }
             }
-            product(&layer.transposed, &[], &p[..outputs], &mut q[..inputs]);
+            product(simd, &layer.transposed, &[], &p[..outputs], &mut q[..inputs]);
             std::mem::swap(p, q);
             end -= outputs;
         }
@@ -152,8 +149,16 @@ impl PotentialWeights {
     }
 
     #[inline(always)]
-    fn pull_here(&self, z: &[Lane], slope: &[Lane], by_z: &mut [Lane], sums: &mut Sums, room: &mut Room) {
-        self.sweep(z, room);
+    fn pull_here<S: Simd>(
+        &self,
+        simd: S,
+        z: &[Lane],
+        slope: &[Lane],
+        by_z: &mut [Lane],
+        sums: &mut Sums,
+        room: &mut Room,
+    ) {
+        self.sweep(simd, z, room);
         let last = self.layers.len() - 1;
         let Room { t, h, da, dh, p, q, p2, q2 } = room;
         let mut first = 0;
@@ -161,7 +166,7 @@ impl PotentialWeights {
             let n = layer.bias.len();
             let (below, above) = dh.split_at_mut(first);
             let input = if depth == 0 { slope } else { &below[first - self.widths[depth]..] };
-            product(&layer.weight, &[], input, &mut da[first..first + n]);
+            product(simd, &layer.weight, &[], input, &mut da[first..first + n]);
             for ((dh, da), t) in above[..n].iter_mut().zip(&da[first..first + n]).zip(&t[first..first + n]) {
                 *dh = zip(t, da, |t, da| t * da);
             }
@@ -169,9 +174,7 @@ impl PotentialWeights {
         }
         let (c, end) = (self.opening(), first);
         let along = &dh[end - 1]; // V̇
-        for lane in 0..LANES {
-            sums.gate[lane % PARTS] -= c * (1.0 - c) * along[lane];
-        }
+        sums.gate = zip(&sums.gate, along, |sum, along| sum - c * (1.0 - c) * along);
         // p, q: by ȧ and a of the layer at hand
         p[0] = map(&t[end - 1], |t| -c * t);
         q[0] = zip(&t[end - 1], &da[end - 1], |t, da| -c * (1.0 - t * t) * da);
@@ -198,17 +201,11 @@ impl PotentialWeights {
             slot -= outputs * (inputs + 1);
             let (weights, biases) = sums.layers[slot..slot + outputs * (inputs + 1)].split_at_mut(outputs * inputs);
             for o in 0..outputs {
-                for (i, sum) in weights[o * inputs..(o + 1) * inputs].iter_mut().enumerate() {
-                    for lane in 0..LANES {
-                        sum[lane % PARTS] += p[o][lane] * dx[i][lane] + q[o][lane] * x[i][lane];
-                    }
-                }
-                for lane in 0..LANES {
-                    biases[o][lane % PARTS] += q[o][lane];
-                }
+                add_products(simd, &mut weights[o * inputs..(o + 1) * inputs], &p[o], dx, &q[o], x);
+                biases[o] = zip(&biases[o], &q[o], |sum, q| sum + q);
             }
-            product(&layer.transposed, &[], &p[..outputs], &mut p2[..inputs]);
-            product(&layer.transposed, &[], &q[..outputs], &mut q2[..inputs]);
+            product(simd, &layer.transposed, &[], &p[..outputs], &mut p2[..inputs]);
+            product(simd, &layer.transposed, &[], &q[..outputs], &mut q2[..inputs]);
             std::mem::swap(p, p2);
             std::mem::swap(q, q2);
             end = first;
@@ -238,8 +235,8 @@ pub(crate) struct Room {
 /// Derivatives by the weights, not yet summed over all lanes.
 #[derive(Debug)]
 pub(crate) struct Sums {
-    layers: Vec<[f32; PARTS]>,
-    gate: [f32; PARTS],
+    layers: Vec<Lane>,
+    gate: Lane,
 }
 
 impl Field for PotentialWeights {
@@ -266,7 +263,7 @@ impl Field for PotentialWeights {
     }
 
     fn sums(&self) -> Sums {
-        Sums { layers: vec![[0.0; PARTS]; self.length() - 1], gate: [0.0; PARTS] }
+        Sums { layers: vec![[0.0; LANES]; self.length() - 1], gate: [0.0; LANES] }
     }
 
     fn total(&self, sums: &Sums) -> Vec<f32> {
@@ -288,12 +285,12 @@ struct Value<'a> {
     room: &'a mut Room,
 }
 
-impl NullaryFnOnce for Value<'_> {
+impl WithSimd for Value<'_> {
     type Output = Lane;
 
     #[inline(always)]
-    fn call(self) -> Lane {
-        self.field.sweep(self.z, self.room);
+    fn with_simd<S: Simd>(self, simd: S) -> Lane {
+        self.field.sweep(simd, self.z, self.room);
         let c = self.field.opening();
         map(&self.room.h[self.field.units() - 1], |h| c * h)
     }
@@ -306,12 +303,12 @@ struct Drift<'a> {
     room: &'a mut Room,
 }
 
-impl NullaryFnOnce for Drift<'_> {
+impl WithSimd for Drift<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        self.field.drift_here(self.z, self.out, self.room);
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.field.drift_here(simd, self.z, self.out, self.room);
     }
 }
 
@@ -324,11 +321,11 @@ struct Pull<'a> {
     room: &'a mut Room,
 }
 
-impl NullaryFnOnce for Pull<'_> {
+impl WithSimd for Pull<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        self.field.pull_here(self.z, self.slope, self.by_z, self.sums, self.room);
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.field.pull_here(simd, self.z, self.slope, self.by_z, self.sums, self.room);
     }
 }

@@ -25,6 +25,20 @@ pub(crate) fn add_transposed_times(out: &mut [f32], a: &[f32], b: &[f32], [m, k,
     matmul(MatMut::from_row_major_slice_mut(out, m, n), Accum::Add, a, rows(b, k, n), 1.0, Par::Seq);
 }
 
+/// `out += aᵀ b` for some columns of `a`: `k × stride`; `b`: `k × n`, `out`: `columns × n`.
+pub(crate) fn add_columns_transposed_times(
+    out: &mut [f32],
+    a: &[f32],
+    stride: usize,
+    columns: std::ops::Range<usize>,
+    b: &[f32],
+    n: usize,
+) {
+    let k = b.len() / n;
+    let a = rows(a, k, stride).subcols(columns.start, columns.len()).transpose();
+    matmul(MatMut::from_row_major_slice_mut(out, columns.len(), n), Accum::Add, a, rows(b, k, n), 1.0, Par::Seq);
+}
+
 fn rows(values: &[f32], rows: usize, columns: usize) -> MatRef<'_, f32> {
     MatRef::from_row_major_slice(values, rows, columns)
 }

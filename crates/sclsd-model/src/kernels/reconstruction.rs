@@ -9,8 +9,8 @@
 //! ln p(0)  = ln σ(γ) + ln(1 + exp(ln NB(0) − γ)),   ln p(x) = ln σ(−γ) + ln NB(x)   for x > 0
 //! ```
 //!
-//! A block of visits goes through the product, the likelihood and both products of the way back while it is in the cache;
-//! nothing of visits × genes outlives its block. Every count is first taken for 0, which makes one loop without branches;
+//! A block of visits goes through the product, the likelihood and the way back to h while it is in the cache; a few blocks
+//! later their derivatives by the logits become those by the weights. Nothing of all visits × genes is ever held. Every count is first taken for 0, which makes one loop without branches;
 //! the few that are not are then put right. Derivatives of the sum over visits and genes are returned with it.
 //!
 //! The tensor code for the same is [`zero_inflated_negative_binomial`](crate::density::zero_inflated_negative_binomial)
@@ -28,7 +28,7 @@ use rayon::prelude::*;
 
 use super::expression::SparseRows;
 use super::products;
-use super::rows::{BLOCK, add, blocks, groups, per_group, total};
+use super::rows::{BLOCK, add, blocks};
 use super::vector::exp;
 use genes::Genes;
 use term::{Counts, nothings, somethings};
@@ -64,68 +64,75 @@ pub(crate) struct Value {
     pub log_theta: Vec<f32>,
 }
 
+/// Visits whose derivatives by the logits are kept until those by the weights are made of them.
+const CHUNK: usize = 1024;
+/// Rows of the weights that are worked on by one thread while they are in its cache.
+const PANEL: usize = 256;
+
 /// Evaluates it.
 pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     let visits = inputs.log_library.len();
     let genes = inputs.log_theta.len();
     let width = inputs.hidden.len() / visits.max(1);
     let tables = Genes::new(inputs.log_theta);
-
-    let mut hidden = vec![0.0; inputs.hidden.len()];
-    let mut log_library = vec![0.0; visits];
-    let size = per_group(visits).max(1);
-    let sums: Vec<Sums> = hidden
-        .par_chunks_mut(size * width)
-        .zip(log_library.par_chunks_mut(size))
-        .zip(groups(visits))
-        .map(|((hidden, library), group)| {
-            let first = group.start;
-            let mut sums = Sums::new(genes, width);
-            let mut logits = vec![0.0; BLOCK * 2 * genes];
-            let room = || vec![0.0; genes];
-            let mut scratch = Scratch { gate: room(), share: room(), value: room(), by_theta: room() };
-            for block in blocks(group) {
-                let logits = &mut logits[..block.len() * 2 * genes];
-                let hidden = &mut hidden[(block.start - first) * width..(block.end - first) * width];
-                let library = &mut library[block.start - first..block.end - first];
-                sums.block(&inputs, &tables, counts, block, logits, hidden, library, &mut scratch);
+    let mut value = Value {
+        log_likelihood: 0.0,
+        hidden: vec![0.0; inputs.hidden.len()],
+        weight: vec![0.0; 2 * genes * width],
+        bias: vec![0.0; 2 * genes],
+        log_library: vec![0.0; visits],
+        log_theta: vec![0.0; genes],
+    };
+    let mut logits = vec![0.0; CHUNK.min(visits) * 2 * genes];
+    for first in (0..visits).step_by(CHUNK) {
+        let chunk = first..visits.min(first + CHUNK);
+        let logits = &mut logits[..chunk.len() * 2 * genes];
+        let hidden = &mut value.hidden[chunk.start * width..chunk.end * width];
+        let library = &mut value.log_library[chunk.clone()];
+        let blocks: Vec<_> = blocks(chunk.clone()).collect();
+        let size = blocks[0].len();
+        let sums: Vec<Sums> = logits
+            .par_chunks_mut(size * 2 * genes)
+            .zip(hidden.par_chunks_mut(size * width))
+            .zip(library.par_chunks_mut(size))
+            .zip(blocks.into_par_iter())
+            .map(|(((logits, hidden), library), visits)| {
+                let mut sums = Sums::new(genes);
+                sums.block(&inputs, &tables, counts, visits, logits, hidden, library);
+                sums
+            })
+            .collect();
+        for sums in &sums {
+            value.log_likelihood += sums.log_likelihood;
+            add(&mut value.bias, &sums.bias);
+            add(&mut value.log_theta, &sums.theta);
+        }
+        let h = &inputs.hidden[chunk.start * width..chunk.end * width];
+        value.weight.par_chunks_mut(PANEL * width).enumerate().for_each(|(panel, weight)| {
+            let columns = panel * PANEL..panel * PANEL + weight.len() / width;
+            for (slopes, h) in logits.chunks(BLOCK * 2 * genes).zip(h.chunks(BLOCK * width)) {
+                products::add_columns_transposed_times(weight, slopes, 2 * genes, columns.clone(), h, width);
             }
-            sums
-        })
-        .collect();
-    let log_likelihood = sums.iter().map(|sums| sums.log_likelihood).sum();
-    let (mut weight, mut bias, mut theta) = (Vec::new(), Vec::new(), Vec::new());
-    for sums in sums {
-        weight.push(sums.weight);
-        bias.push(sums.bias);
-        theta.push(sums.theta);
+        });
     }
-    let log_theta = total(theta).iter().zip(&tables.theta).map(|(d, theta)| d * theta).collect();
-    Value { log_likelihood, hidden, weight: total(weight), bias: total(bias), log_library, log_theta }
+    value.log_theta.iter_mut().zip(&tables.theta).for_each(|(d, theta)| *d *= theta);
+    value
 }
 
-/// Sums over the visits of a group.
+/// Sums over the visits of a block.
 struct Sums {
-    width: usize,
     log_likelihood: f64,
-    weight: Vec<f32>,
     bias: Vec<f32>,
     /// By θ, not by its logarithm.
     theta: Vec<f32>,
 }
 
 impl Sums {
-    fn new(genes: usize, width: usize) -> Self {
-        Self {
-            width,
-            log_likelihood: 0.0,
-            weight: vec![0.0; 2 * genes * width],
-            bias: vec![0.0; 2 * genes],
-            theta: vec![0.0; genes],
-        }
+    fn new(genes: usize) -> Self {
+        Self { log_likelihood: 0.0, bias: vec![0.0; 2 * genes], theta: vec![0.0; genes] }
     }
 
-    /// Forward and back for a block of visits; fills in their rows of the derivatives by h and ln xl.
+    /// A block of visits: leaves the derivatives by the logits in `logits`, and fills in those by h and ln xl.
     #[expect(clippy::too_many_arguments, reason = "one block's slices")]
     fn block(
         &mut self,
@@ -136,17 +143,20 @@ impl Sums {
         logits: &mut [f32],
         hidden: &mut [f32],
         library: &mut [f32],
-        scratch: &mut Scratch,
     ) {
-        let (n, width, n_genes) = (visits.len(), self.width, genes.theta.len());
+        let (n, n_genes) = (visits.len(), genes.theta.len());
+        let width = hidden.len() / n;
         let h = &inputs.hidden[visits.start * width..visits.end * width];
         products::times_transposed(logits, h, inputs.weight, [n, width, 2 * n_genes]);
 
         let arch = Arch::new();
-        for (i, visit) in visits.clone().enumerate() {
+        let room = || vec![0.0; n_genes];
+        let mut scratch = Scratch { gate: room(), share: room(), value: room(), by_theta: room() };
+        for (i, visit) in visits.enumerate() {
             let (gate, rate) = logits[i * 2 * n_genes..(i + 1) * 2 * n_genes].split_at_mut(n_genes);
             let (theta, log_library) = (&mut self.theta, inputs.log_library[visit]);
             let row = Row { genes, bias: inputs.bias, log_library, counts: counts.row(visit) };
+            let scratch = &mut scratch;
             let (value, slope) = arch.dispatch(Likelihood { row: &row, gate, rate, by_theta: theta, scratch });
             self.log_likelihood += value;
             library[i] = slope;
@@ -155,7 +165,6 @@ impl Sums {
             add(&mut self.bias, row);
         }
         products::times(hidden, logits, inputs.weight, [n, 2 * n_genes, width]);
-        products::add_transposed_times(&mut self.weight, logits, h, [2 * n_genes, n, width]);
     }
 }
 
