@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, SimpleOptimizer};
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use burn::tensor::{ElementConversion, Tensor, TensorData, backend::AutodiffBackend};
 
 use sclsd_model::{Array, Kernels, Lsd, tensor_name};
 
@@ -84,10 +84,11 @@ impl<B: AutodiffBackend> Adam<B> {
     /// # Errors
     /// The name of the first tensor whose gradient is not finite; the model is then returned as it was.
     pub fn step(&mut self, lr: f64, model: Lsd<B>, gradients: B::Gradients) -> Result<Lsd<B>, (Box<Lsd<B>>, String)> {
-        let mut collect = Collect::<B> { path: Vec::new(), gradients, found: Vec::new() };
+        let on_host = matches!(self.states, States::Host(_));
+        let mut collect = Collect::<B> { path: Vec::new(), gradients, on_host, found: Vec::new() };
         model.visit(&mut collect);
         let found = collect.found;
-        let norms = norms::<B>(&found, matches!(self.states, States::Host(_)));
+        let norms: Vec<f64> = found.iter().map(|(_, gradient)| gradient.norm()).collect();
         if let Some(bad) = norms.iter().position(|norm| !norm.is_finite()) {
             return Err((Box::new(model), found[bad].0.clone()));
         }
@@ -97,15 +98,19 @@ impl<B: AutodiffBackend> Adam<B> {
     }
 }
 
-/// Euclidean norm of every gradient.
-fn norms<B: AutodiffBackend>(gradients: &[(String, Tensor<B::InnerBackend, 1>)], on_host: bool) -> Vec<f64> {
-    if on_host {
-        return gradients.iter().map(|(_, g)| on_host::norm(g.to_data().as_slice().expect("floats"))).collect();
-    }
-    let squares = gradients.iter().map(|(_, g)| g.clone().powi_scalar(2).sum());
-    match gradients.len() {
-        0 => Vec::new(),
-        _ => Tensor::cat(squares.collect(), 0).into_data().iter::<f64>().map(f64::sqrt).collect(),
+/// The gradient of a tensor, as one row.
+enum Gradient<B: AutodiffBackend> {
+    Host(Vec<f32>),
+    Device(Tensor<B::InnerBackend, 1>),
+}
+
+impl<B: AutodiffBackend> Gradient<B> {
+    /// Euclidean norm.
+    fn norm(&self) -> f64 {
+        match self {
+            Self::Host(values) => on_host::norm(values),
+            Self::Device(tensor) => tensor.clone().powi_scalar(2).sum().into_scalar().elem::<f64>().sqrt(),
+        }
     }
 }
 
@@ -113,7 +118,8 @@ fn norms<B: AutodiffBackend>(gradients: &[(String, Tensor<B::InnerBackend, 1>)],
 struct Collect<B: AutodiffBackend> {
     path: Vec<String>,
     gradients: B::Gradients,
-    found: Vec<(String, Tensor<B::InnerBackend, 1>)>,
+    on_host: bool,
+    found: Vec<(String, Gradient<B>)>,
 }
 
 impl<B: AutodiffBackend> ModuleVisitor<B> for Collect<B> {
@@ -128,7 +134,11 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Collect<B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = param.val().grad_remove(&mut self.gradients) {
             let n = gradient.shape().num_elements();
-            self.found.push((tensor_name(&self.path), gradient.reshape([n])));
+            let gradient = match self.on_host {
+                true => Gradient::Host(gradient.into_data().into_vec().expect("floats")),
+                false => Gradient::Device(gradient.reshape([n])),
+            };
+            self.found.push((tensor_name(&self.path), gradient));
         }
     }
 }
@@ -137,7 +147,7 @@ struct Update<'a, B: AutodiffBackend> {
     path: Vec<String>,
     lr: f64,
     /// Gradients with the factor that clips them.
-    gradients: BTreeMap<String, (Tensor<B::InnerBackend, 1>, f64)>,
+    gradients: BTreeMap<String, (Gradient<B>, f64)>,
     states: &'a mut States<B>,
 }
 
@@ -157,19 +167,17 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
             return Param::from_mapped_value(id, tensor, mapper);
         };
         let (shape, device) = (tensor.dims(), tensor.device());
-        let updated = match &mut *self.states {
-            States::Host(moments) => {
+        let updated = match (&mut *self.states, gradient) {
+            (States::Host(moments), Gradient::Host(gradient)) => {
                 let shape = tensor.dims().to_vec();
                 let none = |n: usize| Array { shape: shape.clone(), values: vec![0.0; n] };
                 let mut values: Vec<f32> = tensor.inner().into_data().into_vec().expect("floats");
                 let n = values.len();
                 let new = || Moments { updates: 0, first: none(n), second: none(n) };
-                let gradient = gradient.into_data();
-                let gradient: &[f32] = gradient.as_slice().expect("floats");
-                on_host::update(&mut values, gradient, factor, self.lr, moments.entry(name).or_insert_with(new));
+                on_host::update(&mut values, &gradient, factor, self.lr, moments.entry(name).or_insert_with(new));
                 Tensor::<B::InnerBackend, D>::from_data(TensorData::new(values, shape), &device)
             }
-            States::Device(adam, states) => {
+            (States::Device(adam, states), Gradient::Device(gradient)) => {
                 let n = tensor.shape().num_elements();
                 let gradient = gradient.mul_scalar(factor);
                 let (updated, state) = adam.step(self.lr, tensor.inner().reshape([n]), gradient, states.remove(&name));
@@ -178,6 +186,7 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
                 }
                 updated.reshape(shape)
             }
+            _ => unreachable!("gradients are where the states are"),
         };
         Param::from_mapped_value(id, Tensor::from_inner(updated).require_grad(), mapper)
     }

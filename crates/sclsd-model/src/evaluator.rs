@@ -24,7 +24,7 @@ pub struct Evaluator {
 #[derive(Debug, Clone)]
 struct Folded {
     sizes: Sizes,
-    flat: Vec<f32>,
+    weights: Vec<Vec<f32>>,
 }
 
 impl Evaluator {
@@ -38,14 +38,14 @@ impl Evaluator {
         };
         let find = Find(&model.weights);
         let potential = widths(spec.z_dim, &dims.potential, 1);
-        let mut flat = find.plain("potential", &potential)?;
+        let mut flat = find.plain("potential", &potential)?.concat();
         flat.extend_from_slice(find.values("potential.gate", &[1])?);
         Ok(Self {
             x_encoder: find.normalized("x_encoder", widths(model.n_genes, &dims.x_encoder, 2 * spec.z_dim))?,
             z_encoder: {
                 let widths = widths(spec.z_dim, dims.z_encoder(), 2 * spec.b_dim);
-                let flat = find.plain("z_encoder", &widths)?;
-                Folded { sizes: Sizes { widths, normalized: false, activated: false }, flat }
+                let weights = find.plain("z_encoder", &widths)?;
+                Folded { sizes: Sizes { widths, normalized: false, activated: false }, weights }
             },
             potential: PotentialWeights::new(&potential, &flat),
         })
@@ -60,7 +60,7 @@ impl Evaluator {
     /// Location and scale of q(B | z), each `rows × B`; `z`: `rows × z`.
     #[must_use]
     pub fn encode_z(&self, z: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let out = plain::evaluate(&self.z_encoder.sizes.layers(&self.z_encoder.flat), z);
+        let out = plain::evaluate(&self.z_encoder.sizes.layers(&self.z_encoder.weights), z);
         location_scale(&out, self.z_encoder.outputs())
     }
 
@@ -91,7 +91,7 @@ impl Folded {
     }
 
     fn of_cells(&self, x: &Expression) -> Vec<f32> {
-        plain::evaluate_cells(&self.sizes.layers(&self.flat), x)
+        plain::evaluate_cells(&self.sizes.layers(&self.weights), x)
     }
 }
 
@@ -123,18 +123,18 @@ impl<'a> Find<'a> {
     }
 
     /// Matrices and biases of a stack without normalisation.
-    fn plain(&self, network: &str, widths: &[usize]) -> Result<Vec<f32>, WeightsError> {
-        let mut flat = Vec::new();
+    fn plain(&self, network: &str, widths: &[usize]) -> Result<Vec<Vec<f32>>, WeightsError> {
+        let mut weights = Vec::new();
         for (depth, pair) in widths.windows(2).enumerate() {
-            flat.extend_from_slice(self.values(&format!("{network}.fc.{}.weight", 2 * depth), &[pair[1], pair[0]])?);
-            flat.extend_from_slice(self.values(&format!("{network}.fc.{}.bias", 2 * depth), &[pair[1]])?);
+            weights.push(self.values(&format!("{network}.fc.{}.weight", 2 * depth), &[pair[1], pair[0]])?.to_vec());
+            weights.push(self.values(&format!("{network}.fc.{}.bias", 2 * depth), &[pair[1]])?.to_vec());
         }
-        Ok(flat)
+        Ok(weights)
     }
 
     /// A normalised stack, its running averages folded in: `W γ/sd` and `(b − mean) γ/sd + β`.
     fn normalized(&self, network: &str, widths: Vec<usize>) -> Result<Folded, WeightsError> {
-        let mut flat = Vec::new();
+        let mut weights = Vec::new();
         for (depth, pair) in widths.windows(2).enumerate() {
             let (inputs, outputs) = (pair[0], pair[1]);
             let linear =
@@ -144,12 +144,11 @@ impl<'a> Find<'a> {
             let (gamma, beta) = (norm("weight")?, norm("bias")?);
             let (mean, variance) = (norm("running_mean")?, norm("running_var")?);
             let scale: Vec<f32> = gamma.iter().zip(variance).map(|(gamma, v)| gamma / (v + EPSILON).sqrt()).collect();
-            for (row, scale) in weight.chunks_exact(inputs).zip(&scale) {
-                flat.extend(row.iter().map(|w| w * scale));
-            }
-            flat.extend((0..outputs).map(|j| (bias[j] - mean[j]) * scale[j] + beta[j]));
+            let rows = weight.chunks_exact(inputs).zip(&scale);
+            weights.push(rows.flat_map(|(row, scale)| row.iter().map(move |w| w * scale)).collect());
+            weights.push((0..outputs).map(|j| (bias[j] - mean[j]) * scale[j] + beta[j]).collect());
         }
-        Ok(Folded { sizes: Sizes { widths, normalized: false, activated: false }, flat })
+        Ok(Folded { sizes: Sizes { widths, normalized: false, activated: false }, weights })
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn follow<B: Trainable>(
     }
     let steps = paths.into_iter().map(|path| path.steps).collect();
     let kept = Kept { field, method: spec.get().method, steps, times: grid.len() };
-    Ok((function([input(start), input(flat)], out, [rows, grid.len() * width], kept), work))
+    Ok((function(&[input(start), input(flat)], out, [rows, grid.len() * width], kept), work))
 }
 
 /// Follows rows and returns their states at every time of the grid, each `rows × z`.
@@ -76,8 +76,8 @@ struct Kept {
     times: usize,
 }
 
-impl Derivative<2> for Kept {
-    fn by_inputs(&self, slope: Vec<f32>) -> [Vec<f32>; 2] {
+impl Derivative for Kept {
+    fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
         let width = self.field.width();
         let mut by_start = vec![0.0; slope.len() / self.times];
         let sums: Vec<Vec<f32>> = by_start
@@ -91,7 +91,7 @@ impl Derivative<2> for Kept {
                 self.field.total(&sums)
             })
             .collect();
-        [by_start, total(sums)]
+        vec![by_start, total(sums)]
     }
 }
 

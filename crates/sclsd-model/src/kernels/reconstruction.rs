@@ -248,9 +248,7 @@ impl Row<'_> {
             slopes[span].copy_from_slice(&terms.by_theta[..len]);
         }
         self.something(gate, rate, scratch, library);
-        for i in 0..n {
-            by_theta[i] += scratch.by_theta[i];
-        }
+        by_theta.iter_mut().zip(&scratch.by_theta[..n]).for_each(|(sum, d)| *sum += d);
         let (share, value) = (&scratch.share[..n], &scratch.value[..n]);
         let pull = fold(rate, |a, b| a + b, 0.0);
         for i in 0..n {

@@ -80,8 +80,8 @@ impl Recurrent {
     }
 }
 
-impl Derivative<2> for Recurrent {
-    fn by_inputs(&self, mut slope: Vec<f32>) -> [Vec<f32>; 2] {
+impl Derivative for Recurrent {
+    fn by_inputs(&self, mut slope: Vec<f32>) -> Vec<Vec<f32>> {
         let (width, steps) = (self.width, self.steps);
         let (at, walk) = (At { width }, steps * width);
         let walks = slope.len() / walk;
@@ -101,7 +101,7 @@ impl Derivative<2> for Recurrent {
                 sums
             })
             .collect();
-        [projected, total(parts)]
+        vec![projected, total(parts)]
     }
 }
 

@@ -1,14 +1,14 @@
 //! Stacks of linear layers with softplus between them, forward and back.
 //!
-//! Weights travel as one row of numbers: of every layer the matrix `[out, in]` and the biases, and where it is normalised
-//! γ and β after them. The tensor code is [`Stack`](crate::networks::Stack).
+//! Weights travel as rows of numbers: of every layer the matrix `[out, in]` and the biases, and where it is normalised γ
+//! and β after them. The tensor code is [`Stack`](crate::networks::Stack).
 
 pub(crate) mod functions;
 mod loops;
 pub(crate) mod normalized;
 pub(crate) mod plain;
 
-/// One layer in a row of numbers.
+/// One layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layer<'a> {
     pub inputs: usize,
@@ -34,47 +34,31 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Numbers of a layer.
-    fn length(&self, inputs: usize, outputs: usize) -> usize {
-        outputs * (inputs + 1 + if self.normalized { 2 } else { 0 })
+    /// Rows of numbers of a layer.
+    pub(crate) fn parts(&self) -> usize {
+        if self.normalized { 4 } else { 2 }
     }
 
-    /// The layers in a row of numbers.
-    pub(crate) fn layers<'a>(&self, mut flat: &'a [f32]) -> Vec<Layer<'a>> {
+    /// The layers whose weights these are.
+    pub(crate) fn layers<'a>(&self, weights: &'a [Vec<f32>]) -> Vec<Layer<'a>> {
         let last = self.widths.len().saturating_sub(2);
-        let take = |flat: &mut &'a [f32], n: usize| {
-            let (head, rest) = flat.split_at(n);
-            *flat = rest;
-            head
+        let layer = |(depth, (pair, parts)): (usize, (&[usize], &'a [Vec<f32>]))| Layer {
+            inputs: pair[0],
+            outputs: pair[1],
+            weight: &parts[0],
+            bias: &parts[1],
+            norm: if self.normalized { (&parts[2], &parts[3]) } else { (&[], &[]) },
+            activated: depth < last || self.activated,
         };
-        let layer = |(depth, pair): (usize, &[usize])| {
+        self.widths.windows(2).zip(weights.chunks(self.parts())).enumerate().map(layer).collect()
+    }
+
+    /// Room for the derivatives by all weights.
+    pub(crate) fn zeros(&self) -> Vec<Vec<f32>> {
+        let room = |pair: &[usize]| {
             let (inputs, outputs) = (pair[0], pair[1]);
-            let norm = if self.normalized { outputs } else { 0 };
-            Layer {
-                inputs,
-                outputs,
-                weight: take(&mut flat, outputs * inputs),
-                bias: take(&mut flat, outputs),
-                norm: (take(&mut flat, norm), take(&mut flat, norm)),
-                activated: depth < last || self.activated,
-            }
+            [outputs * inputs, outputs, outputs, outputs].into_iter().take(self.parts()).map(|n| vec![0.0; n])
         };
-        self.widths.windows(2).enumerate().map(layer).collect()
-    }
-
-    /// Where each layer's numbers are to be put, in a row of zeros.
-    pub(crate) fn cut<'a>(&self, mut flat: &'a mut [f32]) -> Vec<&'a mut [f32]> {
-        let mut parts = Vec::new();
-        for pair in self.widths.windows(2) {
-            let (head, rest) = flat.split_at_mut(self.length(pair[0], pair[1]));
-            parts.push(head);
-            flat = rest;
-        }
-        parts
-    }
-
-    /// Numbers of all layers.
-    pub(crate) fn total(&self) -> usize {
-        self.widths.windows(2).map(|pair| self.length(pair[0], pair[1])).sum()
+        self.widths.windows(2).flat_map(room).collect()
     }
 }

@@ -161,9 +161,9 @@ impl<B: Trainable> Lsd<B> {
         kernels: Kernels,
     ) -> (Tensor<B, 1>, Vec<BatchStatistics<B>>) {
         let device = z.device();
-        if kernels == Kernels::Host {
+        if self.z_decoder.suited(kernels) == Kernels::Host {
             let log_theta = self.log_inverse_dispersion.val();
-            let from = Decoded { z, flat: self.z_decoder.flat(), log_library, log_theta };
+            let from = Decoded { z, weights: self.z_decoder.inputs(), log_library, log_theta };
             let (sum, moments) = reconstruct(from, &self.z_decoder.widths(), counts);
             return (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect());
         }

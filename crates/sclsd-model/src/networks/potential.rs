@@ -49,8 +49,12 @@ impl<B: Backend> Potential<B> {
 
     /// All weights as one row of numbers: of every layer the matrix and the biases, at last the gate.
     pub(crate) fn flat(&self) -> Tensor<B, 1> {
-        let layers = self.layers.iter().flat_map(Layer::parts);
-        Tensor::cat(layers.chain([self.gate.val()]).collect(), 0)
+        let row = |layer: &Layer<B>| {
+            let weight = layer.linear.weight.val();
+            let n = weight.shape().num_elements();
+            [weight.reshape([n]), layer.linear.bias.val()]
+        };
+        Tensor::cat(self.layers.iter().flat_map(row).chain([self.gate.val()]).collect(), 0)
     }
 
     /// V.

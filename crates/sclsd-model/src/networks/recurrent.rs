@@ -127,6 +127,6 @@ impl<B: Trainable> RecurrentPrior<B> {
         let flat = Tensor::cat(parts, 0);
         let recurrent = Recurrent::new(values(&flat), &values(&projected), width, steps);
         let out = recurrent.out();
-        function([input(projected), input(flat)], out, [visits, width], recurrent)
+        function(&[input(projected), input(flat)], out, [visits, width], recurrent)
     }
 }

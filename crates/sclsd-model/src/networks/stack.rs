@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use burn::module::Module;
+use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::{BatchNorm, BatchStatistics, Linear, Shares};
 use crate::Kernels;
-use crate::kernels::derivative::Trainable;
+use crate::kernels::derivative::{INPUTS, Trainable, input};
 use crate::kernels::expression::Expression;
 use crate::kernels::stack::Sizes;
 use crate::kernels::stack::functions;
@@ -24,12 +25,10 @@ pub struct Layer<B: Backend> {
 }
 
 impl<B: Backend> Layer<B> {
-    /// Matrix, biases and, where it is normalised, γ and β; each as a row of numbers.
-    pub(crate) fn parts(&self) -> Vec<Tensor<B, 1>> {
-        let weight = self.linear.weight.val();
-        let n = weight.shape().num_elements();
-        let norm = self.norm.iter().flat_map(|norm| [norm.weight.val(), norm.bias.val()]);
-        [weight.reshape([n]), self.linear.bias.val()].into_iter().chain(norm).collect()
+    /// Matrix, biases and, where it is normalised, γ and β.
+    fn inputs(&self) -> Vec<FloatTensor<B>> {
+        let norm = self.norm.iter().flat_map(|norm| [input(norm.weight.val()), input(norm.bias.val())]);
+        [input(self.linear.weight.val()), input(self.linear.bias.val())].into_iter().chain(norm).collect()
     }
 }
 
@@ -118,15 +117,20 @@ impl<B: Backend> Stack<B> {
 }
 
 impl<B: Backend> Stack<B> {
-    /// All weights as one row of numbers, layer after layer.
-    pub(crate) fn flat(&self) -> Tensor<B, 1> {
-        Tensor::cat(self.layers.iter().flat_map(Layer::parts).collect(), 0)
+    /// The weights of all layers, as a function of them takes them.
+    pub(crate) fn inputs(&self) -> Vec<FloatTensor<B>> {
+        self.layers.iter().flat_map(Layer::inputs).collect()
     }
 
     /// From input to output.
     pub(crate) fn widths(&self) -> Vec<usize> {
         let input = self.layers.first().map(|layer| layer.linear.weight.dims()[1]);
         input.into_iter().chain(self.layers.iter().map(|layer| layer.linear.weight.dims()[0])).collect()
+    }
+
+    /// Kernels take stacks of up to seven layers.
+    pub(crate) fn suited(&self, kernels: Kernels) -> Kernels {
+        if 4 * self.layers.len() + 3 > INPUTS { Kernels::Tensors } else { kernels }
     }
 
     fn sizes(&self) -> Sizes {
@@ -147,13 +151,13 @@ impl<B: Trainable> Stack<B> {
         kernels: Kernels,
         device: &B::Device,
     ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
-        match kernels {
+        match self.suited(kernels) {
             Kernels::Tensors => {
                 let shares = Shares::new(&cells.weights, device);
                 self.train(cells.expression.to_tensor(device), Some(&shares))
             }
             Kernels::Host => {
-                let (out, moments) = functions::encode(self.flat(), self.sizes(), cells);
+                let (out, moments) = functions::encode(&self.inputs(), self.sizes(), cells);
                 (out, moments.into_iter().map(|moments| BatchStatistics::new(moments, device)).collect())
             }
         }
@@ -165,9 +169,9 @@ impl<B: Trainable> Stack<B> {
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
     pub fn train_plain(&self, x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
-        match kernels {
+        match self.suited(kernels) {
             Kernels::Tensors => self.train(x, None).0,
-            Kernels::Host => functions::run_plain(x, self.flat(), self.sizes()),
+            Kernels::Host => functions::run_plain(x, self.inputs(), self.sizes()),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The whole way from z to ln p(x | z, xl), and back.
 
+use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, backend::Backend};
+use rayon::prelude::*;
 
-use super::super::derivative::{Derivative, Trainable, function, input, values};
+use super::super::derivative::{Derivative, Trainable, all_values, function, input, values};
 use super::super::expression::SparseRows;
 use super::super::stack::Sizes;
 use super::super::stack::normalized::{Input, Moments, RowWeights, backward, forward};
@@ -13,8 +15,8 @@ use super::{Inputs, evaluate};
 pub(crate) struct Decoded<B: Backend> {
     /// `[visits, z]`.
     pub z: Tensor<B, 2>,
-    /// The decoder, as a row of numbers.
-    pub flat: Tensor<B, 1>,
+    /// The decoder's weights, layer after layer.
+    pub weights: Vec<FloatTensor<B>>,
     /// ln xl, `[visits, 1]`.
     pub log_library: Tensor<B, 2>,
     /// ln θ, `[genes]`.
@@ -27,12 +29,13 @@ pub(crate) fn reconstruct<B: Trainable>(
     widths: &[usize],
     counts: SparseRows<'_>,
 ) -> (Tensor<B, 1>, Vec<Moments>) {
-    let (z, flat) = (values(&from.z), values(&from.flat));
+    let (z, numbers) = (values(&from.z), all_values::<B>(&from.weights));
     let (log_library, log_theta) = (values(&from.log_library), values(&from.log_theta));
     let sizes = |widths: &[usize], activated| Sizes { widths: widths.to_vec(), normalized: true, activated };
     let below = sizes(&widths[..widths.len() - 1], true);
-    let last = sizes(&widths[widths.len() - 2..], false).layers(&flat[below.total()..])[0];
-    let below_layers = below.layers(&flat);
+    let (numbers_below, numbers_of_last) = numbers.split_at(numbers.len() - below.parts());
+    let last = sizes(&widths[widths.len() - 2..], false).layers(numbers_of_last)[0];
+    let below_layers = below.layers(numbers_below);
     let weights = RowWeights::equal(log_library.len());
 
     let (kept, mut moments) = forward(&below_layers, Input::Rows(&z), &weights);
@@ -43,22 +46,22 @@ pub(crate) fn reconstruct<B: Trainable>(
         Inputs { hidden, weight: &folded.weight, bias: &folded.bias, log_library: &log_library, log_theta: &log_theta };
     let mut value = evaluate(inputs, counts);
     let by_last = folded.back(&last, hidden, &value.weight, &value.bias, &mut value.hidden);
-    let (by_z, mut by_flat) = backward(&below, &below_layers, Input::Rows(&z), &weights, &kept, value.hidden);
-    by_flat.extend_from_slice(&by_last);
+    let (by_z, by_below) = backward(&below, &below_layers, Input::Rows(&z), &weights, &kept, value.hidden);
 
     #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
     let sum = value.log_likelihood as f32;
-    let slopes = Slopes([by_z, by_flat, value.log_library, value.log_theta]);
-    let inputs = [input(from.z), input(from.flat), input(from.log_library), input(from.log_theta)];
-    (function(inputs, vec![sum], [1], slopes), moments)
+    let slopes = [by_z, value.log_library, value.log_theta].into_iter().chain(by_below).chain(by_last).collect();
+    let inputs = [input(from.z), input(from.log_library), input(from.log_theta)];
+    let inputs: Vec<FloatTensor<B>> = inputs.into_iter().chain(from.weights).collect();
+    (function(&inputs, vec![sum], [1], Slopes(slopes)), moments)
 }
 
 /// The derivatives of a sum, known beforehand.
 #[derive(Debug)]
-struct Slopes([Vec<f32>; 4]);
+struct Slopes(Vec<Vec<f32>>);
 
-impl Derivative<4> for Slopes {
-    fn by_inputs(&self, by_sum: Vec<f32>) -> [Vec<f32>; 4] {
-        self.0.each_ref().map(|slopes| slopes.iter().map(|slope| slope * by_sum[0]).collect())
+impl Derivative for Slopes {
+    fn by_inputs(&self, by_sum: Vec<f32>) -> Vec<Vec<f32>> {
+        self.0.par_iter().map(|slopes| slopes.iter().map(|slope| slope * by_sum[0]).collect()).collect()
     }
 }

@@ -102,7 +102,7 @@ fn center(h: &[f32], mean: &[f32], out: &mut [f32]) {
 }
 
 impl Folded {
-    /// Given the derivatives by W' and b', those by W, b, γ and β one after the other; those by h are added to `by_h`.
+    /// Given the derivatives by W' and b', those by W, b, γ and β; those by h are added to `by_h`.
     pub(super) fn back(
         &self,
         layer: &Layer<'_>,
@@ -110,12 +110,9 @@ impl Folded {
         by_weight: &[f32],
         by_bias: &[f32],
         by_h: &mut [f32],
-    ) -> Vec<f32> {
+    ) -> Vec<Vec<f32>> {
         let (width, outputs, rows) = (layer.inputs, layer.outputs, h.len() / layer.inputs);
-        let mut flat = vec![0.0; outputs * (width + 3)];
-        let (weight, rest) = flat.split_at_mut(outputs * width);
-        let (gamma, beta) = rest[outputs..].split_at_mut(outputs);
-        beta.copy_from_slice(by_bias);
+        let (mut weight, mut gamma) = (vec![0.0; outputs * width], vec![0.0; outputs]);
         let mut weighted = vec![0.0; outputs * width]; // W by variance
         let by_level: Vec<f32> = weight
             .par_chunks_mut(width)
@@ -157,6 +154,6 @@ impl Folded {
                 products::add_times(by_h, &centered[..n * width], &by_covariance, [n, width, width]);
             }
         });
-        flat
+        vec![weight, vec![0.0; outputs], gamma, by_bias.to_vec()]
     }
 }

@@ -3,35 +3,40 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
+use burn::tensor::ops::FloatTensor;
 
-use super::super::derivative::{Derivative, Trainable, function, input, values};
+use super::super::derivative::{Derivative, Trainable, all_values, function, input, values};
 use super::normalized::{Input, Moments};
 use super::{Sizes, normalized, plain};
 use crate::networks::Cells;
 
 /// A normalised stack of the expression of cells: `[cells, out]`, and the moments of every layer.
-pub(crate) fn encode<B: Trainable>(flat: Tensor<B, 1>, sizes: Sizes, cells: &Cells) -> (Tensor<B, 2>, Vec<Moments>) {
-    let numbers = values(&flat);
+pub(crate) fn encode<B: Trainable>(
+    weights: &[FloatTensor<B>],
+    sizes: Sizes,
+    cells: &Cells,
+) -> (Tensor<B, 2>, Vec<Moments>) {
+    let numbers = all_values::<B>(weights);
     let layers = sizes.layers(&numbers);
     let (kept, moments) = normalized::forward(&layers, Input::Cells(&cells.expression), &cells.weights);
     let shape = [cells.expression.n_cells(), layers[layers.len() - 1].outputs];
     let out = kept.out().to_vec();
-    let encoded = Encoded { sizes, flat: numbers, cells: cells.clone(), kept };
-    (function([input(flat)], out, shape, encoded), moments)
+    let encoded = Encoded { sizes, weights: numbers, cells: cells.clone(), kept };
+    (function(weights, out, shape, encoded), moments)
 }
 
 #[derive(Debug)]
 struct Encoded {
     sizes: Sizes,
-    flat: Vec<f32>,
+    weights: Vec<Vec<f32>>,
     cells: Cells,
     kept: normalized::Kept,
 }
 
-impl Derivative<1> for Encoded {
-    fn by_inputs(&self, slope: Vec<f32>) -> [Vec<f32>; 1] {
-        let (layers, input) = (self.sizes.layers(&self.flat), Input::Cells(&self.cells.expression));
-        [normalized::backward(&self.sizes, &layers, input, &self.cells.weights, &self.kept, slope).1]
+impl Derivative for Encoded {
+    fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
+        let (layers, input) = (self.sizes.layers(&self.weights), Input::Cells(&self.cells.expression));
+        normalized::backward(&self.sizes, &layers, input, &self.cells.weights, &self.kept, slope).1
     }
 }
 
@@ -39,27 +44,29 @@ impl Derivative<1> for Encoded {
 ///
 /// # Shapes
 /// - `x`: `[rows, in]` → `[rows, out]`
-pub(crate) fn run_plain<B: Trainable>(x: Tensor<B, 2>, flat: Tensor<B, 1>, sizes: Sizes) -> Tensor<B, 2> {
-    let (rows, numbers) = (values(&x), values(&flat));
+pub(crate) fn run_plain<B: Trainable>(x: Tensor<B, 2>, weights: Vec<FloatTensor<B>>, sizes: Sizes) -> Tensor<B, 2> {
+    let (rows, numbers) = (values(&x), all_values::<B>(&weights));
     let layers = sizes.layers(&numbers);
     let (out, kept) = plain::forward(&layers, &rows);
     let shape = [x.dims()[0], layers[layers.len() - 1].outputs];
-    let ran = Ran { sizes, flat: numbers, x: rows, kept };
-    function([input(x), input(flat)], out, shape, ran)
+    let ran = Ran { sizes, weights: numbers, x: rows, kept };
+    let inputs: Vec<FloatTensor<B>> = [input(x)].into_iter().chain(weights).collect();
+    function(&inputs, out, shape, ran)
 }
 
 #[derive(Debug)]
 struct Ran {
     sizes: Sizes,
-    flat: Vec<f32>,
+    weights: Vec<Vec<f32>>,
     x: Vec<f32>,
     kept: plain::Kept,
 }
 
-impl Derivative<2> for Ran {
-    fn by_inputs(&self, slope: Vec<f32>) -> [Vec<f32>; 2] {
-        let (by_x, flat) = plain::backward(&self.sizes, &self.sizes.layers(&self.flat), &self.x, &self.kept, &slope);
-        [by_x, flat]
+impl Derivative for Ran {
+    fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
+        let layers = self.sizes.layers(&self.weights);
+        let (by_x, by_weights) = plain::backward(&self.sizes, &layers, &self.x, &self.kept, &slope);
+        [by_x].into_iter().chain(by_weights).collect()
     }
 }
 
@@ -71,7 +78,7 @@ pub(crate) fn project<B: Trainable>(cells: &Cells, weight: Tensor<B, 2>) -> Tens
     let outputs = weight.dims()[0];
     let out = cells.expression.times_transposed(&values(&weight), outputs);
     let projected = Projected { expression: Arc::clone(&cells.expression), outputs };
-    function([input(weight)], out, [cells.expression.n_cells(), outputs], projected)
+    function(&[input(weight)], out, [cells.expression.n_cells(), outputs], projected)
 }
 
 #[derive(Debug)]
@@ -80,8 +87,8 @@ struct Projected {
     outputs: usize,
 }
 
-impl Derivative<1> for Projected {
-    fn by_inputs(&self, slope: Vec<f32>) -> [Vec<f32>; 1] {
-        [self.expression.weight_slope(&slope, self.outputs)]
+impl Derivative for Projected {
+    fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
+        vec![self.expression.weight_slope(&slope, self.outputs)]
     }
 }

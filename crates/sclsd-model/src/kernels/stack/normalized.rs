@@ -127,15 +127,15 @@ pub(crate) fn backward(
     weights: &RowWeights,
     kept: &Kept,
     mut slope: Vec<f32>,
-) -> (Vec<f32>, Vec<f32>) {
+) -> (Vec<f32>, Vec<Vec<f32>>) {
     let rows = weights.rows.len();
-    let mut flat = vec![0.0; sizes.total()];
-    let mut parts = sizes.cut(&mut flat);
+    let mut by_weights = sizes.zeros();
     for (depth, layer) in layers.iter().enumerate().rev() {
         let (below, this) = kept.layers.split_at(depth);
         let below = below.last().map_or(input, |below| Input::Rows(&below.out));
-        let (weight, rest) = parts[depth].split_at_mut(layer.outputs * layer.inputs);
-        let (gamma, beta) = rest[layer.outputs..].split_at_mut(layer.outputs);
+        let [weight, _, gamma, beta] = &mut by_weights[4 * depth..4 * depth + 4] else {
+            unreachable!("four rows a layer")
+        };
         slope_sums(layer, &this[0], &mut slope, beta, gamma);
         let scale: Vec<f32> =
             layer.norm.0.iter().zip(&this[0].inverse).map(|(gamma, inverse)| gamma * inverse).collect();
@@ -147,13 +147,13 @@ pub(crate) fn backward(
             .for_each(|((slope, normed), weights)| loops::norm_slope(slope, normed, weights, &scale, [beta, gamma]));
         match below {
             Input::Cells(cells) => {
-                weight.copy_from_slice(&cells.weight_slope(&slope, layer.outputs));
+                *weight = cells.weight_slope(&slope, layer.outputs);
                 slope = Vec::new();
             }
             Input::Rows(x) => slope = linear_slope(layer, x, &slope, weight),
         }
     }
-    (slope, flat)
+    (slope, by_weights)
 }
 
 fn linear(layer: &Layer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
@@ -174,7 +174,7 @@ fn linear(layer: &Layer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
 }
 
 /// The derivative by the input of a linear layer; that by its weights is left in `weight`.
-fn linear_slope(layer: &Layer<'_>, x: &[f32], slope: &[f32], weight: &mut [f32]) -> Vec<f32> {
+fn linear_slope(layer: &Layer<'_>, x: &[f32], slope: &[f32], weight: &mut Vec<f32>) -> Vec<f32> {
     let rows = slope.len() / layer.outputs;
     let mut by_input = vec![0.0; rows * layer.inputs];
     let parts: Vec<Vec<f32>> = by_input
@@ -194,7 +194,7 @@ fn linear_slope(layer: &Layer<'_>, x: &[f32], slope: &[f32], weight: &mut [f32])
             sum
         })
         .collect();
-    weight.copy_from_slice(&total(parts));
+    *weight = total(parts);
     by_input
 }
 

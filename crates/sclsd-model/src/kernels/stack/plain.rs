@@ -83,17 +83,16 @@ pub(crate) fn backward(
     x: &[f32],
     kept: &Kept,
     slope: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
+) -> (Vec<f32>, Vec<Vec<f32>>) {
     let (inputs, outputs) = (layers[0].inputs, layers[layers.len() - 1].outputs);
     let widest = layers.iter().map(|layer| layer.inputs.max(layer.outputs)).max().unwrap_or(0);
-    let (rows, parts): (Vec<Vec<f32>>, Vec<Vec<f32>>) = groups(x.len() / inputs)
+    let (rows, parts): (Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>) = groups(x.len() / inputs)
         .into_par_iter()
         .zip(&kept.groups)
         .map(|(group, kept)| {
             let first = group.start;
             let mut by_input = vec![0.0; group.len() * inputs];
-            let mut flat = vec![0.0; sizes.total()];
-            let mut sums = sizes.cut(&mut flat);
+            let mut sums = sizes.zeros();
             let mut room = (Vec::new(), Vec::new());
             for block in blocks(group) {
                 let n = block.len();
@@ -103,8 +102,8 @@ pub(crate) fn backward(
                 room.0[..n * outputs].copy_from_slice(&slope[block.start * outputs..block.end * outputs]);
                 for (depth, layer) in layers.iter().enumerate().rev() {
                     let above = &mut room.0[..n * layer.outputs];
-                    let (weight, rest) = sums[depth].split_at_mut(layer.outputs * layer.inputs);
-                    loops::bias_slope(above, &kept[depth][span(layer.outputs)], rest, layer.activated);
+                    let [weight, bias] = &mut sums[2 * depth..2 * depth + 2] else { unreachable!("two rows a layer") };
+                    loops::bias_slope(above, &kept[depth][span(layer.outputs)], bias, layer.activated);
                     let (input, below) = match depth.checked_sub(1) {
                         Some(below) => (&kept[below][span(layer.inputs)], &mut room.1[..n * layer.inputs]),
                         None => (&x[block.start * inputs..block.end * inputs], &mut by_input[span(inputs)]),
@@ -114,8 +113,10 @@ pub(crate) fn backward(
                     std::mem::swap(&mut room.0, &mut room.1);
                 }
             }
-            (by_input, flat)
+            (by_input, sums)
         })
         .unzip();
-    (rows.concat(), total(parts))
+    let mut parts: Vec<std::vec::IntoIter<Vec<f32>>> = parts.into_iter().map(Vec::into_iter).collect();
+    let by_weights = (0..2 * layers.len()).map(|_| total(parts.iter_mut().filter_map(Iterator::next).collect()));
+    (rows.concat(), by_weights.collect())
 }
