@@ -134,9 +134,10 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Collect<B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = param.val().grad_remove(&mut self.gradients) {
             let n = gradient.shape().num_elements();
-            let gradient = match self.on_host {
-                true => Gradient::Host(gradient.into_data().into_vec().expect("floats")),
-                false => Gradient::Device(gradient.reshape([n])),
+            let gradient = if self.on_host {
+                Gradient::Host(gradient.into_data().into_vec().expect("floats"))
+            } else {
+                Gradient::Device(gradient.reshape([n]))
             };
             self.found.push((tensor_name(&self.path), gradient));
         }
@@ -260,7 +261,7 @@ mod tests {
             for round in 0..5 {
                 let weight = model.x_encoder.layers[0].linear.weight.val();
                 let loss = (weight.clone() * weight).sum() * f64::from(round * 40 - 70) + model.h_0.val().sum();
-                model = adam.step(0.01, model, loss.backward()).ok().expect("a step");
+                model = adam.step(0.01, model, loss.backward()).unwrap_or_else(|(_, name)| panic!("{name}"));
             }
             (model.weights(), adam.moments())
         };

@@ -349,8 +349,8 @@ mod tests {
             indptr.push(indices.len());
         }
         let values: Vec<f32> = counts.iter().map(|c: &f32| c.ln_1p()).collect();
-        let cells: Vec<u32> = (0..n_cells as u32).collect();
-        let places: Vec<u32> = (0..walks * steps).map(|_| rng.random_range(0..n_cells as u32)).collect();
+        let cells: Vec<u32> = (0_u32..).take(n_cells).collect();
+        let places: Vec<u32> = (0..walks * steps).map(|_| cells[rng.random_range(0..n_cells)]).collect();
         let x =
             Expression::new(SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &cells }, genes);
         let counts = SparseRows { indptr: &indptr, indices: &indices, values: &counts, rows: &places };

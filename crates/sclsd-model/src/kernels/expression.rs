@@ -40,10 +40,10 @@ impl<'a> SparseRows<'a> {
     #[must_use]
     pub fn dense(&self, columns: usize) -> Vec<f32> {
         let mut dense = vec![0.0; self.rows.len() * columns];
-        for (at, out) in dense.chunks_exact_mut(columns).enumerate() {
+        dense.par_chunks_exact_mut(columns.max(1)).enumerate().for_each(|(at, out)| {
             let (columns, values) = self.row(at);
             columns.iter().zip(values).for_each(|(&column, &value)| out[column as usize] = value);
-        }
+        });
         dense
     }
 }

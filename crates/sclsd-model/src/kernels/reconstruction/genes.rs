@@ -48,7 +48,7 @@ impl Genes {
     #[inline(always)]
     pub(super) fn choose(&self, gene: usize, x: f32) -> (f32, f32) {
         let whole = x as i32; // one instruction
-        #[expect(clippy::cast_precision_loss, reason = "compared with what it comes from")]
+        #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "compared with what it comes from")]
         if whole as f32 == x && (0..=TABLE as i32).contains(&whole) {
             return self.table[gene * (TABLE + 1) + whole as usize];
         }
