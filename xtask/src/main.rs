@@ -1,19 +1,66 @@
-//! `cargo xtask tidy`: the checks of [`xtask::tidy`], which also run in `cargo test`.
+//! `cargo xtask tidy`, `cargo xtask bench-reference`: chores of the workspace.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::tidy;
+use clap::{Parser, Subcommand};
+use xtask::{bench_reference, tidy};
+
+/// Chores of the workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks that also run in `cargo test`.
+    Tidy,
+    /// Times this program and the Python package in turn on the same files and prints the ratios.
+    BenchReference {
+        /// Interpreter that has the Python package.
+        #[arg(long)]
+        python: PathBuf,
+        /// The script that times the Python package, stage by stage.
+        #[arg(long)]
+        script: PathBuf,
+        /// Runs of each, in turn.
+        #[arg(long, default_value_t = 3)]
+        pairs: usize,
+        /// Threads of each.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Only the cases whose names contain this.
+        #[arg(long)]
+        only: Option<String>,
+        /// Prepared files, each with the column of its prior time where that is not dpt_pseudotime: FILE or FILE=COLUMN.
+        #[arg(required = true)]
+        files: Vec<String>,
+    },
+}
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1).unwrap_or_default();
-    if command != "tidy" {
-        eprintln!("usage: cargo xtask tidy");
-        return ExitCode::from(2);
+    let result = match Args::parse().command {
+        Command::Tidy => {
+            let complaints = tidy::all();
+            complaints.iter().for_each(|complaint| println!("{complaint}"));
+            return if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        Command::BenchReference { python, script, pairs, threads, only, files } => {
+            bench_reference::run(&bench_reference::Plan { python, script, pairs, threads, only, files })
+        }
+    };
+    match result {
+        Ok(table) => {
+            println!("{table}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
-    let complaints = tidy::all();
-    for complaint in &complaints {
-        println!("{complaint}");
-    }
-    if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

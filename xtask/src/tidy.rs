@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("sclsd", &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-infer", "sclsd-analysis", "sclsd-plot"]),
     ("sclsd-cli", &["sclsd"]),
     ("sclsd-tests", &["sclsd", "sclsd-cli"]),
-    ("sclsd-benches", &["sclsd"]),
+    ("sclsd-benches", &["sclsd", "sclsd-cli"]),
     ("xtask", &[]),
 ];
 

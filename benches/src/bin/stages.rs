@@ -13,10 +13,6 @@ use sclsd::graph::Transition;
 use sclsd::infer::{TrainSpec, TrainingData, train};
 use serde_json::{Map, Value, json};
 
-/// As the program has it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Stages on a prepared file, timed.
 #[derive(Parser)]
 struct Args {
@@ -75,6 +71,7 @@ fn peak_mib() -> Option<u64> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
+    sclsd_cli::keep_memory();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
     let mut record = Record { stages: args.stages.split(',').map(str::to_owned).collect(), figures: Map::new() };
     let mut spec = TrainSpec { num_epochs: args.epochs, random_state: args.seed, ..TrainSpec::default() };

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod config;
 mod figures;
+mod memory;
 mod progress;
 
 use std::process::ExitCode;
@@ -14,11 +15,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command};
+pub use memory::keep_memory;
 
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    keep_memory();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -2,6 +2,16 @@
 //!
 //! Each is the same function as the tensor code it stands for, which remains as its oracle and serves the backends whose
 //! tensors are not in the host's memory. Sums run in a fixed order, whatever the number of threads.
+//!
+//! | file | what it computes |
+//! | --- | --- |
+//! | `derivative` | how Burn is told of a function with a derivative of its own |
+//! | `rows`, `products`, `vector`, `lanes` | how rows are shared out; products of matrices; exp and ln; rows side by side |
+//! | `expression` | expression of cells, sparse or dense, times a first layer's weights |
+//! | `stack` | encoders and decoders: linear layers, batch normalisation, softplus |
+//! | `potential`, `flow` | V, its drift and their derivatives; rows followed down V and the way back |
+//! | `recurrent` | the mean of p(B) along walks |
+//! | `reconstruction` | ln p(x given z, xl), the decoder's last layer included |
 
 // A loop is compiled for the vector width at hand only if all it calls is part of it.
 #![allow(clippy::inline_always)]

@@ -10,8 +10,8 @@
 //! | [`Method::Rk4`] | 4 | fixed | Kutta 1901 |
 //! | [`Method::Euler`] | 1 | fixed | Euler 1768 |
 //!
-//! Adaptive steps are shared by all rows of a batch: the error of a step is that of its worst row, so every row is as
-//! accurate as was asked for, whatever company it keeps.
+//! Adaptive steps are shared by all rows of a batch (on the host, by the rows of a block): the error of a step is that of its
+//! worst row, so every row is as accurate as was asked for, whatever company it keeps.
 
 mod adaptive;
 mod fixed;
