@@ -28,9 +28,9 @@ use crate::{Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, Loss
 pub struct EpochRecord {
     /// Mean loss of its steps, term by term.
     pub loss: Loss,
-    /// Mean rise of the potential along all walks at the end of the epoch, per step; 0 where it always falls.
+    /// Mean rise of the potential along the walks of the last batch, at the end of the epoch, per step; 0 where it always falls.
     pub potential_rise: f64,
-    /// Mean rise of the entropy along all walks at the end of the epoch, per step.
+    /// Mean rise of the entropy along the walks of the last batch, at the end of the epoch, per step.
     pub entropy_rise: f64,
     /// Learning rate.
     pub learning_rate: f64,
@@ -231,9 +231,17 @@ impl Run<'_> {
             losses.push(loss);
             stop |= observe(Event::StepDone { epoch, step, steps, loss }).is_break();
         }
-        let (walks, length) = (self.walks.cells(), self.walks.path_len());
+        let last: Vec<u32> = order
+            .chunks(spec.walks.batch_size)
+            .last()
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|&walk| self.walks.walk(walk))
+            .copied()
+            .collect();
+        let length = self.walks.path_len();
         let rises =
-            monotonicity::<B::InnerBackend>(&self.model(&model), self.data.x, walks, length, self.kernels, device)?;
+            monotonicity::<B::InnerBackend>(&self.model(&model), self.data.x, &last, length, self.kernels, device)?;
         let record = EpochRecord {
             loss: Loss::mean(&losses),
             potential_rise: rises.potential_rise,

@@ -15,6 +15,8 @@ use super::super::stack::Layer;
 use super::super::stack::normalized::{Moments, RowWeights, sums};
 
 const EPSILON: f32 = 1e-5;
+/// Rows of a product that are made by one thread.
+const PANEL: usize = 64;
 
 /// The folded layer, and what its derivative needs.
 #[derive(Debug)]
@@ -138,7 +140,12 @@ impl Folded {
         products::times(&mut by_mean, &by_level, layer.weight, [1, outputs, width]);
         // by C: Wᵀ (W by variance), symmetric
         let mut by_covariance = vec![0.0; width * width];
-        products::add_transposed_times(&mut by_covariance, layer.weight, &weighted, [width, outputs, width]);
+        by_covariance.par_chunks_mut(PANEL * width).enumerate().for_each(|(panel, out)| {
+            let columns = panel * PANEL..panel * PANEL + out.len() / width;
+            for (w, weighted) in layer.weight.chunks(BLOCK * width).zip(weighted.chunks(BLOCK * width)) {
+                products::add_columns_transposed_times(out, w, width, columns.clone(), weighted, width);
+            }
+        });
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
         let n = rows as f32;
         by_covariance.iter_mut().for_each(|c| *c *= 2.0 / n);
