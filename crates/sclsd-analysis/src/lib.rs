@@ -17,6 +17,7 @@ mod flow;
 mod genes;
 mod metrics;
 mod perturb;
+mod trends;
 mod velocity;
 
 pub use annotate::{AnnotateError, Annotation, annotate};
@@ -27,4 +28,5 @@ pub use flow::{FlowError, drift, propagate};
 pub use genes::{GenesError, match_genes};
 pub use metrics::{MetricsError, Score, cross_boundary_correctness, inner_cluster_coherence, mean_score, stages};
 pub use perturb::{PerturbError, PerturbSpec, Perturbation, perturb};
+pub use trends::{Trends, cluster_flow, trends};
 pub use velocity::{VelocityError, velocity_from_drift, velocity_from_transitions};

@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Perturb(PerturbArgs),
     /// Score directions and pseudotime against what is known.
     Evaluate(EvaluateArgs),
+    /// Draw one picture of a result.
+    Plot(PlotArgs),
+    /// Write one HTML file with everything a result says, to be opened in a browser.
+    Report(ReportArgs),
     /// Convert a checkpoint of the Python package.
     Convert(ConvertArgs),
     /// Say what is in an .h5ad file or a checkpoint, and what is missing for the next step.
@@ -44,7 +48,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Directory for simulated.h5ad, prepared.h5ad, model.safetensors and result.h5ad.
+    /// Directory for simulated.h5ad, prepared.h5ad, model.safetensors, result.h5ad and report.html.
     #[arg(long, default_value = "sclsd-demo")]
     pub out: PathBuf,
     /// Number of cells.
@@ -368,4 +372,123 @@ pub(crate) struct ConvertArgs {
 pub(crate) struct InspectArgs {
     /// An .h5ad file or a checkpoint.
     pub input: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlotArgs {
+    /// Result of sclsd train, annotate or fates; for --kind perturb the table that sclsd perturb wrote.
+    pub input: PathBuf,
+    /// What to draw.
+    #[arg(long, value_enum)]
+    pub kind: PlotKind,
+    /// Picture to write, .svg or .png.
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Column of obs, or gene, that colours cells [default: the clusters of the run, or lsd_pseudotime].
+    #[arg(long)]
+    pub color: Option<String>,
+    /// Embedding of obsm to draw on.
+    #[arg(long, default_value = "X_umap")]
+    pub basis: String,
+    /// Column of obs with clusters [default: the one the model was trained with].
+    #[arg(long)]
+    pub cluster_key: Option<String>,
+    /// Trained model: for trajectories on a landscape, among walks, and for components.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Clusters whose cells paths start from [default: all].
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    pub clusters: Vec<String>,
+    /// Cells that paths start from [default: 16 on a landscape, 6 for walks, 400 for components].
+    #[arg(long, value_name = "N")]
+    pub paths: Option<usize>,
+    /// Time to follow cells for, in units of a training walk's length.
+    #[arg(long, default_value_t = 15.0)]
+    pub time_range: f64,
+    /// Whose directions streamlines follow.
+    #[arg(long, value_enum, default_value_t = VelocityArg::Transitions)]
+    pub velocity: VelocityArg,
+    /// How close streamlines are: 2 draws twice as many across.
+    #[arg(long, default_value_t = 1.0)]
+    pub density: f64,
+    /// Radius over which directions are averaged, in sixtieths of the picture.
+    #[arg(long, default_value_t = 1.0)]
+    pub smooth: f64,
+    /// Colour streamlines by speed; their width follows it in any case.
+    #[arg(long)]
+    pub color_by_speed: bool,
+    /// Draw the landscape as a surface rather than as a map of contours.
+    #[arg(long)]
+    pub surface: bool,
+    /// Turn of the surface, in degrees.
+    #[arg(long, default_value_t = -60.0, allow_negative_numbers = true)]
+    pub azimuth: f64,
+    /// Height of the eye above the horizon, in degrees.
+    #[arg(long, default_value_t = 42.0, allow_negative_numbers = true)]
+    pub elevation: f64,
+    /// Title [default: what is drawn].
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Seed of the prior walks.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlotKind {
+    /// Cells, coloured by a column of obs or a gene.
+    Embedding,
+    /// Streamlines of the directions cells go in.
+    Stream,
+    /// The potential over the embedding: contours, or a surface with --surface.
+    Landscape,
+    /// Walks of the prior and trajectories of the model.
+    Walks,
+    /// Latent components along time.
+    Components,
+    /// The loss and the progress metrics by epoch.
+    Loss,
+    /// Which cluster's cells end where.
+    Fates,
+    /// What perturbed genes do to fates.
+    Perturb,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VelocityArg {
+    /// The transition probabilities between cells.
+    Transitions,
+    /// The drift of the potential itself.
+    Drift,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Result of sclsd train, annotate or fates.
+    pub input: PathBuf,
+    /// The model it was annotated with; trajectories and fates need it.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Page to write (.html).
+    #[arg(short, long)]
+    pub output: PathBuf,
+    /// Embedding of obsm to draw on.
+    #[arg(long, default_value = "X_umap")]
+    pub basis: String,
+    /// Column of obs with clusters [default: the one the model was trained with].
+    #[arg(long)]
+    pub cluster_key: Option<String>,
+    /// Further columns of obs, or genes, that cells can be coloured by.
+    #[arg(long, num_args = 1.., value_name = "KEY")]
+    pub color: Vec<String>,
+    /// Time to follow cells for, in units of a training walk's length.
+    #[arg(long, default_value_t = 15.0)]
+    pub time_range: f64,
+    /// Title [default: the name of the file].
+    #[arg(long)]
+    pub title: Option<String>,
+    #[command(flatten)]
+    pub machine: MachineArgs,
 }

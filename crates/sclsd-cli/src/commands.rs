@@ -7,10 +7,14 @@ pub(crate) mod evaluate;
 pub(crate) mod fates;
 pub(crate) mod inspect;
 pub(crate) mod perturb;
+pub(crate) mod plot;
 pub(crate) mod prepare;
 mod prior;
+mod record;
+pub(crate) mod report;
 pub(crate) mod simulate;
 pub(crate) mod train;
+mod trajectories;
 mod velocity;
 
 use std::path::Path;

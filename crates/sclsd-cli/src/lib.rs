@@ -42,6 +42,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Fates(args) => commands::fates::run(&args, output),
         Command::Perturb(args) => commands::perturb::run(&args, output),
         Command::Evaluate(args) => commands::evaluate::run(&args, output),
+        Command::Plot(args) => commands::plot::run(&args, output),
+        Command::Report(args) => commands::report::run(&args, output),
         Command::Convert(args) => commands::convert::run(&args, output),
         Command::Inspect(args) => commands::inspect::run(&args, output),
     }

@@ -4,6 +4,7 @@
 //! a longer run are those of a shorter one.
 
 use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use sclsd_data::{Purpose, stream};
 use serde::{Deserialize, Serialize};
@@ -133,10 +134,25 @@ impl Transition {
         let spec = spec.get();
         let starts: Vec<u32> =
             (0_u32..).take(self.n_cells()).filter(|&cell| !self.matrix().row(cell as usize).0.is_empty()).collect();
-        let mut cells = vec![0; spec.num_walks * spec.path_len];
+        self.draw(spec, spec.num_walks, |rng, _| starts[rng.random_range(0..starts.len())])
+    }
+
+    /// Draws one walk from each of the given cells, of the length and seed of `spec`; cells that are dropped have none.
+    ///
+    /// # Panics
+    /// When a cell is not one of the graph's.
+    #[must_use]
+    pub fn walks_from(&self, cells: &[u32], spec: &CheckedWalkSpec) -> Walks {
+        let starts: Vec<u32> =
+            cells.iter().copied().filter(|&cell| !self.matrix().row(cell as usize).0.is_empty()).collect();
+        self.draw(spec.get(), starts.len(), |_, walk| starts[walk])
+    }
+
+    fn draw(&self, spec: &WalkSpec, n: usize, start: impl Fn(&mut ChaCha8Rng, usize) -> u32 + Sync) -> Walks {
+        let mut cells = vec![0; n * spec.path_len];
         cells.par_chunks_mut(spec.path_len).enumerate().for_each(|(walk, row)| {
             let mut rng = stream(spec.random_state, Purpose::Walk, walk as u64);
-            row[0] = starts[rng.random_range(0..starts.len())];
+            row[0] = start(&mut rng, walk);
             for step in 1..row.len() {
                 row[step] = self.step(row[step - 1] as usize, &mut rng);
             }
@@ -207,5 +223,19 @@ mod tests {
     fn a_walk_of_one_cell_is_an_error_that_names_the_field() {
         let error = WalkSpec { path_len: 1, ..WalkSpec::default() }.check().unwrap_err();
         assert_eq!(error.to_string(), "walks.path_len is 1, but a walk needs at least 2 cells");
+    }
+
+    #[test]
+    fn walks_from_given_cells_start_at_them_in_their_order() {
+        let ring = ring(10);
+        let spec = WalkSpec { path_len: 4, ..WalkSpec::default() }.check().unwrap();
+        let walks = ring.walks_from(&[7, 2, 2], &spec);
+        assert_eq!((0..walks.len()).map(|w| walks.walk(w)[0]).collect::<Vec<_>>(), [7, 2, 2]);
+        assert_eq!(walks, ring.walks_from(&[7, 2, 2], &spec));
+        for walk in 0..walks.len() {
+            for pair in walks.walk(walk).windows(2) {
+                assert!([1, 9].contains(&((pair[1] + 10 - pair[0]) % 10)), "along an edge");
+            }
+        }
     }
 }

@@ -23,10 +23,13 @@ use std::sync::Arc;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use sclsd_model::density::{log_normal, normal};
+use sclsd_model::density::{log_normal, normal, normal_at_draw};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace};
 use sclsd_model::{Cells, Expression, Kernels, Lsd, RowWeights, SparseRows, Statistics, Trainable};
 
+/// ln of the largest library size that counts are explained by: a draw beyond it (10¹⁷ counts) would overflow in `f32` a little
+/// later, and tell nothing more.
+const LARGEST_LIBRARY: f64 = 40.0;
 /// Standard deviation of p(B).
 const B_PRIOR_SCALE: f64 = 10.0;
 
@@ -192,18 +195,18 @@ impl<B: Trainable> Elbo<B> {
         let start = z_loc.clone().reshape([walks, steps * z_dim]).narrow(1, 0, z_dim); // first visit of each walk
         let (z_hat, work) = model.potential.follow(start, &times, &c.ode, kernels)?;
         let z_hat = z_hat.reshape([visits, z_dim]);
-        let z = z_hat.clone() + z_scale.clone() * noise.z;
-        let guide_z = total(normal(z.clone(), z_hat, z_scale.clone()));
+        let z = z_hat + z_scale.clone() * noise.z.clone();
+        let guide_z = total(normal_at_draw(noise.z, z_scale.clone()));
 
         let (b_loc, b_scale) = Lsd::location_scale(model.z_encoder.train_plain(z.clone(), kernels));
         let b_scale = b_scale * spread.clone();
-        let b = b_loc.clone() + b_scale.clone() * noise.b;
-        let guide_b = total(normal(b.clone(), b_loc, b_scale));
+        let b = b_loc + b_scale.clone() * noise.b.clone();
+        let guide_b = total(normal_at_draw(noise.b, b_scale));
 
         let (library, xl_encoder) = model.xl_encoder.train_cells(&cells, kernels, &device);
         let (l_loc, l_scale) = Lsd::location_scale(at_visits(library));
-        let l = l_loc.clone() + l_scale.clone() * noise.xl; // ln xl, [visits, 1]
-        let guide_xl = total(log_normal(l.clone(), l_loc, l_scale));
+        let l = l_loc + l_scale.clone() * noise.xl.clone(); // ln xl, [visits, 1]
+        let guide_xl = total(normal_at_draw(noise.xl, l_scale) - l.clone());
         let distance = consecutive(z_loc, walks, steps) + consecutive(z_scale, walks, steps);
 
         // model
@@ -214,7 +217,7 @@ impl<B: Trainable> Elbo<B> {
         let library = |value: f64| l.full_like(value);
         let prior = (library(c.library.mean), library(c.library.standard_deviation));
         let model_xl = total(log_normal(l.clone(), prior.0, prior.1));
-        let (model_x, z_decoder) = model.reconstruct(z, l, counts, kernels);
+        let (model_x, z_decoder) = model.reconstruct(z, l.clamp_max(LARGEST_LIBRARY), counts, kernels);
 
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
         let all = c.scale * visits as f64;
@@ -333,6 +336,11 @@ mod tests {
 
     /// Loss, terms and gradients of a batch that visits `cells` cells of `genes` genes, a share `zeros` of them 0.
     fn evaluate(sizes: [usize; 4], zeros: f32, kernels: Kernels) -> (Vec<f64>, BTreeMap<String, Array>) {
+        evaluate_far(sizes, zeros, kernels, 1.0)
+    }
+
+    /// With draws of the library size `far` times as far from its mean.
+    fn evaluate_far(sizes: [usize; 4], zeros: f32, kernels: Kernels, far: f64) -> (Vec<f64>, BTreeMap<String, Array>) {
         let [walks, steps, n_cells, genes] = sizes;
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(genes as u64);
         let spec = ModelSpec::default().check().unwrap();
@@ -358,7 +366,7 @@ mod tests {
             let values: Vec<f32> = (0..walks * steps * width).map(|_| rng.random_range(-1.0..1.0)).collect();
             Tensor::from_data(TensorData::new(values, [walks * steps, width]), &Default::default())
         };
-        let noise = Noise { z: draw(10), b: draw(2), xl: draw(1) };
+        let noise = Noise { z: draw(10), b: draw(2), xl: draw(1) * far };
         #[expect(clippy::cast_precision_loss, reason = "small")]
         let coefficients = Coefficients {
             scale: 1.0 / (walks * steps * genes) as f64,
@@ -402,6 +410,15 @@ mod tests {
                     assert!(silent || (a - b).abs() < 2e-4 * largest + 1e-7, "{sizes:?} {name}: {a} {b} of {largest}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_library_size_drawn_beyond_all_counts_leaves_loss_and_gradients_finite() {
+        for kernels in [Kernels::Host, Kernels::Tensors] {
+            let (terms, gradients) = evaluate_far([20, 4, 30, 25], 0.5, kernels, 1e3);
+            assert!(terms.iter().all(|term| term.is_finite()), "{terms:?}");
+            assert!(gradients.values().flat_map(|array| &array.values).all(|value| value.is_finite()));
         }
     }
 

@@ -9,6 +9,7 @@
 //! | [`model`] | networks, potential, likelihoods, solvers |
 //! | [`infer`] | the loss, training, checkpoints |
 //! | [`analysis`] | states, pseudotime and transitions of a trained model |
+//! | [`plot`] | pictures and the report |
 //!
 //! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features.
 //!
@@ -46,3 +47,4 @@ pub use sclsd_data as data;
 pub use sclsd_graph as graph;
 pub use sclsd_infer as infer;
 pub use sclsd_model as model;
+pub use sclsd_plot as plot;

@@ -8,6 +8,7 @@ use sclsd::infer::{AdamSpec, LearningRate, OptimizerSpec, TrainSpec};
 use sclsd::model::{LayerDims, ModelSpec};
 
 use super::prior::PriorChoice;
+use super::report;
 use super::train::Job;
 use super::{check_writable, device};
 use crate::args::DemoArgs;
@@ -20,8 +21,9 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     let device = device(&args.machine)?;
     std::fs::create_dir_all(&args.out)
         .map_err(|error| anyhow::anyhow!("{} cannot be made: {}", args.out.display(), plain_reason(&error)))?;
-    let [simulated, prepared, result, model] =
-        ["simulated.h5ad", "prepared.h5ad", "result.h5ad", "model.safetensors"].map(|name| args.out.join(name));
+    let [simulated, prepared, result, model, page] =
+        ["simulated.h5ad", "prepared.h5ad", "result.h5ad", "model.safetensors", "report.html"]
+            .map(|name| args.out.join(name));
     check_writable(&simulated)?;
 
     output.note(format!("simulating {} cells with {} genes", args.cells, args.genes));
@@ -50,6 +52,16 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         device,
     };
     let (pseudotime, mut figures) = job.run(output)?;
+    let choice = report::Choice {
+        input: &result,
+        model: Some(&model),
+        basis: "X_umap",
+        cluster_key: Some("clusters".into()),
+        color: &[],
+        time_range: 15.0,
+        title: Some("Simulated cells".into()),
+    };
+    report::write(&choice, &page, device)?;
     let truth = cells.numbers("true_time").context("the simulated cells")?;
     figures.number("spearman of prior with true time", time, 4);
     figures.number("spearman with true time", spearman(&pseudotime, &truth), 4);
@@ -57,6 +69,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     figures.text("prepared", prepared.display());
     figures.text("model", model.display());
     figures.text("result", result.display());
+    figures.text("report", page.display());
     figures.print(output);
     Ok(())
 }

@@ -67,6 +67,12 @@ impl PriorChoice {
         Ok(Self { phylogeny, bootstrap, matrix: args.prior.clone() })
     }
 
+    /// The prior of a run that is over: by its time, within its phylogeny.
+    pub(super) fn recorded(phylogeny: Option<Phylogeny>) -> Self {
+        let phylogeny = phylogeny.map_or(PhylogenyChoice::None, PhylogenyChoice::Given);
+        Self { phylogeny, ..Self::default() }
+    }
+
     /// Columns of obs that the prior reads.
     pub(super) fn columns(&self, spec: &TrainSpec) -> Vec<String> {
         let time = (self.bootstrap.is_none() && self.matrix.is_none()).then(|| spec.keys.time.clone());

@@ -1,6 +1,5 @@
 //! `sclsd train`: a prepared file in, a checkpoint and an annotated copy of the file out.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
@@ -8,11 +7,11 @@ use std::time::Instant;
 use anyhow::Context;
 use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
-use sclsd::data::{Column, Dataset, Keys, Uns, add_to_h5ad, read_h5ad};
-use sclsd::graph::Phylogeny;
-use sclsd::infer::{Checkpoint, EpochRecord, Event, TrainSpec, TrainingData, train};
+use sclsd::data::{Column, Dataset, Keys, add_to_h5ad, read_h5ad};
+use sclsd::infer::{Checkpoint, Event, TrainSpec, TrainingData, train};
 
 use super::prior::PriorChoice;
+use super::record;
 use super::velocity::{present, velocities};
 use super::{check_writable, device};
 use crate::args::TrainArgs;
@@ -121,7 +120,7 @@ impl Job<'_> {
         if let (true, Some(time)) = (prior.bootstrapped, &prior.time) {
             additions.obs.push(("prior_pseudotime".into(), Column::Float(time.clone())));
         }
-        additions.uns.insert("sclsd".into(), record(&fit, prior.phylogeny.as_ref())?);
+        additions.uns.insert(record::KEY.into(), record::write(&fit, prior.phylogeny.as_ref())?);
         add_to_h5ad(self.input, self.output, &additions)?;
 
         let mut figures = Figures::default();
@@ -179,28 +178,4 @@ impl Job<'_> {
         output.note(format!("going on from epoch {} of {}", from.epoch(), self.model.display()));
         Ok(Some(from))
     }
-}
-
-/// What is kept of the run in `uns["sclsd"]`: version, configuration, history, and the phylogeny that bounded the walks.
-fn record(fit: &Checkpoint, phylogeny: Option<&Phylogeny>) -> anyhow::Result<Uns> {
-    let epochs = fit.history.len();
-    let curve = |f: &dyn Fn(&EpochRecord) -> f64| Uns::Floats(vec![epochs], fit.history.iter().map(f).collect());
-    let mut history = BTreeMap::from([
-        ("loss".to_owned(), curve(&|r| r.loss.total())),
-        ("potential_rise".to_owned(), curve(&|r| r.potential_rise)),
-        ("entropy_rise".to_owned(), curve(&|r| r.entropy_rise)),
-        ("learning_rate".to_owned(), curve(&|r| r.learning_rate)),
-    ]);
-    for (i, (name, _)) in sclsd::infer::Loss::default().terms().into_iter().enumerate() {
-        history.insert(format!("loss_{name}"), curve(&|r| r.loss.terms()[i].1));
-    }
-    let mut record = BTreeMap::from([
-        ("version".to_owned(), Uns::Text(env!("CARGO_PKG_VERSION").to_owned())),
-        ("config".to_owned(), Uns::Text(serde_json::to_string(&fit.spec)?)),
-        ("history".to_owned(), Uns::Map(history)),
-    ]);
-    if let Some(phylogeny) = phylogeny {
-        record.insert("phylogeny".to_owned(), Uns::Text(serde_json::to_string(phylogeny.children())?));
-    }
-    Ok(Uns::Map(record))
 }

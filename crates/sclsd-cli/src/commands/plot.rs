@@ -1,0 +1,362 @@
+//! `sclsd plot`: one picture of a result.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use sclsd::Device;
+use sclsd::data::{Categorical, Column, Dataset, Keys, closest_names, did_you_mean, inspect, read_h5ad};
+use sclsd::infer::Checkpoint;
+use sclsd::plot::{
+    Coloring, Curve, FateChange, FateCounts, Format, Gradient, Landscape, Panel, Paths, Picture, Places, StreamStyle,
+    View, contour_map, embedding, fates, group_colors, palette, panels, perturbations, stream, surface, walks,
+};
+
+use super::record::{self, Record};
+use super::trajectories::{choose, follow, on_embedding, prior_walks};
+use super::{check_writable, device, read_with_hint, write_file};
+use crate::args::{PlotArgs, PlotKind, VelocityArg};
+use crate::figures::Figures;
+use crate::progress::Output;
+
+pub(crate) fn run(args: &PlotArgs, output: Output) -> anyhow::Result<()> {
+    let device = device(&args.machine)?;
+    let format = Format::of(&args.output)?;
+    check_writable(&args.output)?;
+    let picture = match args.kind {
+        PlotKind::Perturb => perturbation(args)?,
+        _ => draw(args, device, output).with_context(|| args.input.display().to_string())?,
+    };
+    write_file(&args.output, &picture.render(format)?)?;
+    let mut figures = Figures::default();
+    figures.text("picture", args.output.display());
+    figures.print(output);
+    Ok(())
+}
+
+fn draw(args: &PlotArgs, device: Device, output: Output) -> anyhow::Result<Picture> {
+    let file = File::open(args)?;
+    match args.kind {
+        PlotKind::Embedding => file.embedding(),
+        PlotKind::Stream => file.stream(),
+        PlotKind::Landscape => file.landscape(device),
+        PlotKind::Walks => file.walks(device, output),
+        PlotKind::Components => file.components(device),
+        PlotKind::Loss => file.loss(),
+        PlotKind::Fates => file.fates(),
+        PlotKind::Perturb => bail!("a table of perturbations is no .h5ad file"),
+    }
+}
+
+/// What a picture is made of: the parts of the file that it needs.
+struct File<'a> {
+    args: &'a PlotArgs,
+    data: Dataset,
+    record: Option<Record>,
+    cluster_key: Option<String>,
+    color: Option<String>,
+}
+
+impl<'a> File<'a> {
+    fn open(args: &'a PlotArgs) -> anyhow::Result<Self> {
+        let has = inspect(&args.input)?;
+        let uns = if has.has("uns", record::KEY) { vec![record::KEY.to_owned()] } else { Vec::new() };
+        let record = record::read(&read_h5ad(&args.input, &Keys { uns, ..Keys::none() })?)?;
+        let recorded = record.as_ref().map(|r| r.spec.keys.clusters.clone()).filter(|key| has.has("obs", key));
+        let cluster_key = args.cluster_key.clone().or(recorded);
+        let color = args.color.clone().or_else(|| cluster_key.clone()).unwrap_or_else(|| "lsd_pseudotime".into());
+
+        let mut keys = Keys::none();
+        let mut color = Some(color);
+        let on_cells =
+            matches!(args.kind, PlotKind::Embedding | PlotKind::Stream | PlotKind::Landscape | PlotKind::Walks);
+        if on_cells {
+            keys.obsm.push(args.basis.clone());
+        } else {
+            color = None;
+        }
+        let mut want = |key: &str| {
+            if !keys.obs.iter().any(|k| k == key) {
+                keys.obs.push(key.to_owned());
+            }
+        };
+        cluster_key.iter().for_each(|key| want(key));
+        match args.kind {
+            PlotKind::Landscape => want("potential"),
+            PlotKind::Fates => want("fate"),
+            _ => {}
+        }
+        if let Some(key) = color.as_deref().filter(|_| args.kind != PlotKind::Landscape) {
+            if has.has("obs", key) { want(key) } else { keys.x = true }
+        }
+        if args.kind == PlotKind::Stream {
+            keys.obsm.push(velocity_key(args));
+        }
+        if matches!(args.kind, PlotKind::Walks | PlotKind::Components) || args.model.is_some() {
+            keys.obsm.push("X_cell_state".into());
+        }
+        if let (PlotKind::Walks, Some(record)) = (args.kind, &record) {
+            keys.obsp.push(record.spec.keys.connectivities.clone());
+            if !keys.obs.contains(&record.spec.keys.time) {
+                keys.obs.push(record.spec.keys.time.clone());
+            }
+        }
+        let data = read_with_hint(&args.input, &keys, "a picture needs what sclsd train writes")?;
+        Ok(Self { args, data, record, cluster_key, color })
+    }
+
+    fn places(&self) -> anyhow::Result<Places<'_>> {
+        let points = &self.data.obsm[&self.args.basis];
+        if points.n_cols() < 2 {
+            bail!("obsm[\"{}\"] has {} column, but a picture needs 2", self.args.basis, points.n_cols());
+        }
+        Ok(Places { basis: &self.args.basis, points })
+    }
+
+    fn title(&self, otherwise: &str) -> String {
+        self.args.title.clone().unwrap_or_else(|| otherwise.to_owned())
+    }
+
+    fn coloring(&self) -> anyhow::Result<Coloring> {
+        coloring(&self.data, self.color.as_deref().unwrap_or_default())
+    }
+
+    fn color_name(&self) -> String {
+        self.title(self.color.as_deref().unwrap_or_default())
+    }
+
+    fn embedding(&self) -> anyhow::Result<Picture> {
+        Ok(embedding(self.places()?, &self.coloring()?, &self.color_name()))
+    }
+
+    fn stream(&self) -> anyhow::Result<Picture> {
+        let (args, style) = (self.args, StreamStyle::default());
+        for (name, value) in [("--density", args.density), ("--smooth", args.smooth)] {
+            if !(value > 0.0 && value <= 20.0) {
+                bail!("{name} is {value}, expected a number above 0 and at most 20");
+            }
+        }
+        let style = StreamStyle {
+            density: args.density * style.density,
+            smooth: args.smooth * style.smooth,
+            color_by_speed: args.color_by_speed,
+        };
+        let velocity = &self.data.obsm[&velocity_key(args)];
+        let title = if args.color_by_speed { self.title(&velocity_key(args)) } else { self.color_name() };
+        Ok(stream(self.places()?, velocity, &self.coloring()?, &style, &title))
+    }
+
+    fn landscape(&self, device: Device) -> anyhow::Result<Picture> {
+        let landscape = Landscape::new(self.places()?, &self.data.numbers("potential")?);
+        let paths = match &self.args.model {
+            None => Vec::new(),
+            Some(model) => {
+                let (cells, _) = choose(
+                    &self.data,
+                    self.cluster_key.as_deref(),
+                    &self.args.clusters,
+                    self.args.paths.unwrap_or(16),
+                )?;
+                let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.args.time_range, device)?;
+                on_embedding(&flow, &self.data, &self.args.basis)?
+            }
+        };
+        let title = self.title("Waddington landscape");
+        if self.args.surface {
+            let view = View { azimuth: self.args.azimuth, elevation: self.args.elevation };
+            return Ok(surface(&landscape, &paths, view, &title));
+        }
+        Ok(contour_map(&landscape, &paths, &title))
+    }
+
+    fn walks(mut self, device: Device, output: Output) -> anyhow::Result<Picture> {
+        let (cells, _) =
+            choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(6))?;
+        let mut kinds = Vec::new();
+        if let Some(record) = self.record.take() {
+            let places = prior_walks(record, &self.data, &cells, &self.args.basis, self.args.seed, device, output)?;
+            kinds.push(Paths { name: "prior walks".into(), places });
+        }
+        if let Some(model) = &self.args.model {
+            let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.args.time_range, device)?;
+            kinds.push(Paths { name: "model".into(), places: on_embedding(&flow, &self.data, &self.args.basis)? });
+        }
+        if kinds.is_empty() {
+            bail!("the file does not say how its walks were made, and no --model is given: there is nothing to draw");
+        }
+        Ok(walks(self.places()?, &self.coloring()?, &kinds, &self.color_name()))
+    }
+
+    fn components(&self, device: Device) -> anyhow::Result<Picture> {
+        let Some(model) = &self.args.model else {
+            bail!("--kind components needs --model, the model that is followed")
+        };
+        let (cells, groups) =
+            choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(400))?;
+        let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.args.time_range, device)?;
+        let groups = groups.unwrap_or_else(|| Categorical::from_names(vec!["cells"; self.data.n_cells()]));
+        let colors = group_colors(&groups);
+        let members: Vec<(usize, Vec<usize>)> = (0..groups.categories().len())
+            .map(|g| (g, (0..cells.len()).filter(|&i| groups.codes()[cells[i]] == u32::try_from(g).ok()).collect()))
+            .filter(|(_, members): &(_, Vec<usize>)| !members.is_empty())
+            .collect();
+        let dimensions = flow.states[0].n_cols();
+        let panel = |z: usize| {
+            let curve = |(g, members): &(usize, Vec<usize>)| {
+                let at = |states: &sclsd::data::Matrix| {
+                    let mut values: Vec<f64> = members.iter().map(|&i| f64::from(states.row(i)[z])).collect();
+                    values.sort_by(f64::total_cmp);
+                    [0.25, 0.5, 0.75].map(|share| quantile(&values, share))
+                };
+                let quartiles: Vec<[f64; 3]> = flow.states.iter().map(at).collect();
+                let pick = |which: usize| quartiles.iter().map(|q| q[which]).collect();
+                Curve {
+                    name: groups.categories()[*g].clone(),
+                    color: colors[*g],
+                    values: pick(1),
+                    band: Some((pick(0), pick(2))),
+                }
+            };
+            Panel { title: format!("z {}", z + 1), curves: members.iter().map(curve).collect() }
+        };
+        let all: Vec<Panel> = (0..dimensions).map(panel).collect();
+        Ok(panels("time", &flow.times, &all, &self.title("latent components along the flow: median and quartiles")))
+    }
+
+    fn loss(&self) -> anyhow::Result<Picture> {
+        let history = self.record.as_ref().map(|r| &r.history).filter(|h| h.contains_key("loss"));
+        let Some(history) = history else {
+            bail!("uns[\"sclsd\"] has no history of training, which sclsd train writes")
+        };
+        let epochs: Vec<f64> = (1_u32..).take(history["loss"].len()).map(f64::from).collect();
+        let colors = palette(8);
+        let named = |(i, (name, values)): (usize, (&String, &Vec<f64>))| Panel {
+            title: name.strip_prefix("loss_").unwrap_or(name).replace('_', " "),
+            curves: vec![Curve {
+                name: name.clone(),
+                color: colors[i % colors.len()],
+                values: values.clone(),
+                band: None,
+            }],
+        };
+        let all: Vec<Panel> =
+            history.iter().filter(|(_, values)| values.len() == epochs.len()).enumerate().map(named).collect();
+        Ok(panels("epoch", &epochs, &all, &self.title("training")))
+    }
+
+    fn fates(&self) -> anyhow::Result<Picture> {
+        let Some(key) = &self.cluster_key else {
+            bail!("--kind fates needs --cluster-key, the column of obs cells start in")
+        };
+        let (clusters, ends) = (self.data.groups(key)?, self.data.groups("fate")?);
+        let counts = fate_counts(&clusters, &ends);
+        Ok(fates(&counts, &self.title("where cells end")))
+    }
+}
+
+/// Cells of each cluster by fate; a fate that is no cluster is left out.
+pub(super) fn fate_counts(clusters: &Categorical, ends: &Categorical) -> FateCounts {
+    let names = clusters.categories();
+    let n = names.len();
+    let fate_of: Vec<Option<usize>> =
+        ends.categories().iter().map(|fate| names.iter().position(|name| name == fate)).collect();
+    let mut cells = vec![0; n * n];
+    for (from, to) in clusters.codes().iter().zip(ends.codes()) {
+        if let (Some(from), Some(to)) = (from, to.and_then(|to| fate_of[to as usize])) {
+            cells[*from as usize * n + to] += 1;
+        }
+    }
+    FateCounts { clusters: names.to_vec(), colors: group_colors(clusters), cells }
+}
+
+/// Colours by a column of obs that was read, or by a gene.
+pub(super) fn coloring(data: &Dataset, key: &str) -> anyhow::Result<Coloring> {
+    if let Some(column) = data.obs.get(key) {
+        return Ok(match column {
+            Column::Categorical(_) | Column::String(_) | Column::Boolean(_) => Coloring::Groups(data.groups(key)?),
+            _ => Coloring::Numbers {
+                name: key.to_owned(),
+                values: column.to_floats().unwrap_or_default(),
+                gradient: Gradient::Viridis,
+            },
+        });
+    }
+    let Some(gene) = data.var.names.iter().position(|name| name == key) else {
+        let near = closest_names(key, &data.var.names);
+        bail!("\"{key}\" is neither a column of obs nor a gene{}", did_you_mean(&near));
+    };
+    Ok(Coloring::Numbers { name: key.to_owned(), values: gene_values(data, gene)?, gradient: Gradient::Viridis })
+}
+
+/// Expression of a gene in every cell.
+pub(super) fn gene_values(data: &Dataset, gene: usize) -> anyhow::Result<Vec<f64>> {
+    let x = data.expression()?;
+    Ok((0..x.n_rows())
+        .map(|cell| {
+            let (genes, values) = x.row(cell);
+            genes.iter().position(|&g| g as usize == gene).map_or(0.0, |at| f64::from(values[at]))
+        })
+        .collect())
+}
+
+fn velocity_key(args: &PlotArgs) -> String {
+    let suffix = args.basis.strip_prefix("X_").unwrap_or(&args.basis);
+    match args.velocity {
+        VelocityArg::Transitions => format!("velocity_{suffix}"),
+        VelocityArg::Drift => format!("drift_velocity_{suffix}"),
+    }
+}
+
+/// The value below which that share of sorted values lies.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index"
+    )]
+    let at = (share * (sorted.len() - 1) as f64).round() as usize;
+    sorted[at]
+}
+
+/// The table that `sclsd perturb` writes: its rows over all cells.
+fn perturbation(args: &PlotArgs) -> anyhow::Result<Picture> {
+    let changes = read_changes(&args.input)?;
+    if changes.is_empty() {
+        bail!("{} has no row with an empty \"from\": sclsd perturb writes one for each fate", args.input.display());
+    }
+    Ok(perturbations(&changes, args.title.as_deref().unwrap_or("fates after perturbation")))
+}
+
+fn read_changes(path: &Path) -> anyhow::Result<Vec<FateChange>> {
+    let shown = path.display().to_string();
+    let bytes = super::read_text(path)?;
+    let mut reader = csv::Reader::from_reader(bytes.as_bytes());
+    let names = ["genes", "from", "to", "unperturbed", "perturbed", "log2_fold_change"];
+    let header = reader.headers().with_context(|| shown.clone())?.clone();
+    let column = |name: &str| {
+        header.iter().position(|h| h == name).with_context(|| {
+            format!("{shown} lacks the column \"{name}\"; --kind perturb draws the table that sclsd perturb writes")
+        })
+    };
+    let at: Vec<usize> = names.into_iter().map(column).collect::<anyhow::Result<_>>()?;
+    let mut changes = Vec::new();
+    for (i, row) in reader.records().enumerate() {
+        let row = row.with_context(|| shown.clone())?;
+        let number = |c: usize| {
+            row[at[c]]
+                .parse::<f64>()
+                .with_context(|| format!("{shown}: row {} has no number in \"{}\"", i + 2, names[c]))
+        };
+        let cells = number(3)?.max(number(4)?);
+        if row[at[1]].is_empty() && cells > 0.0 {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of cells")]
+            changes.push(FateChange {
+                gene: row[at[0]].to_owned(),
+                fate: row[at[2]].to_owned(),
+                log2_fold_change: number(5)?,
+                cells: cells as usize,
+            });
+        }
+    }
+    Ok(changes)
+}

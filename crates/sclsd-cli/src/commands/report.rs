@@ -1,0 +1,381 @@
+//! `sclsd report`: everything a result says, on one page.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use sclsd::Device;
+use sclsd::analysis::{FateSpec, cluster_flow, evaluate, fates, inner_cluster_coherence, mean_score, spearman, trends};
+use sclsd::data::{Categorical, Dataset, Inspection, Keys, Uns, inspect};
+use sclsd::infer::{Checkpoint, TrainSpec};
+use sclsd::plot::{
+    Coloring, Landscape, Places, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories, ReportTrends,
+    StreamStyle, group_colors, pack_streamlines, shown_cells, stream_lines,
+};
+
+use super::plot::{coloring, fate_counts};
+use super::record::{self, Record};
+use super::trajectories::{choose, follow, on_embedding};
+use super::{check_writable, device, read_with_hint, write_file};
+use crate::args::ReportArgs;
+use crate::figures::Figures;
+use crate::progress::Output;
+
+/// Trajectories on the page.
+const PATHS: usize = 150;
+/// Bins of a gene's trend.
+const BINS: usize = 40;
+/// Genes whose trends are shown at first.
+const FIRST: usize = 6;
+/// Share of all cells that must enter a cluster in a step, per cell of it, for it to count as entered.
+const ENTERED: f64 = 0.002;
+
+pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
+    let device = device(&args.machine)?;
+    let choice = Choice {
+        input: &args.input,
+        model: args.model.as_deref(),
+        basis: &args.basis,
+        cluster_key: args.cluster_key.clone(),
+        color: &args.color,
+        time_range: args.time_range,
+        title: args.title.clone(),
+    };
+    write(&choice, &args.output, device)?;
+    let mut figures = Figures::default();
+    figures.text("report", args.output.display());
+    figures.print(output);
+    Ok(())
+}
+
+/// What a report is made of.
+pub(super) struct Choice<'a> {
+    pub input: &'a Path,
+    pub model: Option<&'a Path>,
+    pub basis: &'a str,
+    pub cluster_key: Option<String>,
+    pub color: &'a [String],
+    pub time_range: f64,
+    pub title: Option<String>,
+}
+
+/// Makes a report and writes it.
+pub(super) fn write(choice: &Choice<'_>, output: &Path, device: Device) -> anyhow::Result<()> {
+    check_writable(output)?;
+    let checkpoint = choice.model.map(Checkpoint::load).transpose()?;
+    let source = Source::read(choice, checkpoint).with_context(|| choice.input.display().to_string())?;
+    let page = source.report(device).with_context(|| choice.input.display().to_string())?;
+    write_file(output, page.html()?.as_bytes())
+}
+
+/// The parts of the file that a report shows, and the model.
+struct Source<'a> {
+    choice: &'a Choice<'a>,
+    data: Dataset,
+    record: Option<Record>,
+    checkpoint: Option<Checkpoint>,
+    clusters: Option<(String, Categorical)>,
+    velocity: Option<String>,
+    pseudotime: Vec<f64>,
+}
+
+impl<'a> Source<'a> {
+    fn read(choice: &'a Choice<'a>, checkpoint: Option<Checkpoint>) -> anyhow::Result<Self> {
+        let has = inspect(choice.input)?;
+        let mut keys = Keys { x: has.entries.iter().any(|e| e.slot == "X"), ..Keys::none() };
+        keys.uns = ["sclsd", "cluster_edges"].into_iter().filter(|k| has.has("uns", k)).map(Into::into).collect();
+        let uns = super::read_with_hint(choice.input, &Keys { uns: keys.uns.clone(), ..Keys::none() }, "")?;
+        let record = record::read(&uns)?;
+        let spec = record.as_ref().map(|r| &r.spec).or(checkpoint.as_ref().map(|c| &c.spec));
+        let cluster_key = choice
+            .cluster_key
+            .clone()
+            .or_else(|| spec.map(|s| s.keys.clusters.clone()).filter(|key| has.has("obs", key)));
+
+        keys.obsm = vec![choice.basis.to_owned()];
+        let suffix = choice.basis.strip_prefix("X_").unwrap_or(choice.basis);
+        let velocity = Some(format!("velocity_{suffix}")).filter(|key| has.has("obsm", key));
+        keys.obsm.extend(velocity.clone());
+        if checkpoint.is_some() {
+            keys.obsm.push("X_cell_state".into());
+        }
+        keys.obs = ["lsd_pseudotime", "potential"].map(Into::into).to_vec();
+        let wanted = cluster_key.iter().cloned().chain(optional_columns(&has, spec, choice.color));
+        for key in wanted {
+            if !keys.obs.contains(&key) {
+                keys.obs.push(key);
+            }
+        }
+        if has.has("obsp", "transitions") {
+            keys.obsp.push("transitions".into());
+        }
+        keys.obsp.extend(spec.map(|s| s.keys.connectivities.clone()).filter(|key| has.has("obsp", key)));
+        let data = read_with_hint(choice.input, &keys, "a report shows what sclsd train or annotate writes")?;
+        if data.obsm[choice.basis].n_cols() < 2 {
+            bail!("obsm[\"{}\"] has one column, but a picture needs two", choice.basis);
+        }
+        let clusters = match cluster_key {
+            Some(key) => Some((key.clone(), data.groups(&key)?)),
+            None => None,
+        };
+        let pseudotime = data.numbers("lsd_pseudotime")?;
+        Ok(Self { choice, data, record, checkpoint, clusters, velocity, pseudotime })
+    }
+
+    fn spec(&self) -> Option<&TrainSpec> {
+        self.record.as_ref().map(|r| &r.spec).or(self.checkpoint.as_ref().map(|c| &c.spec))
+    }
+
+    fn places(&self) -> Places<'_> {
+        Places { basis: self.choice.basis, points: &self.data.obsm[self.choice.basis] }
+    }
+
+    fn report(&self, device: Device) -> anyhow::Result<Report> {
+        let landscape = Landscape::new(self.places(), &self.data.numbers("potential")?);
+        let streamlines = self
+            .velocity
+            .as_ref()
+            .map(|key| pack_streamlines(&stream_lines(self.places(), &self.data.obsm[key], &StreamStyle::default())));
+        let name = || self.choice.input.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let config = self.spec().map(serde_json::to_string_pretty).transpose()?.unwrap_or_default();
+        Ok(Report {
+            title: self.choice.title.clone().unwrap_or_else(name),
+            facts: self.facts(),
+            warnings: self.warnings()?,
+            figures: self.figures()?,
+            config,
+            cells: self.cells()?,
+            streamlines,
+            landscape: Some(ReportLandscape::from(&landscape)),
+            trajectories: self.trajectories(device)?,
+            history: self.record.as_ref().map(|r| r.history.clone()).unwrap_or_default(),
+            fates: self.fates(device)?,
+            trends: self.trends(),
+        })
+    }
+
+    fn facts(&self) -> Vec<(String, String)> {
+        let mut facts = vec![
+            ("file", self.choice.input.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())),
+            ("cells", self.data.n_cells().to_string()),
+            ("genes", self.data.n_genes().to_string()),
+        ];
+        if let Some((key, clusters)) = &self.clusters {
+            facts.push(("clusters", format!("{} ({key})", clusters.categories().len())));
+        }
+        if let Some(spec) = self.spec() {
+            let walks = &spec.walks;
+            facts.push(("walks", format!("{} of {} cells", walks.num_walks, walks.path_len)));
+            facts
+                .push(("prior", if self.time().is_some() { spec.keys.time.clone() } else { "not in the file".into() }));
+        }
+        if let Some(loss) = self.record.as_ref().and_then(|r| r.history.get("loss")) {
+            facts.push(("epochs", loss.len().to_string()));
+            facts.extend(loss.last().map(|last| ("final loss", format!("{last:.4}"))));
+        }
+        facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The prior time, where the file has it.
+    fn time(&self) -> Option<Vec<f64>> {
+        self.spec().and_then(|spec| self.data.numbers(&spec.keys.time).ok())
+    }
+
+    fn warnings(&self) -> anyhow::Result<Vec<String>> {
+        let mut warnings = Vec::new();
+        if let Some(time) = self.time() {
+            let correlation = spearman(&self.pseudotime, &time);
+            if correlation < 0.0 {
+                warnings.push(format!(
+                    "Pseudotime runs against the prior time (Spearman {correlation:.2}): the potential has settled the wrong \
+                     way round. Give more epochs, longer walks or another seed."
+                ));
+            }
+        }
+        if let Some(loss) = self.record.as_ref().and_then(|r| r.history.get("loss")).filter(|loss| loss.len() >= 10) {
+            let tenth = loss.len() / 10;
+            #[expect(clippy::cast_precision_loss, reason = "a number of epochs")]
+            let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+            let (last, before) =
+                (mean(&loss[loss.len() - tenth..]), mean(&loss[loss.len() - 2 * tenth..loss.len() - tenth]));
+            if last < before - 0.02 * before.abs() {
+                warnings.push(format!(
+                    "The loss was still falling when training ended (from {before:.3} to {last:.3} over the last tenths): more \
+                     epochs may change the result."
+                ));
+            }
+        }
+        warnings.extend(self.never_entered());
+        if self.checkpoint.is_none() {
+            warnings.push("No model was given (--model), so there are no trajectories.".into());
+        }
+        if self.velocity.is_none() {
+            let basis = self.choice.basis;
+            warnings.push(format!(
+                "The file has no directions on {basis}, so there are no streamlines; sclsd annotate writes them."
+            ));
+        }
+        Ok(warnings)
+    }
+
+    /// Clusters that hardly a cell goes to, but for the one that is first in pseudotime.
+    fn never_entered(&self) -> Vec<String> {
+        let (Some((_, clusters)), Some(transitions)) = (&self.clusters, self.data.obsp.get("transitions")) else {
+            return Vec::new();
+        };
+        let n = clusters.categories().len();
+        let flow = cluster_flow(transitions, clusters);
+        let (mut sums, mut sizes) = (vec![0.0; n], vec![0.0_f64; n]);
+        for (code, time) in clusters.codes().iter().zip(&self.pseudotime) {
+            if let Some(code) = code {
+                sums[*code as usize] += time;
+                sizes[*code as usize] += 1.0;
+            }
+        }
+        let mean = |c: usize| if sizes[c] > 0.0 { sums[c] / sizes[c] } else { f64::INFINITY };
+        let first = (0..n).min_by(|&a, &b| mean(a).total_cmp(&mean(b)));
+        let entering = |c: usize| (0..n).filter(|&from| from != c).map(|from| flow[from * n + c]).sum::<f64>();
+        let alone = (0..n).filter(|&c| n > 1 && sizes[c] > 0.0 && Some(c) != first && entering(c) < ENTERED * sizes[c]);
+        alone
+            .map(|c| {
+                format!(
+                    "Hardly any cell of another cluster goes to {}, though pseudotime does not begin there: it is joined to \
+                     nothing, or everything flows out of it.",
+                    clusters.categories()[c]
+                )
+            })
+            .collect()
+    }
+
+    fn figures(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        let mut figures = Vec::new();
+        let mut add = |name: &str, value: Option<f64>, meaning: &str| {
+            if let Some(value) = value.filter(|v| v.is_finite()) {
+                figures.push((name.to_owned(), format!("{value:.3}"), meaning.to_owned()));
+            }
+        };
+        if let (Some(time), Some(spec)) = (self.time(), self.spec()) {
+            let meaning = format!("rank correlation of the pseudotime with {}", spec.keys.time);
+            add("Spearman with prior time", Some(spearman(&self.pseudotime, &time)), &meaning);
+        }
+        let graph = self.spec().and_then(|spec| self.data.obsp.get(&spec.keys.connectivities));
+        let (Some((_, clusters)), Some(graph), Some(velocity)) = (&self.clusters, graph, &self.velocity) else {
+            return Ok(figures);
+        };
+        let (embedding, velocity) = (&self.data.obsm[self.choice.basis], &self.data.obsm[velocity]);
+        let coherence = mean_score(&inner_cluster_coherence(velocity, graph, clusters)?);
+        add("in-cluster coherence", coherence, "mean cosine between directions of neighbours within a cluster");
+        let edges = self.edges(clusters);
+        if !edges.is_empty() {
+            let found = evaluate(embedding, velocity, graph, clusters, &edges, &self.pseudotime)?;
+            let meaning = "mean cosine between a cell's direction and the way to neighbours of the next cluster";
+            add("cross-boundary correctness", found.cross_boundary_mean, meaning);
+            add("stage correlation", found.stage_correlation, "rank correlation of pseudotime with a cluster's stage");
+        }
+        Ok(figures)
+    }
+
+    /// Which cluster gives rise to which: the run's phylogeny, or what the file says.
+    fn edges(&self, clusters: &Categorical) -> Vec<(String, String)> {
+        let known = |name: &String| clusters.categories().contains(name);
+        let mut edges: Vec<(String, String)> = match self.record.as_ref().and_then(|r| r.phylogeny.as_ref()) {
+            Some(tree) => {
+                tree.children().iter().flat_map(|(p, all)| all.iter().map(move |c| (p.clone(), c.clone()))).collect()
+            }
+            None => match self.data.uns.get("cluster_edges") {
+                Some(Uns::Texts(shape, names)) if shape.len() == 2 && shape[1] == 2 => {
+                    names.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+                }
+                _ => Vec::new(),
+            },
+        };
+        edges.retain(|(from, to)| known(from) && known(to));
+        edges
+    }
+
+    fn cells(&self) -> anyhow::Result<ReportCells> {
+        let shown = shown_cells(self.data.n_cells());
+        let mut keys: Vec<String> = self.clusters.iter().map(|(key, _)| key.clone()).collect();
+        keys.extend(self.data.obs.columns.iter().map(|(key, _)| key.clone()));
+        keys.extend(self.choice.color.iter().cloned());
+        let mut colorings: Vec<(String, Coloring)> = Vec::new();
+        for key in keys {
+            if colorings.iter().all(|(name, _)| *name != key) {
+                let chosen = pick(coloring(&self.data, &key)?, &shown);
+                colorings.push((key, chosen));
+            }
+        }
+        let names = shown.iter().map(|&cell| self.data.obs.names[cell].clone()).collect();
+        let points = &self.data.obsm[self.choice.basis];
+        let places: Vec<[f64; 2]> =
+            shown.iter().map(|&cell| [f64::from(points.row(cell)[0]), f64::from(points.row(cell)[1])]).collect();
+        Ok(ReportCells::new(self.choice.basis, self.data.n_cells(), names, &places, &colorings))
+    }
+
+    fn trajectories(&self, device: Device) -> anyhow::Result<Option<ReportTrajectories>> {
+        let Some(checkpoint) = &self.checkpoint else { return Ok(None) };
+        let (cells, _) = choose(&self.data, None, &[], PATHS)?;
+        let flow = follow(checkpoint, &self.data, &cells, self.choice.time_range, device)?;
+        let paths = on_embedding(&flow, &self.data, self.choice.basis)?;
+        let colors = match &self.clusters {
+            Some((_, clusters)) => {
+                let palette = group_colors(clusters);
+                let of = |&cell: &usize| clusters.codes()[cell].map_or([128; 3], |code| palette[code as usize]);
+                cells.iter().map(of).collect()
+            }
+            None => vec![[0, 114, 178]; cells.len()],
+        };
+        Ok(Some(ReportTrajectories::new(flow.times, &paths, &colors)))
+    }
+
+    fn fates(&self, device: Device) -> anyhow::Result<Option<ReportFates>> {
+        let Some((_, clusters)) = &self.clusters else { return Ok(None) };
+        let ends = match (&self.checkpoint, self.data.obs.get("fate")) {
+            (_, Some(_)) => self.data.groups("fate")?,
+            (Some(checkpoint), None) => {
+                let time_range = self.choice.time_range;
+                let dt = (0.5_f64).min(time_range / 2.0);
+                let spec = FateSpec { time_range, dt, ode: checkpoint.spec.ode.clone(), ..FateSpec::default() };
+                let found = fates(&checkpoint.model, &self.data.obsm["X_cell_state"], &spec, &device)?;
+                found.column(clusters).to_categorical().context("a column of clusters is one of groups")?
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(fate_counts(clusters, &ends).into()))
+    }
+
+    fn trends(&self) -> Option<ReportTrends> {
+        let x = self.data.x.as_ref()?;
+        let found = trends(x, &self.pseudotime, BINS);
+        let bins = found.times.len().max(1);
+        // Those that change most along pseudotime.
+        let change = |row: &[f64]| {
+            let (low, high) = row.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
+            high - low
+        };
+        let mut order: Vec<(usize, f64)> = found.means.chunks(bins).map(change).enumerate().collect();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let first = order.iter().take(FIRST).map(|(gene, _)| *gene).collect();
+        Some(ReportTrends::new(self.data.var.names.clone(), found.times, &found.means, first))
+    }
+}
+
+/// Columns that are shown where the file has them; genes among `colors` are read with X.
+fn optional_columns(has: &Inspection, spec: Option<&TrainSpec>, colors: &[String]) -> Vec<String> {
+    let known = ["entropy", "fate", "true_time", "prior_pseudotime"].into_iter().map(str::to_owned);
+    let time = spec.map(|s| s.keys.time.clone());
+    known.chain(time).chain(colors.iter().cloned()).filter(|key| has.has("obs", key)).collect()
+}
+
+/// The colouring of some of the cells.
+fn pick(coloring: Coloring, cells: &[usize]) -> Coloring {
+    match coloring {
+        Coloring::Groups(groups) => {
+            let codes = cells.iter().map(|&cell| groups.codes()[cell]).collect();
+            let picked = Categorical::new(codes, groups.categories().to_vec(), groups.ordered());
+            Coloring::Groups(picked.with_colors(groups.colors().to_vec()))
+        }
+        Coloring::Numbers { name, values, gradient } => {
+            Coloring::Numbers { name, values: cells.iter().map(|&cell| values[cell]).collect(), gradient }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Paths to draw: walks of the prior and trajectories of the model, as places on an embedding.
+
+use anyhow::{Context, bail};
+use sclsd::Device;
+use sclsd::analysis::propagate;
+use sclsd::data::{Categorical, Dataset, Matrix};
+use sclsd::graph::{Nearest, WalkSpec};
+use sclsd::infer::Checkpoint;
+use sclsd::model::ode::linspace;
+
+use super::prior::PriorChoice;
+use super::record::Record;
+use crate::progress::Output;
+
+/// A path's places on an embedding.
+pub(super) type Path = Vec<[f64; 2]>;
+
+/// Points of a trajectory.
+const POINTS: usize = 120;
+
+/// Up to `n` cells, spread evenly over those of the chosen clusters, or over all where none is chosen.
+pub(super) fn choose(
+    data: &Dataset,
+    key: Option<&str>,
+    clusters: &[String],
+    n: usize,
+) -> anyhow::Result<(Vec<usize>, Option<Categorical>)> {
+    let groups = key.map(|key| data.groups(key)).transpose()?;
+    let all: Vec<usize> = match (&groups, clusters) {
+        (_, []) => (0..data.n_cells()).collect(),
+        (None, _) => bail!("--clusters needs --cluster-key, the column of obs that names them"),
+        (Some(groups), names) => {
+            if let Some(unknown) = names.iter().find(|name| !groups.categories().contains(name)) {
+                let known = groups.categories().join(", ");
+                bail!("cluster \"{unknown}\" is not in obs[\"{}\"], which has {known}", key.unwrap_or_default());
+            }
+            let chosen = |cell: &usize| groups.name(*cell).is_some_and(|name| names.iter().any(|n| n == name));
+            (0..data.n_cells()).filter(chosen).collect()
+        }
+    };
+    let taken = n.min(all.len());
+    Ok(((0..taken).map(|i| all[i * all.len() / taken]).collect(), groups))
+}
+
+/// The states of chosen cells along the model's flow.
+pub(super) struct Flow {
+    pub times: Vec<f64>,
+    /// States, cells × z, at every time.
+    pub states: Vec<Matrix>,
+}
+
+/// Follows cells down the potential for a time.
+pub(super) fn follow(
+    checkpoint: &Checkpoint,
+    data: &Dataset,
+    cells: &[usize],
+    time_range: f64,
+    device: Device,
+) -> anyhow::Result<Flow> {
+    if !(time_range > 0.0 && time_range.is_finite()) {
+        bail!("--time-range is {time_range}, expected a finite time above 0");
+    }
+    let start = data.obsm["X_cell_state"].select_rows(cells);
+    // Cells move most at first, so that is where points lie close.
+    let times: Vec<f64> = linspace(0.0, 1.0, POINTS).into_iter().map(|share| time_range * share * share).collect();
+    let ode = checkpoint.spec.ode.clone().check()?;
+    let states = propagate(&checkpoint.model, &start, &times, &ode, &device)?;
+    Ok(Flow { times, states })
+}
+
+/// Where trajectories run on an embedding: at the cell whose state is nearest, smoothed along the path.
+pub(super) fn on_embedding(flow: &Flow, data: &Dataset, basis: &str) -> anyhow::Result<Vec<Path>> {
+    let nearest = Nearest::new(&data.obsm["X_cell_state"]).context("obsm[\"X_cell_state\"]")?;
+    let at: Vec<Vec<u32>> = flow.states.iter().map(|states| nearest.of_rows(states)).collect();
+    let n = at.first().map_or(0, Vec::len);
+    let path = |cell: usize| at.iter().map(|cells| place(data, basis, cells[cell])).collect::<Path>();
+    Ok((0..n).map(|cell| smoothed(&smoothed(&path(cell)))).collect())
+}
+
+/// A walk of the prior from each of the cells, as long as those of training.
+pub(super) fn prior_walks(
+    record: Record,
+    data: &Dataset,
+    cells: &[usize],
+    basis: &str,
+    seed: u64,
+    device: Device,
+    output: Output,
+) -> anyhow::Result<Vec<Path>> {
+    let prior = PriorChoice::recorded(record.phylogeny).make(data, &record.spec, device, output)?;
+    let spec = WalkSpec { random_state: seed, ..record.spec.walks }.check()?;
+    let starts = cells.iter().map(|&cell| u32::try_from(cell)).collect::<Result<Vec<u32>, _>>()?;
+    let walks = prior.transition.walks_from(&starts, &spec);
+    Ok((0..walks.len()).map(|w| walks.walk(w).iter().map(|&cell| place(data, basis, cell)).collect()).collect())
+}
+
+fn place(data: &Dataset, basis: &str, cell: u32) -> [f64; 2] {
+    let row = data.obsm[basis].row(cell as usize);
+    [f64::from(row[0]), f64::from(row[1])]
+}
+
+/// The mean of each point and its neighbours along the path; the first and the last stay where they are.
+fn smoothed(path: &[[f64; 2]]) -> Path {
+    const REACH: usize = 8;
+    (0..path.len())
+        .map(|i| {
+            let reach = REACH.min(i).min(path.len() - 1 - i);
+            let near = &path[i - reach..=i + reach];
+            #[expect(clippy::cast_precision_loss, reason = "a handful of points")]
+            let mean = |axis: usize| near.iter().map(|p| p[axis]).sum::<f64>() / near.len() as f64;
+            [mean(0), mean(1)]
+        })
+        .collect()
+}

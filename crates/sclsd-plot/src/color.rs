@@ -1,0 +1,149 @@
+//! Colours: of groups, and along a range of numbers.
+
+use kuva::render::color::Color;
+use sclsd_data::Categorical;
+
+/// Red, green, blue.
+pub(crate) type Rgb = [u8; 3];
+
+/// Ink of text and lines.
+pub(crate) const INK: Rgb = [34, 34, 34];
+/// Cells without a value.
+pub(crate) const MISSING: Rgb = [211, 211, 211];
+
+/// Eight colours that people with any kind of colour vision tell apart (Okabe and Ito, 2008), the yellow last.
+const FEW: [Rgb; 8] = [
+    [0, 114, 178],
+    [230, 159, 0],
+    [0, 158, 115],
+    [204, 121, 167],
+    [213, 94, 0],
+    [86, 180, 233],
+    [0, 0, 0],
+    [240, 228, 66],
+];
+
+/// Colours along 0…1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gradient {
+    /// Dark blue to yellow, evenly to the eye in any kind of colour vision.
+    Viridis,
+    /// Dark violet to yellow, for a second quantity beside the first.
+    Plasma,
+    /// Blue by way of white to red, for what has a sign.
+    Diverging,
+}
+
+impl Gradient {
+    /// The colour at `share`, held within 0…1.
+    pub(crate) fn at(self, share: f64) -> Rgb {
+        let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { return MISSING };
+        let gradient = match self {
+            Self::Viridis => colorous::VIRIDIS,
+            Self::Plasma => colorous::PLASMA,
+            Self::Diverging => return diverging(share),
+        };
+        let color = gradient.eval_continuous(share);
+        [color.r, color.g, color.b]
+    }
+}
+
+fn diverging(share: f64) -> Rgb {
+    let color = colorous::RED_BLUE.eval_continuous(1.0 - share);
+    [color.r, color.g, color.b]
+}
+
+/// A colour for each of the categories: the file's own where it has one for every category, ours otherwise.
+#[must_use]
+pub fn group_colors(groups: &Categorical) -> Vec<[u8; 3]> {
+    let given: Vec<Rgb> = groups.colors().iter().filter_map(|text| parse(text)).collect();
+    let n = groups.categories().len();
+    if given.len() == n { given } else { palette(n) }
+}
+
+/// `n` colours that differ: eight that everyone tells apart, or hues and lightnesses in turn for more.
+#[must_use]
+pub fn palette(n: usize) -> Vec<[u8; 3]> {
+    if n <= FEW.len() {
+        return FEW[..n].to_vec();
+    }
+    (0..n)
+        .map(|i| {
+            #[expect(clippy::cast_precision_loss, reason = "numbers of groups are small")]
+            let hue = 360.0 * (i as f64 * 0.618_033_988_75).fract();
+            hsl(hue, 0.65, [0.42, 0.62, 0.30][i % 3])
+        })
+        .collect()
+}
+
+fn hsl(hue: f64, saturation: f64, lightness: f64) -> Rgb {
+    let chroma = saturation * lightness.min(1.0 - lightness);
+    let part = |n: f64| {
+        let k = (n + hue / 30.0) % 12.0;
+        byte(lightness - chroma * (k - 3.0).min(9.0 - k).clamp(-1.0, 1.0))
+    };
+    [part(0.0), part(8.0), part(4.0)]
+}
+
+/// `#rrggbb` or `#rrggbbaa`, as scanpy stores colours; or a name of CSS.
+fn parse(text: &str) -> Option<Rgb> {
+    let text = text.get(..7).filter(|t| t.starts_with('#')).unwrap_or(text);
+    match Color::from(text) {
+        Color::Rgb(r, g, b) => Some([r, g, b]),
+        _ => None,
+    }
+}
+
+/// A colour mixed with another, `share` of it.
+pub(crate) fn mix(color: Rgb, with: Rgb, share: f64) -> Rgb {
+    std::array::from_fn(|i| byte((f64::from(color[i]) * (1.0 - share) + f64::from(with[i]) * share) / 255.0))
+}
+
+/// A colour as if seen through white paper, so that lines above it stand out.
+pub(crate) fn pale(color: Rgb) -> Rgb {
+    mix(color, [255; 3], 0.55)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held within 0…255")]
+fn byte(share: f64) -> u8 {
+    (share * 255.0).round().clamp(0.0, 255.0) as u8
+}
+
+pub(crate) fn paint([r, g, b]: Rgb) -> Color {
+    Color::Rgb(r, g, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(names: &[&str], colors: &[&str]) -> Categorical {
+        Categorical::from_names(names.iter().copied()).with_colors(colors.iter().map(|&c| c.to_owned()).collect())
+    }
+
+    #[test]
+    fn the_files_own_colours_are_used_where_there_is_one_for_every_group() {
+        assert_eq!(group_colors(&groups(&["a", "b"], &["#102030", "#405060ff"])), vec![[16, 32, 48], [64, 80, 96]]);
+        assert_eq!(group_colors(&groups(&["a", "b"], &["#102030"])), FEW[..2].to_vec());
+        assert_eq!(group_colors(&groups(&["a", "b"], &["#102030", "no such colour"])), FEW[..2].to_vec());
+    }
+
+    #[test]
+    fn any_number_of_groups_has_colours_that_differ() {
+        for n in [1, 8, 9, 40] {
+            let mut colors = palette(n);
+            colors.sort_unstable();
+            colors.dedup();
+            assert_eq!(colors.len(), n);
+        }
+    }
+
+    #[test]
+    fn a_range_runs_from_end_to_end_and_a_number_that_is_none_is_grey() {
+        assert_eq!(Gradient::Viridis.at(0.0), [68, 1, 84]);
+        assert_eq!(Gradient::Viridis.at(7.0), Gradient::Viridis.at(1.0));
+        assert_eq!(Gradient::Viridis.at(f64::NAN), MISSING);
+        let [r, _, b] = Gradient::Diverging.at(0.0);
+        assert!(b > r, "what is below nothing is blue");
+    }
+}

@@ -1,0 +1,145 @@
+//! What cells say, smoothed over a grid of the embedding.
+//!
+//! ```text
+//! f(g) = Σ_c w(g, c) f_c / Σ_c w(g, c),   w(g, c) = exp(−‖x_g − x_c‖² / 2σ²)
+//! ```
+//!
+//! summed over cells within 3 σ. Where the weights hardly sum to anything there are no cells, and nothing is drawn. Time and
+//! memory are O(cells + grid).
+
+use crate::embedding::Places;
+use crate::frame::Frame;
+
+/// A cell's reach, in σ.
+const REACH: f64 = 3.0;
+/// Share of the typical cell's weight below which a point of the grid counts as empty.
+const EMPTY: f64 = 0.15;
+
+/// `D` numbers at every point of a regular grid over the frame.
+#[derive(Debug, Clone)]
+pub(crate) struct Field<const D: usize> {
+    /// The point of the embedding at the lowest corner, and the distance between neighbours.
+    origin: [f64; 2],
+    step: f64,
+    pub columns: usize,
+    pub rows: usize,
+    values: Vec<[f64; D]>,
+    weights: Vec<f64>,
+    /// Weight below which there are no cells.
+    empty: f64,
+}
+
+impl<const D: usize> Field<D> {
+    /// Smooths `value` of every cell over a grid of `columns` points along the frame's longer side, `sigma` in steps of it.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions on a grid of hundreds")]
+    #[expect(clippy::cast_precision_loss, reason = "positions on a grid of hundreds")]
+    pub(crate) fn smooth(
+        places: Places<'_>,
+        frame: &Frame,
+        points: usize,
+        sigma: f64,
+        value: impl Fn(usize) -> [f64; D],
+    ) -> Self {
+        let (origin, size) = frame.extent();
+        let step = size[0].max(size[1]) / (points - 1) as f64;
+        let [columns, rows] = size.map(|s| (s / step).round() as usize + 1);
+        let mut sums = vec![[0.0; D]; columns * rows];
+        let mut weights = vec![0.0; columns * rows];
+        let reach = (REACH * sigma).ceil() as isize;
+        for (cell, place) in places.all().enumerate() {
+            let value = value(cell);
+            if !(place[0].is_finite() && place[1].is_finite() && value.iter().all(|v| v.is_finite())) {
+                continue;
+            }
+            let at = [0, 1].map(|axis| (place[axis] - origin[axis]) / step);
+            let near = at.map(|a| a.round() as isize);
+            for row in (near[1] - reach).max(0)..=(near[1] + reach).min(rows.cast_signed() - 1) {
+                for column in (near[0] - reach).max(0)..=(near[0] + reach).min(columns.cast_signed() - 1) {
+                    let apart = (column as f64 - at[0]).powi(2) + (row as f64 - at[1]).powi(2);
+                    let weight = (-apart / (2.0 * sigma * sigma)).exp();
+                    let point = row as usize * columns + column as usize;
+                    weights[point] += weight;
+                    (0..D).for_each(|d| sums[point][d] += weight * value[d]);
+                }
+            }
+        }
+        let values =
+            sums.iter().zip(&weights).map(|(sum, &w)| sum.map(|s| if w > 0.0 { s / w } else { 0.0 })).collect();
+        let mut field = Self { origin, step, columns, rows, values, weights, empty: 0.0 };
+        field.empty = EMPTY * field.typical(places);
+        field
+    }
+
+    /// The median over cells of the weight where they stand.
+    fn typical(&self, places: Places<'_>) -> f64 {
+        let mut at: Vec<f64> =
+            places.all().filter_map(|place| self.blend(place, |i| [self.weights[i]])).map(|[w]| w).collect();
+        if at.is_empty() {
+            return 0.0;
+        }
+        let middle = at.len() / 2;
+        *at.select_nth_unstable_by(middle, f64::total_cmp).1
+    }
+
+    /// The place of a point of the grid on the embedding.
+    #[expect(clippy::cast_precision_loss, reason = "positions on a grid of hundreds")]
+    pub(crate) fn place(&self, column: usize, row: usize) -> [f64; 2] {
+        [self.origin[0] + self.step * column as f64, self.origin[1] + self.step * row as f64]
+    }
+
+    /// Distance between neighbouring points, in units of the embedding.
+    pub(crate) fn step(&self) -> f64 {
+        self.step
+    }
+
+    /// What stands at a point of the grid, and whether there are cells.
+    pub(crate) fn point(&self, column: usize, row: usize) -> ([f64; D], bool) {
+        let at = row * self.columns + column;
+        (self.values[at], self.weights[at] > self.empty)
+    }
+
+    /// The value at any place where there are cells, bilinear between the points of the grid.
+    pub(crate) fn at(&self, place: [f64; 2]) -> Option<[f64; D]> {
+        let [weight] = self.blend(place, |i| [self.weights[i]])?;
+        if weight <= self.empty {
+            return None;
+        }
+        self.blend(place, |i| self.values[i])
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the grid")]
+    fn blend<const E: usize>(&self, place: [f64; 2], of: impl Fn(usize) -> [f64; E]) -> Option<[f64; E]> {
+        let [x, y] = [0, 1].map(|axis| (place[axis] - self.origin[axis]) / self.step);
+        let (column, row) = (x.floor(), y.floor());
+        let inside =
+            column >= 0.0 && row >= 0.0 && (column as usize) + 1 < self.columns && (row as usize) + 1 < self.rows;
+        if !inside {
+            return None;
+        }
+        let (u, v, at) = (x - column, y - row, row as usize * self.columns + column as usize);
+        let [a, b, c, d] = [of(at), of(at + 1), of(at + self.columns), of(at + self.columns + 1)];
+        Some(std::array::from_fn(|i| (a[i] * (1.0 - u) + b[i] * u) * (1.0 - v) + (c[i] * (1.0 - u) + d[i] * u) * v))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sclsd_data::Matrix;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_the_same_everywhere_stays_so_and_empty_places_have_none() {
+        let points = Matrix::new(2, (0..400_u16).flat_map(|i| [f32::from(i % 20), f32::from(i / 20)]).collect());
+        let mut values = points.values().to_vec();
+        values.extend([100.0, 100.0]);
+        let points = Matrix::new(2, values);
+        let places = Places { basis: "X_umap", points: &points };
+        let frame = Frame::around(places.all());
+        let field = Field::smooth(places, &frame, 60, 1.0, |_| [2.0, -1.0]);
+        let value = field.at([10.0, 10.0]).expect("cells stand here");
+        assert!((value[0] - 2.0).abs() < 1e-12 && (value[1] + 1.0).abs() < 1e-12);
+        assert!(field.at([60.0, 60.0]).is_none(), "no cell stands here");
+        assert!(field.at([1e9, 0.0]).is_none(), "outside of the frame");
+    }
+}

@@ -1,0 +1,154 @@
+//! The frame of a picture on an embedding: where a cell stands on paper, and what stands around it.
+
+use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
+
+use crate::color::{INK, Rgb, paint};
+use crate::picture::group;
+
+/// Length of the longer side, in CSS pixels.
+const SIDE: f64 = 480.0;
+/// Paper around the outermost cells.
+const PADDING: f64 = 14.0;
+/// Paper around everything.
+pub(crate) const MARGIN: f64 = 22.0;
+/// Size of text, in CSS pixels.
+pub(crate) const TEXT: u32 = 12;
+
+/// A rectangle on paper that holds the embedding, one unit of it as long across as upwards.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub left: f64,
+    pub top: f64,
+    pub width: f64,
+    pub height: f64,
+    /// The embedding's point at the middle of the frame.
+    center: [f64; 2],
+    scale: f64,
+}
+
+impl Frame {
+    /// A frame around all points that are finite.
+    pub(crate) fn around(points: impl Iterator<Item = [f64; 2]>) -> Self {
+        let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
+        for point in points.filter(|p| p[0].is_finite() && p[1].is_finite()) {
+            for axis in 0..2 {
+                low[axis] = low[axis].min(point[axis]);
+                high[axis] = high[axis].max(point[axis]);
+            }
+        }
+        if low[0] > high[0] {
+            (low, high) = ([0.0; 2], [1.0; 2]);
+        }
+        let range = [0, 1].map(|axis| (high[axis] - low[axis]).max(f64::MIN_POSITIVE));
+        let room = SIDE - 2.0 * PADDING;
+        let scale = (room / range[0].max(range[1])).min(1e30);
+        let [width, height] = range.map(|r| (r * scale + 2.0 * PADDING).max(0.6 * SIDE));
+        let center = [0, 1].map(|axis| f64::midpoint(low[axis], high[axis]));
+        Self { left: MARGIN, top: MARGIN + 18.0, width, height, center, scale }
+    }
+
+    /// The place on paper of a point of the embedding.
+    pub(crate) fn at(&self, [x, y]: [f64; 2]) -> (f64, f64) {
+        (
+            self.left + self.width / 2.0 + (x - self.center[0]) * self.scale,
+            self.top + self.height / 2.0 - (y - self.center[1]) * self.scale,
+        )
+    }
+
+    /// The embedding's lowest corner and its extent within the frame.
+    pub(crate) fn extent(&self) -> ([f64; 2], [f64; 2]) {
+        let size = [self.width / self.scale, self.height / self.scale];
+        ([self.center[0] - size[0] / 2.0, self.center[1] - size[1] / 2.0], size)
+    }
+
+    /// Units of the embedding to a CSS pixel.
+    pub(crate) fn unit(&self) -> f64 {
+        1.0 / self.scale
+    }
+
+    pub(crate) fn right(&self) -> f64 {
+        self.left + self.width
+    }
+
+    pub(crate) fn bottom(&self) -> f64 {
+        self.top + self.height
+    }
+
+    /// Title above, names of the axes, and the frame itself.
+    pub(crate) fn draw(&self, scene: &mut Scene, title: &str, basis: &str) {
+        let name = basis.strip_prefix("X_").unwrap_or(basis).to_uppercase();
+        group(scene, "frame", |scene| {
+            scene.add(Primitive::Rect {
+                x: self.left,
+                y: self.top,
+                width: self.width,
+                height: self.height,
+                fill: kuva::render::color::Color::None,
+                stroke: Some(paint([150; 3])),
+                stroke_width: Some(0.8),
+                opacity: None,
+            });
+        });
+        let middle = self.left + self.width / 2.0;
+        text(scene, (middle, self.top - 9.0), title, TEXT + 2, TextAnchor::Middle, true);
+        text(scene, (self.left, self.bottom() + 15.0), &format!("{name} 1"), TEXT - 2, TextAnchor::Start, false);
+        scene.add(Primitive::Text {
+            x: self.left - 7.0,
+            y: self.bottom(),
+            content: format!("{name} 2"),
+            size: TEXT - 2,
+            anchor: TextAnchor::Start,
+            rotate: Some(-90.0),
+            bold: false,
+            color: Some(paint(INK)),
+        });
+    }
+}
+
+pub(crate) fn text(scene: &mut Scene, (x, y): (f64, f64), content: &str, size: u32, anchor: TextAnchor, bold: bool) {
+    scene.add(Primitive::Text {
+        x,
+        y,
+        content: content.to_owned(),
+        size,
+        anchor,
+        rotate: None,
+        bold,
+        color: Some(paint(INK)),
+    });
+}
+
+/// About how wide a text is, in CSS pixels; rather too wide than too narrow.
+pub(crate) fn text_width(content: &str, size: u32) -> f64 {
+    let em = |c: char| match c {
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | '\'' | '|' | ' ' => 0.36,
+        'f' | 't' | 'r' | '(' | ')' | '-' | '/' => 0.44,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' => 1.0,
+        c if c.is_uppercase() => 0.76,
+        c if c.is_ascii() => 0.65,
+        _ => 0.9,
+    };
+    f64::from(size) * content.chars().map(em).sum::<f64>()
+}
+
+/// A filled shape.
+pub(crate) fn shape(scene: &mut Scene, points: &[(f64, f64)], fill: Rgb) {
+    let mut d = kuva::render::render::build_path(points);
+    d.push('Z');
+    scene.add(Primitive::Path(Box::new(PathData {
+        d,
+        fill: Some(paint(fill)),
+        stroke: kuva::render::color::Color::None,
+        stroke_width: 0.0,
+        opacity: None,
+        stroke_dasharray: None,
+    })));
+}
+
+pub(crate) fn line(scene: &mut Scene, points: Vec<(f64, f64)>, color: Rgb, width: f64) {
+    scene.add(Primitive::PolyLine { points, stroke: paint(color), stroke_width: width, stroke_dasharray: None });
+}
+
+pub(crate) fn dot(scene: &mut Scene, (cx, cy): (f64, f64), r: f64, fill: Rgb) {
+    scene.add(Primitive::Circle { cx, cy, r, fill: paint(fill), fill_opacity: None, stroke: None, stroke_width: None });
+}

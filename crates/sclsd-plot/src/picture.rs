@@ -1,0 +1,138 @@
+//! A picture is a scene of marks; it leaves as SVG or as PNG.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kuva::backend::png::PngBackend;
+use kuva::backend::svg::SvgBackend;
+use kuva::render::render::{Primitive, Scene};
+
+/// The fonts a picture asks for, the one its widths were measured in first.
+pub(crate) const FONTS: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
+
+/// Dots of a PNG to a unit of the picture.
+const DOTS: f32 = 2.0;
+/// Dots of the cells under an SVG's lines and text, where there are too many for marks of their own.
+const CELL_DOTS: f32 = 3.0;
+
+/// A finished picture.
+///
+/// Cells are marks of their own up to [`Picture::MAX_MARKS`]; more of them are one image under text and lines that stay vectors.
+pub struct Picture {
+    scene: Scene,
+    /// Marks that are an image in the SVG, in the same coordinates, without a background.
+    image: Option<Scene>,
+}
+
+/// Why a picture cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    /// The file name says neither SVG nor PNG.
+    #[error("{name} is neither .svg nor .png, so it is unknown what to draw")]
+    Format {
+        /// The name given.
+        name: String,
+    },
+    /// The image library gave up.
+    #[error("the picture cannot be painted: {0}")]
+    Paint(String),
+}
+
+/// What a picture is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// Scalable vectors.
+    Svg,
+    /// Dots, two to a unit.
+    Png,
+}
+
+impl Format {
+    /// The format that a file's name ends in.
+    ///
+    /// # Errors
+    /// [`PictureError::Format`] where it ends in neither `.svg` nor `.png`.
+    pub fn of(path: &Path) -> Result<Self, PictureError> {
+        match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            _ => Err(PictureError::Format { name: path.display().to_string() }),
+        }
+    }
+}
+
+impl Picture {
+    /// Cells beyond which an SVG holds an image of them rather than a mark for each.
+    pub const MAX_MARKS: usize = 20_000;
+
+    pub(crate) fn new(mut scene: Scene) -> Self {
+        scene.font_family = Some(FONTS.into());
+        Self { scene, image: None }
+    }
+
+    /// With `marks` as an image below everything but the background.
+    pub(crate) fn over(scene: Scene, marks: Scene) -> Self {
+        Self { image: Some(marks), ..Self::new(scene) }
+    }
+
+    /// Width and height, in units of a CSS pixel.
+    #[must_use]
+    pub fn size(&self) -> (f64, f64) {
+        (self.scene.width, self.scene.height)
+    }
+
+    /// The bytes of a file of that format.
+    ///
+    /// # Errors
+    /// [`PictureError::Paint`] where dots cannot be painted.
+    pub fn render(&self, format: Format) -> Result<Vec<u8>, PictureError> {
+        match format {
+            Format::Svg => Ok(self.svg()?.into_bytes()),
+            Format::Png => self.png(),
+        }
+    }
+
+    fn svg(&self) -> Result<String, PictureError> {
+        let text = SvgBackend::new().render_scene(&self.scene);
+        let Some(image) = &self.image else { return Ok(text) };
+        let dots = STANDARD.encode(paint(image, CELL_DOTS)?);
+        let (width, height) = self.size();
+        let image = format!(
+            "<image class=\"cells\" width=\"{width}\" height=\"{height}\" href=\"data:image/png;base64,{dots}\"/>"
+        );
+        // Behind the background's rectangle, which is the first mark there is.
+        let background = text.find("<rect width=\"100%\"").and_then(|at| text[at..].find("/>").map(|end| at + end + 2));
+        let at = background.ok_or_else(|| PictureError::Paint("the picture has no background".into()))?;
+        Ok([&text[..at], &image, &text[at..]].concat())
+    }
+
+    fn png(&self) -> Result<Vec<u8>, PictureError> {
+        let Some(image) = &self.image else { return paint(&self.scene, DOTS) };
+        let mut whole = Scene { elements: image.elements.clone(), ..empty(&self.scene) };
+        whole.elements.extend(self.scene.elements.iter().cloned());
+        paint(&whole, DOTS)
+    }
+}
+
+/// A scene of the same size and looks without its marks.
+pub(crate) fn empty(like: &Scene) -> Scene {
+    let mut scene = Scene::new(like.width, like.height);
+    scene.background_color.clone_from(&like.background_color);
+    scene.text_color.clone_from(&like.text_color);
+    scene.font_family.clone_from(&like.font_family);
+    scene
+}
+
+fn paint(scene: &Scene, dots: f32) -> Result<Vec<u8>, PictureError> {
+    PngBackend::new().with_scale(dots).render_scene(scene).map_err(PictureError::Paint)
+}
+
+/// A named group of marks: what tests and style sheets find them by.
+pub(crate) fn group(scene: &mut Scene, class: &str, draw: impl FnOnce(&mut Scene)) {
+    scene.add(Primitive::GroupStart { transform: None, title: None, extra_attrs: Some(format!("class=\"{class}\"")) });
+    draw(scene);
+    scene.add(Primitive::GroupEnd);
+}

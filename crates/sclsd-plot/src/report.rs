@@ -1,0 +1,341 @@
+//! The report: one HTML file that opens from disk, with everything it shows inside it.
+//!
+//! What is drawn is packed: coordinates in 16 bits of the frame, colours' numbers in 8 bits of their range, both far finer than
+//! a screen. The page (`report/`) unpacks and draws; it loads nothing from anywhere.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sclsd_data::Categorical;
+use serde::Serialize;
+
+use crate::color::{Gradient, group_colors};
+use crate::embedding::{Coloring, mixed, range};
+use crate::fates::FateCounts;
+use crate::landscape::Landscape;
+use crate::streamlines::Streamline;
+
+const PAGE: &str = include_str!("report/page.html");
+const STYLE: &str = include_str!("report/style.css");
+const SCRIPTS: [&str; 5] = [
+    include_str!("report/unpack.js"),
+    include_str!("report/cells.js"),
+    include_str!("report/landscape.js"),
+    include_str!("report/charts.js"),
+    include_str!("report/main.js"),
+];
+
+/// Everything a report shows. What is empty or absent is left out of the page.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Title of the page.
+    pub title: String,
+    /// What data, what model, what came out: names and values.
+    pub facts: Vec<(String, String)>,
+    /// Sentences that a reader must not miss.
+    pub warnings: Vec<String>,
+    /// How good it is: names, values, and what they mean.
+    pub figures: Vec<(String, String, String)>,
+    /// Configuration of the run, as text.
+    pub config: String,
+    /// Cells on the embedding.
+    pub cells: ReportCells,
+    /// Streamlines over them.
+    pub streamlines: Option<Packed>,
+    /// Heights over the embedding.
+    pub landscape: Option<ReportLandscape>,
+    /// Paths of cells rolling down.
+    pub trajectories: Option<ReportTrajectories>,
+    /// Values by epoch.
+    pub history: BTreeMap<String, Vec<f64>>,
+    /// Where cells end.
+    pub fates: Option<ReportFates>,
+    /// Expression along pseudotime.
+    pub trends: Option<ReportTrends>,
+}
+
+/// Whole numbers in base64, little-endian, and the range they stand for.
+#[derive(Debug, Clone, Serialize)]
+pub struct Packed {
+    /// The numbers.
+    data: String,
+    /// What 0 and the greatest number stand for, for each dimension.
+    range: Vec<[f64; 2]>,
+    /// Length of each run of values, where they are several lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lengths: Vec<usize>,
+}
+
+/// Cells that are shown: all, or an even sample.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportCells {
+    /// Name of the embedding.
+    basis: String,
+    /// Cells there are.
+    n: usize,
+    names: Vec<String>,
+    places: Packed,
+    colorings: Vec<ReportColoring>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct ReportColoring {
+    name: String,
+    /// A category or a share of the range of each cell; the greatest number for none.
+    values: Packed,
+    /// Names and colours of categories; empty for numbers.
+    categories: Vec<(String, String)>,
+}
+
+/// A landscape's grid.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportLandscape {
+    columns: usize,
+    rows: usize,
+    /// Places of the first and the last point.
+    corners: [[f64; 2]; 2],
+    /// Heights in 255ths, the greatest number where there are no cells.
+    heights: Packed,
+    potentials: [f64; 2],
+}
+
+/// Paths over time.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportTrajectories {
+    times: Vec<f64>,
+    /// Colour of each path, as in the first colouring.
+    colors: Vec<String>,
+    places: Packed,
+}
+
+/// Cells by cluster and fate.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportFates {
+    clusters: Vec<String>,
+    colors: Vec<String>,
+    cells: Vec<usize>,
+}
+
+/// Mean expression in bins of pseudotime.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportTrends {
+    genes: Vec<String>,
+    /// Mean pseudotime of each bin.
+    times: Vec<f64>,
+    /// Genes × bins, each gene in 255ths of its own range.
+    values: Packed,
+    /// Genes that are shown at first.
+    first: Vec<usize>,
+}
+
+/// Cells that a page shows at most.
+pub const MAX_SHOWN: usize = 50_000;
+
+/// Up to [`MAX_SHOWN`] cells: all, or as many drawn evenly and always the same.
+#[must_use]
+pub fn shown_cells(n_cells: usize) -> Vec<usize> {
+    let mut cells: Vec<usize> = (0..n_cells).collect();
+    if n_cells > MAX_SHOWN {
+        cells.sort_by_key(|&cell| mixed(cell as u64));
+        cells.truncate(MAX_SHOWN);
+        cells.sort_unstable();
+    }
+    cells
+}
+
+impl ReportCells {
+    /// Cells at their places with their names and what colours them, the first colouring being shown first.
+    ///
+    /// # Panics
+    /// When there is not one name and one place per cell.
+    #[must_use]
+    pub fn new(
+        basis: &str,
+        n: usize,
+        names: Vec<String>,
+        places: &[[f64; 2]],
+        colorings: &[(String, Coloring)],
+    ) -> Self {
+        assert_eq!(names.len(), places.len(), "one place per name");
+        let colorings = colorings.iter().map(|(name, coloring)| ReportColoring::new(name, coloring)).collect();
+        Self { basis: basis.to_owned(), n, names, places: Packed::places(std::iter::once(places)), colorings }
+    }
+}
+
+impl ReportColoring {
+    fn new(name: &str, coloring: &Coloring) -> Self {
+        match coloring {
+            Coloring::Groups(groups) => Self::groups(name, groups),
+            Coloring::Numbers { values, .. } => {
+                let range = range(values.iter().copied());
+                let bytes =
+                    values.iter().map(|v| if v.is_finite() { byte(*v, range) } else { 255 }).collect::<Vec<u8>>();
+                let values = Packed { data: STANDARD.encode(bytes), range: vec![range], lengths: Vec::new() };
+                Self { name: name.to_owned(), values, categories: Vec::new() }
+            }
+        }
+    }
+
+    fn groups(name: &str, groups: &Categorical) -> Self {
+        let code = |code: &Option<u32>| code.and_then(|c| u16::try_from(c).ok()).unwrap_or(u16::MAX).to_le_bytes();
+        let bytes: Vec<u8> = groups.codes().iter().flat_map(code).collect();
+        let values = Packed { data: STANDARD.encode(bytes), range: Vec::new(), lengths: Vec::new() };
+        let colors = group_colors(groups).into_iter().map(hex);
+        Self { name: name.to_owned(), values, categories: groups.categories().iter().cloned().zip(colors).collect() }
+    }
+}
+
+impl Packed {
+    /// Places in 16 bits of their range, line after line.
+    pub(crate) fn places<'a>(lines: impl Iterator<Item = &'a [[f64; 2]]> + Clone) -> Self {
+        let all = || lines.clone().flatten();
+        let range = [0, 1].map(|axis| range(all().map(|p| p[axis])));
+        let mut bytes = Vec::new();
+        for place in all() {
+            for axis in 0..2 {
+                let share = (place[axis] - range[axis][0]) / (range[axis][1] - range[axis][0]);
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held within 16 bits")]
+                let whole = if share.is_finite() { (share * 65_535.0).round().clamp(0.0, 65_535.0) as u16 } else { 0 };
+                bytes.extend(whole.to_le_bytes());
+            }
+        }
+        Self { data: STANDARD.encode(bytes), range: range.to_vec(), lengths: lines.map(<[_]>::len).collect() }
+    }
+}
+
+/// Streamlines, packed.
+#[must_use]
+pub fn pack_streamlines(lines: &[Streamline]) -> Packed {
+    Packed::places(lines.iter().map(|line| line.places.as_slice()))
+}
+
+impl From<&Landscape> for ReportLandscape {
+    fn from(landscape: &Landscape) -> Self {
+        // Every second point of the grid: a screen turns it in real time.
+        let size = landscape.size().map(|n| n.div_ceil(2));
+        let point = |column: usize, row: usize| landscape.point(2 * column, 2 * row);
+        let mut bytes = Vec::with_capacity(size[0] * size[1]);
+        for row in 0..size[1] {
+            bytes
+                .extend((0..size[0]).map(|column| point(column, row).1.map_or(255, |height| byte(height, [0.0, 1.0]))));
+        }
+        Self {
+            columns: size[0],
+            rows: size[1],
+            corners: [point(0, 0).0, point(size[0] - 1, size[1] - 1).0],
+            heights: Packed { data: STANDARD.encode(bytes), range: vec![[0.0, 1.0]], lengths: Vec::new() },
+            potentials: landscape.potentials(),
+        }
+    }
+}
+
+impl ReportTrajectories {
+    /// Paths, a place at each of `times`, each with a colour.
+    ///
+    /// # Panics
+    /// When a path has not one place for each time, or there is not one colour per path.
+    #[must_use]
+    pub fn new(times: Vec<f64>, paths: &[Vec<[f64; 2]>], colors: &[[u8; 3]]) -> Self {
+        assert!(paths.iter().all(|path| path.len() == times.len()), "one place per time");
+        assert_eq!(paths.len(), colors.len(), "one colour per path");
+        let places = Packed::places(paths.iter().map(Vec::as_slice));
+        Self { times, colors: colors.iter().copied().map(hex).collect(), places }
+    }
+}
+
+impl From<FateCounts> for ReportFates {
+    fn from(counts: FateCounts) -> Self {
+        let colors = counts.colors.into_iter().map(hex).collect();
+        Self { clusters: counts.clusters, colors, cells: counts.cells }
+    }
+}
+
+impl ReportTrends {
+    /// Means of every gene (`genes × bins`, row by row) at the bins' pseudotimes; those in `first` are shown at first.
+    ///
+    /// # Panics
+    /// When the means are not genes × bins.
+    #[must_use]
+    pub fn new(genes: Vec<String>, times: Vec<f64>, means: &[f64], first: Vec<usize>) -> Self {
+        assert_eq!(means.len(), genes.len() * times.len(), "genes × bins");
+        let rows = || means.chunks(times.len().max(1));
+        let ranges: Vec<[f64; 2]> = rows().map(|row| range(row.iter().copied())).collect();
+        let bytes: Vec<u8> =
+            rows().zip(&ranges).flat_map(|(row, range)| row.iter().map(|v| byte(*v, *range))).collect();
+        let values = Packed { data: STANDARD.encode(bytes), range: ranges, lengths: Vec::new() };
+        Self { genes, times, values, first }
+    }
+}
+
+impl Report {
+    /// The page.
+    ///
+    /// # Errors
+    /// Never, but for a number that JSON cannot hold.
+    pub fn html(&self) -> Result<String, serde_json::Error> {
+        // Nothing within a script may look like its end.
+        let data = serde_json::to_string(self)?.replace('<', "\\u003c");
+        let gradient: Vec<String> = (0..=32_u8).map(|i| hex(Gradient::Viridis.at(f64::from(i) / 32.0))).collect();
+        let mut page = PAGE.replace("{{style}}", STYLE).replace("{{scripts}}", &SCRIPTS.join("\n"));
+        page = page.replace("{{gradient}}", &serde_json::to_string(&gradient)?);
+        page = page.replace("{{title}}", &escaped(&self.title));
+        // Last, so that nothing in the data is taken for a place to fill.
+        Ok(page.replacen("{{data}}", &data, 1))
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('{', "&#123;")
+}
+
+fn hex([r, g, b]: [u8; 3]) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
+/// A share of a range in 254ths; 255 is left for what is not there.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held within 8 bits")]
+fn byte(value: f64, [low, high]: [f64; 2]) -> u8 {
+    ((value - low) / (high - low) * 254.0).round().clamp(0.0, 254.0) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_cells_are_shown_up_to_a_limit_and_an_even_sample_beyond() {
+        assert_eq!(shown_cells(3), [0, 1, 2]);
+        let shown = shown_cells(400_000);
+        assert_eq!(shown.len(), MAX_SHOWN);
+        assert_eq!(shown, shown_cells(400_000));
+        let early = shown.iter().filter(|&&cell| cell < 200_000).count();
+        assert!((24_000..26_000).contains(&early), "{early} of the first half");
+    }
+
+    #[test]
+    fn nothing_in_the_data_ends_the_script_or_fills_a_place() {
+        let cells = ReportCells::new("X_umap", 1, vec!["</script>{{style}}".into()], &[[0.0, 1.0]], &[]);
+        let report = Report {
+            title: "a < b {{data}}".into(),
+            facts: vec![("</script>".into(), "{{scripts}}".into())],
+            warnings: Vec::new(),
+            figures: Vec::new(),
+            config: String::new(),
+            cells,
+            streamlines: None,
+            landscape: None,
+            trajectories: None,
+            history: BTreeMap::new(),
+            fates: None,
+            trends: None,
+        };
+        let html = report.html().unwrap();
+        assert_eq!(html.matches("</script>").count(), PAGE.matches("</script>").count());
+        assert!(html.contains("a &lt; b"));
+        assert!(
+            !html.contains("http://") || html.matches("http://").count() == html.matches("http://www.w3.org").count()
+        );
+        assert!(!html.contains("https://"), "nothing is loaded from anywhere");
+    }
+}
