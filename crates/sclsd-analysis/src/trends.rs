@@ -72,9 +72,9 @@ mod tests {
         let x = Csr::from_rows(2, time.iter().map(|&t: &f64| vec![(1, t as f32)])).unwrap();
         let found = trends(&x, &time, 3);
         let expected = [0.15, 0.4, 0.8];
-        for bin in 0..3 {
-            assert!((found.times[bin] - expected[bin]).abs() < 1e-9);
-            assert!((found.means[3 + bin] - expected[bin]).abs() < 1e-6);
+        for (bin, expected) in expected.into_iter().enumerate() {
+            assert!((found.times[bin] - expected).abs() < 1e-9);
+            assert!((found.means[3 + bin] - expected).abs() < 1e-6);
         }
         assert_eq!(found.means[..3], [0.0; 3], "the other gene is never expressed");
         assert_eq!(trends(&x, &time, 100).times.len(), 6, "no bin is empty");

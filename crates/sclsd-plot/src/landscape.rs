@@ -193,7 +193,7 @@ mod tests {
         let (x, y) = landscape.frame.at([0.0, 0.0]);
         let (_, first) = &contours[0];
         let radii: Vec<f64> = first.iter().map(|p| (p.0 - x).hypot(p.1 - y)).collect();
-        let mean = radii.iter().sum::<f64>() / radii.len() as f64;
-        assert!(radii.iter().all(|r| (r - mean).abs() < 0.15 * mean), "a ring around the middle");
+        let widest = radii.iter().copied().fold(0.0, f64::max);
+        assert!(radii.iter().all(|r| *r > 0.8 * widest), "a ring around the middle");
     }
 }

@@ -15,7 +15,7 @@ const GRID: usize = 60;
 /// Widths of a line from where cells hardly move to where they move most, in CSS pixels.
 const WIDTHS: [f64; 2] = [0.5, 2.6];
 /// Length and half width of an arrow's head.
-const HEAD: [f64; 2] = [9.0, 4.0];
+const HEAD: [f64; 2] = [10.0, 4.8];
 /// Distance between arrows on a line.
 const BETWEEN: f64 = 130.0;
 

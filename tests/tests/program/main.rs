@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_steps;
 mod interrupted;
+mod report;
 mod road;
 mod scanpy;
 

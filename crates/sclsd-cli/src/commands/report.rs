@@ -140,7 +140,7 @@ impl<'a> Source<'a> {
         Ok(Report {
             title: self.choice.title.clone().unwrap_or_else(name),
             facts: self.facts(),
-            warnings: self.warnings()?,
+            warnings: self.warnings(),
             figures: self.figures()?,
             config,
             cells: self.cells()?,
@@ -180,7 +180,7 @@ impl<'a> Source<'a> {
         self.spec().and_then(|spec| self.data.numbers(&spec.keys.time).ok())
     }
 
-    fn warnings(&self) -> anyhow::Result<Vec<String>> {
+    fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(time) = self.time() {
             let correlation = spearman(&self.pseudotime, &time);
@@ -214,7 +214,7 @@ impl<'a> Source<'a> {
                 "The file has no directions on {basis}, so there are no streamlines; sclsd annotate writes them."
             ));
         }
-        Ok(warnings)
+        warnings
     }
 
     /// Clusters that hardly a cell goes to, but for the one that is first in pseudotime.
