@@ -105,6 +105,18 @@ pub(crate) fn ticks([low, high]: [f64; 2], n: u32) -> Vec<(f64, String)> {
         .collect()
 }
 
+/// A number in four digits at most, without zeros at its end.
+pub(crate) fn brief(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e5).contains(&size) {
+        return format!("{value:.1e}").replace(".0e", "e");
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 6")]
+    let digits = if size == 0.0 { 0 } else { (3.0 - size.log10().floor()).clamp(0.0, 6.0) as usize };
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 fn written(value: f64, digits: usize) -> String {
     let value = if value == 0.0 { 0.0 } else { value };
     if value.abs() >= 1e6 || (value != 0.0 && value.abs() < 1e-4) {
@@ -130,6 +142,12 @@ mod tests {
         for (value, _) in ticks([0.0003, 0.00091], 5) {
             assert!((0.0003..=0.00091).contains(&value));
         }
+    }
+
+    #[test]
+    fn a_brief_number_has_the_digits_that_tell_it_from_its_neighbours() {
+        let all = [0.0, 0.0101, 0.0103, 1.5e-7, 12.25, -3.0, 100_000.0].map(brief);
+        assert_eq!(all, ["0", "0.0101", "0.0103", "1.5e-7", "12.25", "-3", "1e5"]);
     }
 
     #[test]

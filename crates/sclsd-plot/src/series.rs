@@ -1,11 +1,14 @@
 //! Curves in panels: the course of training, and latent components along time.
 
+use std::sync::Arc;
+
 use kuva::plot::line::LinePlot;
 use kuva::render::figure::Figure;
-use kuva::render::layout::Layout;
+use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 
 use crate::color::{INK, Rgb};
+use crate::key::brief;
 use crate::picture::Picture;
 
 /// A curve: a value at each of its panel's points.
@@ -48,6 +51,7 @@ pub fn panels(x_label: &str, x: &[f64], panels: &[Panel], title: &str) -> Pictur
             .with_title_size(14)
             .with_label_size(12)
             .with_tick_size(10)
+            .with_y_tick_format(TickFormat::Custom(Arc::new(brief)))
             .with_show_grid(false);
         layouts.push(if wide(panel) { layout.with_log_y() } else { layout });
         plots.push(curves);

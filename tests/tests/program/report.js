@@ -85,5 +85,5 @@
     errors.push(String(error.stack || error));
   }
   found.errors = errors;
-  document.body.append(Object.assign(document.createElement("pre"), { id: "verdict", textContent: JSON.stringify(found) }));
+  window.parent.document.body.append(Object.assign(window.parent.document.createElement("pre"), { id: "verdict", textContent: JSON.stringify(found) }));
 })();

@@ -228,18 +228,12 @@ impl<'a> File<'a> {
             bail!("uns[\"sclsd\"] has no history of training, which sclsd train writes")
         };
         let epochs: Vec<f64> = (1_u32..).take(history["loss"].len()).map(f64::from).collect();
-        let colors = palette(8);
-        let named = |(i, (name, values)): (usize, (&String, &Vec<f64>))| Panel {
+        let color = palette(1)[0];
+        let named = |(name, values): (&String, &Vec<f64>)| Panel {
             title: name.strip_prefix("loss_").unwrap_or(name).replace('_', " "),
-            curves: vec![Curve {
-                name: name.clone(),
-                color: colors[i % colors.len()],
-                values: values.clone(),
-                band: None,
-            }],
+            curves: vec![Curve { name: name.clone(), color, values: values.clone(), band: None }],
         };
-        let all: Vec<Panel> =
-            history.iter().filter(|(_, values)| values.len() == epochs.len()).enumerate().map(named).collect();
+        let all: Vec<Panel> = history.iter().filter(|(_, values)| values.len() == epochs.len()).map(named).collect();
         Ok(panels("epoch", &epochs, &all, &self.title("training")))
     }
 

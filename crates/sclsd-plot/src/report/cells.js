@@ -89,7 +89,7 @@ function drawCells() {
 
 function drawStreams(context, to) {
   context.strokeStyle = context.fillStyle = style("--ink");
-  context.lineWidth = 1.2;
+  context.lineWidth = cells.width < 500 ? 0.8 : 1.2;
   for (const line of cells.streams) {
     context.beginPath();
     for (let i = 0; i < line.length; i += 2) context.lineTo(to.x(line[i]), to.y(line[i + 1]));
@@ -102,9 +102,10 @@ function drawStreams(context, to) {
 
 function arrow(context, ax, ay, bx, by) {
   const angle = Math.atan2(by - ay, bx - ax);
+  const size = Math.max(5, Math.min(9, cells.width / 80));
   context.beginPath();
   context.moveTo(bx, by);
-  for (const side of [2.7, -2.7]) context.lineTo(bx + 9 * Math.cos(angle + side), by + 9 * Math.sin(angle + side));
+  for (const side of [2.7, -2.7]) context.lineTo(bx + size * Math.cos(angle + side), by + size * Math.sin(angle + side));
   context.closePath();
   context.fill();
 }

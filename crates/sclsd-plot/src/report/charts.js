@@ -51,13 +51,13 @@ function startTraining() {
   $("training").hidden = false;
   const panels = $("training").querySelector(".panels");
   names.sort((a, b) => (b === "loss") - (a === "loss") || a.localeCompare(b));
-  names.forEach((name, i) => {
+  names.forEach((name) => {
     const values = data.history[name];
     const title = name.replace(/^loss_/, "").replaceAll("_", " ");
     const x = values.map((_, epoch) => epoch + 1);
     const last = short(values[values.length - 1]);
     const label = `${title} by epoch, ${last} at the end`;
-    panels.append(element("div", {}, element("h3", {}, title), chart(x, [{ values, color: CURVES[i % CURVES.length] }], { width: 260, height: 170, xLabel: "epoch", label })));
+    panels.append(element("div", {}, element("h3", {}, title), chart(x, [{ values, color: "var(--accent)" }], { width: 260, height: 170, xLabel: "epoch", label })));
   });
 }
 
@@ -114,9 +114,12 @@ function startFates() {
   const into = indices.map((b) => indices.reduce((s, a) => s + count(a, b), 0));
   const sources = indices.filter((i) => from[i]), ends = indices.filter((i) => into[i]);
 
-  const width = 760, gap = 8, height = Math.max(240, 34 * Math.max(sources.length, ends.length));
-  const label = (i) => fates.clusters[i].length > 24 ? `${fates.clusters[i].slice(0, 23)}…` : fates.clusters[i];
-  const x = [190, width - 210];
+  const figure = $("fates").querySelector(".figure");
+  const width = Math.max(320, Math.min(760, figure.clientWidth)), gap = 8, height = Math.max(240, 34 * Math.max(sources.length, ends.length));
+  const most = width < 500 ? 14 : 24;
+  const label = (i) => fates.clusters[i].length > most ? `${fates.clusters[i].slice(0, most - 1)}…` : fates.clusters[i];
+  const wide = 6.3 * Math.max(...indices.map((i) => label(i).length)) + 50;
+  const x = [Math.min(wide, 0.38 * width), width - Math.min(wide + 22, 0.4 * width)];
   const svg = mark("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Where the cells of each cluster end; the table below has the numbers" });
   const stack = (list, sizes) => {
     const unit = (height - gap * (list.length - 1)) / all;
@@ -152,7 +155,7 @@ function startFates() {
   };
   block(sources, left, from, x[0], "end", x[0] - 8, (i) => `${label(i)} (${from[i]})`);
   block(ends, right, into, x[1], "start", x[1] + 20, (i) => `${label(i)}: ${((100 * into[i]) / all).toFixed(1)} %`);
-  $("fates").querySelector(".figure").append(svg);
+  figure.append(svg);
 
   const table = $("fates").querySelector("table");
   table.append(element("tr", {}, element("th", { scope: "col" }, "from \\ to"), ...ends.map((b) => element("th", { scope: "col" }, fates.clusters[b]))));
