@@ -327,20 +327,25 @@ impl<'a> Source<'a> {
         Ok(Some(ReportTrajectories::new(flow.times, &paths, &colors)))
     }
 
+    /// Fates the file has, or those of the cells that are shown.
     fn fates(&self, device: Device) -> anyhow::Result<Option<ReportFates>> {
         let Some((_, clusters)) = &self.clusters else { return Ok(None) };
-        let ends = match (&self.checkpoint, self.data.obs.get("fate")) {
-            (_, Some(_)) => self.data.groups("fate")?,
-            (Some(checkpoint), None) => {
-                let time_range = self.choice.time_range;
-                let dt = (0.5_f64).min(time_range / 2.0);
-                let spec = FateSpec { time_range, dt, ode: checkpoint.spec.ode.clone(), ..FateSpec::default() };
-                let found = fates(&checkpoint.model, &self.data.obsm["X_cell_state"], &spec, &device)?;
-                found.column(clusters).to_categorical().context("a column of clusters is one of groups")?
-            }
-            (None, None) => return Ok(None),
+        if self.data.obs.get("fate").is_some() {
+            return Ok(Some(fate_counts(clusters, &self.data.groups("fate")?).into()));
+        }
+        let Some(checkpoint) = &self.checkpoint else { return Ok(None) };
+        let (shown, time_range) = (shown_cells(self.data.n_cells()), self.choice.time_range);
+        let spec = FateSpec {
+            time_range,
+            dt: (0.5_f64).min(time_range / 2.0),
+            ode: checkpoint.spec.ode.clone(),
+            ..FateSpec::default()
         };
-        Ok(Some(fate_counts(clusters, &ends).into()))
+        let states = self.data.obsm["X_cell_state"].select_rows(&shown);
+        let found = fates(&checkpoint.model, &states, &spec, &device)?;
+        let clusters = some_of(clusters, &shown);
+        let ends = found.column(&clusters).to_categorical().context("a column of clusters is one of groups")?;
+        Ok(Some(fate_counts(&clusters, &ends).into()))
     }
 
     fn trends(&self) -> Option<ReportTrends> {
@@ -369,13 +374,16 @@ fn optional_columns(has: &Inspection, spec: Option<&TrainSpec>, colors: &[String
 /// The colouring of some of the cells.
 fn pick(coloring: Coloring, cells: &[usize]) -> Coloring {
     match coloring {
-        Coloring::Groups(groups) => {
-            let codes = cells.iter().map(|&cell| groups.codes()[cell]).collect();
-            let picked = Categorical::new(codes, groups.categories().to_vec(), groups.ordered());
-            Coloring::Groups(picked.with_colors(groups.colors().to_vec()))
-        }
+        Coloring::Groups(groups) => Coloring::Groups(some_of(&groups, cells)),
         Coloring::Numbers { name, values, gradient } => {
             Coloring::Numbers { name, values: cells.iter().map(|&cell| values[cell]).collect(), gradient }
         }
     }
+}
+
+/// The groups of some of the cells.
+fn some_of(groups: &Categorical, cells: &[usize]) -> Categorical {
+    let codes = cells.iter().map(|&cell| groups.codes()[cell]).collect();
+    let picked = Categorical::new(codes, groups.categories().to_vec(), groups.ordered());
+    picked.with_colors(groups.colors().to_vec())
 }

@@ -7,6 +7,7 @@ use sclsd::data::{Categorical, Dataset, Matrix};
 use sclsd::graph::{Nearest, WalkSpec};
 use sclsd::infer::Checkpoint;
 use sclsd::model::ode::linspace;
+use sclsd::plot::shown_cells;
 
 use super::prior::PriorChoice;
 use super::record::Record;
@@ -68,13 +69,15 @@ pub(super) fn follow(
     Ok(Flow { times, states })
 }
 
-/// Where trajectories run on an embedding: at the cell whose state is nearest, smoothed along the path.
+/// Where trajectories run on an embedding: at the cell whose state is nearest, smoothed along the path. Of very many cells
+/// an even sample stands for all.
 pub(super) fn on_embedding(flow: &Flow, data: &Dataset, basis: &str) -> anyhow::Result<Vec<Path>> {
-    let nearest = Nearest::new(&data.obsm["X_cell_state"]).context("obsm[\"X_cell_state\"]")?;
+    let known = shown_cells(data.n_cells());
+    let nearest = Nearest::new(&data.obsm["X_cell_state"].select_rows(&known)).context("obsm[\"X_cell_state\"]")?;
     let at: Vec<Vec<u32>> = flow.states.iter().map(|states| nearest.of_rows(states)).collect();
     let n = at.first().map_or(0, Vec::len);
-    let path = |cell: usize| at.iter().map(|cells| place(data, basis, cells[cell])).collect::<Path>();
-    Ok((0..n).map(|cell| smoothed(&smoothed(&path(cell)))).collect())
+    let path = |i: usize| at.iter().map(|cells| place(data, basis, known[cells[i] as usize])).collect::<Path>();
+    Ok((0..n).map(|i| smoothed(&smoothed(&path(i)))).collect())
 }
 
 /// A walk of the prior from each of the cells, as long as those of training.
@@ -91,11 +94,11 @@ pub(super) fn prior_walks(
     let spec = WalkSpec { random_state: seed, ..record.spec.walks }.check()?;
     let starts = cells.iter().map(|&cell| u32::try_from(cell)).collect::<Result<Vec<u32>, _>>()?;
     let walks = prior.transition.walks_from(&starts, &spec);
-    Ok((0..walks.len()).map(|w| walks.walk(w).iter().map(|&cell| place(data, basis, cell)).collect()).collect())
+    Ok((0..walks.len()).map(|w| walks.walk(w).iter().map(|&cell| place(data, basis, cell as usize)).collect()).collect())
 }
 
-fn place(data: &Dataset, basis: &str, cell: u32) -> [f64; 2] {
-    let row = data.obsm[basis].row(cell as usize);
+fn place(data: &Dataset, basis: &str, cell: usize) -> [f64; 2] {
+    let row = data.obsm[basis].row(cell);
     [f64::from(row[0]), f64::from(row[1])]
 }
 

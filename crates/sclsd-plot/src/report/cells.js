@@ -209,7 +209,7 @@ function startCells() {
     drawCells();
   });
   if (data.cells.names.length < data.cells.n) {
-    $("sample").textContent = `Showing ${data.cells.names.length.toLocaleString("en")} of ${data.cells.n.toLocaleString("en")} cells, drawn evenly at random; streamlines, landscape, fates and genes are of all cells.`;
+    $("sample").textContent = `Showing ${data.cells.names.length.toLocaleString("en")} of ${data.cells.n.toLocaleString("en")} cells, drawn evenly at random. Streamlines, landscape and genes are of all cells; trajectories, and fates unless the file has them, are of those shown.`;
   }
   if (!cells.streams.length) document.querySelectorAll(".for-stream").forEach((node) => (node.hidden = true));
   if (!cells.paths.length) document.querySelectorAll(".for-trajectories").forEach((node) => (node.hidden = true));
