@@ -24,6 +24,7 @@ pub struct Phylogeny {
 
 /// How far down a phylogeny a cell's descent may reach in one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Descent {

@@ -13,6 +13,7 @@ use crate::Transition;
 
 /// What walks to draw, and how training takes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WalkSpec {
     /// Walks in a training batch. At least 1. Default: 256.

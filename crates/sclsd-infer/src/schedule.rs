@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Reference: `KLScheduleConfig`, which has `af` alone and starts there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct KlSchedule {
     /// Factor in the end. At least 0. Default: 1.
@@ -33,6 +34,7 @@ impl KlSchedule {
 /// Weight of the distance between consecutive cells of a walk: from `max_W` down to `min_W` in a straight line over
 /// `max_epoch` epochs. Reference: `WassersteinScheduleConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WassersteinSchedule {
     /// Weight in the end, in nats per squared unit of z and visit. At least 0. Default: 1e-4.
@@ -66,6 +68,7 @@ fn ramp(from: f64, to: f64, epoch: usize, epochs: usize) -> f64 {
 
 /// How the learning rate changes from epoch to epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LearningRate {

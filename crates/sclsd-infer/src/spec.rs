@@ -9,6 +9,7 @@ use crate::{KlSchedule, LearningRate, WassersteinSchedule};
 
 /// A run of training. Reference: `LSDConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainSpec {
     /// Sizes of the networks.
@@ -46,6 +47,7 @@ impl Default for TrainSpec {
 
 /// Optimiser and schedules. Reference: `OptimizerConfig`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerSpec {
     /// Adam.
@@ -58,6 +60,7 @@ pub struct OptimizerSpec {
 
 /// Adam (Kingma and Ba, 2015) with β = (0.9, 0.999) and ε = 1e-8. Reference: `AdamConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamSpec {
     /// Learning rate. Above 0. Default: 1e-3.
@@ -84,6 +87,7 @@ impl Default for AdamSpec {
 
 /// How pseudotime directs the walks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PriorSpec {
     /// Inverse temperature β, in 1/pseudotime. At least 0. Default: 50, which the Python package has fixed.
@@ -104,6 +108,7 @@ impl Default for PriorSpec {
 
 /// Names of the elements that training takes from a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct DataKeys {
     /// Layer of raw counts. Default: `raw`.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Sizes and coefficients of the model. Reference: `ModelConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSpec {
     /// Dimensions of the cell state z. At least 1. Default: 10.
@@ -20,6 +21,7 @@ pub struct ModelSpec {
 
 /// Sizes of hidden layers, from input to output. Reference: `LayerDims`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LayerDims {
     /// Differentiation state to cell state. Default: 32, 64.

@@ -38,6 +38,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+/// The code of `docs/cookbook.md`, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/cookbook.md")]
+mod cookbook {}
+
 mod device;
 
 pub use device::{Device, DeviceError};

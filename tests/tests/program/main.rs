@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_steps;
+mod book;
 mod interrupted;
 mod report;
 mod road;

@@ -94,7 +94,9 @@ pub(super) fn prior_walks(
     let spec = WalkSpec { random_state: seed, ..record.spec.walks }.check()?;
     let starts = cells.iter().map(|&cell| u32::try_from(cell)).collect::<Result<Vec<u32>, _>>()?;
     let walks = prior.transition.walks_from(&starts, &spec);
-    Ok((0..walks.len()).map(|w| walks.walk(w).iter().map(|&cell| place(data, basis, cell as usize)).collect()).collect())
+    Ok((0..walks.len())
+        .map(|w| walks.walk(w).iter().map(|&cell| place(data, basis, cell as usize)).collect())
+        .collect())
 }
 
 fn place(data: &Dataset, basis: &str, cell: usize) -> [f64; 2] {
