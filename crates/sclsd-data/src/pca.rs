@@ -4,7 +4,7 @@
 //! C = (XᵀX − n μμᵀ) / (n − 1),   C = W Λ Wᵀ,   scores = (X − 1μᵀ) W
 //! ```
 //!
-//! X stays sparse: memory is genes × genes plus the scores, and never cells × genes. The results are those of
+//! X stays sparse: memory is genes × genes (or cells × cells where cells are fewer) plus the scores, and never cells × genes. The results are those of
 //! `scanpy.pp.pca` up to sign; here the largest loading of a component is positive.
 
 use faer::{Mat, Side};
@@ -34,34 +34,85 @@ pub fn pca(x: &Csr, n_components: usize) -> Pca {
     let (n_cells, n_genes) = (x.n_rows(), x.n_cols());
     assert!(n_cells >= 2 && n_genes >= 1, "principal components need two cells and a gene");
     let mean = column_means(x);
-    let gram = gram(x);
-    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-    let n = n_cells as f64;
-    let covariance = Mat::from_fn(n_genes, n_genes, |i, j| {
-        let product = if i <= j { gram[i * n_genes + j] } else { gram[j * n_genes + i] };
-        (product - n * mean[i] * mean[j]) / (n - 1.0)
-    });
-    let total: f64 = (0..n_genes).map(|gene| covariance[(gene, gene)]).sum();
-    let eigen = covariance.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
-    let (vectors, values) = (eigen.U(), eigen.S());
-
     let kept = n_components.min(n_genes).min(n_cells - 1).max(1);
-    let mut loadings = vec![0.0; n_genes * kept];
-    let mut variance = Vec::with_capacity(kept);
+    let mut axes = if n_cells < n_genes { axes_by_cells(x, &mean, kept) } else { axes_by_genes(x, &mean, kept) };
     for component in 0..kept {
-        let column = vectors.col(n_genes - 1 - component); // eigenvalues rise
-        variance.push(values[n_genes - 1 - component].max(0.0));
+        let column = || (0..n_genes).map(|gene| gene * kept + component);
         let largest =
-            (0..n_genes).map(|gene| column[gene]).fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
-        for gene in 0..n_genes {
-            loadings[gene * kept + component] = column[gene] * largest.signum();
-        }
+            column().fold(0.0_f64, |a, at| if axes.loadings[at].abs() > a.abs() { axes.loadings[at] } else { a });
+        column().for_each(|at| axes.loadings[at] *= largest.signum());
     }
+    let Axes { loadings, variance, total } = axes;
     let scores = project(x, &mean, &loadings, kept);
     #[expect(clippy::cast_possible_truncation, reason = "loadings are kept in f32")]
     let loadings = Matrix::new(kept, loadings.into_iter().map(|v| v as f32).collect());
     let variance_ratio = variance.iter().map(|v| if total > 0.0 { v / total } else { 0.0 }).collect();
     Pca { scores, loadings, variance, variance_ratio }
+}
+
+/// Directions (genes × kept, row-major), variances along them, and the variance of all genes.
+struct Axes {
+    loadings: Vec<f64>,
+    variance: Vec<f64>,
+    total: f64,
+}
+
+/// By the eigenvectors of the genes' covariance.
+fn axes_by_genes(x: &Csr, mean: &[f64], kept: usize) -> Axes {
+    let (gram, n_genes) = (gram(x), x.n_cols());
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    let n = x.n_rows() as f64;
+    let covariance = Mat::from_fn(n_genes, n_genes, |i, j| {
+        let product = if i <= j { gram[i * n_genes + j] } else { gram[j * n_genes + i] };
+        (product - n * mean[i] * mean[j]) / (n - 1.0)
+    });
+    let total = (0..n_genes).map(|gene| covariance[(gene, gene)]).sum();
+    let eigen = covariance.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+    let (vectors, values) = (eigen.U(), eigen.S());
+    let mut loadings = vec![0.0; n_genes * kept];
+    let mut variance = Vec::with_capacity(kept);
+    for component in 0..kept {
+        let column = n_genes - 1 - component; // eigenvalues rise
+        variance.push(values[column].max(0.0));
+        (0..n_genes).for_each(|gene| loadings[gene * kept + component] = vectors[(gene, column)]);
+    }
+    Axes { loadings, variance, total }
+}
+
+/// By the eigenvectors of the cells' products, where cells are fewer than genes: with Y = X − 1μᵀ and YYᵀu = λu, a direction is
+/// Yᵀu / √λ, and its variance λ / (n − 1).
+fn axes_by_cells(x: &Csr, mean: &[f64], kept: usize) -> Axes {
+    let (n_cells, n_genes) = (x.n_rows(), x.n_cols());
+    let products = gram(&x.transpose());
+    let product = |i: usize, j: usize| if i <= j { products[i * n_cells + j] } else { products[j * n_cells + i] };
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    let n = n_cells as f64;
+    let to_mean: Vec<f64> = (0..n_cells).map(|i| (0..n_cells).map(|j| product(i, j)).sum::<f64>() / n).collect();
+    let between_means = to_mean.iter().sum::<f64>() / n;
+    let centred = Mat::from_fn(n_cells, n_cells, |i, j| product(i, j) - to_mean[i] - to_mean[j] + between_means);
+    let total = (0..n_cells).map(|cell| centred[(cell, cell)]).sum::<f64>() / (n - 1.0);
+    let eigen = centred.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+    let (vectors, values) = (eigen.U(), eigen.S());
+    let mut loadings = vec![0.0; n_genes * kept];
+    let mut variance = Vec::with_capacity(kept);
+    for component in 0..kept {
+        let column = n_cells - 1 - component;
+        let value = values[column].max(0.0);
+        variance.push(value / (n - 1.0));
+        // Beyond the rank there is no direction.
+        let scale = if value > 1e-12 * values[n_cells - 1] { 1.0 / value.sqrt() } else { 0.0 };
+        let mut along = 0.0;
+        for cell in 0..n_cells {
+            let weight = vectors[(cell, column)] * scale;
+            along += weight;
+            let (genes, expression) = x.row(cell);
+            for (&gene, &value) in genes.iter().zip(expression) {
+                loadings[gene as usize * kept + component] += weight * f64::from(value);
+            }
+        }
+        (0..n_genes).for_each(|gene| loadings[gene * kept + component] -= along * mean[gene]);
+    }
+    Axes { loadings, variance, total }
 }
 
 /// (X − 1μᵀ) W, cell by cell.
@@ -147,5 +198,28 @@ mod tests {
         assert!(dot(0, 1).abs() < 1e-3 && dot(0, 2).abs() < 1e-3 && dot(1, 2).abs() < 1e-3);
         let mean: f32 = (0..50).map(|i| scores.row(i)[0]).sum();
         assert!(mean.abs() < 1e-3, "scores are centred");
+    }
+
+    #[test]
+    fn axes_by_cells_are_those_by_genes() {
+        let rows: Vec<Vec<(u32, f32)>> = (0..12_u16)
+            .map(|i| {
+                (0..30_u16)
+                    .filter(|g| (g + i) % 3 != 0)
+                    .map(|g| (u32::from(g), (f32::from(g * i) * 0.37).sin() + 2.0))
+                    .collect()
+            })
+            .collect();
+        let x = Csr::from_rows(30, rows).unwrap();
+        let mean = column_means(&x);
+        let (by_cells, by_genes) = (axes_by_cells(&x, &mean, 8), axes_by_genes(&x, &mean, 8));
+        assert!((by_cells.total - by_genes.total).abs() < 1e-9);
+        for component in 0..8 {
+            assert!((by_cells.variance[component] - by_genes.variance[component]).abs() < 1e-9);
+            let cosine: f64 =
+                (0..30).map(|g| by_cells.loadings[g * 8 + component] * by_genes.loadings[g * 8 + component]).sum();
+            assert!((cosine.abs() - 1.0).abs() < 1e-9, "component {component}: {cosine}");
+        }
+        assert_eq!(pca(&x, 50).variance.len(), 11, "no more than cells less one");
     }
 }

@@ -186,6 +186,7 @@ pub fn prepare(data: Dataset, spec: &PrepareSpec) -> Result<Prepared, PrepareErr
     check(spec)?;
     unique("cell", "obs", &data.obs.names)?;
     unique("gene", "var", &data.var.names)?;
+    check_root(&data, spec)?;
     let mut work = Work { spec, data: with_counts(data, spec)?, kept: Vec::new(), mapped: false };
     let (empty_cells, empty_genes) = work.genes()?;
     work.normalize();
@@ -213,6 +214,18 @@ fn check(spec: &PrepareSpec) -> Result<(), PrepareError> {
     match rules.into_iter().find(|rule| !rule.2) {
         Some((field, value, _, expected)) => Err(PrepareError::Value { field, value, expected }),
         None => Ok(()),
+    }
+}
+
+/// What can be said of the root before any work is done: that it is there, where clusters are not yet to be made.
+fn check_root(data: &Dataset, spec: &PrepareSpec) -> Result<(), PrepareError> {
+    match &spec.root {
+        Some(Root::Cell(name)) => steps::cell_named(data, name).map(|_| ()),
+        Some(Root::Cluster(name)) if data.obs.get(&spec.clusters).is_some() => {
+            let clusters = data.groups(&spec.clusters)?;
+            if clusters.categories().contains(name) { Ok(()) } else { Err(steps::no_cluster(name, &clusters, spec)) }
+        }
+        _ => Ok(()),
     }
 }
 

@@ -72,7 +72,10 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     }
     match missing.len() {
         0 => println!("ready for sclsd train"),
-        _ => println!("missing for sclsd train: {}", missing.join("; ")),
+        _ => println!(
+            "missing for sclsd train: {}; sclsd prepare makes what is missing from raw counts",
+            missing.join("; ")
+        ),
     }
     Ok(())
 }

@@ -238,20 +238,14 @@ impl Work<'_> {
 
     fn root(&self, root: &Root, map: &DiffusionMap) -> Result<usize, PrepareError> {
         match root {
-            Root::Cell(name) => self.data.obs.names.iter().position(|n| n == name).ok_or_else(|| {
-                let closest = closest_names(name, &self.data.obs.names);
-                PrepareError::Root { what: "cell", name: name.clone(), known: did_you_mean(&closest) }
-            }),
+            Root::Cell(name) => cell_named(&self.data, name),
             Root::Cluster(name) => {
                 let clusters = self.data.groups(&self.spec.clusters)?;
                 let cells = members(&clusters, name);
                 if cells.is_empty() && clusters.categories().contains(name) {
                     return Err(PrepareError::EmptyRoot { name: name.clone() });
                 }
-                map.outermost(&cells, self.spec.n_dcs).ok_or_else(|| {
-                    let known = format!("; obs[\"{}\"] has {}", self.spec.clusters, clusters.categories().join(", "));
-                    PrepareError::Root { what: "cluster", name: name.clone(), known }
-                })
+                map.outermost(&cells, self.spec.n_dcs).ok_or_else(|| no_cluster(name, &clusters, self.spec))
             }
         }
     }
@@ -287,4 +281,16 @@ fn members(clusters: &Categorical, name: &str) -> Vec<usize> {
 
 fn map<const N: usize>(entries: [(&str, Uns); N]) -> Uns {
     Uns::Map(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+/// The cell of that name.
+pub(super) fn cell_named(data: &Dataset, name: &str) -> Result<usize, PrepareError> {
+    data.obs.names.iter().position(|n| n == name).ok_or_else(|| {
+        let known = did_you_mean(&closest_names(name, &data.obs.names));
+        PrepareError::Root { what: "cell", name: name.to_owned(), known }
+    })
+}
+
+pub(super) fn no_cluster(name: &str, clusters: &Categorical, spec: &PrepareSpec) -> PrepareError {
+    let known = format!("; obs[\"{}\"] has {}", spec.clusters, clusters.categories().join(", "));
+    PrepareError::Root { what: "cluster", name: name.to_owned(), known }
 }
