@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod figures;
 mod memory;
+mod pipe;
 mod progress;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ pub use memory::keep_memory;
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    pipe::end_with_reader();
     let arguments = Arguments::parse();
     keep_memory();
     match run(arguments) {

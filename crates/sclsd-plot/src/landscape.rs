@@ -156,11 +156,16 @@ pub fn contour_map(landscape: &Landscape, paths: &[Vec<[f64; 2]>], title: &str) 
         }
     });
     group(&mut sheet.scene, "paths", |scene| {
-        for path in paths.iter().filter(|path| path.len() > 1) {
-            let points: Vec<(f64, f64)> = path.iter().map(|&p| frame.at(p)).collect();
-            line(scene, points.clone(), [255; 3], 2.0);
-            line(scene, points.clone(), INK, 1.0);
-            dot(scene, points[points.len() - 1], 3.0, INK);
+        for path in paths {
+            // Where a path leaps over places without cells, there is no landscape for it to run on.
+            for stretch in path.split(|&place| landscape.height(place).is_none()).filter(|stretch| stretch.len() > 1) {
+                let points: Vec<(f64, f64)> = stretch.iter().map(|&p| frame.at(p)).collect();
+                line(scene, points.clone(), [255; 3], 2.0);
+                line(scene, points, INK, 1.0);
+            }
+            if let Some(&end) = path.last().filter(|&&end| landscape.height(end).is_some()) {
+                dot(scene, frame.at(end), 3.0, INK);
+            }
         }
     });
     sheet.finish()

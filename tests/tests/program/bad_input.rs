@@ -7,7 +7,7 @@ use sclsd::data::{Column, Csr, Dataset, Keys, SimulateSpec, read_h5ad, simulate,
 use sclsd::graph::{connectivities, nearest_neighbors};
 use sclsd_tests::fixture;
 
-use crate::{SMALL, sclsd, succeed};
+use crate::{SMALL, command, sclsd, succeed};
 
 pub(super) fn cells() -> Dataset {
     let spec = SimulateSpec { n_cells: 60, n_genes: 20, ..SimulateSpec::default() };
@@ -349,4 +349,18 @@ fn a_run_that_diverges_stops_with_epoch_and_step_and_writes_nothing_more() {
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");
     refused(d, &train("in.h5ad", &["--set", "optimizer.adam.lr=1e18"]), &["in epoch 1, step 2"]);
     assert!(std::fs::read(d.join("m.safetensors")).expect("a checkpoint") == good, "the last good one is kept");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_quietly() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = fixture("prepared.h5ad").display().to_string();
+    let mut child = command(directory.path(), &["inspect", &input])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
