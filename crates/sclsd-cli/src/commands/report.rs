@@ -135,10 +135,9 @@ impl<'a> Source<'a> {
             .velocity
             .as_ref()
             .map(|key| pack_streamlines(&stream_lines(self.places(), &self.data.obsm[key], &StreamStyle::default())));
-        let name = || self.choice.input.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
         let config = self.spec().map(serde_json::to_string_pretty).transpose()?.unwrap_or_default();
         Ok(Report {
-            title: self.choice.title.clone().unwrap_or_else(name),
+            title: self.choice.title.clone().unwrap_or_else(|| self.file_name()),
             facts: self.facts(),
             warnings: self.warnings(),
             figures: self.figures()?,
@@ -153,9 +152,13 @@ impl<'a> Source<'a> {
         })
     }
 
+    fn file_name(&self) -> String {
+        self.choice.input.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
     fn facts(&self) -> Vec<(String, String)> {
         let mut facts = vec![
-            ("file", self.choice.input.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())),
+            ("file", self.file_name()),
             ("cells", self.data.n_cells().to_string()),
             ("genes", self.data.n_genes().to_string()),
         ];

@@ -1,7 +1,7 @@
 //! `sclsd simulate`: cells whose truth is known, ready for `train`.
 
 use sclsd::data::{Dataset, SimulateSpec, Topology, pca, simulate, write_h5ad};
-use sclsd::graph::{connectivities, nearest_neighbors};
+use sclsd::graph::{connectivities, neighbors};
 
 use super::check_writable;
 use crate::args::{SimulateArgs, TopologyArg};
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
 fn with_graph(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
     let mut data = simulate(&spec.clone().check()?);
     let components = pca(data.expression()?, N_PCS).scores;
-    let neighbors = nearest_neighbors(&components, N_NEIGHBORS.min(data.n_cells()))?;
+    let neighbors = neighbors(&components, N_NEIGHBORS.min(data.n_cells()), spec.seed)?;
     data.obsp.insert("connectivities".into(), connectivities(&neighbors));
     data.obsm.insert("X_pca".into(), components);
     Ok(data)
