@@ -235,8 +235,8 @@ pub(crate) struct TrainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MachineArgs {
-    /// Where to compute.
-    #[arg(long, default_value = "cpu")]
+    /// Where to compute: cpu, ndarray, cuda:0 or wgpu:0, as far as this build has them.
+    #[arg(long, default_value = sclsd::Device::DEFAULT)]
     pub device: String,
     /// Number of threads [default: one per core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]

@@ -1,54 +1,147 @@
 //! Devices by name, each behind the feature that compiles its backend in.
+//!
+//! | name | runs on | feature |
+//! | --- | --- | --- |
+//! | `cpu` | the CPU, through Burn's `flex` backend | `flex` |
+//! | `ndarray` | the CPU, through Burn's `ndarray` backend | `ndarray` |
+//! | `cuda`, `cuda:1` | an NVIDIA GPU, the first one where no number is given | `cuda` |
+//! | `wgpu`, `wgpu:1` | what Vulkan, Metal or DirectX offer, GPUs before processors | `wgpu` |
 
-#[cfg(feature = "flex")]
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+#[cfg(feature = "wgpu")]
+pub(crate) mod wgpu;
+
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu"))]
+use burn::backend::Autodiff;
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu"))]
 use sclsd_model::OnBackend;
 use sclsd_model::{Job, Kernels};
 
-/// Where computations run.
+/// Where computations run. A device that may be missing is made by [`Device::parse`], which makes sure that it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Device {
     /// The CPU, through Burn's `flex` backend: `cpu`.
     #[cfg(feature = "flex")]
     Cpu,
+    /// The CPU, through Burn's `ndarray` backend: `ndarray`.
+    #[cfg(feature = "ndarray")]
+    NdArray,
+    /// An NVIDIA GPU: `cuda:0`.
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Gpu),
+    /// A device of the system's graphics interface: `wgpu:0`.
+    #[cfg(feature = "wgpu")]
+    Wgpu(wgpu::Adapter),
 }
 
 /// Why there is no such device.
 #[derive(Debug, thiserror::Error)]
-#[error("device \"{name}\" is not one of {known}")]
-pub struct DeviceError {
-    /// What was asked for.
-    pub name: String,
-    /// Devices that are compiled in.
-    pub known: &'static str,
+#[non_exhaustive]
+pub enum DeviceError {
+    /// There is no device of that name anywhere.
+    #[error("device \"{name}\" is not one of cpu, ndarray, cuda, cuda:0, wgpu, wgpu:0")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// The backend of that device is not part of this build.
+    #[error(
+        "device \"{name}\" needs the feature {feature}, which this build was made without (it has: {compiled}); build with --features {feature}"
+    )]
+    NotCompiled {
+        /// What was asked for.
+        name: String,
+        /// The feature that compiles it in.
+        feature: &'static str,
+        /// Features that are compiled in.
+        compiled: String,
+    },
+    /// This machine has no such device.
+    #[error("device \"{name}\" is not on this machine: {reason}")]
+    Absent {
+        /// What was asked for.
+        name: String,
+        /// What is missing.
+        reason: String,
+    },
 }
 
+/// Every feature, and whether this build has it.
+const FEATURES: [(&str, bool); 4] = [
+    ("flex", cfg!(feature = "flex")),
+    ("ndarray", cfg!(feature = "ndarray")),
+    ("cuda", cfg!(feature = "cuda")),
+    ("wgpu", cfg!(feature = "wgpu")),
+];
+
 impl Device {
+    /// The name of the device to take where none is asked for: `cpu` where it is compiled in.
+    pub const DEFAULT: &str = match FEATURES {
+        [(_, false), (name, true), ..] | [(_, false), _, (name, true), _] | [(_, false), _, _, (name, true)] => name,
+        _ => "cpu",
+    };
+
     /// The device of that name.
     ///
     /// # Errors
-    /// [`DeviceError`] lists the devices that are compiled in.
+    /// [`DeviceError`] names the feature that is not compiled in, or what this machine lacks.
     pub fn parse(name: &str) -> Result<Self, DeviceError> {
-        match name {
+        let unknown = || DeviceError::Unknown { name: name.into() };
+        let (kind, number) = match name.split_once(':') {
+            Some((kind @ ("cuda" | "wgpu"), number)) => (kind, number.parse().map_err(|_| unknown())?),
+            Some(_) => return Err(unknown()),
+            None => (name, 0_usize),
+        };
+        #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+        let _: usize = number;
+        #[cfg(any(feature = "cuda", feature = "wgpu"))]
+        let absent = |reason| DeviceError::Absent { name: name.into(), reason };
+        match kind {
             #[cfg(feature = "flex")]
             "cpu" => Ok(Self::Cpu),
-            _ => Err(DeviceError { name: name.into(), known: KNOWN }),
+            #[cfg(feature = "ndarray")]
+            "ndarray" => Ok(Self::NdArray),
+            #[cfg(feature = "cuda")]
+            "cuda" => cuda::Gpu::find(number).map(Self::Cuda).map_err(absent),
+            #[cfg(feature = "wgpu")]
+            "wgpu" => wgpu::Adapter::find(number).map(Self::Wgpu).map_err(absent),
+            #[cfg(not(feature = "flex"))]
+            "cpu" => Err(not_compiled(name, "flex")),
+            #[cfg(not(feature = "ndarray"))]
+            "ndarray" => Err(not_compiled(name, "ndarray")),
+            #[cfg(not(feature = "cuda"))]
+            "cuda" => Err(not_compiled(name, "cuda")),
+            #[cfg(not(feature = "wgpu"))]
+            "wgpu" => Err(not_compiled(name, "wgpu")),
+            _ => Err(unknown()),
         }
     }
 }
 
-#[cfg(feature = "flex")]
-const KNOWN: &str = "the devices compiled in: cpu";
-#[cfg(not(feature = "flex"))]
-const KNOWN: &str = "the devices compiled in: none (build with the feature flex)";
+#[cfg(not(all(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu")))]
+fn not_compiled(name: &str, feature: &'static str) -> DeviceError {
+    let compiled: Vec<&str> = FEATURES.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect();
+    let compiled = if compiled.is_empty() { "none".into() } else { compiled.join(", ") };
+    DeviceError::NotCompiled { name: name.into(), feature, compiled }
+}
 
 impl sclsd_model::Device for Device {
+    #[cfg_attr(
+        not(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu")),
+        expect(unused_variables, reason = "there is nothing to run on")
+    )]
     fn run<J: Job>(&self, job: J) -> J::Output {
         match *self {
             #[cfg(feature = "flex")]
-            Self::Cpu => OnBackend::<burn::backend::Autodiff<burn::backend::Flex>>::default().run(job),
-            #[cfg(not(feature = "flex"))]
-            _ => unreachable!("no device can be parsed without a backend"),
+            Self::Cpu => OnBackend::<Autodiff<burn::backend::Flex>>::default().run(job),
+            #[cfg(feature = "ndarray")]
+            Self::NdArray => OnBackend::<Autodiff<burn::backend::NdArray>>::default().run(job),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(gpu) => OnBackend::<Autodiff<burn::backend::Cuda>>(gpu.device()).run(job),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(adapter) => OnBackend::<Autodiff<burn::backend::Wgpu>>(adapter.device()).run(job),
         }
     }
 
@@ -56,8 +149,48 @@ impl sclsd_model::Device for Device {
         match *self {
             #[cfg(feature = "flex")]
             Self::Cpu => Kernels::Host,
-            #[cfg(not(feature = "flex"))]
-            _ => unreachable!("no device can be parsed without a backend"),
+            #[cfg(feature = "ndarray")]
+            Self::NdArray => Kernels::Host,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => Kernels::Tensors,
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(_) => Kernels::Tensors,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_nobody_has_is_refused_with_those_that_there_are() {
+        for name in ["tpu", "cpu:0", "cuda:", "cuda:x", "wgpu:-1", ""] {
+            let error = Device::parse(name).unwrap_err().to_string();
+            assert_eq!(error, format!("device \"{name}\" is not one of cpu, ndarray, cuda, cuda:0, wgpu, wgpu:0"));
+        }
+    }
+
+    #[test]
+    fn a_device_is_there_or_the_feature_is_named_or_what_the_machine_lacks() {
+        for (name, (feature, compiled)) in ["cpu", "ndarray", "cuda:0", "wgpu:0"].into_iter().zip(FEATURES) {
+            match Device::parse(name) {
+                Ok(_) => assert!(compiled, "{name}"),
+                Err(DeviceError::NotCompiled { feature: named, .. }) => assert!(!compiled && named == feature),
+                Err(DeviceError::Absent { .. }) => assert!(compiled && ["cuda", "wgpu"].contains(&feature), "{name}"),
+                Err(other) => panic!("{name}: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    fn a_number_beyond_the_devices_of_this_machine_is_refused() {
+        for name in [("cuda:99", cfg!(feature = "cuda")), ("wgpu:99", cfg!(feature = "wgpu"))] {
+            if name.1 {
+                let error = Device::parse(name.0).unwrap_err().to_string();
+                assert!(error.contains("is not on this machine"), "{error}");
+            }
         }
     }
 }

@@ -244,7 +244,7 @@ fn configuration_that_cannot_be_is_named() {
     refused(
         d,
         &train("in.h5ad", &["--device", "cuda:0"]),
-        &["device \"cuda:0\" is not one of the devices compiled in"],
+        &["device \"cuda:0\" needs the feature cuda"],
     );
     let output = sclsd(d, &["train", "in.h5ad"]);
     assert_eq!(output.status.code(), Some(2), "the command line is at fault");
