@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: golden files and how near to them is near enough.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -21,14 +22,19 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// Path of a file of real data, which is not part of the project; `None`, said aloud, where it is not there.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 pub fn real_data(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {name} is not beside the checkout (looked for {})", path.display());
+    aloud(&format!("SKIPPED: {name} is not beside the checkout (looked for {})", path.display()));
     None
+}
+
+/// Says something where it is seen even of a test that passes.
+pub fn aloud(line: &str) {
+    // where it cannot be said, nobody listens
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Every tensor of a golden file, as `f32`.
@@ -97,6 +103,18 @@ pub fn assert_within(tolerance: f64, what: &str, found: &[f32], expected: &[f32]
             excess(i)
         );
     }
+}
+
+/// The largest |a − b| / (1 + |b|); infinite where a value is not a number.
+///
+/// # Panics
+/// When there are not as many of one as of the other.
+#[must_use]
+pub fn difference(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len(), "number of values");
+    let pairs = found.iter().zip(expected).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+    let each = pairs.map(|(a, b)| (a - b).abs() / (1.0 + b.abs()));
+    each.fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) })
 }
 
 /// Asserts that at least 99 of 100 are equal: indices of nearest cells, which rounding decides at boundaries.

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, SimpleOptimizer};
-use burn::tensor::{ElementConversion, Tensor, TensorData, backend::AutodiffBackend};
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 
-use sclsd_model::{Array, Kernels, Lsd, tensor_name};
+use sclsd_model::{Array, Kernels, Lsd, Peers, tensor_name};
 
 use crate::AdamSpec;
 
@@ -79,16 +79,23 @@ impl<B: AutodiffBackend> Adam<B> {
         }
     }
 
-    /// Updates every tensor of the model that has a gradient.
+    /// Updates every tensor of the model that has a gradient, by the sum of it over peers.
     ///
     /// # Errors
     /// The name of the first tensor whose gradient is not finite; the model is then returned as it was.
-    pub fn step(&mut self, lr: f64, model: Lsd<B>, gradients: B::Gradients) -> Result<Lsd<B>, (Box<Lsd<B>>, String)> {
+    pub fn step(
+        &mut self,
+        lr: f64,
+        model: Lsd<B>,
+        gradients: B::Gradients,
+        peers: &Peers,
+    ) -> Result<Lsd<B>, (Box<Lsd<B>>, String)> {
         let on_host = matches!(self.states, States::Host(_));
         let mut collect = Collect::<B> { path: Vec::new(), gradients, on_host, found: Vec::new() };
         model.visit(&mut collect);
-        let found = collect.found;
-        let norms: Vec<f64> = found.iter().map(|(_, gradient)| gradient.norm()).collect();
+        let mut found = collect.found;
+        total(&mut found, peers);
+        let norms = norms(&found);
         if let Some(bad) = norms.iter().position(|norm| !norm.is_finite()) {
             return Err((Box::new(model), found[bad].0.clone()));
         }
@@ -104,14 +111,49 @@ enum Gradient<B: AutodiffBackend> {
     Device(Tensor<B::InnerBackend, 1>),
 }
 
-impl<B: AutodiffBackend> Gradient<B> {
-    /// Euclidean norm.
-    fn norm(&self) -> f64 {
-        match self {
-            Self::Host(values) => on_host::norm(values),
-            Self::Device(tensor) => tensor.clone().powi_scalar(2).sum().into_scalar().elem::<f64>().sqrt(),
+/// Replaces all gradients by their sums over peers, at once.
+fn total<B: AutodiffBackend>(gradients: &mut [(String, Gradient<B>)], peers: &Peers) {
+    if peers.count() == 1 {
+        return;
+    }
+    let mut numbers = Vec::new();
+    for (_, gradient) in &*gradients {
+        match gradient {
+            Gradient::Host(values) => numbers.extend_from_slice(values),
+            Gradient::Device(tensor) => numbers.extend(tensor.to_data().iter::<f32>()),
         }
     }
+    peers.sum(&mut numbers);
+    let mut rest = &numbers[..];
+    for (_, gradient) in gradients {
+        let n = match gradient {
+            Gradient::Host(values) => values.len(),
+            Gradient::Device(tensor) => tensor.shape().num_elements(),
+        };
+        let (these, others) = rest.split_at(n);
+        rest = others;
+        match gradient {
+            Gradient::Host(values) => values.copy_from_slice(these),
+            Gradient::Device(tensor) => *tensor = Tensor::from_floats(these, &tensor.device()),
+        }
+    }
+}
+
+/// Euclidean norm of every gradient; those on a device are brought over at once.
+fn norms<B: AutodiffBackend>(gradients: &[(String, Gradient<B>)]) -> Vec<f64> {
+    let squares = |gradient: &Gradient<B>| match gradient {
+        Gradient::Host(_) => None,
+        Gradient::Device(tensor) => Some(tensor.clone().powi_scalar(2).sum()),
+    };
+    let squares: Vec<Tensor<B::InnerBackend, 1>> = gradients.iter().filter_map(|(_, g)| squares(g)).collect();
+    let squares =
+        if squares.is_empty() { Vec::new() } else { Tensor::cat(squares, 0).into_data().iter::<f64>().collect() };
+    let mut squares = squares.into_iter();
+    let norm = |gradient: &Gradient<B>| match gradient {
+        Gradient::Host(values) => on_host::norm(values),
+        Gradient::Device(_) => squares.next().map_or(f64::NAN, f64::sqrt),
+    };
+    gradients.iter().map(|(_, gradient)| gradient).map(norm).collect()
 }
 
 /// Takes the gradients out, each as one row.
@@ -227,7 +269,7 @@ mod tests {
         // four entries with a gradient of 100 each, a norm of 200; and three with 0.5
         let loss = model.h_0.val().sum() * 100.0 + model.log_inverse_dispersion.val().sum() * 0.5;
         let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), kernels, &Default::default());
-        adam.step(1e-3, model, loss.backward()).expect("a step");
+        adam.step(1e-3, model, loss.backward(), &Peers::alone()).expect("a step");
         let moments = adam.moments();
         assert_eq!(moments.len(), 2, "tensors without a gradient are left alone");
         // the first moment is a tenth of the gradient
@@ -248,7 +290,7 @@ mod tests {
         let before = Array::from_tensor(model.h_0.val());
         let loss = model.h_0.val().sum() * f32::INFINITY + model.log_inverse_dispersion.val().sum();
         let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), kernels, &Default::default());
-        let (model, name) = adam.step(1e-3, model, loss.backward()).expect_err("no step");
+        let (model, name) = adam.step(1e-3, model, loss.backward(), &Peers::alone()).expect_err("no step");
         assert_eq!((name.as_str(), Array::from_tensor(model.h_0.val())), ("h_0", before));
         assert!(adam.moments().is_empty());
     }
@@ -261,7 +303,9 @@ mod tests {
             for round in 0..5 {
                 let weight = model.x_encoder.layers[0].linear.weight.val();
                 let loss = (weight.clone() * weight).sum() * f64::from(round * 40 - 70) + model.h_0.val().sum();
-                model = adam.step(0.01, model, loss.backward()).unwrap_or_else(|(_, name)| panic!("{name}"));
+                model = adam
+                    .step(0.01, model, loss.backward(), &Peers::alone())
+                    .unwrap_or_else(|(_, name)| panic!("{name}"));
             }
             (model.weights(), adam.moments())
         };

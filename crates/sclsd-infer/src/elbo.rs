@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use sclsd_model::density::{log_normal, normal, normal_at_draw};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace};
-use sclsd_model::{Cells, Expression, Kernels, Lsd, RowWeights, SparseRows, Statistics, Trainable};
+use sclsd_model::{Cells, Expression, Kernels, Lsd, Peers, RowWeights, SparseRows, Statistics, Trainable, Whole};
 
 /// ln of the largest library size that counts are explained by: a draw beyond it (10¹⁷ counts) would overflow in `f32` a little
 /// later, and tell nothing more.
@@ -53,6 +53,8 @@ pub struct Batch<'a> {
     pub counts: SparseRows<'a>,
     /// Cells per walk.
     pub steps: usize,
+    /// The batch that these visits are a share of.
+    pub whole: Whole,
 }
 
 /// Standard normal noise of one evaluation.
@@ -147,6 +149,19 @@ impl Loss {
         ]
     }
 
+    /// The sum over peers of their shares.
+    #[must_use]
+    pub(crate) fn total_over(self, peers: &Peers) -> Self {
+        if peers.count() == 1 {
+            return self;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the terms are f32")]
+        let mut terms = self.terms().map(|(_, value)| value as f32);
+        peers.sum(&mut terms);
+        let [reconstruction, cell_state, diff_state, library_size, potential_norm, wasserstein] = terms.map(f64::from);
+        Self { reconstruction, cell_state, diff_state, library_size, potential_norm, wasserstein }
+    }
+
     /// The mean of several losses.
     #[must_use]
     pub fn mean(losses: &[Self]) -> Self {
@@ -175,9 +190,9 @@ impl<B: Trainable> Elbo<B> {
         coefficients: &Coefficients,
         kernels: Kernels,
     ) -> Result<Self, OdeError> {
-        let Batch { x, places, counts, steps } = batch;
+        let Batch { x, places, counts, steps, whole } = batch;
         let (device, visits) = (noise.z.device(), places.len());
-        let weights = RowWeights::of_visits(&places, x.n_cells());
+        let weights = RowWeights::of_visits(&places, x.n_cells(), &whole);
         let cells = Cells { expression: Arc::new(x), weights: Arc::new(weights) };
         let places = Tensor::<B, 1, Int>::from_data(TensorData::new(places, [visits]), &device);
         let at_visits = |cells: Tensor<B, 2>| cells.select(0, places.clone()); // [cells, n] → [visits, n]
@@ -190,7 +205,7 @@ impl<B: Trainable> Elbo<B> {
         let (encoded, x_encoder) = model.x_encoder.train_cells(&cells, kernels, &device);
         let (z_loc, z_scale) = Lsd::location_scale(encoded); // [cells, z] each
         let z_dim = z_loc.dims()[1];
-        let largest = model.potential.largest_square(z_loc.clone(), kernels);
+        let largest = model.potential.largest_square(z_loc.clone(), &whole.peers, kernels);
         let (z_loc, z_scale) = (at_visits(z_loc), at_visits(z_scale));
         let start = z_loc.clone().reshape([walks, steps * z_dim]).narrow(1, 0, z_dim); // first visit of each walk
         let (z_hat, work) = model.potential.follow(start, &times, &c.ode, kernels)?;
@@ -217,10 +232,10 @@ impl<B: Trainable> Elbo<B> {
         let library = |value: f64| l.full_like(value);
         let prior = (library(c.library.mean), library(c.library.standard_deviation));
         let model_xl = total(log_normal(l.clone(), prior.0, prior.1));
-        let (model_x, z_decoder) = model.reconstruct(z, l.clamp_max(LARGEST_LIBRARY), counts, kernels);
+        let (model_x, z_decoder) = model.reconstruct(z, l.clamp_max(LARGEST_LIBRARY), counts, &whole, kernels);
 
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
-        let all = c.scale * visits as f64;
+        let all = c.scale * whole.visits as f64;
         Ok(Self {
             guide_z: guide_z.mul_scalar(c.scale),
             guide_b: guide_b.mul_scalar(c.scale * c.annealing),
@@ -376,7 +391,7 @@ mod tests {
             library: LibrarySize { mean: 5.0, standard_deviation: 2.0 },
             ode: OdeSpec::default().check().unwrap(),
         };
-        let batch = Batch { x, places: places.clone(), counts, steps };
+        let batch = Batch { x, places: places.clone(), counts, steps, whole: Whole::alone(walks * steps) };
         let elbo = Elbo::new(&model, batch, noise, &coefficients, kernels).unwrap();
         let gradients = elbo.loss().backward();
         let mut collect = Collect { path: Vec::new(), gradients: &gradients, found: BTreeMap::new() };

@@ -31,6 +31,6 @@ fn matrix(m: &Csr) -> u64 {
 }
 
 /// FNV-1a, 64 bits: not against malice, only against mistakes.
-fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+pub(crate) fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -5,7 +5,7 @@
 //! goes on as if it had not been.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use burn::tensor::{Tensor, TensorData};
 use rand::RngExt;
@@ -14,13 +14,14 @@ use rand_distr::StandardNormal;
 use sclsd_data::{Purpose, stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::{OdeError, Work};
-use sclsd_model::{Device, Expression, Job, Kernels, Lsd, Model, Trainable, WeightsError};
+use sclsd_model::{Device, Expression, Job, Kernels, Lsd, Model, PeerError, Peers, Trainable, WeightsError, Whole};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::data::sparse_rows;
 use crate::fingerprint::fingerprint;
 use crate::monotonicity::monotonicity;
+use crate::peers::{agree, threads};
 use crate::{Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, Loss, Moments, Noise, TrainingData};
 
 /// One epoch in the history of a model.
@@ -111,6 +112,19 @@ pub enum TrainError {
         /// Number of cells.
         n_cells: usize,
     },
+    /// A peer is gone.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// A batch has fewer walks than there are peers.
+    #[error(
+        "the last batch of an epoch has {walks} walks for {peers} peers; choose another walks.batch_size or walks.num_walks"
+    )]
+    Share {
+        /// Walks of the smallest batch.
+        walks: usize,
+        /// Number of peers.
+        peers: usize,
+    },
     /// The checkpoint to go on from is of another run.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -135,6 +149,57 @@ pub fn train(
     device: &impl Device,
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Checkpoint, TrainError> {
+    train_with_peers(data, walks, spec, from, device, &Peers::alone(), observe)
+}
+
+/// As [`train`] on several devices of this machine at once, each with its share of every batch: the same result within rounding.
+///
+/// # Errors
+/// As [`train`].
+///
+/// # Panics
+/// When there are no devices, or one of their threads does.
+pub fn train_on<D: Device + Sync>(
+    data: &TrainingData<'_>,
+    walks: &Walks,
+    spec: &CheckedTrainSpec,
+    from: Option<Checkpoint>,
+    devices: &[D],
+    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<Checkpoint, TrainError> {
+    let (first, others) = devices.split_first().expect("a device to train on");
+    if others.is_empty() {
+        return train(data, walks, spec, from, first, observe);
+    }
+    let mut peers = threads(devices.len()).into_iter();
+    let mine = peers.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        for (device, peers) in others.iter().zip(peers) {
+            let from = from.clone();
+            scope.spawn(move || {
+                // what went wrong is said by the first, which learns of it
+                let go_on = &mut |_: Event<'_>| ControlFlow::Continue(());
+                drop(train_with_peers(data, walks, spec, from, device, &peers, go_on));
+            });
+        }
+        train_with_peers(data, walks, spec, from, first, &mine, observe)
+    })
+}
+
+/// As [`train`], together with peers: each has the same data and specification and takes its share of the walks of every batch. All
+/// return the same model, which is that of one alone within rounding.
+///
+/// # Errors
+/// As [`train`], and [`TrainError::Peer`] where a peer is gone or about to do something else.
+pub fn train_with_peers(
+    data: &TrainingData<'_>,
+    walks: &Walks,
+    spec: &CheckedTrainSpec,
+    from: Option<Checkpoint>,
+    device: &impl Device,
+    peers: &Peers,
+    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<Checkpoint, TrainError> {
     let n_cells = data.n_cells();
     if let Some(&cell) = walks.cells().iter().find(|&&cell| cell as usize >= n_cells) {
         return Err(TrainError::Walks { cell, n_cells });
@@ -144,7 +209,9 @@ pub fn train(
         from.check_same_run(spec, &fingerprint)?;
     }
     let kernels = device.kernels();
-    device.run(Training { run: Run { data, walks, spec, fingerprint, kernels }, from, observe })
+    let run = Run { data, walks, spec, fingerprint, kernels, peers };
+    run.agree(from.as_ref())?;
+    device.run(Training { run, from, observe })
 }
 
 type Observer<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
@@ -156,6 +223,7 @@ struct Run<'a> {
     spec: &'a CheckedTrainSpec,
     fingerprint: Fingerprint,
     kernels: Kernels,
+    peers: &'a Peers,
 }
 
 struct Training<'a, 'b> {
@@ -193,6 +261,23 @@ impl Job for Training<'_, '_> {
 }
 
 impl Run<'_> {
+    /// Makes sure that all peers have the same before them, and each something to do.
+    fn agree(&self, from: Option<&Checkpoint>) -> Result<(), TrainError> {
+        let (peers, walks) = (self.peers.count(), self.walks.len());
+        if peers == 1 {
+            return Ok(());
+        }
+        let rest = walks % self.spec.get().walks.batch_size;
+        let smallest = if rest == 0 { walks.min(self.spec.get().walks.batch_size) } else { rest };
+        if smallest < peers {
+            return Err(TrainError::Share { walks: smallest, peers });
+        }
+        let bits = from.into_iter().flat_map(|from| from.model.weights.values()).flat_map(|array| &array.values);
+        let bytes = bits.flat_map(|value| value.to_le_bytes());
+        let all = format!("{:?} {:?}", self.fingerprint, self.spec.get()).into_bytes().into_iter().chain(bytes);
+        Ok(agree(self.peers, &all.collect::<Vec<u8>>())?)
+    }
+
     fn epoch<B: Trainable>(
         &self,
         mut model: Lsd<B>,
@@ -213,17 +298,23 @@ impl Run<'_> {
         let mut work = Work::default();
         let mut stop = false;
         for (step, batch) in order.chunks(spec.walks.batch_size).enumerate() {
-            let cells: Vec<u32> = batch.iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect();
-            let noise = self.noise((epoch * steps + step) as u64, cells.len(), device);
+            let whole = Whole { visits: batch.len() * self.walks.path_len(), peers: self.peers.clone() };
+            let share = self.peers.share(batch.len());
+            let visits = share.start * self.walks.path_len()..share.end * self.walks.path_len();
+            let cells: Vec<u32> = batch[share].iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect();
+            let noise = self.noise((epoch * steps + step) as u64, &whole, visits, device);
             let flow = |source| TrainError::Flow { epoch: epoch + 1, step: step + 1, source };
-            let elbo = Elbo::new(&model, self.batch(&cells), noise, &coefficients, self.kernels).map_err(flow)?;
-            let loss = elbo.terms();
+            let elbo =
+                Elbo::new(&model, self.batch(&cells, whole), noise, &coefficients, self.kernels).map_err(flow)?;
+            let gradients = elbo.loss().backward();
+            let loss = elbo.terms().total_over(self.peers);
+            self.peers.check()?;
             if let Some((term, value)) = loss.terms().into_iter().find(|(_, value)| !value.is_finite()) {
                 return Err(TrainError::Loss { epoch: epoch + 1, step: step + 1, term, value });
             }
-            let gradients = elbo.loss().backward();
-            model = adam
-                .step(learning_rate, model, gradients)
+            let stepped = adam.step(learning_rate, model, gradients, self.peers);
+            self.peers.check()?;
+            model = stepped
                 .map_err(|(_, tensor)| TrainError::Gradient { epoch: epoch + 1, step: step + 1, tensor })?
                 .absorb(&elbo.statistics);
             work.steps += elbo.work.steps;
@@ -267,21 +358,23 @@ impl Run<'_> {
         }
     }
 
-    fn batch<'a>(&'a self, cells: &'a [u32]) -> Batch<'a> {
+    fn batch<'a>(&'a self, cells: &'a [u32], whole: Whole) -> Batch<'a> {
         let mut distinct = cells.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
         let place = |cell: &u32| distinct.partition_point(|other| other < cell);
         let places = cells.iter().map(|cell| u32::try_from(place(cell)).expect("fewer than 2^32 cells")).collect();
         let x = Expression::new(sparse_rows(self.data.x, &distinct), self.data.n_genes());
-        Batch { x, places, counts: sparse_rows(self.data.counts, cells), steps: self.walks.path_len() }
+        Batch { x, places, counts: sparse_rows(self.data.counts, cells), steps: self.walks.path_len(), whole }
     }
 
-    fn noise<B: Trainable>(&self, step: u64, visits: usize, device: &B::Device) -> Noise<B> {
+    /// The noise of some visits of a batch; all of it is drawn, whoever takes the rest.
+    fn noise<B: Trainable>(&self, step: u64, whole: &Whole, visits: Range<usize>, device: &B::Device) -> Noise<B> {
         let mut rng = stream(self.spec.get().random_state, Purpose::Noise, step);
         let mut draw = |width: usize| {
-            let values: Vec<f32> = (0..visits * width).map(|_| rng.sample(StandardNormal)).collect();
-            Tensor::from_data(TensorData::new(values, [visits, width]), device)
+            let values: Vec<f32> = (0..whole.visits * width).map(|_| rng.sample(StandardNormal)).collect();
+            let values = values[visits.start * width..visits.end * width].to_vec();
+            Tensor::from_data(TensorData::new(values, [visits.len(), width]), device)
         };
         let model = &self.spec.get().model;
         Noise { z: draw(model.z_dim), b: draw(model.b_dim), xl: draw(1) }

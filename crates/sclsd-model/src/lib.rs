@@ -28,6 +28,7 @@ mod kernels;
 mod model;
 mod networks;
 pub mod ode;
+mod peers;
 mod spec;
 mod special;
 mod weights;
@@ -41,5 +42,6 @@ pub use model::{Model, ModelError};
 pub use networks::{
     BatchNorm, BatchStatistics, Cells, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Statistics,
 };
+pub use peers::{Exchange, PeerError, Peers, Whole};
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
 pub use weights::{Array, Weights, WeightsError, tensor_name};

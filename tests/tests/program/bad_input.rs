@@ -241,11 +241,7 @@ fn configuration_that_cannot_be_is_named() {
     refused(d, &train("in.h5ad", &["--set", "model.z_dim=0"]), &["model.z_dim is 0, expected at least 1"]);
     refused(d, &train("in.h5ad", &["--set", "walks.path_len=1"]), &["walks.path_len is 1, but a walk needs"]);
     refused(d, &train("in.h5ad", &["--set", "optimizer.adam.lr=-1"]), &["optimizer.adam.lr is -1, expected"]);
-    refused(
-        d,
-        &train("in.h5ad", &["--device", "cuda:0"]),
-        &["device \"cuda:0\" needs the feature cuda"],
-    );
+    refused(d, &train("in.h5ad", &["--device", "cuda:0"]), &["device \"cuda:0\" needs the feature cuda"]);
     let output = sclsd(d, &["train", "in.h5ad"]);
     assert_eq!(output.status.code(), Some(2), "the command line is at fault");
 }

@@ -20,13 +20,14 @@ fn result(directory: &Path) {
 }
 
 /// A browser, or nothing, said aloud.
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn browser() -> Option<String> {
     let name = std::env::var("SCLSD_TEST_CHROMIUM").unwrap_or_else(|_| "chromium".into());
     match Command::new(&name).arg("--version").output() {
         Ok(output) if output.status.success() => Some(name),
         _ => {
-            eprintln!("SKIPPED: no {name} to open the report in; name a Chromium in SCLSD_TEST_CHROMIUM");
+            sclsd_tests::aloud(&format!(
+                "SKIPPED: no {name} to open the report in; name a Chromium in SCLSD_TEST_CHROMIUM"
+            ));
             None
         }
     }

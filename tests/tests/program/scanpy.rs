@@ -55,14 +55,13 @@ print("identical")
 "#;
 
 /// A Python that has anndata: `$SCLSD_TEST_PYTHON`, or `python3`. Said aloud where there is none.
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn python() -> Option<String> {
     let python = std::env::var("SCLSD_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let works = Command::new(&python).args(["-c", "import anndata"]).output().is_ok_and(|o| o.status.success());
     if works {
         return Some(python);
     }
-    eprintln!("SKIPPED: {python} has no anndata; name one that has in SCLSD_TEST_PYTHON");
+    sclsd_tests::aloud(&format!("SKIPPED: {python} has no anndata; name one that has in SCLSD_TEST_PYTHON"));
     None
 }
 

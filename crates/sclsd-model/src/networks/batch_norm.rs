@@ -12,6 +12,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use super::buffer;
+use crate::Whole;
+use crate::kernels::derivative::Trainable;
 use crate::kernels::stack::normalized::{Moments, RowWeights};
 
 const EPSILON: f64 = 1e-5;
@@ -43,16 +45,21 @@ pub struct BatchStatistics<B: Backend> {
 /// How often each row counts in a batch: a cell that walks visit often is one row with a large share.
 #[derive(Debug, Clone)]
 pub struct Shares<B: Backend> {
-    /// Visits of each row as a share of all, `[rows, 1]`; they sum to one.
-    pub shares: Tensor<B, 2>,
-    /// All visits.
-    pub visits: usize,
+    /// Visits of each row as a share of all, `[rows, 1]`; over all peers they sum to one. Nothing where each row is a visit.
+    pub shares: Option<Tensor<B, 2>>,
+    /// The batch that the rows stand for.
+    pub whole: Whole,
 }
 
 impl<B: Backend> Shares<B> {
     pub(super) fn new(weights: &RowWeights, device: &B::Device) -> Self {
         let data = TensorData::new(weights.rows.clone(), [weights.rows.len(), 1]);
-        Self { shares: Tensor::from_data(data, device), visits: weights.visits }
+        Self { shares: Some(Tensor::from_data(data, device)), whole: weights.whole.clone() }
+    }
+
+    /// Each row is a visit.
+    pub(super) fn equal(whole: &Whole) -> Self {
+        Self { shares: None, whole: whole.clone() }
     }
 }
 
@@ -79,30 +86,6 @@ impl<B: Backend> BatchNorm<B> {
         }
     }
 
-    /// Normalises by the batch's own statistics and returns them; rows count once each, or by their shares.
-    ///
-    /// # Shapes
-    /// - `x`: `[rows, features]` → `[rows, features]`, at least 2 visits
-    #[must_use]
-    pub fn train(&self, x: Tensor<B, 2>, shares: Option<&Shares<B>>) -> (Tensor<B, 2>, BatchStatistics<B>) {
-        let visits = shares.map_or(x.dims()[0], |s| s.visits);
-        #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^52")]
-        let rows = visits as f64;
-        let average = |x: Tensor<B, 2>| match shares {
-            Some(s) => s.shares.clone().transpose().matmul(x),
-            None => x.mean_dim(0),
-        };
-        let mean = average(x.clone()); // [1, features]
-        let centered = x - mean.clone();
-        let variance = average(centered.clone().powi_scalar(2)); // [1, features]
-        let statistics = BatchStatistics {
-            mean: mean.detach(),
-            variance: variance.clone().detach().mul_scalar(rows / (rows - 1.0)),
-        };
-        let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().unsqueeze();
-        (centered * scale + self.bias.val().unsqueeze(), statistics)
-    }
-
     /// Normalises by the running averages.
     ///
     /// # Shapes
@@ -123,5 +106,33 @@ impl<B: Backend> BatchNorm<B> {
         self.running_var = self.running_var.map(|old| toward(old, &batch.variance).set_require_grad(false));
         self.num_batches_tracked = self.num_batches_tracked.map(|n| n.add_scalar(1.0).set_require_grad(false));
         self
+    }
+}
+
+impl<B: Trainable> BatchNorm<B> {
+    /// Normalises by the batch's own statistics, over all peers, and returns them.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, features]` → `[rows, features]`; the whole batch has at least 2 visits
+    #[must_use]
+    pub fn train(&self, x: Tensor<B, 2>, shares: &Shares<B>) -> (Tensor<B, 2>, BatchStatistics<B>) {
+        #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
+        let visits = shares.whole.visits as f64;
+        let average = |x: Tensor<B, 2>| {
+            let part = match &shares.shares {
+                Some(shares) => shares.clone().transpose().matmul(x),
+                None => x.sum_dim(0).div_scalar(visits),
+            };
+            shares.whole.peers.total(part)
+        };
+        let mean = average(x.clone()); // [1, features]
+        let centered = x - mean.clone();
+        let variance = average(centered.clone().powi_scalar(2)); // [1, features]
+        let statistics = BatchStatistics {
+            mean: mean.detach(),
+            variance: variance.clone().detach().mul_scalar(visits / (visits - 1.0)),
+        };
+        let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().unsqueeze();
+        (centered * scale + self.bias.val().unsqueeze(), statistics)
     }
 }

@@ -3,12 +3,12 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 
-use super::{BatchStatistics, Potential, RecurrentPrior, Stack};
+use super::{BatchStatistics, Potential, RecurrentPrior, Shares, Stack};
 use crate::density::zero_inflated_negative_binomial;
 use crate::kernels::derivative::Trainable;
 use crate::kernels::reconstruction::{Decoded, reconstruct};
 use crate::special::softplus;
-use crate::{CheckedModelSpec, Kernels, SparseRows, Weights};
+use crate::{CheckedModelSpec, Kernels, SparseRows, Weights, Whole};
 
 /// ε of the likelihood's logits.
 const EPSILON: f64 = 1e-3;
@@ -158,18 +158,19 @@ impl<B: Trainable> Lsd<B> {
         z: Tensor<B, 2>,
         log_library: Tensor<B, 2>,
         counts: SparseRows<'_>,
+        whole: &Whole,
         kernels: Kernels,
     ) -> (Tensor<B, 1>, Vec<BatchStatistics<B>>) {
         let device = z.device();
         if self.z_decoder.suited(kernels) == Kernels::Host {
             let log_theta = self.log_inverse_dispersion.val();
             let from = Decoded { z, weights: self.z_decoder.inputs(), log_library, log_theta };
-            let (sum, moments) = reconstruct(from, &self.z_decoder.widths(), counts);
+            let (sum, moments) = reconstruct(from, &self.z_decoder.widths(), counts, whole);
             return (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect());
         }
         let (visits, genes) = (z.dims()[0], self.log_inverse_dispersion.dims()[0]);
         let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &device);
-        let (decoded, statistics) = Stack::train(&self.z_decoder, z, None);
+        let (decoded, statistics) = Stack::train(&self.z_decoder, z, &Shares::equal(whole));
         let (gate, rate) = Self::gate_and_rate(decoded); // [visits, genes] each
         let theta = self.log_inverse_dispersion.val().exp().unsqueeze::<2>(); // [1, genes]
         let logits = (rate * log_library.exp()).add_scalar(EPSILON).log() - theta.clone().add_scalar(EPSILON).log();

@@ -11,12 +11,12 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
 use super::{Layer, Linear};
-use crate::Kernels;
 use crate::kernels::derivative::{Trainable, values};
 use crate::kernels::flow;
 use crate::kernels::potential::PotentialWeights;
 use crate::ode::{CheckedOdeSpec, OdeError, Work, solve};
 use crate::special::log_cosh;
+use crate::{Kernels, Peers};
 
 /// V: `[cells, z]` → `[cells, 1]`. Reference: `PotentialNet` and `GradientNet`.
 #[derive(Module, Debug)]
@@ -119,12 +119,12 @@ impl<B: Trainable> Potential<B> {
         Ok((Tensor::stack::<3>(solution.states, 1).reshape([rows, grid.len() * width]), solution.work))
     }
 
-    /// The largest V² of all rows.
+    /// The largest V² of all rows of all peers; 0 for those peers that do not have it.
     ///
     /// # Shapes
     /// - `z`: `[rows, z]` → `[1]`
     #[must_use]
-    pub fn largest_square(&self, z: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 1> {
+    pub fn largest_square(&self, z: Tensor<B, 2>, peers: &Peers, kernels: Kernels) -> Tensor<B, 1> {
         let z = match kernels {
             Kernels::Tensors => z,
             Kernels::Host => {
@@ -136,6 +136,7 @@ impl<B: Trainable> Potential<B> {
                 z.narrow(0, largest.unwrap_or(0), 1)
             }
         };
-        self.value(z).powi_scalar(2).max()
+        let largest = self.value(z).powi_scalar(2).max();
+        if peers.count() == 1 || peers.largest(values(&largest)[0]).1 { largest } else { largest.mul_scalar(0.0) }
     }
 }

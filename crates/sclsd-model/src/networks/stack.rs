@@ -71,21 +71,6 @@ impl<B: Backend> Stack<B> {
         self.run(x, BatchNorm::evaluate)
     }
 
-    /// In training mode, with the batch statistics of every normalised layer; rows count once each, or by their shares.
-    ///
-    /// # Shapes
-    /// - `x`: `[rows, in]` → `[rows, out]`
-    #[must_use]
-    pub fn train(&self, x: Tensor<B, 2>, shares: Option<&Shares<B>>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
-        let mut statistics = Vec::new();
-        let out = self.run(x, |norm, x| {
-            let (x, batch) = norm.train(x, shares);
-            statistics.push(batch);
-            x
-        });
-        (out, statistics)
-    }
-
     fn run(
         &self,
         mut x: Tensor<B, 2>,
@@ -140,6 +125,21 @@ impl<B: Backend> Stack<B> {
 }
 
 impl<B: Trainable> Stack<B> {
+    /// In training mode, with the batch statistics of every normalised layer.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]` → `[rows, out]`
+    #[must_use]
+    pub fn train(&self, x: Tensor<B, 2>, shares: &Shares<B>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+        let mut statistics = Vec::new();
+        let out = self.run(x, |norm, x| {
+            let (x, batch) = norm.train(x, shares);
+            statistics.push(batch);
+            x
+        });
+        (out, statistics)
+    }
+
     /// In training mode, of the expression of cells, for a normalised stack.
     ///
     /// # Shapes
@@ -154,7 +154,7 @@ impl<B: Trainable> Stack<B> {
         match self.suited(kernels) {
             Kernels::Tensors => {
                 let shares = Shares::new(&cells.weights, device);
-                self.train(cells.expression.to_tensor(device), Some(&shares))
+                self.train(cells.expression.to_tensor(device), &shares)
             }
             Kernels::Host => {
                 let (out, moments) = functions::encode(&self.inputs(), self.sizes(), cells);
@@ -170,7 +170,7 @@ impl<B: Trainable> Stack<B> {
     #[must_use]
     pub fn train_plain(&self, x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
         match self.suited(kernels) {
-            Kernels::Tensors => self.train(x, None).0,
+            Kernels::Tensors => self.evaluate(x),
             Kernels::Host => functions::run_plain(x, self.inputs(), self.sizes()),
         }
     }

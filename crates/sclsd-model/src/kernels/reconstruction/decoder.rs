@@ -11,6 +11,7 @@ use super::super::stack::Sizes;
 use super::super::stack::normalized::{Input, Moments, RowWeights, backward, forward};
 use super::fold::fold;
 use super::{Inputs, evaluate};
+use crate::Whole;
 
 /// What Σ ln p(x | z, xl) depends on.
 pub(crate) struct Decoded<B: Backend> {
@@ -29,6 +30,7 @@ pub(crate) fn reconstruct<B: Trainable>(
     from: Decoded<B>,
     widths: &[usize],
     counts: SparseRows<'_>,
+    whole: &Whole,
 ) -> (Tensor<B, 1>, Vec<Moments>) {
     let (z, numbers) = (values(&from.z), all_values::<B>(&from.weights));
     let (log_library, log_theta) = (values(&from.log_library), values(&from.log_theta));
@@ -37,11 +39,11 @@ pub(crate) fn reconstruct<B: Trainable>(
     let (numbers_below, numbers_of_last) = numbers.split_at(numbers.len() - below.parts());
     let last = sizes(&widths[widths.len() - 2..], false).layers(numbers_of_last)[0];
     let below_layers = below.layers(numbers_below);
-    let weights = RowWeights::equal(log_library.len());
+    let weights = RowWeights::equal(log_library.len(), whole);
 
     let (kept, mut moments) = forward(&below_layers, Input::Rows(&z), &weights);
     let hidden = if below_layers.is_empty() { &z[..] } else { kept.out() };
-    let (folded, last_moments) = fold(&last, hidden);
+    let (folded, last_moments) = fold(&last, hidden, &weights);
     moments.push(last_moments);
     let transposed = products::transposed(&folded.weight, last.inputs);
     let inputs = Inputs {
@@ -53,7 +55,7 @@ pub(crate) fn reconstruct<B: Trainable>(
         log_theta: &log_theta,
     };
     let mut value = evaluate(inputs, counts);
-    let by_last = folded.back(&last, hidden, &value.weight, &value.bias, &mut value.hidden);
+    let by_last = folded.back(&last, hidden, [&value.weight, &value.bias], &mut value.hidden, whole);
     let (by_z, by_below) = backward(&below, &below_layers, Input::Rows(&z), &weights, &kept, value.hidden);
 
     #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]

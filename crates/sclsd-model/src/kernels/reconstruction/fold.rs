@@ -13,6 +13,7 @@ use super::super::products;
 use super::super::rows::{BLOCK, add, blocks, groups, per_group, total};
 use super::super::stack::Layer;
 use super::super::stack::normalized::{Moments, RowWeights, sums};
+use crate::Whole;
 
 const EPSILON: f32 = 1e-5;
 /// Rows of a product that are made by one thread.
@@ -33,12 +34,11 @@ pub(super) struct Folded {
     inverse: Vec<f32>,
 }
 
-/// Folds a layer that sees `h`, `rows × in`; its moments come with it.
-pub(super) fn fold(layer: &Layer<'_>, h: &[f32]) -> (Folded, Moments) {
-    let (width, rows) = (layer.inputs, h.len() / layer.inputs);
-    let weights = RowWeights::equal(rows);
-    let mean = sums(h, width, &weights, None);
-    let covariance = covariance(h, &mean);
+/// Folds a layer that sees `h`, `rows × in`, all rows of which count the same; its moments come with it.
+pub(super) fn fold(layer: &Layer<'_>, h: &[f32], weights: &RowWeights) -> (Folded, Moments) {
+    let width = layer.inputs;
+    let mean = sums(h, width, weights, None);
+    let covariance = covariance(h, &mean, &weights.whole);
     let mut spread = vec![0.0; layer.weight.len()];
     let variance: Vec<f32> = spread
         .par_chunks_mut(BLOCK * width)
@@ -62,7 +62,7 @@ pub(super) fn fold(layer: &Layer<'_>, h: &[f32]) -> (Folded, Moments) {
     (Folded { weight, bias, mean, spread, inverse }, moments)
 }
 
-fn covariance(h: &[f32], mean: &[f32]) -> Vec<f32> {
+fn covariance(h: &[f32], mean: &[f32], whole: &Whole) -> Vec<f32> {
     let width = mean.len();
     let rows = h.len() / width;
     let parts: Vec<Vec<f32>> = groups(rows)
@@ -81,7 +81,8 @@ fn covariance(h: &[f32], mean: &[f32]) -> Vec<f32> {
         .collect();
     let mut covariance = total(parts);
     #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
-    covariance.iter_mut().for_each(|c| *c /= rows as f32);
+    covariance.iter_mut().for_each(|c| *c /= whole.visits as f32);
+    whole.peers.sum(&mut covariance);
     covariance
 }
 
@@ -109,9 +110,9 @@ impl Folded {
         &self,
         layer: &Layer<'_>,
         h: &[f32],
-        by_weight: &[f32],
-        by_bias: &[f32],
+        [by_weight, by_bias]: [&[f32]; 2],
         by_h: &mut [f32],
+        whole: &Whole,
     ) -> Vec<Vec<f32>> {
         let (width, outputs, rows) = (layer.inputs, layer.outputs, h.len() / layer.inputs);
         let (mut weight, mut gamma) = (vec![0.0; outputs * width], vec![0.0; outputs]);
@@ -147,7 +148,8 @@ impl Folded {
             }
         });
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
-        let n = rows as f32;
+        let n = whole.visits as f32;
+        whole.peers.sum_all(&mut [&mut by_mean, &mut by_covariance]);
         by_covariance.iter_mut().for_each(|c| *c *= 2.0 / n);
         by_mean.iter_mut().for_each(|m| *m /= n);
         by_h.par_chunks_mut((per_group(rows) * width).max(1)).zip(groups(rows)).for_each(|(by_h, group)| {

@@ -13,6 +13,7 @@ use super::super::expression::Expression;
 use super::super::products;
 use super::super::rows::{blocks, groups, per_group, total};
 use super::{Layer, Sizes, loops};
+use crate::Whole;
 
 const EPSILON: f32 = 1e-5;
 
@@ -28,39 +29,39 @@ pub(crate) enum Input<'a> {
 /// How much every row counts.
 #[derive(Debug, Clone)]
 pub struct RowWeights {
-    /// One per row; they sum to one.
+    /// One per row; over all peers they sum to one.
     pub rows: Vec<f32>,
-    /// Visits that the rows stand for.
-    pub visits: usize,
+    /// The batch that the rows stand for.
+    pub whole: Whole,
 }
 
 impl RowWeights {
-    /// The same for all rows.
+    /// The same for all rows, each a visit.
     #[must_use]
-    pub fn equal(rows: usize) -> Self {
+    pub fn equal(rows: usize, whole: &Whole) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
-        let weight = 1.0 / rows as f32;
-        Self { rows: vec![weight; rows], visits: rows }
+        let weight = 1.0 / whole.visits as f32;
+        Self { rows: vec![weight; rows], whole: whole.clone() }
     }
 
-    /// How often every cell is visited, as a share of all visits; `places` are the cells of the visits.
+    /// How often every cell is visited, as a share of all visits; `places` are the cells of these visits.
     ///
     /// # Panics
     /// When a place is not below `cells`.
     #[must_use]
-    pub fn of_visits(places: &[u32], cells: usize) -> Self {
+    pub fn of_visits(places: &[u32], cells: usize, whole: &Whole) -> Self {
         let mut rows = vec![0.0_f32; cells];
         places.iter().for_each(|&place| rows[place as usize] += 1.0);
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^24")]
-        let all = places.len() as f32;
+        let all = whole.visits as f32;
         rows.iter_mut().for_each(|count| *count /= all);
-        Self { rows, visits: places.len() }
+        Self { rows, whole: whole.clone() }
     }
 
     /// What the variance is to be multiplied by to be the unbiased one.
     #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
     pub(crate) fn unbiased(&self) -> f64 {
-        self.visits as f64 / (self.visits as f64 - 1.0)
+        self.whole.visits as f64 / (self.whole.visits as f64 - 1.0)
     }
 }
 
@@ -137,6 +138,9 @@ pub(crate) fn backward(
             unreachable!("four rows a layer")
         };
         slope_sums(layer, &this[0], &mut slope, beta, gamma);
+        // this peer's are the derivatives by its β and γ, those of all flow back through the moments
+        let (mut sum, mut product) = (beta.clone(), gamma.clone());
+        weights.whole.peers.sum_all(&mut [&mut sum, &mut product]);
         let scale: Vec<f32> =
             layer.norm.0.iter().zip(&this[0].inverse).map(|(gamma, inverse)| gamma * inverse).collect();
         let size = per_group(rows).max(1);
@@ -144,7 +148,7 @@ pub(crate) fn backward(
             .par_chunks_mut(size * layer.outputs)
             .zip(this[0].normed.par_chunks(size * layer.outputs))
             .zip(weights.rows.par_chunks(size))
-            .for_each(|((slope, normed), weights)| loops::norm_slope(slope, normed, weights, &scale, [beta, gamma]));
+            .for_each(|((slope, normed), weights)| loops::norm_slope(slope, normed, weights, &scale, [&sum, &product]));
         match below {
             Input::Cells(cells) => {
                 *weight = cells.weight_slope(&slope, layer.outputs);
@@ -198,7 +202,7 @@ fn linear_slope(layer: &Layer<'_>, x: &[f32], slope: &[f32], weight: &mut Vec<f3
     by_input
 }
 
-/// `Σ w a`, or `Σ w (a − center)²`, of every column.
+/// `Σ w a`, or `Σ w (a − center)²`, of every column, over all peers.
 pub(crate) fn sums(a: &[f32], width: usize, weights: &RowWeights, center: Option<&[f32]>) -> Vec<f32> {
     let parts: Vec<Vec<f64>> = groups(weights.rows.len())
         .into_par_iter()
@@ -216,7 +220,9 @@ pub(crate) fn sums(a: &[f32], width: usize, weights: &RowWeights, center: Option
         .collect();
     #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
     let column = |j: usize| parts.iter().map(|part| part[j]).sum::<f64>() as f32;
-    (0..width).map(column).collect()
+    let mut sums: Vec<f32> = (0..width).map(column).collect();
+    weights.whole.peers.sum(&mut sums);
+    sums
 }
 
 /// Through the activation; `Σ g` and `Σ g x̂` of every column, which are the derivatives by β and γ.

@@ -1,0 +1,150 @@
+//! Peers as threads of one process.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use sclsd_model::{Exchange, PeerError, Peers};
+
+/// So many peers, in order of rank, for so many threads.
+#[must_use]
+pub fn threads(count: usize) -> Vec<Peers> {
+    let table = Arc::new(Table { state: Mutex::new(State::new(count)), changed: Condvar::new() });
+    (0..count).map(|rank| Peers::new(Seat { rank, count, table: Arc::clone(&table) })).collect()
+}
+
+/// Where everyone puts their numbers down.
+#[derive(Debug)]
+struct Table {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What each peer has put down for the sum that is being made.
+    parts: Vec<Option<Vec<f32>>>,
+    /// The last sum, and how many have yet to take it.
+    sum: Vec<f32>,
+    takers: usize,
+    /// A peer that is gone.
+    gone: Option<usize>,
+}
+
+impl State {
+    fn new(count: usize) -> Self {
+        Self { parts: vec![None; count], sum: Vec::new(), takers: 0, gone: None }
+    }
+}
+
+#[derive(Debug)]
+struct Seat {
+    rank: usize,
+    count: usize,
+    table: Arc<Table>,
+}
+
+impl Seat {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // a peer that panicked has left, which its seat says when it is dropped
+        self.table.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for as long as `busy`; an error where a peer leaves meanwhile.
+    fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        busy: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'a, State>, PeerError> {
+        while busy(&state) {
+            if let Some(peer) = state.gone {
+                return Err(PeerError { peer: peer.to_string(), what: "has stopped".into() });
+            }
+            state = self.table.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(state)
+    }
+}
+
+impl Exchange for Seat {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn sum(&self, numbers: &mut [f32]) -> Result<(), PeerError> {
+        let mut state = self.wait(self.state(), |state| state.takers > 0)?;
+        state.parts[self.rank] = Some(numbers.to_vec());
+        if state.parts.iter().all(Option::is_some) {
+            let mut parts = std::mem::replace(&mut state.parts, vec![None; self.count]).into_iter().flatten();
+            let mut sum = parts.next().unwrap_or_default();
+            for (peer, part) in (1..).zip(parts) {
+                if part.len() != sum.len() {
+                    state.gone = Some(peer);
+                }
+                sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            }
+            state.sum = sum;
+            state.takers = self.count;
+            self.table.changed.notify_all();
+        }
+        let mut state = self.wait(state, |state| state.takers == 0)?;
+        numbers.copy_from_slice(&state.sum[..numbers.len()]);
+        state.takers -= 1;
+        if state.takers == 0 {
+            self.table.changed.notify_all();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.state().gone.get_or_insert(self.rank);
+        self.table.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_made_in_order_of_rank_and_are_the_same_for_everyone() {
+        let count = 3;
+        let found: Vec<Vec<Vec<f32>>> = std::thread::scope(|scope| {
+            let each = |peers: Peers| {
+                scope.spawn(move || {
+                    let mut sums = Vec::new();
+                    for round in 0..50_u8 {
+                        let mut numbers = vec![[1e8, -1e8, 0.1][peers.rank()], f32::from(round)];
+                        peers.sum(&mut numbers);
+                        sums.push(numbers);
+                    }
+                    peers.check().unwrap();
+                    sums
+                })
+            };
+            threads(count).into_iter().map(each).collect::<Vec<_>>().into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        for (round, sums) in (0_u8..).zip(&found[0]) {
+            assert_eq!(sums, &[(1e8 + -1e8) + 0.1, 3.0 * f32::from(round)]);
+        }
+        assert!(found.iter().all(|sums| *sums == found[0]));
+    }
+
+    #[test]
+    fn a_peer_that_leaves_is_an_error_for_all_others_that_names_it() {
+        let mut peers = threads(3);
+        drop(peers.remove(1));
+        std::thread::scope(|scope| {
+            for peers in peers {
+                scope.spawn(move || {
+                    peers.sum(&mut [1.0]);
+                    assert_eq!(peers.check().unwrap_err().to_string(), "peer 1 has stopped");
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,108 @@
+//! The gradient flow and its gradients, by every method.
+
+use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
+use sclsd::model::ode::{CheckedOdeSpec, Method, OdeSpec, solve};
+use sclsd::model::{Array, Device as _, Job, Kernels, Trainable, tensor_name};
+use sclsd_tests::tensors;
+
+use super::{Errors, Golden, everywhere, tiny_networks};
+
+const METHODS: [Method; 3] = [Method::Dopri5, Method::Tsit5, Method::Rk4];
+
+#[test]
+fn the_flow_follows_the_golden_path_for_short_and_long_times() {
+    everywhere("flow", |place| place.allowed.golden, |place| place.run(Flow { kernels: place.kernels }));
+}
+
+#[test]
+fn gradients_through_the_flow_are_the_golden_ones() {
+    everywhere(
+        "gradients of the flow",
+        |place| place.allowed.slopes,
+        |place| place.run(Back { kernels: place.kernels }),
+    );
+}
+
+fn grid(array: &Array) -> Vec<f64> {
+    array.values.iter().map(|&t| f64::from(t)).collect()
+}
+
+fn spec(method: Method) -> CheckedOdeSpec {
+    OdeSpec { method, substeps: 20, ..OdeSpec::default() }.check().expect("a specification")
+}
+
+struct Flow {
+    kernels: Kernels,
+}
+
+impl Job for Flow {
+    type Output = Vec<(String, f64)>;
+
+    fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
+        let golden = tensors("tiny_ode.safetensors");
+        let model = tiny_networks::<B>(device);
+        let mut errors = Errors::default();
+        for method in METHODS {
+            for (times, states) in [("t", "solution"), ("long_t", "long_solution")] {
+                let times = grid(&golden[times]);
+                let path = match self.kernels {
+                    Kernels::Host => {
+                        let start = golden["z0"].to_tensor::<B, 2>([4, 6], device);
+                        let path =
+                            model.potential.follow(start, &times, &spec(method), self.kernels).expect("a path").0;
+                        Array::from_tensor(path.reshape([4, -1, 6]).swap_dims(0, 1))
+                    }
+                    Kernels::Tensors => {
+                        // no gradient is taken, so none is prepared
+                        let model = model.valid();
+                        let start = golden["z0"].to_tensor::<B::InnerBackend, 2>([4, 6], device);
+                        let path =
+                            solve(|_, z| model.potential.drift(z), start, &times, &spec(method)).expect("a path");
+                        Array::from_tensor(Tensor::stack::<3>(path.states, 0))
+                    }
+                };
+                errors.compare(&format!("{states} by {method:?}"), &path, &golden[states]);
+            }
+        }
+        errors.0
+    }
+}
+
+struct Back {
+    kernels: Kernels,
+}
+
+impl Job for Back {
+    type Output = Vec<(String, f64)>;
+
+    fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
+        let golden = tensors("tiny_ode.safetensors");
+        let mut errors = Errors::default();
+        METHODS.into_iter().for_each(|method| back::<B>(method, self.kernels, device, &golden, &mut errors));
+        errors.0
+    }
+}
+
+fn back<B: Trainable>(method: Method, kernels: Kernels, device: &B::Device, golden: &Golden, errors: &mut Errors) {
+    let model = tiny_networks::<B>(device);
+    let start = golden["z0"].to_tensor::<B, 2>([4, 6], device).require_grad();
+    let path = model.potential.follow(start.clone(), &grid(&golden["t"]), &spec(method), kernels).expect("a path").0;
+    let cotangent = golden["cotangent"].to_tensor::<B, 3>([5, 4, 6], device).swap_dims(0, 1).reshape([4, 30]);
+    let gradients = (path * cotangent).sum().backward();
+    let mut compare =
+        |name: &str, found: Array| errors.compare_slopes(&format!("{name} by {method:?}"), &found, &golden[name]);
+    compare("grad.z0", Array::from_tensor(start.grad(&gradients).expect("a gradient")));
+    for (i, layer) in model.potential.layers.iter().enumerate() {
+        let name = |leaf: &str| {
+            let path = ["potential", "layers", &i.to_string(), "linear", leaf].map(str::to_owned);
+            format!("grad.{}", tensor_name(&path))
+        };
+        let weight = layer.linear.weight.val().grad(&gradients).expect("a gradient");
+        compare(&name("weight"), Array::from_tensor(weight));
+        let bias = layer.linear.bias.val().grad(&gradients).expect("a gradient");
+        compare(&name("bias"), Array::from_tensor(bias));
+    }
+    let gate = model.potential.gate.val().grad(&gradients).expect("a gradient");
+    compare("grad.potential.gate", Array::from_tensor(gate));
+}

@@ -1,0 +1,143 @@
+//! One suite for every backend that the build has: golden values of the Python package, gradients, training.
+//!
+//! A test runs on every [`Place`], says the largest error of each aloud and fails where one is beyond what is
+//! [allowed](Allowed). Devices that are compiled in but not on this machine are skipped, aloud.
+
+mod flow;
+mod loss;
+mod networks;
+mod training;
+
+use std::collections::BTreeMap;
+
+use sclsd::model::{Array, Job, Kernels, Lsd, Model, Trainable};
+use sclsd::{Device, DeviceError};
+use sclsd_tests::{TOLERANCE, aloud, difference, tensors};
+
+/// A device and the kernels that it runs with.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    name: &'static str,
+    device: Device,
+    kernels: Kernels,
+    allowed: Allowed,
+}
+
+/// Largest differences.
+#[derive(Debug, Clone, Copy)]
+struct Allowed {
+    /// From golden values: |a − b| / (1 + |b|).
+    golden: f64,
+    /// From golden derivatives: |a − b| as a share of the largest of a tensor.
+    slopes: f64,
+    /// Of the loss and its terms, from those on the CPU.
+    training: f64,
+    /// Of what the trained model says about cells.
+    states: f64,
+}
+
+/// Processors round every operation correctly; sums of hundreds of terms run in an order of their own. In twelve steps of a
+/// thousandth Adam, which takes the sign of a gradient for its size, may move what rounding decides by a hundredth.
+const EXACT: Allowed = Allowed { golden: TOLERANCE, slopes: 2e-4, training: 1e-4, states: 1e-2 };
+
+/// Graphics interfaces let exp and ln be off by several units in the last place (WGSL: 3 + 2 |x| of them), CUDA's fast
+/// mathematics likewise. That is still far below the reach of a sum's order.
+const GRAPHICS: Allowed = Allowed { golden: TOLERANCE, slopes: 2e-4, training: 1e-4, states: 1e-2 };
+
+impl sclsd::model::Device for Place {
+    fn run<J: Job>(&self, job: J) -> J::Output {
+        self.device.run(job)
+    }
+
+    fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+}
+
+/// Every place that the build has and this machine offers.
+fn places() -> Vec<Place> {
+    let all = [
+        ("cpu", "cpu", Kernels::Host, EXACT),
+        ("cpu, tensor code", "cpu", Kernels::Tensors, EXACT),
+        ("ndarray", "ndarray", Kernels::Host, EXACT),
+        ("ndarray, tensor code", "ndarray", Kernels::Tensors, EXACT),
+        ("cuda:0", "cuda:0", Kernels::Tensors, GRAPHICS),
+        ("wgpu:0", "wgpu:0", Kernels::Tensors, GRAPHICS),
+    ];
+    let found = |(name, device, kernels, allowed)| match Device::parse(device) {
+        Ok(device) => Some(Place { name, device, kernels, allowed }),
+        Err(DeviceError::NotCompiled { .. }) => None,
+        Err(error) => {
+            aloud(&format!("SKIPPED: {error}"));
+            None
+        }
+    };
+    all.into_iter().filter_map(found).collect()
+}
+
+/// Runs a check everywhere, says its largest errors and asserts that they are allowed. A check returns what it compared,
+/// each with its error.
+fn everywhere(what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place) -> Vec<(String, f64)>) {
+    let places = places();
+    assert!(places.iter().any(|place| place.name == "cpu"), "the CPU is always there");
+    let mut said = Vec::new();
+    let mut beyond = Vec::new();
+    for place in &places {
+        let errors = check(place);
+        assert!(!errors.is_empty(), "{what} on {}: nothing was compared", place.name);
+        let worst = errors.iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("an error");
+        said.push(format!("{} {:.1e}", place.name, worst.1));
+        if worst.1 > allowed(place) {
+            beyond.push(format!(
+                "{}: {} is off by {:.1e}, allowed {:.0e}",
+                place.name,
+                worst.0,
+                worst.1,
+                allowed(place)
+            ));
+        }
+    }
+    aloud(&format!("{what} | {}", said.join(" | ")));
+    assert!(beyond.is_empty(), "{what}: {}", beyond.join("; "));
+}
+
+/// θ in the golden loss. The derivative by ln θ is θ times a difference of Γ functions, which f32 knows θ times less well
+/// than all else.
+const THETA: f64 = 100.0;
+
+/// Differences from golden values, by name.
+#[derive(Default)]
+struct Errors(Vec<(String, f64)>);
+
+impl Errors {
+    fn compare(&mut self, name: &str, found: &Array, expected: &Array) {
+        self.0.push((name.to_owned(), difference(&found.values, &expected.values)));
+    }
+
+    /// Relative to the largest of a tensor, since derivatives are of all sizes. The bias before a normalisation has none:
+    /// what is there is rounding, and only has to be as small.
+    fn compare_slopes(&mut self, name: &str, found: &Array, expected: &Array) {
+        const ROUNDING: f64 = 1e-6;
+        assert_eq!(found.values.len(), expected.values.len(), "{name}: number of values");
+        let largest = |values: &[f32]| values.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
+        let pairs = found.values.iter().zip(&expected.values);
+        let off = pairs.fold(0.0, |m: f64, (a, b)| m.max((f64::from(*a) - f64::from(*b)).abs()));
+        let size = largest(&expected.values);
+        let silent = size < ROUNDING && largest(&found.values) < ROUNDING;
+        let known = if name == "log_inverse_dispersion" { THETA } else { 1.0 };
+        self.0.push((name.to_owned(), if silent { 0.0 } else { off / (size * known) }));
+    }
+}
+
+/// The tiny model with θ of the golden loss.
+fn tiny() -> Model {
+    let mut weights = tensors("tiny_weights.safetensors");
+    weights.insert("inverse_dispersion".into(), tensors("tiny_elbo.safetensors")["inverse_dispersion"].clone());
+    Model::from_weights(weights, Vec::new()).expect("a model")
+}
+
+fn tiny_networks<B: Trainable>(device: &B::Device) -> Lsd<B> {
+    tiny().on(device).expect("networks")
+}
+
+type Golden = BTreeMap<String, Array>;
