@@ -229,13 +229,24 @@ pub(crate) struct TrainArgs {
     /// Go on from the checkpoint as if never interrupted.
     #[arg(long)]
     pub resume: bool,
+    /// Train together with other processes, on this machine or others: the addresses of all, the same for each. Every one has
+    /// the same file and settings; the first writes the results.
+    #[arg(long, value_name = "HOST:PORT,HOST:PORT", value_delimiter = ',', requires = "rank")]
+    pub peers: Vec<String>,
+    /// Which of the peers this one is, counted from 0.
+    #[arg(long, requires = "peers")]
+    pub rank: Option<usize>,
+    /// Seconds to wait for a peer that is silent.
+    #[arg(long, default_value_t = 300, requires = "peers", value_parser = clap::value_parser!(u64).range(1..))]
+    pub peer_timeout: u64,
     #[command(flatten)]
     pub machine: MachineArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct MachineArgs {
-    /// Where to compute: cpu, ndarray, cuda:0 or wgpu:0, as far as this build has them.
+    /// Where to compute: cpu, ndarray, cuda:0 or wgpu:0, as far as this build has them; for training several, such as
+    /// cuda:0,cuda:1.
     #[arg(long, default_value = sclsd::Device::DEFAULT)]
     pub device: String,
     /// Number of threads [default: one per core].

@@ -31,6 +31,12 @@ fn device(machine: &MachineArgs) -> anyhow::Result<Device> {
     Ok(Device::parse(&machine.device)?)
 }
 
+/// The devices asked for, one or several.
+fn devices(machine: &MachineArgs) -> anyhow::Result<Vec<Device>> {
+    use_threads(machine.threads)?;
+    machine.device.split(',').map(|name| Ok(Device::parse(name)?)).collect()
+}
+
 /// As many threads as asked for.
 fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
     if let Some(threads) = threads {

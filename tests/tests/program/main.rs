@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_steps;
 mod book;
 mod interrupted;
+mod peers;
 mod report;
 mod road;
 mod scanpy;

@@ -5,7 +5,7 @@ use sclsd::analysis::spearman;
 use sclsd::data::{Dataset, SimulateSpec, plain_reason, simulate, write_h5ad};
 use sclsd::graph::{PrepareSpec, Root, WalkSpec, prepare};
 use sclsd::infer::{AdamSpec, LearningRate, OptimizerSpec, TrainSpec};
-use sclsd::model::{LayerDims, ModelSpec};
+use sclsd::model::{LayerDims, ModelSpec, Peers};
 
 use super::prior::PriorChoice;
 use super::report;
@@ -49,7 +49,8 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         basis: "X_umap",
         checkpoint_every: 10,
         resume: false,
-        device,
+        devices: vec![device],
+        peers: Peers::alone(),
     };
     let (pseudotime, mut figures) = job.run(output)?;
     let choice = report::Choice {

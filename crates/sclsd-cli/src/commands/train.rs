@@ -2,18 +2,19 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Column, Dataset, Keys, add_to_h5ad, read_h5ad};
-use sclsd::infer::{Checkpoint, Event, TrainSpec, TrainingData, train};
+use sclsd::infer::{Checkpoint, Event, Network, TrainError, TrainSpec, TrainingData, train_on, train_with_peers};
+use sclsd::model::Peers;
 
 use super::prior::PriorChoice;
 use super::record;
 use super::velocity::{present, velocities};
-use super::{check_writable, device};
+use super::{check_writable, devices};
 use crate::args::TrainArgs;
 use crate::config;
 use crate::figures::Figures;
@@ -45,13 +46,33 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         basis: &args.basis,
         checkpoint_every: args.checkpoint_every as usize,
         resume: args.resume,
-        device: device(&args.machine)?,
+        devices: devices(&args.machine)?,
+        peers: peers(args, output)?,
     };
+    let rank = job.peers.rank();
     let (_, mut figures) = job.run(output)?;
-    figures.text("model", args.model.display());
-    figures.text("result", args.output.display());
+    if rank == 0 {
+        figures.text("model", args.model.display());
+        figures.text("result", args.output.display());
+    } else {
+        figures.text("written by", &args.peers[0]);
+    }
     figures.print(output);
     Ok(())
+}
+
+/// Those to train with, once all of them are there.
+fn peers(args: &TrainArgs, output: Output) -> anyhow::Result<Peers> {
+    let (Some(rank), count) = (args.rank, args.peers.len()) else { return Ok(Peers::alone()) };
+    if rank >= count {
+        bail!("--rank is {rank}, but there are {count} --peers, counted from 0");
+    }
+    if args.machine.device.contains(',') {
+        bail!("--device {}: a peer has one device; give each its own process", args.machine.device);
+    }
+    output.note(format!("waiting for {} other peers", count - 1));
+    let patience = Duration::from_secs(args.peer_timeout);
+    Ok(Peers::new(Network::join(&args.peers, rank, patience)?))
 }
 
 /// A run of training, from file to file.
@@ -64,7 +85,8 @@ pub(super) struct Job<'a> {
     pub basis: &'a str,
     pub checkpoint_every: usize,
     pub resume: bool,
-    pub device: Device,
+    pub devices: Vec<Device>,
+    pub peers: Peers,
 }
 
 impl Job<'_> {
@@ -77,7 +99,8 @@ impl Job<'_> {
         let data = self.read()?;
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &spec.get().keys).with_context(input)?;
-        let prior = self.prior.make(&data, spec.get(), self.device, output).with_context(input)?;
+        let device = self.devices[0];
+        let prior = self.prior.make(&data, spec.get(), device, output).with_context(input)?;
         let dropped = prior.transition.dropped().len();
         if dropped > 0 {
             output.note(format!(
@@ -90,11 +113,13 @@ impl Job<'_> {
         let done = from.as_ref().map_or(0, Checkpoint::epoch);
 
         let progress = Progress::new(output, done, spec.get().num_epochs);
+        let writes = self.peers.rank() == 0;
         let mut failed = None;
         let mut observe = |event: Event<'_>| {
             progress.show(&event);
             if let Event::EpochDone { epoch, checkpoint, .. } = event
                 && (epoch + 1).is_multiple_of(self.checkpoint_every)
+                && writes
                 && let Err(error) = checkpoint().save(self.model)
             {
                 failed = Some(error);
@@ -102,8 +127,15 @@ impl Job<'_> {
             }
             ControlFlow::Continue(())
         };
-        let fit = train(&training, &walks, &spec, from, &self.device, &mut observe);
+        let fit = match self.peers.count() {
+            1 => train_on(&training, &walks, &spec, from, &self.devices, &mut observe),
+            _ => train_with_peers(&training, &walks, &spec, from, &device, &self.peers, &mut observe),
+        };
         progress.finish();
+        if let Err(error @ TrainError::Peer(_)) = &fit {
+            let model = self.model.display();
+            bail!("{error}; what {model} holds is good, go on from it with --resume");
+        }
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -111,17 +143,21 @@ impl Job<'_> {
             0 => input(),
             _ => format!("{} cannot go on from {}", self.input.display(), self.model.display()),
         })?;
-        fit.save(self.model)?;
+        if writes {
+            fit.save(self.model)?;
+        }
 
-        let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities, &self.device)?;
+        let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities, &device)?;
         let mut additions = annotation.additions();
         let graph = &spec.get().keys.connectivities;
-        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, self.basis, self.device)?);
+        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, self.basis, device)?);
         if let (true, Some(time)) = (prior.bootstrapped, &prior.time) {
             additions.obs.push(("prior_pseudotime".into(), Column::Float(time.clone())));
         }
         additions.uns.insert(record::KEY.into(), record::write(&fit, prior.phylogeny.as_ref())?);
-        add_to_h5ad(self.input, self.output, &additions)?;
+        if writes {
+            add_to_h5ad(self.input, self.output, &additions)?;
+        }
 
         let mut figures = Figures::default();
         figures.count("cells", data.n_cells());
