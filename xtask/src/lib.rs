@@ -1,4 +1,6 @@
-//! Chores of the workspace, as ordinary functions and tests: `cargo xtask tidy`, `cargo xtask bench-reference`.
+//! Chores of the workspace, as ordinary functions and tests: `cargo xtask tidy`, `cargo xtask features`,
+//! `cargo xtask bench-reference`.
 
 pub mod bench_reference;
+pub mod features;
 pub mod tidy;

@@ -1,10 +1,10 @@
-//! `cargo xtask tidy`, `cargo xtask bench-reference`: chores of the workspace.
+//! `cargo xtask tidy`, `cargo xtask features`, `cargo xtask bench-reference`: chores of the workspace.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench_reference, tidy};
+use xtask::{bench_reference, features, tidy};
 
 /// Chores of the workspace.
 #[derive(Parser)]
@@ -18,6 +18,8 @@ struct Args {
 enum Command {
     /// Checks that also run in `cargo test`.
     Tidy,
+    /// Checks that every subset of the backends' features builds.
+    Features,
     /// Times this program and the Python package in turn on the same files and prints the ratios.
     BenchReference {
         /// Interpreter that has the Python package.
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
             complaints.iter().for_each(|complaint| println!("{complaint}"));
             return if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
+        Command::Features => features::run(),
         Command::BenchReference { python, script, pairs, threads, only, files } => {
             bench_reference::run(&bench_reference::Plan { python, script, pairs, threads, only, files })
         }

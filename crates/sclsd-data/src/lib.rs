@@ -22,6 +22,8 @@
 mod column;
 mod dataset;
 mod h5ad;
+#[cfg(feature = "anndata")]
+mod interop;
 mod loess;
 mod matrix;
 mod matrix_market;
@@ -37,6 +39,8 @@ mod variable_genes;
 pub use column::{Categorical, Column};
 pub use dataset::{Dataset, DatasetError, Frame, Uns};
 pub use h5ad::{Additions, Entry, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad, write_h5ad};
+#[cfg(feature = "anndata")]
+pub use interop::AnnDataError;
 pub use matrix::Matrix;
 pub use matrix_market::read_matrix_market;
 pub use names::{closest_names, did_you_mean};

@@ -1,0 +1,33 @@
+//! Every subset of the backends' features builds.
+
+use std::process::Command;
+
+/// The backends: features of `sclsd` and `sclsd-cli`.
+const BACKENDS: [&str; 4] = ["flex", "ndarray", "cuda", "wgpu"];
+
+/// Checks the library and the program with every subset of backends, none included.
+///
+/// # Errors
+/// The first subset that does not build, with what the compiler said.
+pub fn run() -> Result<String, String> {
+    let subsets = 0..1_u32 << BACKENDS.len();
+    let subset = |bits: u32| {
+        let chosen = (0..).zip(BACKENDS).filter(|(i, _)| bits >> i & 1 == 1).map(|(_, name)| name);
+        chosen.collect::<Vec<_>>().join(",")
+    };
+    let subsets: Vec<String> = subsets.map(subset).collect();
+    for features in &subsets {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(&cargo)
+            .args(["check", "--quiet", "--profile", "quick", "-p", "sclsd", "-p", "sclsd-cli"])
+            .args(["--no-default-features", "--features", features])
+            .env("RUSTFLAGS", "-D warnings")
+            .output()
+            .map_err(|error| format!("{} cannot be run: {error}", cargo.display()))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("features \"{features}\" do not build:\n{said}"));
+        }
+    }
+    Ok(format!("all {} subsets of {} build", subsets.len(), BACKENDS.join(", ")))
+}
