@@ -19,7 +19,11 @@ enum Command {
     /// Checks that also run in `cargo test`.
     Tidy,
     /// Checks that every subset of the backends' features builds.
-    Features,
+    Features {
+        /// Only each alone, all together, and none.
+        #[arg(long)]
+        each: bool,
+    },
     /// Times this program and the Python package in turn on the same files and prints the ratios.
     BenchReference {
         /// Interpreter that has the Python package.
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
             complaints.iter().for_each(|complaint| println!("{complaint}"));
             return if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
-        Command::Features => features::run(),
+        Command::Features { each } => features::run(each),
         Command::BenchReference { python, script, pairs, threads, only, files } => {
             bench_reference::run(&bench_reference::Plan { python, script, pairs, threads, only, files })
         }

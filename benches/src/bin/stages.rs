@@ -37,6 +37,8 @@ struct Args {
     gene: Option<String>,
     #[arg(long, default_value_t = 15.0)]
     fate_time: f64,
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Stretch the prior time to 0…1 first.
     #[arg(long)]
     scale_time: bool,
@@ -90,7 +92,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = read_h5ad(&args.file, &keys)?;
     record.figures.insert("cells".into(), json!(data.n_cells()));
     record.figures.insert("genes".into(), json!(data.n_genes()));
-    let device = Device::parse("cpu")?;
+    let device = Device::parse(&args.device)?;
     let graph = data.graph(&spec.keys.connectivities)?;
     let mut time = data.numbers(&args.time_key)?;
     if args.scale_time {

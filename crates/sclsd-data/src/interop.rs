@@ -1,14 +1,12 @@
 //! From and to [`anndata::AnnData`], for those who hold one (feature `anndata`).
 //!
 //! Any backend of that crate will do. What a data set has no place for (arrays of three dimensions, data frames in `obsm`) is an
-//! error that names the element when it is asked for. anndata 0.8 keeps no order of categories and reads categorical columns back as text,
+//! error that names the element when it is asked for. A `None` of `uns` becomes an array of no numbers. anndata 0.8 keeps no order of categories and reads categorical columns back as text,
 //! so clusters come back under the same names, in alphabetical order.
 
 use std::collections::{BTreeMap, HashMap};
 
-use anndata::data::{
-    ArrayData, Data, DynArray, DynCscMatrix, DynCsrMatrix, DynCsrNonCanonical, DynScalar, Mapping,
-};
+use anndata::data::{ArrayData, Data, DynArray, DynCscMatrix, DynCsrMatrix, DynCsrNonCanonical, DynScalar, Mapping};
 use anndata::{AnnDataOp, ArrayElemOp, AxisArraysOp, ElemCollectionOp};
 use nalgebra_sparse::csr::CsrMatrix;
 use ndarray::{Array2, ArrayD};
@@ -83,7 +81,9 @@ impl Dataset {
             false => None,
             true => match data.x().get::<ArrayData>().map_err(access("X"))? {
                 Some(x) => Some(sparse("X", x)?),
-                None => return Err(AnnDataError::Kind { element: "X".into(), found: "empty".into(), expected: MATRIX }),
+                None => {
+                    return Err(AnnDataError::Kind { element: "X".into(), found: "empty".into(), expected: MATRIX });
+                }
             },
         };
         let graph = |element: &str, array| sparse(element, array);
@@ -383,18 +383,23 @@ fn series(key: &str, column: &Column) -> std::result::Result<Series, polars::err
 }
 
 fn any(value: &Uns) -> Data {
-    fn shaped<T: Clone>(shape: &[usize], values: &[T]) -> ArrayD<T> {
-        ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many values as the shape says")
+    /// A scalar, an array, or an array of no numbers for what is nothing (`None` in Python).
+    fn shaped<T: Clone>(shape: &[usize], values: &[T]) -> Data
+    where
+        Data: From<T> + From<ArrayD<T>>,
+    {
+        match (shape, values) {
+            ([], [one]) => one.clone().into(),
+            ([], _) => ArrayD::from_shape_vec(vec![0], Vec::new()).expect("nothing").into(),
+            _ => ArrayD::from_shape_vec(shape, values.to_vec()).expect("as many values as the shape says").into(),
+        }
     }
     match value {
         Uns::Text(text) => text.clone().into(),
-        Uns::Floats(shape, values) if shape.is_empty() => values[0].into(),
-        Uns::Integers(shape, values) if shape.is_empty() => values[0].into(),
-        Uns::Booleans(shape, values) if shape.is_empty() => values[0].into(),
-        Uns::Texts(shape, values) => shaped(shape, values).into(),
-        Uns::Floats(shape, values) => shaped(shape, values).into(),
-        Uns::Integers(shape, values) => shaped(shape, values).into(),
-        Uns::Booleans(shape, values) => shaped(shape, values).into(),
+        Uns::Texts(shape, values) => shaped(shape, values),
+        Uns::Floats(shape, values) => shaped(shape, values),
+        Uns::Integers(shape, values) => shaped(shape, values),
+        Uns::Booleans(shape, values) => shaped(shape, values),
         Uns::Map(map) => {
             let inside: HashMap<String, Data> = map.iter().map(|(key, value)| (key.clone(), any(value))).collect();
             Mapping::from(inside).into()
