@@ -77,15 +77,11 @@ impl Dataset {
     pub fn from_anndata<A: AnnDataOp>(data: &A, keys: &Keys) -> Result<Self> {
         let obs = frame("obs", data.obs_names().into_vec(), &data.read_obs().map_err(access("obs"))?, &keys.obs)?;
         let var = frame("var", data.var_names().into_vec(), &data.read_var().map_err(access("var"))?, &keys.var)?;
-        let x = match keys.x {
-            false => None,
-            true => match data.x().get::<ArrayData>().map_err(access("X"))? {
-                Some(x) => Some(sparse("X", x)?),
-                None => {
-                    return Err(AnnDataError::Kind { element: "X".into(), found: "empty".into(), expected: MATRIX });
-                }
-            },
-        };
+        let x = if keys.x { data.x().get::<ArrayData>().map_err(access("X"))? } else { None };
+        if keys.x && x.is_none() {
+            return Err(AnnDataError::Kind { element: "X".into(), found: "empty".into(), expected: MATRIX });
+        }
+        let x = x.map(|x| sparse("X", x)).transpose()?;
         let graph = |element: &str, array| sparse(element, array);
         Ok(Self {
             x,
@@ -206,8 +202,13 @@ trait Number: Copy {
 macro_rules! number {
     ($($kind:ty),*) => {
         $(impl Number for $kind {
-            #[expect(clippy::allow_attributes, reason = "one kind needs no cast")]
-            #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_lossless, trivial_numeric_casts, clippy::unnecessary_cast, reason = "matrices are f32")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                clippy::cast_lossless,
+                trivial_numeric_casts,
+                reason = "matrices are f32; not every kind loses something"
+            )]
             fn single(self) -> f32 {
                 self as f32
             }
