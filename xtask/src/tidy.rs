@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 const NO_BURN: [&str; 2] = ["sclsd-data", "sclsd-graph"];
 
 /// Licences that a dependency may come under; a choice ("OR") needs one of them, a conjunction ("AND") all.
-const LICENSES: [&str; 16] = [
+const LICENSES: [&str; 17] = [
     "MIT",
     "MIT-0",
     "Apache-2.0",
@@ -43,11 +43,15 @@ const LICENSES: [&str; 16] = [
     "Unicode-3.0",
     "NCSA",
     "bzip2-1.0.6",
+    // data that others may use and pass on: root certificates
+    "CDLA-Permissive-2.0",
 ];
 
 /// Dependencies under another licence, each with the reason why it may be there.
-const EXCEPTIONS: [(&str, &str); 1] =
-    [("colored", "Burn's own dependency; MPL-2.0 covers its files only, used unchanged")];
+const EXCEPTIONS: [(&str, &str); 2] = [
+    ("colored", "Burn's own dependency; MPL-2.0 covers its files only, used unchanged"),
+    ("option-ext", "of Burn's GPU backends; MPL-2.0 covers its files only, used unchanged"),
+];
 
 /// Every complaint there is; none if all is well.
 ///
@@ -99,7 +103,8 @@ fn licenses() -> Vec<String> {
         let license = license.replace('/', " OR ");
         !license.split(" AND ").all(|needed| needed.split(" OR ").any(choice))
     };
-    let arguments = ["tree", "--workspace", "--edges", "normal,build", "--prefix", "none", "--format", "{p}|{l}"];
+    let arguments =
+        ["tree", "--workspace", "--all-features", "--edges", "normal,build", "--prefix", "none", "--format", "{p}|{l}"];
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let tree =
         Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo tree");
