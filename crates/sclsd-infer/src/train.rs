@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use std::panic::resume_unwind;
 
 use burn::tensor::{Tensor, TensorData};
 use rand::RngExt;
@@ -171,18 +172,30 @@ pub fn train_on<D: Device + Sync>(
     if others.is_empty() {
         return train(data, walks, spec, from, first, observe);
     }
-    let mut peers = threads(devices.len()).into_iter();
-    let mine = peers.next().unwrap_or_default();
     std::thread::scope(|scope| {
-        for (device, peers) in others.iter().zip(peers) {
+        let mut peers = threads(devices.len()).into_iter();
+        let mine = peers.next().unwrap_or_default();
+        let begin = |(device, peers): (_, Peers)| {
             let from = from.clone();
             scope.spawn(move || {
-                // what went wrong is said by the first, which learns of it
                 let go_on = &mut |_: Event<'_>| ControlFlow::Continue(());
-                drop(train_with_peers(data, walks, spec, from, device, &peers, go_on));
-            });
+                train_with_peers(data, walks, spec, from, device, &peers, go_on).err()
+            })
+        };
+        let running: Vec<_> = others.iter().zip(peers).map(begin).collect();
+        let trained = train_with_peers(data, walks, spec, from.clone(), first, &mine, observe);
+        // the others are waiting for it, where it stopped early
+        drop(mine);
+        let ended = running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        let reasons: Vec<TrainError> = ended.flatten().collect();
+        match trained {
+            // the reason is with the one that stopped
+            Err(TrainError::Peer(gone)) => {
+                let reason = reasons.into_iter().find(|reason| !matches!(reason, TrainError::Peer(_)));
+                Err(reason.unwrap_or(TrainError::Peer(gone)))
+            }
+            trained => trained,
         }
-        train_with_peers(data, walks, spec, from, first, &mine, observe)
     })
 }
 

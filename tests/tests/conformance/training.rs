@@ -6,7 +6,7 @@ use sclsd::Device;
 use sclsd::analysis::{FateSpec, annotate, fates};
 use sclsd::data::{Dataset, Keys, Matrix, read_h5ad};
 use sclsd::graph::{Transition, WalkSpec};
-use sclsd::infer::{Checkpoint, TrainSpec, TrainingData, import_pth, train_on};
+use sclsd::infer::{Checkpoint, Event, TrainSpec, TrainingData, import_pth, train_on};
 use sclsd::model::{Array, Kernels, LayerDims, ModelSpec};
 use sclsd_tests::{aloud, difference, fixture, json, tensors};
 
@@ -18,6 +18,11 @@ fn prepared() -> Dataset {
 
 /// Three epochs of four steps, by one or several peers.
 fn trained(data: &Dataset, places: &[Place]) -> Checkpoint {
+    trained_until(data, places, 3)
+}
+
+/// The same, stopped after so many epochs.
+fn trained_until(data: &Dataset, places: &[Place], epochs: usize) -> Checkpoint {
     let layer_dims = LayerDims {
         b_decoder: vec![16, 24],
         z_decoder: vec![32, 48],
@@ -37,7 +42,11 @@ fn trained(data: &Dataset, places: &[Place]) -> Checkpoint {
     let walks = walks.walks(&spec.walks.clone().check().expect("walks"));
     let training = TrainingData::new(data, &spec.keys).expect("data");
     let spec = spec.check().expect("a specification");
-    train_on(&training, &walks, &spec, None, places, &mut |_| ControlFlow::Continue(())).expect("a model")
+    let mut observe = |event: Event<'_>| match event {
+        Event::EpochDone { epoch, .. } if epoch + 1 == epochs => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    train_on(&training, &walks, &spec, None, places, &mut observe).expect("a model")
 }
 
 fn array(values: impl Iterator<Item = f64>) -> Array {
@@ -48,6 +57,16 @@ fn array(values: impl Iterator<Item = f64>) -> Array {
 
 fn state(matrix: &Matrix) -> Array {
     array(matrix.values().iter().map(|&v| f64::from(v)))
+}
+
+#[test]
+fn an_observer_that_stops_training_stops_all_peers() {
+    let data = prepared();
+    let place = places()[0];
+    let fit = trained_until(&data, &[place; 3], 1);
+    let alone = trained_until(&data, &[place], 1);
+    assert_eq!((fit.epoch(), alone.epoch()), (1, 1));
+    assert!(difference(&losses(&fit).values, &losses(&alone).values) < TOGETHER);
 }
 
 /// The terms of the loss, epoch by epoch.
