@@ -107,7 +107,7 @@ impl<B: Trainable> RecurrentPrior<B> {
         kernels: Kernels,
     ) -> Tensor<B, 2> {
         let device = places.device();
-        if kernels == Kernels::Tensors {
+        if kernels != Kernels::Host {
             let projected = self.project(cells.expression.to_tensor(&device));
             return self.forward(projected.select(0, places), start, steps);
         }
