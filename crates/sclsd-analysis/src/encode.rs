@@ -72,7 +72,7 @@ pub(crate) fn rows<B: Backend>(values: Vec<f32>, width: usize, device: &B::Devic
 pub(crate) fn encode(model: &Model, x: &Csr, device: &impl Device) -> Result<States, WeightsError> {
     match device.kernels() {
         Kernels::Host => Ok(states(&Evaluator::new(model)?, model, x)),
-        Kernels::Tensors | Kernels::Device(_) => device.run(Encode { model, x }),
+        Kernels::Tensors => device.run(Encode { model, x }),
     }
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Edited<'a> {
 pub(crate) fn encode_edited(model: &Model, edited: &Edited<'_>, device: &impl Device) -> Result<Matrix, WeightsError> {
     match device.kernels() {
         Kernels::Host => Ok(edited_states(&Evaluator::new(model)?, model, edited)),
-        Kernels::Tensors | Kernels::Device(_) => device.run(EncodeEdited { model, edited }),
+        Kernels::Tensors => device.run(EncodeEdited { model, edited }),
     }
 }
 

@@ -72,7 +72,7 @@ pub fn drift(model: &Model, states: &Matrix, device: &impl Device) -> Result<Mat
     check_dimensions(model, states)?;
     match device.kernels() {
         Kernels::Host => Ok(Matrix::new(states.n_cols(), Evaluator::new(model)?.drift(states.values()))),
-        Kernels::Tensors | Kernels::Device(_) => Ok(device.run(Drift { model, states })?),
+        Kernels::Tensors => Ok(device.run(Drift { model, states })?),
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn follow<R: Send>(
     reduce: impl Fn(Vec<Matrix>) -> R + Sync,
 ) -> Result<Vec<R>, FlowError> {
     check_dimensions(model, start)?;
-    if device.kernels() != Kernels::Host {
+    if device.kernels() == Kernels::Tensors {
         return device.run(Follow { model, start, grid, ode, reduce });
     }
     let (networks, width) = (Evaluator::new(model)?, start.n_cols());

@@ -57,7 +57,7 @@ impl<B: AutodiffBackend> Adam<B> {
         };
         let states = match kernels {
             Kernels::Host => States::Host(moments.clone()),
-            Kernels::Tensors | Kernels::Device(_) => {
+            Kernels::Tensors => {
                 let adam = AdamConfig::new().with_beta_1(BETA_1).with_beta_2(BETA_2).with_epsilon(EPSILON).build();
                 States::Device(adam, moments.iter().map(state).collect())
             }

@@ -50,7 +50,7 @@ pub fn monotonicity<B: Backend>(
         let x = Expression::new(sparse_rows(x, rows), x.n_cols());
         let (v, h) = match kernels {
             Kernels::Host => on_host(&Evaluator::new(model)?, &x),
-            Kernels::Tensors | Kernels::Device(_) => on_tensors(&model.on::<B>(device)?, x.to_tensor(device)),
+            Kernels::Tensors => on_tensors(&model.on::<B>(device)?, x.to_tensor(device)),
         };
         potential.extend(v);
         entropy.extend(h);

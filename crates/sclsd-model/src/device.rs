@@ -3,28 +3,17 @@
 //! A caller holds a [`Device`]; a library function hands it a [`Job`], which the device runs once on the backend it
 //! stands for. Everything below that point is generic over the backend, everything above it is not.
 
-use crate::{OnDevice, Trainable};
+use crate::Trainable;
 
 /// How the loops in which training spends its time are run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kernels {
     /// As tensor code, on any backend.
     #[default]
     Tensors,
     /// As loops over host memory, for backends whose tensors are there.
     Host,
-    /// As tensor code but for the flow, which runs as one kernel where the tensors are.
-    Device(&'static dyn OnDevice),
 }
-
-/// By kind.
-impl PartialEq for Kernels {
-    fn eq(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
-}
-
-impl Eq for Kernels {}
 
 /// A computation that runs on whatever backend it is given.
 pub trait Job {

@@ -35,10 +35,7 @@ mod weights;
 
 pub use device::{Device, Job, Kernels, OnBackend};
 pub use evaluator::Evaluator;
-#[cfg(feature = "cubecl")]
-pub use kernels::cube::Cube;
 pub use kernels::derivative::{Derivative, Trainable};
-pub use kernels::device::{FlowPlan, OnDevice};
 pub use kernels::expression::{Expression, SparseRows};
 pub use kernels::stack::normalized::RowWeights;
 pub use model::{Model, ModelError};

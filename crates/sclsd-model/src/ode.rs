@@ -16,7 +16,7 @@
 mod adaptive;
 mod fixed;
 pub(crate) mod lanes;
-pub(crate) mod tableau;
+mod tableau;
 
 pub(crate) use lanes::Field;
 

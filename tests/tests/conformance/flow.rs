@@ -45,7 +45,7 @@ impl Job for Flow {
             for (times, states) in [("t", "solution"), ("long_t", "long_solution")] {
                 let times = grid(&golden[times]);
                 let path = match self.0.kernels {
-                    Kernels::Host | Kernels::Device(_) => {
+                    Kernels::Host => {
                         let start = golden["z0"].to_tensor::<B, 2>([4, 6], device);
                         let path =
                             model.potential.follow(start, &times, &spec(method), self.0.kernels).expect("a path").0;

@@ -13,8 +13,6 @@ use burn::tensor::ops::{FloatTensor, FloatTensorOps};
 use burn::tensor::{FloatDType, Shape, Tensor, TensorData, TensorMetadata, TensorPrimitive};
 use rayon::prelude::*;
 
-use super::device::{self, FlowPlan, OnDevice};
-
 /// Inputs a function may have, at most: Burn wants their number to be known beforehand, so the rest are empty.
 pub(crate) const INPUTS: usize = 32;
 
@@ -32,14 +30,6 @@ pub trait Trainable: AutodiffBackend {
         inputs: &[FloatTensor<Self>],
         output: TensorData,
         derivative: Arc<dyn Derivative>,
-    ) -> FloatTensor<Self>;
-
-    /// Rows followed down the potential of these weights by kernels where the tensors are.
-    fn follow_on_device(
-        kernels: &'static dyn OnDevice,
-        start: &FloatTensor<Self>,
-        weights: &FloatTensor<Self>,
-        plan: &FlowPlan,
     ) -> FloatTensor<Self>;
 }
 
@@ -84,15 +74,6 @@ impl<B: Backend, C: CheckpointStrategy> Trainable for Autodiff<B, C> {
             OpsKind::Tracked(prep) => prep.finish(Kept { derivative, shapes }, output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
-    }
-
-    fn follow_on_device(
-        kernels: &'static dyn OnDevice,
-        start: &FloatTensor<Self>,
-        weights: &FloatTensor<Self>,
-        plan: &FlowPlan,
-    ) -> FloatTensor<Self> {
-        device::follow::<B, C>(kernels, start, weights, plan)
     }
 }
 

@@ -8,14 +8,13 @@
 //! The drift is written out so that it can itself be differentiated: Burn differentiates once.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
+use burn::tensor::{Tensor, activation, backend::Backend};
 
 use super::{Layer, Linear};
-use crate::kernels::derivative::{Trainable, input, values};
-use crate::kernels::device::FlowPlan;
+use crate::kernels::derivative::{Trainable, values};
 use crate::kernels::flow;
 use crate::kernels::potential::PotentialWeights;
-use crate::ode::{CheckedOdeSpec, OdeError, Work, check_grid, solve};
+use crate::ode::{CheckedOdeSpec, OdeError, Work, solve};
 use crate::special::log_cosh;
 use crate::{Kernels, Peers};
 
@@ -116,13 +115,6 @@ impl<B: Trainable> Potential<B> {
             return flow::follow(self, start, grid, spec);
         }
         let [rows, width] = start.dims();
-        if let Kernels::Device(kernels) = kernels
-            && let Some(plan) = FlowPlan::new(self.widths(), grid, spec)
-        {
-            check_grid(grid)?;
-            let path = B::follow_on_device(kernels, &input(start), &input(self.flat()), &plan);
-            return Ok((Tensor::from_primitive(TensorPrimitive::Float(path)), Work::default()));
-        }
         let solution = solve(|_, z| self.drift(z), start, grid, spec)?;
         Ok((Tensor::stack::<3>(solution.states, 1).reshape([rows, grid.len() * width]), solution.work))
     }
@@ -134,7 +126,7 @@ impl<B: Trainable> Potential<B> {
     #[must_use]
     pub fn largest_square(&self, z: Tensor<B, 2>, peers: &Peers, kernels: Kernels) -> Tensor<B, 1> {
         let z = match kernels {
-            Kernels::Tensors | Kernels::Device(_) => z,
+            Kernels::Tensors => z,
             Kernels::Host => {
                 // only the row that has it plays a part, in value and derivative
                 let field = PotentialWeights::new(&self.widths(), &values(&self.flat()));

@@ -107,7 +107,7 @@ impl<B: Trainable> RecurrentPrior<B> {
         kernels: Kernels,
     ) -> Tensor<B, 2> {
         let device = places.device();
-        if kernels != Kernels::Host {
+        if kernels == Kernels::Tensors {
             let projected = self.project(cells.expression.to_tensor(&device));
             return self.forward(projected.select(0, places), start, steps);
         }

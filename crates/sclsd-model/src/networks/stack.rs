@@ -152,7 +152,7 @@ impl<B: Trainable> Stack<B> {
         device: &B::Device,
     ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         match self.suited(kernels) {
-            Kernels::Tensors | Kernels::Device(_) => {
+            Kernels::Tensors => {
                 let shares = Shares::new(&cells.weights, device);
                 self.train(cells.expression.to_tensor(device), &shares)
             }
@@ -170,7 +170,7 @@ impl<B: Trainable> Stack<B> {
     #[must_use]
     pub fn train_plain(&self, x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
         match self.suited(kernels) {
-            Kernels::Tensors | Kernels::Device(_) => self.evaluate(x),
+            Kernels::Tensors => self.evaluate(x),
             Kernels::Host => functions::run_plain(x, self.inputs(), self.sizes()),
         }
     }
