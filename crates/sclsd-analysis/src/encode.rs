@@ -71,7 +71,7 @@ pub(crate) fn rows<B: Backend>(values: Vec<f32>, width: usize, device: &B::Devic
 /// z, B, V and entropy of every cell; `x`: genes in the model's order.
 pub(crate) fn encode(model: &Model, x: &Csr, device: &impl Device) -> Result<States, WeightsError> {
     match device.kernels() {
-        Kernels::Host => Ok(states(&Evaluator::new(model)?, model, x)),
+        Kernels::Host | Kernels::Device(_) => Ok(states(&Evaluator::new(model)?, model, x)),
         Kernels::Tensors => device.run(Encode { model, x }),
     }
 }
@@ -127,7 +127,7 @@ pub(crate) struct Edited<'a> {
 /// z of edited cells.
 pub(crate) fn encode_edited(model: &Model, edited: &Edited<'_>, device: &impl Device) -> Result<Matrix, WeightsError> {
     match device.kernels() {
-        Kernels::Host => Ok(edited_states(&Evaluator::new(model)?, model, edited)),
+        Kernels::Host | Kernels::Device(_) => Ok(edited_states(&Evaluator::new(model)?, model, edited)),
         Kernels::Tensors => device.run(EncodeEdited { model, edited }),
     }
 }

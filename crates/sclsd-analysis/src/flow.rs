@@ -71,7 +71,9 @@ pub fn propagate(
 pub fn drift(model: &Model, states: &Matrix, device: &impl Device) -> Result<Matrix, FlowError> {
     check_dimensions(model, states)?;
     match device.kernels() {
-        Kernels::Host => Ok(Matrix::new(states.n_cols(), Evaluator::new(model)?.drift(states.values()))),
+        Kernels::Host | Kernels::Device(_) => {
+            Ok(Matrix::new(states.n_cols(), Evaluator::new(model)?.drift(states.values())))
+        }
         Kernels::Tensors => Ok(device.run(Drift { model, states })?),
     }
 }

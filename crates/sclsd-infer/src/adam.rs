@@ -4,16 +4,16 @@
 //! g ← g · min(1, clip / (‖g‖ + 1e-6))      one tensor at a time, as the Python package's optimiser does
 //! ```
 //!
-//! The update itself is Burn's, or one pass over host memory with the same result. Its state is kept by the tensor's
+//! The update itself is Burn's, or one pass over memory with the same result: the host's, or by a kernel the device's. Its state is kept by the tensor's
 //! interchange name, so that it can be saved beside it.
 
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, SimpleOptimizer};
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 
-use sclsd_model::{Array, Kernels, Lsd, Peers, tensor_name};
+use sclsd_model::{AdamStep, Array, Kernels, Lsd, OnDeviceAdam, Peers, tensor_name};
 
 use crate::AdamSpec;
 
@@ -23,6 +23,8 @@ mod on_host;
 const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
+/// Added to norms, by which is divided.
+const CLIP_EPSILON: f64 = 1e-6;
 
 /// First and second moment of one tensor, and how often it was updated.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,7 @@ pub struct Moments {
 /// The optimiser's state.
 pub struct Adam<B: AutodiffBackend> {
     clip_norm: f64,
+    kernels: Kernels,
     states: States<B>,
 }
 
@@ -45,6 +48,31 @@ pub struct Adam<B: AutodiffBackend> {
 enum States<B: AutodiffBackend> {
     Device(burn::optim::Adam, BTreeMap<String, AdamState<B::InnerBackend, 1>>),
     Host(BTreeMap<String, Moments>),
+}
+
+/// Euclidean norms of the gradients of a step, by tensor: where they were computed, so that nothing has to wait for them.
+#[derive(Debug)]
+pub struct Norms<B: Backend> {
+    names: Vec<String>,
+    norms: Values<B>,
+}
+
+#[derive(Debug)]
+enum Values<B: Backend> {
+    Host(Vec<f64>),
+    Device(Tensor<B, 1>),
+}
+
+impl<B: Backend> Norms<B> {
+    /// The first tensor whose gradient is not finite. Waits until the device has come to it.
+    #[must_use]
+    pub fn not_finite(self) -> Option<String> {
+        let norms = match self.norms {
+            Values::Host(norms) => norms,
+            Values::Device(norms) => norms.into_data().iter::<f64>().collect(),
+        };
+        norms.into_iter().zip(self.names).find(|(norm, _)| !norm.is_finite()).map(|(_, name)| name)
+    }
 }
 
 impl<B: AutodiffBackend> Adam<B> {
@@ -57,12 +85,12 @@ impl<B: AutodiffBackend> Adam<B> {
         };
         let states = match kernels {
             Kernels::Host => States::Host(moments.clone()),
-            Kernels::Tensors => {
+            Kernels::Tensors | Kernels::Device(_) => {
                 let adam = AdamConfig::new().with_beta_1(BETA_1).with_beta_2(BETA_2).with_epsilon(EPSILON).build();
                 States::Device(adam, moments.iter().map(state).collect())
             }
         };
-        Self { clip_norm: spec.clip_norm, states }
+        Self { clip_norm: spec.clip_norm, kernels, states }
     }
 
     /// The state on the host.
@@ -79,29 +107,44 @@ impl<B: AutodiffBackend> Adam<B> {
         }
     }
 
-    /// Updates every tensor of the model that has a gradient, by the sum of it over peers.
-    ///
-    /// # Errors
-    /// The name of the first tensor whose gradient is not finite; the model is then returned as it was.
+    /// Updates every tensor of the model that has a gradient, by the sum of it over peers. Nothing waits for a device: where the norms
+    /// turn out [not to be finite](Norms::not_finite), the model is spoilt.
+    #[must_use]
     pub fn step(
         &mut self,
         lr: f64,
         model: Lsd<B>,
         gradients: B::Gradients,
         peers: &Peers,
-    ) -> Result<Lsd<B>, (Box<Lsd<B>>, String)> {
+    ) -> (Lsd<B>, Norms<B::InnerBackend>) {
         let on_host = matches!(self.states, States::Host(_));
         let mut collect = Collect::<B> { path: Vec::new(), gradients, on_host, found: Vec::new() };
         model.visit(&mut collect);
         let mut found = collect.found;
         total(&mut found, peers);
-        let norms = norms(&found);
-        if let Some(bad) = norms.iter().position(|norm| !norm.is_finite()) {
-            return Err((Box::new(model), found[bad].0.clone()));
-        }
-        let factor = |norm: f64| (self.clip_norm / (norm + 1e-6)).min(1.0);
-        let gradients = found.into_iter().zip(norms).map(|((name, g), norm)| (name, (g, factor(norm)))).collect();
-        Ok(model.map(&mut Update { path: Vec::new(), lr, gradients, states: &mut self.states }))
+        let device = found.iter().find_map(|(_, gradient)| gradient.device());
+        let on_device = match (self.kernels, &device) {
+            (Kernels::Device(kernels), Some(device)) => Some(OnDeviceAdam::new(kernels, found.len(), device)),
+            _ => None,
+        };
+        let mut update = Update {
+            path: Vec::new(),
+            lr,
+            clip_norm: self.clip_norm,
+            gradients: found.into_iter().collect(),
+            states: &mut self.states,
+            on_device,
+            names: Vec::new(),
+            on_host: Vec::new(),
+            on_tensors: Vec::new(),
+        };
+        let model = model.map(&mut update);
+        let norms = match update.on_device {
+            Some(steps) => Values::Device(steps.norms()),
+            None if update.on_tensors.is_empty() => Values::Host(update.on_host),
+            None => Values::Device(Tensor::cat(update.on_tensors, 0)),
+        };
+        (model, Norms { names: update.names, norms })
     }
 }
 
@@ -109,6 +152,15 @@ impl<B: AutodiffBackend> Adam<B> {
 enum Gradient<B: AutodiffBackend> {
     Host(Vec<f32>),
     Device(Tensor<B::InnerBackend, 1>),
+}
+
+impl<B: AutodiffBackend> Gradient<B> {
+    fn device(&self) -> Option<B::Device> {
+        match self {
+            Self::Host(_) => None,
+            Self::Device(tensor) => Some(tensor.device()),
+        }
+    }
 }
 
 /// Replaces all gradients by their sums over peers, at once.
@@ -137,23 +189,6 @@ fn total<B: AutodiffBackend>(gradients: &mut [(String, Gradient<B>)], peers: &Pe
             Gradient::Device(tensor) => *tensor = Tensor::from_floats(these, &tensor.device()),
         }
     }
-}
-
-/// Euclidean norm of every gradient; those on a device are brought over at once.
-fn norms<B: AutodiffBackend>(gradients: &[(String, Gradient<B>)]) -> Vec<f64> {
-    let squares = |gradient: &Gradient<B>| match gradient {
-        Gradient::Host(_) => None,
-        Gradient::Device(tensor) => Some(tensor.clone().powi_scalar(2).sum()),
-    };
-    let squares: Vec<Tensor<B::InnerBackend, 1>> = gradients.iter().filter_map(|(_, g)| squares(g)).collect();
-    let squares =
-        if squares.is_empty() { Vec::new() } else { Tensor::cat(squares, 0).into_data().iter::<f64>().collect() };
-    let mut squares = squares.into_iter();
-    let norm = |gradient: &Gradient<B>| match gradient {
-        Gradient::Host(values) => on_host::norm(values),
-        Gradient::Device(_) => squares.next().map_or(f64::NAN, f64::sqrt),
-    };
-    gradients.iter().map(|(_, gradient)| gradient).map(norm).collect()
 }
 
 /// Takes the gradients out, each as one row.
@@ -189,9 +224,15 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Collect<B> {
 struct Update<'a, B: AutodiffBackend> {
     path: Vec<String>,
     lr: f64,
-    /// Gradients with the factor that clips them.
-    gradients: BTreeMap<String, (Gradient<B>, f64)>,
+    clip_norm: f64,
+    gradients: BTreeMap<String, Gradient<B>>,
     states: &'a mut States<B>,
+    /// Where kernels make the step.
+    on_device: Option<OnDeviceAdam<B::InnerBackend>>,
+    /// The tensors that have been updated, and the norms of their gradients, where those are not with the kernels.
+    names: Vec<String>,
+    on_host: Vec<f64>,
+    on_tensors: Vec<Tensor<B::InnerBackend, 1>>,
 }
 
 impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
@@ -206,9 +247,10 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let name = tensor_name(&self.path);
         let (id, tensor, mapper) = param.consume();
-        let Some((gradient, factor)) = self.gradients.remove(&name) else {
+        let Some(gradient) = self.gradients.remove(&name) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
+        self.names.push(name.clone());
         let (shape, device) = (tensor.dims(), tensor.device());
         let updated = match (&mut *self.states, gradient) {
             (States::Host(moments), Gradient::Host(gradient)) => {
@@ -217,16 +259,40 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
                 let mut values: Vec<f32> = tensor.inner().into_data().into_vec().expect("floats");
                 let n = values.len();
                 let new = || Moments { updates: 0, first: none(n), second: none(n) };
+                let norm = on_host::norm(&gradient);
+                self.on_host.push(norm);
+                let factor = (self.clip_norm / (norm + CLIP_EPSILON)).min(1.0);
                 on_host::update(&mut values, &gradient, factor, self.lr, moments.entry(name).or_insert_with(new));
                 Tensor::<B::InnerBackend, D>::from_data(TensorData::new(values, shape), &device)
             }
             (States::Device(adam, states), Gradient::Device(gradient)) => {
                 let n = tensor.shape().num_elements();
-                let gradient = gradient.mul_scalar(factor);
-                let (updated, state) = adam.step(self.lr, tensor.inner().reshape([n]), gradient, states.remove(&name));
-                if let Some(state) = state {
-                    states.insert(name, state);
-                }
+                let (values, state) = (tensor.inner().reshape([n]), states.remove(&name));
+                let (updated, state) = match &mut self.on_device {
+                    Some(steps) => {
+                        let zeros = || Tensor::zeros([n], &device);
+                        let state = state
+                            .map_or_else(|| AdaptiveMomentumState::new(0, zeros(), zeros()), |state| state.momentum);
+                        let step = AdamStep {
+                            lr: self.lr,
+                            clip_norm: self.clip_norm,
+                            betas: [f64::from(BETA_1), f64::from(BETA_2)],
+                            epsilon: f64::from(EPSILON),
+                            step: state.time + 1,
+                        };
+                        let moments = [state.moment_1, state.moment_2];
+                        let [updated, first, second] = steps.step(&step, values, gradient, moments);
+                        (updated, AdamState::new(AdaptiveMomentumState::new(step.step, first, second)))
+                    }
+                    None => {
+                        let norm = gradient.clone().powi_scalar(2).sum_dim(0).sqrt(); // [1]
+                        self.on_tensors.push(norm.clone());
+                        let factor = norm.add_scalar(CLIP_EPSILON).recip().mul_scalar(self.clip_norm).clamp_max(1.0);
+                        let (updated, state) = adam.step(self.lr, values, gradient * factor, state);
+                        (updated, state.expect("Adam has a state"))
+                    }
+                };
+                states.insert(name, state);
                 updated.reshape(shape)
             }
             _ => unreachable!("gradients are where the states are"),
@@ -269,7 +335,8 @@ mod tests {
         // four entries with a gradient of 100 each, a norm of 200; and three with 0.5
         let loss = model.h_0.val().sum() * 100.0 + model.log_inverse_dispersion.val().sum() * 0.5;
         let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), kernels, &Default::default());
-        adam.step(1e-3, model, loss.backward(), &Peers::alone()).expect("a step");
+        let (_, norms) = adam.step(1e-3, model, loss.backward(), &Peers::alone());
+        assert_eq!(norms.not_finite(), None);
         let moments = adam.moments();
         assert_eq!(moments.len(), 2, "tensors without a gradient are left alone");
         // the first moment is a tenth of the gradient
@@ -279,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_is_not_finite_is_named_and_the_model_stays() {
+    fn a_gradient_that_is_not_finite_is_named() {
         for kernels in [Kernels::Tensors, Kernels::Host] {
             not_finite(kernels);
         }
@@ -287,12 +354,10 @@ mod tests {
 
     fn not_finite(kernels: Kernels) {
         let model = small();
-        let before = Array::from_tensor(model.h_0.val());
         let loss = model.h_0.val().sum() * f32::INFINITY + model.log_inverse_dispersion.val().sum();
         let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), kernels, &Default::default());
-        let (model, name) = adam.step(1e-3, model, loss.backward(), &Peers::alone()).expect_err("no step");
-        assert_eq!((name.as_str(), Array::from_tensor(model.h_0.val())), ("h_0", before));
-        assert!(adam.moments().is_empty());
+        let (_, norms) = adam.step(1e-3, model, loss.backward(), &Peers::alone());
+        assert_eq!(norms.not_finite().as_deref(), Some("h_0"));
     }
 
     #[test]
@@ -303,9 +368,7 @@ mod tests {
             for round in 0..5 {
                 let weight = model.x_encoder.layers[0].linear.weight.val();
                 let loss = (weight.clone() * weight).sum() * f64::from(round * 40 - 70) + model.h_0.val().sum();
-                model = adam
-                    .step(0.01, model, loss.backward(), &Peers::alone())
-                    .unwrap_or_else(|(_, name)| panic!("{name}"));
+                model = adam.step(0.01, model, loss.backward(), &Peers::alone()).0;
             }
             (model.weights(), adam.moments())
         };

@@ -18,14 +18,12 @@
 //!
 //! Reference: `LSDModel.model` and `LSDModel.guide`, Poursina et al. 2026.
 
-use std::sync::Arc;
-
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
 use sclsd_model::density::{log_normal, normal, normal_at_draw};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace};
-use sclsd_model::{Cells, Expression, Kernels, Lsd, Peers, RowWeights, SparseRows, Statistics, Trainable, Whole};
+use sclsd_model::{Cells, Expression, Kernels, Lsd, Peers, SparseRows, Statistics, Trainable, Whole};
 
 /// ln of the largest library size that counts are explained by: a draw beyond it (10¹⁷ counts) would overflow in `f32` a little
 /// later, and tell nothing more.
@@ -192,17 +190,15 @@ impl<B: Trainable> Elbo<B> {
     ) -> Result<Self, OdeError> {
         let Batch { x, places, counts, steps, whole } = batch;
         let (device, visits) = (noise.z.device(), places.len());
-        let weights = RowWeights::of_visits(&places, x.n_cells(), &whole);
-        let cells = Cells { expression: Arc::new(x), weights: Arc::new(weights) };
-        let places = Tensor::<B, 1, Int>::from_data(TensorData::new(places, [visits]), &device);
-        let at_visits = |cells: Tensor<B, 2>| cells.select(0, places.clone()); // [cells, n] → [visits, n]
+        let cells = Cells::new(x, places, &whole, kernels, &device);
+        let at_visits = |rows: Tensor<B, 2>| cells.at_visits(rows); // [cells, n] → [visits, n]
         let walks = visits / steps;
         let times = linspace(0.0, 1.0, steps);
         let spread = time_spread(&times, walks, &device); // eᵗ, [visits, 1]
         let c = coefficients;
 
         // guide
-        let (encoded, x_encoder) = model.x_encoder.train_cells(&cells, kernels, &device);
+        let (encoded, x_encoder) = model.x_encoder.train_cells(&cells, kernels);
         let (z_loc, z_scale) = Lsd::location_scale(encoded); // [cells, z] each
         let z_dim = z_loc.dims()[1];
         let largest = model.potential.largest_square(z_loc.clone(), &whole.peers, kernels);
@@ -218,14 +214,14 @@ impl<B: Trainable> Elbo<B> {
         let b = b_loc + b_scale.clone() * noise.b.clone();
         let guide_b = total(normal_at_draw(noise.b, b_scale));
 
-        let (library, xl_encoder) = model.xl_encoder.train_cells(&cells, kernels, &device);
+        let (library, xl_encoder) = model.xl_encoder.train_cells(&cells, kernels);
         let (l_loc, l_scale) = Lsd::location_scale(at_visits(library));
         let l = l_loc + l_scale.clone() * noise.xl.clone(); // ln xl, [visits, 1]
         let guide_xl = total(normal_at_draw(noise.xl, l_scale) - l.clone());
         let distance = consecutive(z_loc, walks, steps) + consecutive(z_scale, walks, steps);
 
         // model
-        let b_prior = model.rnn.train(&cells, places, &model.h_0.val(), steps, kernels);
+        let b_prior = model.rnn.train(&cells, &model.h_0.val(), steps, kernels);
         let model_b = total(normal(b.clone(), b_prior.clone(), b_prior.full_like(B_PRIOR_SCALE)));
         let (z_prior, z_prior_scale) = Lsd::location_scale(model.b_decoder.train_plain(b, kernels));
         let model_z = total(normal(z.clone(), z_prior, z_prior_scale * spread));
@@ -262,12 +258,9 @@ impl<B: Backend> Elbo<B> {
         guide + penalties - model
     }
 
-    /// The terms on the host, brought over at once.
-    ///
-    /// # Panics
-    /// When the backend does not hand out floats.
+    /// The terms, where they were computed.
     #[must_use]
-    pub fn terms(&self) -> Loss {
+    pub fn terms(&self) -> Terms<B> {
         let all = [
             &self.guide_z,
             &self.guide_b,
@@ -279,8 +272,22 @@ impl<B: Backend> Elbo<B> {
             &self.model_xl,
             &self.model_x,
         ];
-        let data = Tensor::cat(all.map(|t| t.clone().detach()).to_vec(), 0).into_data();
-        let v: Vec<f64> = data.iter::<f64>().collect();
+        Terms(Tensor::cat(all.map(|t| t.clone().detach()).to_vec(), 0))
+    }
+}
+
+/// The terms of a loss, where they were computed, so that nothing has to wait for them.
+#[derive(Debug, Clone)]
+pub struct Terms<B: Backend>(Tensor<B, 1>);
+
+impl<B: Backend> Terms<B> {
+    /// The terms on the host. Waits until the device has come to them.
+    ///
+    /// # Panics
+    /// When the backend does not hand out floats.
+    #[must_use]
+    pub fn read(self) -> Loss {
+        let v: Vec<f64> = self.0.into_data().iter::<f64>().collect();
         Loss {
             reconstruction: -v[8],
             cell_state: v[0] - v[6],
@@ -292,9 +299,9 @@ impl<B: Backend> Elbo<B> {
     }
 }
 
-/// Sum of all elements, row by row first: the order of summation does not depend on threads.
+/// Sum of all elements, row by row first: in an order that depends on neither threads nor the units of a GPU.
 pub(crate) fn total<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 1> {
-    values.sum_dim(1).sum()
+    values.sum_dim(1).sum_dim(0).reshape([1])
 }
 
 /// `eᵗ` of every visit, `[visits, 1]`.
@@ -402,7 +409,7 @@ mod tests {
                 found.insert(name, array);
             }
         }
-        (elbo.terms().terms().iter().map(|(_, value)| *value).collect(), found)
+        (elbo.terms().read().terms().iter().map(|(_, value)| *value).collect(), found)
     }
 
     /// Repeated cells, a gene without counts, walks of one step from cell to cell, batches smaller than a block and not a multiple of it,

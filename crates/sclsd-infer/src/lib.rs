@@ -18,11 +18,11 @@ mod schedule;
 mod spec;
 mod train;
 
-pub use adam::{Adam, Moments};
+pub use adam::{Adam, Moments, Norms};
 pub use bootstrap::{BootstrapError, BootstrapSpec, bootstrap_time};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use data::{TrainingData, TrainingDataError};
-pub use elbo::{Batch, Coefficients, Elbo, LibrarySize, Loss, Noise};
+pub use elbo::{Batch, Coefficients, Elbo, LibrarySize, Loss, Noise, Terms};
 pub use fingerprint::Fingerprint;
 pub use import::{ImportError, import_pth};
 pub use monotonicity::{Monotonicity, monotonicity};

@@ -49,7 +49,7 @@ pub fn monotonicity<B: Backend>(
     for rows in cells.chunks(BLOCK) {
         let x = Expression::new(sparse_rows(x, rows), x.n_cols());
         let (v, h) = match kernels {
-            Kernels::Host => on_host(&Evaluator::new(model)?, &x),
+            Kernels::Host | Kernels::Device(_) => on_host(&Evaluator::new(model)?, &x),
             Kernels::Tensors => on_tensors(&model.on::<B>(device)?, x.to_tensor(device)),
         };
         potential.extend(v);

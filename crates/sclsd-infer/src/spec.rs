@@ -2,7 +2,7 @@
 
 use sclsd_graph::{Descent, WalkError, WalkSpec};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
-use sclsd_model::{CheckedModelSpec, ModelSpec, ModelSpecError};
+use sclsd_model::{CheckedModelSpec, ModelSpec, ModelSpecError, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::{KlSchedule, LearningRate, WassersteinSchedule};
@@ -28,6 +28,8 @@ pub struct TrainSpec {
     pub num_epochs: usize,
     /// Seed of initial values, order of walks and noise. Default: 42.
     pub random_state: u64,
+    /// Products of matrices on a GPU: `f32`, `tf32` or `bf16`. Processors compute in `f32`. Default: f32.
+    pub precision: Precision,
 }
 
 impl Default for TrainSpec {
@@ -41,6 +43,7 @@ impl Default for TrainSpec {
             keys: DataKeys::default(),
             num_epochs: 60,
             random_state: 42,
+            precision: Precision::F32,
         }
     }
 }

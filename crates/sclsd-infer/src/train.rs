@@ -8,18 +8,22 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::panic::resume_unwind;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
 use sclsd_data::{Purpose, stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::{OdeError, Work};
-use sclsd_model::{Device, Expression, Job, Kernels, Lsd, Model, PeerError, Peers, Trainable, WeightsError, Whole};
+use sclsd_model::{
+    Device, Expression, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, Trainable, WeightsError, Whole,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::adam::Norms;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::data::sparse_rows;
+use crate::elbo::Terms;
 use crate::fingerprint::fingerprint;
 use crate::monotonicity::monotonicity;
 use crate::peers::{agree, threads};
@@ -112,6 +116,12 @@ pub enum TrainError {
         cell: u32,
         /// Number of cells.
         n_cells: usize,
+    },
+    /// A processor computes in 32 bits.
+    #[error("precision is \"{}\", which GPUs alone have (devices cuda and wgpu); expected \"f32\"", precision.name())]
+    Precision {
+        /// What was asked for.
+        precision: Precision,
     },
     /// A peer is gone.
     #[error(transparent)]
@@ -221,7 +231,8 @@ pub fn train_with_peers(
     if let Some(from) = &from {
         from.check_same_run(spec, &fingerprint)?;
     }
-    let kernels = device.kernels();
+    let precision = spec.get().precision;
+    let kernels = device.kernels().with(precision).ok_or(TrainError::Precision { precision })?;
     let run = Run { data, walks, spec, fingerprint, kernels, peers };
     run.agree(from.as_ref())?;
     device.run(Training { run, from, observe })
@@ -307,7 +318,7 @@ impl Run<'_> {
         let coefficients = self.coefficients(epoch);
         let steps = order.len().div_ceil(spec.walks.batch_size);
 
-        let mut losses = Vec::with_capacity(steps);
+        let (mut losses, mut unread) = (Vec::with_capacity(steps), Vec::new());
         let mut work = Work::default();
         let mut stop = false;
         for (step, batch) in order.chunks(spec.walks.batch_size).enumerate() {
@@ -320,20 +331,20 @@ impl Run<'_> {
             let elbo =
                 Elbo::new(&model, self.batch(&cells, whole), noise, &coefficients, self.kernels).map_err(flow)?;
             let gradients = elbo.loss().backward();
-            let loss = elbo.terms().total_over(self.peers);
+            let (stepped, norms) = adam.step(learning_rate, model, gradients, self.peers);
             self.peers.check()?;
-            if let Some((term, value)) = loss.terms().into_iter().find(|(_, value)| !value.is_finite()) {
-                return Err(TrainError::Loss { epoch: epoch + 1, step: step + 1, term, value });
-            }
-            let stepped = adam.step(learning_rate, model, gradients, self.peers);
-            self.peers.check()?;
-            model = stepped
-                .map_err(|(_, tensor)| TrainError::Gradient { epoch: epoch + 1, step: step + 1, tensor })?
-                .absorb(&elbo.statistics);
+            model = stepped.absorb(&elbo.statistics);
             work.steps += elbo.work.steps;
             work.evaluations += elbo.work.evaluations;
-            losses.push(loss);
-            stop |= observe(Event::StepDone { epoch, step, steps, loss }).is_break();
+            unread.push((elbo.terms(), norms));
+            if unread.len() == self.unread() || step + 1 == steps {
+                for (terms, norms) in unread.drain(..) {
+                    let step = losses.len();
+                    let loss = self.read(terms, norms, epoch, step)?;
+                    losses.push(loss);
+                    stop |= observe(Event::StepDone { epoch, step, steps, loss }).is_break();
+                }
+            }
         }
         let last: Vec<u32> = order
             .chunks(spec.walks.batch_size)
@@ -355,6 +366,32 @@ impl Run<'_> {
             solver_evaluations: work.evaluations,
         };
         Ok((model, record, stop))
+    }
+
+    /// Steps after which their losses are read: to read is to wait until the device has come to them, and it should always
+    /// have something to do.
+    fn unread(&self) -> usize {
+        if self.kernels == Kernels::Host || self.peers.count() > 1 { 1 } else { 8 }
+    }
+
+    /// The loss of a step, which with the gradients has to be finite.
+    fn read<B: Backend, I: Backend>(
+        &self,
+        terms: Terms<B>,
+        norms: Norms<I>,
+        epoch: usize,
+        step: usize,
+    ) -> Result<Loss, TrainError> {
+        let loss = terms.read().total_over(self.peers);
+        self.peers.check()?;
+        let (epoch, step) = (epoch + 1, step + 1);
+        if let Some((term, value)) = loss.terms().into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(TrainError::Loss { epoch, step, term, value });
+        }
+        match norms.not_finite() {
+            Some(tensor) => Err(TrainError::Gradient { epoch, step, tensor }),
+            None => Ok(loss),
+        }
     }
 
     fn coefficients(&self, epoch: usize) -> Coefficients {
@@ -384,13 +421,23 @@ impl Run<'_> {
     /// The noise of some visits of a batch; all of it is drawn, whoever takes the rest.
     fn noise<B: Trainable>(&self, step: u64, whole: &Whole, visits: Range<usize>, device: &B::Device) -> Noise<B> {
         let mut rng = stream(self.spec.get().random_state, Purpose::Noise, step);
-        let mut draw = |width: usize| {
-            let values: Vec<f32> = (0..whole.visits * width).map(|_| rng.sample(StandardNormal)).collect();
-            let values = values[visits.start * width..visits.end * width].to_vec();
-            Tensor::from_data(TensorData::new(values, [visits.len(), width]), device)
-        };
         let model = &self.spec.get().model;
-        Noise { z: draw(model.z_dim), b: draw(model.b_dim), xl: draw(1) }
+        let widths = [model.z_dim, model.b_dim, 1];
+        let mut all = Vec::with_capacity(visits.len() * widths.iter().sum::<usize>());
+        for width in widths {
+            let values: Vec<f32> = (0..whole.visits * width).map(|_| rng.sample(StandardNormal)).collect();
+            all.extend_from_slice(&values[visits.start * width..visits.end * width]);
+        }
+        // one array, which goes over at once
+        let n = all.len();
+        let all = Tensor::<B, 1>::from_data(TensorData::new(all, [n]), device);
+        let mut first = 0;
+        let [z, b, xl] = widths.map(|width| {
+            let part = all.clone().narrow(0, first, visits.len() * width);
+            first += visits.len() * width;
+            part.reshape([visits.len(), width])
+        });
+        Noise { z, b, xl }
     }
 
     fn model<B: Trainable>(&self, model: &Lsd<B>) -> Model {

@@ -3,16 +3,67 @@
 //! A caller holds a [`Device`]; a library function hands it a [`Job`], which the device runs once on the backend it
 //! stands for. Everything below that point is generic over the backend, everything above it is not.
 
-use crate::Trainable;
+use serde::{Deserialize, Serialize};
+
+use crate::{OnDevice, Trainable};
 
 /// How the loops in which training spends its time are run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub enum Kernels {
     /// As tensor code, on any backend.
     #[default]
     Tensors,
     /// As loops over host memory, for backends whose tensors are there.
     Host,
+    /// As kernels where the tensors are, and tensor code between them.
+    Device(&'static dyn OnDevice),
+}
+
+/// By kind.
+impl PartialEq for Kernels {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+impl Eq for Kernels {}
+
+impl Kernels {
+    /// The same, with products of that precision where there is a choice.
+    #[must_use]
+    pub fn with(self, precision: Precision) -> Option<Self> {
+        match self {
+            Self::Device(kernels) => Some(Self::Device(kernels.with(precision))),
+            Self::Tensors | Self::Host => (precision == Precision::F32).then_some(self),
+        }
+    }
+}
+
+/// How the networks' products of matrices are computed on a GPU in training. Sums are of 32 bits always, as are all statistics, the flow and
+/// the likelihood. Where a device has no units for it, factors are rounded to the same effect, and nothing is faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 24 bits of every factor.
+    #[default]
+    F32,
+    /// 11 bits of every factor.
+    Tf32,
+    /// 8 bits of every factor.
+    Bf16,
+}
+
+impl Precision {
+    /// Its name in a configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        }
+    }
 }
 
 /// A computation that runs on whatever backend it is given.

@@ -10,13 +10,17 @@
 //! | `expression` | expression of cells, sparse or dense, times a first layer's weights |
 //! | `stack` | encoders and decoders: linear layers, batch normalisation, softplus |
 //! | `potential`, `flow` | V, its drift and their derivatives; rows followed down V and the way back |
+//! | `device`, `cube` | the flow where the tensors of a GPU are |
 //! | `recurrent` | the mean of p(B) along walks |
 //! | `reconstruction` | ln p(x given z, xl), the decoder's last layer included |
 
 // A loop is compiled for the vector width at hand only if all it calls is part of it.
 #![allow(clippy::inline_always)]
 
+#[cfg(feature = "cubecl")]
+pub(crate) mod cube;
 pub(crate) mod derivative;
+pub(crate) mod device;
 pub(crate) mod expression;
 pub(crate) mod flow;
 pub(crate) mod lanes;

@@ -33,9 +33,12 @@ mod spec;
 mod special;
 mod weights;
 
-pub use device::{Device, Job, Kernels, OnBackend};
+pub use device::{Device, Job, Kernels, OnBackend, Precision};
 pub use evaluator::Evaluator;
-pub use kernels::derivative::{Derivative, Trainable};
+#[cfg(feature = "cubecl")]
+pub use kernels::cube::Cube;
+pub use kernels::derivative::{Derivative, TensorDerivative, Trainable};
+pub use kernels::device::{AdamStep, ByCell, FlowPlan, Handle, Likelihood, OnDevice, OnDeviceAdam, Visited};
 pub use kernels::expression::{Expression, SparseRows};
 pub use kernels::stack::normalized::RowWeights;
 pub use model::{Model, ModelError};

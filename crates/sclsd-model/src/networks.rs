@@ -1,6 +1,7 @@
 //! The networks of the model.
 
 mod batch_norm;
+mod cells;
 mod linear;
 mod lsd;
 mod potential;
@@ -8,11 +9,13 @@ mod recurrent;
 mod stack;
 
 pub use batch_norm::{BatchNorm, BatchStatistics, Shares};
+pub use cells::Cells;
 pub use linear::Linear;
 pub use lsd::{Lsd, Statistics};
 pub use potential::Potential;
 pub use recurrent::RecurrentPrior;
-pub use stack::{Cells, Layer, Stack};
+pub(crate) use stack::Folded;
+pub use stack::{Layer, Stack};
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Tensor, backend::Backend};

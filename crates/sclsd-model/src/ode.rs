@@ -16,7 +16,7 @@
 mod adaptive;
 mod fixed;
 pub(crate) mod lanes;
-mod tableau;
+pub(crate) mod tableau;
 
 pub(crate) use lanes::Field;
 

@@ -12,8 +12,13 @@ pub(crate) mod cuda;
 #[cfg(feature = "wgpu")]
 pub(crate) mod wgpu;
 
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use std::marker::PhantomData;
+
 #[cfg(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu"))]
 use burn::backend::Autodiff;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use sclsd_model::Cube;
 #[cfg(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu"))]
 use sclsd_model::OnBackend;
 use sclsd_model::{Job, Kernels};
@@ -152,9 +157,9 @@ impl sclsd_model::Device for Device {
             #[cfg(feature = "ndarray")]
             Self::NdArray => Kernels::Host,
             #[cfg(feature = "cuda")]
-            Self::Cuda(_) => Kernels::Tensors,
+            Self::Cuda(_) => Kernels::Device(Cube::of(PhantomData::<burn::backend::Cuda>)),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu(_) => Kernels::Tensors,
+            Self::Wgpu(_) => Kernels::Device(Cube::of(PhantomData::<burn::backend::Wgpu>)),
         }
     }
 }

@@ -8,10 +8,15 @@ use sclsd_tests::tensors;
 
 use super::{Errors, Golden, Place, everywhere, tiny_networks};
 
-/// On the CPU every method; elsewhere, where a launch takes its time, the one that training takes.
+/// On the CPU every method; where the flow is a kernel on the device, those that it knows; in tensor code elsewhere, where a launch
+/// takes its time, the one that training takes.
 fn methods(place: &Place) -> &'static [Method] {
     let all = &[Method::Dopri5, Method::Tsit5, Method::Rk4];
-    if place.name.starts_with("cpu") { all } else { &all[..1] }
+    match place.kernels {
+        _ if place.name.starts_with("cpu") => all,
+        Kernels::Device(_) => &all[..2],
+        Kernels::Tensors | Kernels::Host => &all[..1],
+    }
 }
 
 #[test]
@@ -45,7 +50,7 @@ impl Job for Flow {
             for (times, states) in [("t", "solution"), ("long_t", "long_solution")] {
                 let times = grid(&golden[times]);
                 let path = match self.0.kernels {
-                    Kernels::Host => {
+                    Kernels::Host | Kernels::Device(_) => {
                         let start = golden["z0"].to_tensor::<B, 2>([4, 6], device);
                         let path =
                             model.potential.follow(start, &times, &spec(method), self.0.kernels).expect("a path").0;

@@ -22,7 +22,9 @@ fn coefficients() -> Coefficients {
         wasserstein: number("w_coeff"),
         potential: number("v_coeff"),
         library: LibrarySize { mean: number("xl_loc"), standard_deviation: number("xl_scale") },
-        ode: OdeSpec::default().check().expect("a specification"),
+        // ten times closer than by default: how far off a path is allowed to be would else show in its derivatives, more on a
+        // device where every row takes its own steps than where a block of them follows its worst
+        ode: OdeSpec { rtol: 1e-6, atol: 1e-7, ..OdeSpec::default() }.check().expect("a specification"),
     }
 }
 
@@ -88,7 +90,7 @@ impl Job for Sites {
         }
         errors.compare("loss", &Array::from_tensor(elbo.loss()), &golden["loss"]);
         #[expect(clippy::cast_possible_truncation, reason = "compared in f32")]
-        let total = elbo.terms().total() as f32;
+        let total = elbo.terms().read().total() as f32;
         errors.compare("sum of the named terms", &Array { shape: vec![1], values: vec![total] }, &golden["loss"]);
         errors.0
     }
@@ -147,7 +149,7 @@ impl Job for Check {
         let visits = golden_visits(&golden, self.kernels);
         let loss = |weights: &Weights| {
             let model: Lsd<B> = tiny_networks::<B>(device).with_weights(weights).expect("weights");
-            evaluate(&model, &golden, &visits, device).terms().total()
+            evaluate(&model, &golden, &visits, device).terms().read().total()
         };
         let model = tiny_networks::<B>(device);
         let (slopes, weights) = (gradients(&model, &evaluate(&model, &golden, &visits, device)), tiny().weights);

@@ -10,7 +10,7 @@ mod training;
 
 use std::collections::BTreeMap;
 
-use sclsd::model::{Array, Job, Kernels, Lsd, Model, Trainable};
+use sclsd::model::{Array, Device as _, Job, Kernels, Lsd, Model, Trainable};
 use sclsd::{Device, DeviceError};
 use sclsd_tests::{TOLERANCE, aloud, difference, tensors};
 
@@ -57,15 +57,17 @@ impl sclsd::model::Device for Place {
 /// Every place that the build has and this machine offers.
 fn places() -> Vec<Place> {
     let all = [
-        ("cpu", "cpu", Kernels::Host, EXACT),
-        ("cpu, tensor code", "cpu", Kernels::Tensors, EXACT),
-        ("ndarray", "ndarray", Kernels::Host, EXACT),
-        ("ndarray, tensor code", "ndarray", Kernels::Tensors, EXACT),
-        ("cuda:0", "cuda:0", Kernels::Tensors, GRAPHICS),
-        ("wgpu:0", "wgpu:0", Kernels::Tensors, GRAPHICS),
+        ("cpu", "cpu", None, EXACT),
+        ("cpu, tensor code", "cpu", Some(Kernels::Tensors), EXACT),
+        ("ndarray", "ndarray", None, EXACT),
+        ("ndarray, tensor code", "ndarray", Some(Kernels::Tensors), EXACT),
+        ("cuda:0", "cuda:0", None, GRAPHICS),
+        ("cuda:0, tensor code", "cuda:0", Some(Kernels::Tensors), GRAPHICS),
+        ("wgpu:0", "wgpu:0", None, GRAPHICS),
+        ("wgpu:0, tensor code", "wgpu:0", Some(Kernels::Tensors), GRAPHICS),
     ];
-    let found = |(name, device, kernels, allowed)| match Device::parse(device) {
-        Ok(device) => Some(Place { name, device, kernels, allowed }),
+    let found = |(name, device, kernels, allowed): (_, _, Option<Kernels>, _)| match Device::parse(device) {
+        Ok(device) => Some(Place { name, device, kernels: kernels.unwrap_or(device.kernels()), allowed }),
         Err(DeviceError::NotCompiled { .. }) => None,
         Err(error) => {
             aloud(&format!("SKIPPED: {error}"));

@@ -1,5 +1,4 @@
-//! Functions on host memory that Burn can differentiate: the value is computed first, and what its derivative needs is
-//! kept with it until the way back.
+//! Functions with a derivative of their own, as Burn wants to be told of them.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -16,9 +15,15 @@ use rayon::prelude::*;
 /// Inputs a function may have, at most: Burn wants their number to be known beforehand, so the rest are empty.
 pub(crate) const INPUTS: usize = 32;
 
-/// What a function of some tensors keeps for its derivative.
+/// The derivative of a function, on tensors.
+pub trait TensorDerivative<B: Backend>: Debug + Send + Sync {
+    /// That by every input, given that by the output; nothing where it is 0.
+    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>>;
+}
+
+/// The derivative of a function, on numbers in the host's memory.
 pub trait Derivative: Debug + Send + Sync {
-    /// The derivative of the loss by every input, row-major, given that by the output; empty where it is 0.
+    /// That by every input, row-major, given that by the output; empty where it is 0.
     fn by_inputs(&self, by_output: Vec<f32>) -> Vec<Vec<f32>>;
 }
 
@@ -28,31 +33,22 @@ pub trait Trainable: AutodiffBackend {
     /// `output`, as a function of `inputs` (at most 32) with this derivative.
     fn with_derivative(
         inputs: &[FloatTensor<Self>],
-        output: TensorData,
-        derivative: Arc<dyn Derivative>,
+        output: FloatTensor<Self::InnerBackend>,
+        derivative: Arc<dyn TensorDerivative<Self::InnerBackend>>,
     ) -> FloatTensor<Self>;
-}
-
-/// A derivative with the shapes of the inputs.
-#[derive(Debug, Clone)]
-struct Kept {
-    derivative: Arc<dyn Derivative>,
-    shapes: Vec<Shape>,
 }
 
 #[derive(Debug)]
 struct Back;
 
 impl<B: Backend> Backward<B, INPUTS> for Back {
-    type State = Kept;
+    type State = Arc<dyn TensorDerivative<B>>;
 
     fn backward(self, ops: Ops<Self::State, INPUTS>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let slope = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(gradients.consume::<B>(&ops.node)));
-        let device = slope.device();
-        let slopes = ops.state.derivative.by_inputs(host(slope.into_data()));
-        for ((parent, shape), slope) in ops.parents.into_iter().zip(ops.state.shapes).zip(slopes) {
-            if let Some(parent) = parent.filter(|_| !slope.is_empty()) {
-                gradients.register::<B>(parent.id, B::float_from_data(TensorData::new(slope, shape), &device));
+        let slopes = ops.state.by_inputs(gradients.consume::<B>(&ops.node));
+        for (parent, slope) in ops.parents.into_iter().zip(slopes) {
+            if let (Some(parent), Some(slope)) = (parent, slope) {
+                gradients.register::<B>(parent.id, slope);
             }
         }
     }
@@ -61,19 +57,36 @@ impl<B: Backend> Backward<B, INPUTS> for Back {
 impl<B: Backend, C: CheckpointStrategy> Trainable for Autodiff<B, C> {
     fn with_derivative(
         inputs: &[FloatTensor<Self>],
-        output: TensorData,
-        derivative: Arc<dyn Derivative>,
+        output: FloatTensor<B>,
+        derivative: Arc<dyn TensorDerivative<B>>,
     ) -> FloatTensor<Self> {
         assert!(inputs.len() <= INPUTS, "a function has at most {INPUTS} inputs");
         let device = B::float_device(&inputs[0].primitive);
-        let output = B::float_from_data(output, &device);
-        let shapes = inputs.iter().map(TensorMetadata::shape).collect();
         let nothing = <Self as FloatTensorOps<Self>>::float_zeros(Shape::from([1]), &device, FloatDType::F32);
         let nodes = std::array::from_fn(|i| inputs.get(i).unwrap_or(&nothing).node.clone());
         match Back.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(Kept { derivative, shapes }, output),
+            OpsKind::Tracked(prep) => prep.finish(derivative, output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
+    }
+}
+
+/// A derivative on the host with the shapes of the inputs.
+#[derive(Debug)]
+struct OnHost<D> {
+    derivative: D,
+    shapes: Vec<Shape>,
+}
+
+impl<B: Backend, D: Derivative> TensorDerivative<B> for OnHost<D> {
+    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        let by_output = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(by_output));
+        let device = by_output.device();
+        let slopes = self.derivative.by_inputs(host(by_output.into_data()));
+        let tensor = |(slope, shape): (Vec<f32>, &Shape)| {
+            (!slope.is_empty()).then(|| B::float_from_data(TensorData::new(slope, shape.clone()), &device))
+        };
+        slopes.into_iter().zip(&self.shapes).map(tensor).collect()
     }
 }
 
@@ -84,8 +97,14 @@ pub(crate) fn function<B: Trainable, const D: usize>(
     shape: [usize; D],
     derivative: impl Derivative + 'static,
 ) -> Tensor<B, D> {
-    let output = B::with_derivative(inputs, TensorData::new(output, shape), Arc::new(derivative));
-    Tensor::from_primitive(TensorPrimitive::Float(output))
+    let device = B::float_device(&inputs[0]);
+    let output = B::InnerBackend::float_from_data(TensorData::new(output, shape), &device);
+    let shapes = inputs.iter().map(TensorMetadata::shape).collect();
+    Tensor::from_primitive(TensorPrimitive::Float(B::with_derivative(
+        inputs,
+        output,
+        Arc::new(OnHost { derivative, shapes }),
+    )))
 }
 
 /// What a derivative is taken by.

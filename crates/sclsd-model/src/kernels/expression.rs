@@ -59,7 +59,7 @@ pub struct Expression {
 #[derive(Debug, Clone)]
 enum Kept {
     Dense(Vec<f32>),
-    Sparse { indptr: Vec<usize>, indices: Vec<u32>, values: Vec<f32> },
+    Sparse { indptr: Vec<usize>, indices: Vec<u32>, values: Vec<f32>, rows: Vec<u32> },
 }
 
 impl Expression {
@@ -81,7 +81,7 @@ impl Expression {
             values.extend_from_slice(found);
             indptr.push(indices.len());
         }
-        Self { cells, genes, kept: Kept::Sparse { indptr, indices, values } }
+        Self { cells, genes, kept: Kept::Sparse { indptr, indices, values, rows: (0_u32..).take(cells).collect() } }
     }
 
     /// Values of `genes` columns, row after row.
@@ -102,14 +102,21 @@ impl Expression {
         self.genes
     }
 
+    /// What is not 0, where it is kept so.
+    pub(crate) fn sparse(&self) -> Option<SparseRows<'_>> {
+        match &self.kept {
+            Kept::Dense(_) => None,
+            Kept::Sparse { indptr, indices, values, rows } => Some(SparseRows { indptr, indices, values, rows }),
+        }
+    }
+
     /// All values on a device, `[cells, genes]`.
     #[must_use]
     pub fn to_tensor<B: Backend>(&self, device: &B::Device) -> Tensor<B, 2> {
         let dense = match &self.kept {
             Kept::Dense(values) => values.clone(),
-            Kept::Sparse { indptr, indices, values } => {
-                let rows: Vec<u32> = (0_u32..).take(self.cells).collect();
-                SparseRows { indptr, indices, values, rows: &rows }.dense(self.genes)
+            Kept::Sparse { indptr, indices, values, rows } => {
+                SparseRows { indptr, indices, values, rows }.dense(self.genes)
             }
         };
         Tensor::from_data(TensorData::new(dense, [self.cells, self.genes]), device)
@@ -129,7 +136,7 @@ impl Expression {
                     products::times_transposed(out, x, weight, [block.len(), self.genes, outputs]);
                 }
             }),
-            Kept::Sparse { indptr, indices, values } => {
+            Kept::Sparse { indptr, indices, values, .. } => {
                 let side = Arch::new().dispatch(PanelWidth);
                 let panels: Vec<Vec<f32>> = (0..outputs)
                     .into_par_iter()
@@ -164,7 +171,7 @@ impl Expression {
                     .collect();
                 total(parts)
             }
-            Kept::Sparse { indptr, indices, values } => {
+            Kept::Sparse { indptr, indices, values, .. } => {
                 let side = Arch::new().dispatch(PanelWidth);
                 let mut sum = vec![0.0; outputs * self.genes];
                 sum.par_chunks_mut(side * self.genes).enumerate().for_each(|(at, sum)| {

@@ -34,7 +34,7 @@ use genes::Genes;
 use term::{Counts, nothings, somethings};
 
 /// ε of the rates.
-const EPSILON: f32 = 1e-3;
+pub(crate) const EPSILON: f32 = 1e-3;
 /// Genes handled side by side.
 const LANES: usize = 64;
 

@@ -22,31 +22,31 @@ pub(crate) struct Recurrent {
 
 /// Weights of one kind in the row of numbers.
 #[derive(Clone, Copy)]
-struct At {
-    width: usize,
+pub(crate) struct At {
+    pub(crate) width: usize,
 }
 
 impl At {
-    fn matrix(self, which: usize) -> std::ops::Range<usize> {
+    pub(crate) fn matrix(self, which: usize) -> std::ops::Range<usize> {
         let first = which * self.width * (self.width + 1);
         first..first + self.width * self.width
     }
 
-    fn bias(self, which: usize) -> std::ops::Range<usize> {
+    pub(crate) fn bias(self, which: usize) -> std::ops::Range<usize> {
         let first = self.matrix(which).end;
         first..first + self.width
     }
 
-    fn start(self, layer: usize) -> std::ops::Range<usize> {
+    pub(crate) fn start(self, layer: usize) -> std::ops::Range<usize> {
         let first = 3 * self.width * (self.width + 1) + layer * self.width;
         first..first + self.width
     }
 }
 
 // W_hh⁰, W_ih¹, W_hh¹ in the row of numbers.
-const HH0: usize = 0;
-const IH1: usize = 1;
-const HH1: usize = 2;
+pub(crate) const HH0: usize = 0;
+pub(crate) const IH1: usize = 1;
+pub(crate) const HH1: usize = 2;
 
 impl Recurrent {
     /// Runs along walks of `steps` visits; `projected`: `visits × width`.

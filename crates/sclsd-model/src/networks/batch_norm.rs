@@ -11,10 +11,11 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use super::buffer;
-use crate::Whole;
+use super::{Linear, buffer};
 use crate::kernels::derivative::Trainable;
+use crate::kernels::device::exact_product;
 use crate::kernels::stack::normalized::{Moments, RowWeights};
+use crate::{Kernels, Whole};
 
 const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running averages.
@@ -115,12 +116,12 @@ impl<B: Trainable> BatchNorm<B> {
     /// # Shapes
     /// - `x`: `[rows, features]` → `[rows, features]`; the whole batch has at least 2 visits
     #[must_use]
-    pub fn train(&self, x: Tensor<B, 2>, shares: &Shares<B>) -> (Tensor<B, 2>, BatchStatistics<B>) {
+    pub fn train(&self, x: Tensor<B, 2>, shares: &Shares<B>, kernels: Kernels) -> (Tensor<B, 2>, BatchStatistics<B>) {
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
         let visits = shares.whole.visits as f64;
         let average = |x: Tensor<B, 2>| {
             let part = match &shares.shares {
-                Some(shares) => shares.clone().transpose().matmul(x),
+                Some(shares) => exact_product(kernels, shares.clone().transpose(), x),
                 None => x.sum_dim(0).div_scalar(visits),
             };
             shares.whole.peers.total(part)
@@ -134,5 +135,42 @@ impl<B: Trainable> BatchNorm<B> {
         };
         let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().unsqueeze();
         (centered * scale + self.bias.val().unsqueeze(), statistics)
+    }
+
+    /// A linear layer with this normalisation after it, as one linear layer, by way of the inputs' covariance:
+    ///
+    /// ```text
+    /// mean(W h + b) = W mean(h) + b,   var(W h + b) = diag(W Cov(h) Wᵀ)
+    /// ```
+    ///
+    /// # Shapes
+    /// - `h`: `[rows, in]`, each row a visit; out: `[out, in]`, `[out]`
+    #[must_use]
+    pub(crate) fn fold(
+        &self,
+        linear: &Linear<B>,
+        h: &Tensor<B, 2>,
+        whole: &Whole,
+        kernels: Kernels,
+    ) -> (Tensor<B, 2>, Tensor<B, 1>, BatchStatistics<B>) {
+        #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
+        let visits = whole.visits as f64;
+        let (w, b) = (linear.weight.val(), linear.bias.val());
+        let outputs = w.dims()[0];
+        let mean = whole.peers.total(h.clone().sum_dim(0).div_scalar(visits)); // [1, in]
+        let centered = h.clone() - mean.clone();
+        let covariance = exact_product(kernels, centered.clone().transpose(), centered).div_scalar(visits);
+        let covariance = whole.peers.total(covariance);
+        let level = (w.clone() * mean).sum_dim(1); // [out, 1]
+        let variance = (exact_product(kernels, w.clone(), covariance) * w.clone()).sum_dim(1); // [out, 1]
+        let row = |column: Tensor<B, 2>| column.detach().reshape([1, outputs]);
+        let statistics = BatchStatistics {
+            mean: row(level.clone()) + b.clone().detach().unsqueeze(),
+            variance: row(variance.clone()).mul_scalar(visits / (visits - 1.0)),
+        };
+        let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().reshape([outputs, 1]);
+        // b makes no difference, but has a derivative, which is 0
+        let bias = self.bias.val() - (level * scale.clone()).reshape([outputs]) + b.mul_scalar(0.0);
+        (w * scale, bias, statistics)
     }
 }

@@ -4,6 +4,9 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::uniform;
+use crate::Kernels;
+use crate::kernels::derivative::Trainable;
+use crate::kernels::device::product;
 
 /// Weights `[out, in]` and biases `[out]`, as PyTorch lays them out.
 #[derive(Module, Debug)]
@@ -28,5 +31,13 @@ impl<B: Backend> Linear<B> {
     #[must_use]
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+    }
+}
+
+impl<B: Trainable> Linear<B> {
+    /// The same in training.
+    #[must_use]
+    pub(crate) fn train(&self, x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
+        product(kernels, x, self.weight.val().transpose()) + self.bias.val().unsqueeze()
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 use super::{BatchStatistics, Potential, RecurrentPrior, Shares, Stack};
 use crate::density::zero_inflated_negative_binomial;
 use crate::kernels::derivative::Trainable;
+use crate::kernels::device;
 use crate::kernels::reconstruction::{Decoded, reconstruct};
 use crate::special::softplus;
 use crate::{CheckedModelSpec, Kernels, SparseRows, Weights, Whole};
@@ -162,20 +163,29 @@ impl<B: Trainable> Lsd<B> {
         kernels: Kernels,
     ) -> (Tensor<B, 1>, Vec<BatchStatistics<B>>) {
         let device = z.device();
-        if self.z_decoder.suited(kernels) == Kernels::Host {
-            let log_theta = self.log_inverse_dispersion.val();
-            let from = Decoded { z, weights: self.z_decoder.inputs(), log_library, log_theta };
-            let (sum, moments) = reconstruct(from, &self.z_decoder.widths(), counts, whole);
-            return (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect());
+        let log_theta = self.log_inverse_dispersion.val();
+        match self.z_decoder.suited(kernels) {
+            Kernels::Host => {
+                let from = Decoded { z, weights: self.z_decoder.inputs(), log_library, log_theta };
+                let (sum, moments) = reconstruct(from, &self.z_decoder.widths(), counts, whole);
+                (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect())
+            }
+            Kernels::Device(kernels) => {
+                let (folded, statistics) = self.z_decoder.train_folded(z, whole, Kernels::Device(kernels));
+                (device::reconstruct(kernels, folded, log_library, log_theta, counts), statistics)
+            }
+            Kernels::Tensors => {
+                let (visits, genes) = (z.dims()[0], log_theta.dims()[0]);
+                let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &device);
+                let (decoded, statistics) = Stack::train(&self.z_decoder, z, &Shares::equal(whole), Kernels::Tensors);
+                let (gate, rate) = Self::gate_and_rate(decoded); // [visits, genes] each
+                let theta = log_theta.exp().unsqueeze::<2>(); // [1, genes]
+                let logits =
+                    (rate * log_library.exp()).add_scalar(EPSILON).log() - theta.clone().add_scalar(EPSILON).log();
+                let each = zero_inflated_negative_binomial(counts, theta, logits, gate);
+                (each.sum_dim(1).sum_dim(0).reshape([1]), statistics)
+            }
         }
-        let (visits, genes) = (z.dims()[0], self.log_inverse_dispersion.dims()[0]);
-        let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &device);
-        let (decoded, statistics) = Stack::train(&self.z_decoder, z, &Shares::equal(whole));
-        let (gate, rate) = Self::gate_and_rate(decoded); // [visits, genes] each
-        let theta = self.log_inverse_dispersion.val().exp().unsqueeze::<2>(); // [1, genes]
-        let logits = (rate * log_library.exp()).add_scalar(EPSILON).log() - theta.clone().add_scalar(EPSILON).log();
-        let each = zero_inflated_negative_binomial(counts, theta, logits, gate);
-        (each.sum_dim(1).sum(), statistics)
     }
 }
 

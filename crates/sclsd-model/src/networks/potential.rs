@@ -12,9 +12,10 @@ use burn::tensor::{Tensor, activation, backend::Backend};
 
 use super::{Layer, Linear};
 use crate::kernels::derivative::{Trainable, values};
+use crate::kernels::device::{self, FlowPlan};
 use crate::kernels::flow;
 use crate::kernels::potential::PotentialWeights;
-use crate::ode::{CheckedOdeSpec, OdeError, Work, solve};
+use crate::ode::{CheckedOdeSpec, OdeError, Work, check_grid, solve};
 use crate::special::log_cosh;
 use crate::{Kernels, Peers};
 
@@ -63,7 +64,15 @@ impl<B: Backend> Potential<B> {
     /// - `z`: `[cells, z]` → `[cells, 1]`
     #[must_use]
     pub fn value(&self, z: Tensor<B, 2>) -> Tensor<B, 2> {
-        let out = self.layers.iter().fold(z, |z, layer| log_cosh(layer.linear.forward(z)));
+        self.value_through(z, Linear::forward)
+    }
+
+    fn value_through(
+        &self,
+        z: Tensor<B, 2>,
+        linear: impl Fn(&Linear<B>, Tensor<B, 2>) -> Tensor<B, 2>,
+    ) -> Tensor<B, 2> {
+        let out = self.layers.iter().fold(z, |z, layer| log_cosh(linear(&layer.linear, z)));
         out * activation::sigmoid(self.gate.val()).unsqueeze()
     }
 
@@ -97,7 +106,7 @@ impl<B: Backend> Potential<B> {
 
 impl<B: Trainable> Potential<B> {
     /// The states of every row at every time of `grid`, of dz/dt = −∇V, and what solving took (of the block of rows that
-    /// took most).
+    /// took most; on a device, which nothing waits for, 0).
     ///
     /// # Shapes
     /// - `start`: `[rows, z]` → `[rows, times · z]`
@@ -115,6 +124,12 @@ impl<B: Trainable> Potential<B> {
             return flow::follow(self, start, grid, spec);
         }
         let [rows, width] = start.dims();
+        if let Kernels::Device(kernels) = kernels
+            && let Some(plan) = FlowPlan::new(self.widths(), grid, spec)
+        {
+            check_grid(grid)?;
+            return Ok((device::follow(kernels, start, self.flat(), &plan), Work::default()));
+        }
         let solution = solve(|_, z| self.drift(z), start, grid, spec)?;
         Ok((Tensor::stack::<3>(solution.states, 1).reshape([rows, grid.len() * width]), solution.work))
     }
@@ -126,7 +141,7 @@ impl<B: Trainable> Potential<B> {
     #[must_use]
     pub fn largest_square(&self, z: Tensor<B, 2>, peers: &Peers, kernels: Kernels) -> Tensor<B, 1> {
         let z = match kernels {
-            Kernels::Tensors => z,
+            Kernels::Tensors | Kernels::Device(_) => z,
             Kernels::Host => {
                 // only the row that has it plays a part, in value and derivative
                 let field = PotentialWeights::new(&self.widths(), &values(&self.flat()));
@@ -136,7 +151,7 @@ impl<B: Trainable> Potential<B> {
                 z.narrow(0, largest.unwrap_or(0), 1)
             }
         };
-        let largest = self.value(z).powi_scalar(2).max();
+        let largest = self.value_through(z, |layer, z| layer.train(z, kernels)).powi_scalar(2).max();
         if peers.count() == 1 || peers.largest(values(&largest)[0]).1 { largest } else { largest.mul_scalar(0.0) }
     }
 }

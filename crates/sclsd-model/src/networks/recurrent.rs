@@ -8,11 +8,12 @@
 //! Two layers as wide as B, along the steps of a walk; the mean of p(B) at step s is h¹_s.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, activation, backend::Backend};
+use burn::tensor::{Tensor, activation, backend::Backend};
 
 use super::{Cells, uniform};
 use crate::Kernels;
 use crate::kernels::derivative::{Trainable, function, input, values};
+use crate::kernels::device;
 use crate::kernels::recurrent::Recurrent;
 use crate::kernels::stack::functions;
 
@@ -93,27 +94,34 @@ impl<B: Backend> RecurrentPrior<B> {
 }
 
 impl<B: Trainable> RecurrentPrior<B> {
-    /// Mean of p(B) at every visit of walks of `steps` visits; `places` are the cells of the visits.
+    /// Mean of p(B) at every visit of walks of `steps` visits.
     ///
     /// # Shapes
-    /// - `places`: `[visits]`, walk after walk; `start`: `[2, 1, B]` → `[visits, B]`
+    /// - `start`: `[2, 1, B]` → `[visits, B]`, walk after walk
     #[must_use]
-    pub fn train(
-        &self,
-        cells: &Cells,
-        places: Tensor<B, 1, Int>,
-        start: &Tensor<B, 3>,
-        steps: usize,
-        kernels: Kernels,
-    ) -> Tensor<B, 2> {
-        let device = places.device();
-        if kernels == Kernels::Tensors {
-            let projected = self.project(cells.expression.to_tensor(&device));
-            return self.forward(projected.select(0, places), start, steps);
+    pub fn train(&self, cells: &Cells<B>, start: &Tensor<B, 3>, steps: usize, kernels: Kernels) -> Tensor<B, 2> {
+        let projected = match kernels {
+            Kernels::Host => functions::project(cells, self.weight_ih_l0.val()),
+            Kernels::Tensors | Kernels::Device(_) => {
+                device::product(kernels, cells.to_tensor(), self.weight_ih_l0.val().transpose())
+            }
+        } + self.bias_ih_l0.val().unsqueeze();
+        let projected = cells.at_visits(projected); // [visits, B]
+        match kernels {
+            Kernels::Tensors => self.forward(projected, start, steps),
+            Kernels::Device(kernels) => device::recur(kernels, projected, self.flat(start), steps),
+            Kernels::Host => {
+                let ([visits, width], flat) = (projected.dims(), self.flat(start));
+                let recurrent = Recurrent::new(values(&flat), &values(&projected), width, steps);
+                let out = recurrent.out();
+                function(&[input(projected), input(flat)], out, [visits, width], recurrent)
+            }
         }
-        let projected = functions::project(cells, self.weight_ih_l0.val()) + self.bias_ih_l0.val().unsqueeze();
-        let projected = projected.select(0, places); // [visits, B]
-        let [visits, width] = projected.dims();
+    }
+
+    /// All that the way along the steps depends on, as kernels take it.
+    fn flat(&self, start: &Tensor<B, 3>) -> Tensor<B, 1> {
+        let width = start.dims()[2];
         let matrix = |w: &Param<Tensor<B, 2>>| w.val().reshape([width * width]);
         let parts = vec![
             matrix(&self.weight_hh_l0),
@@ -124,9 +132,6 @@ impl<B: Trainable> RecurrentPrior<B> {
             self.bias_hh_l1.val(),
             start.clone().reshape([2 * width]),
         ];
-        let flat = Tensor::cat(parts, 0);
-        let recurrent = Recurrent::new(values(&flat), &values(&projected), width, steps);
-        let out = recurrent.out();
-        function(&[input(projected), input(flat)], out, [visits, width], recurrent)
+        Tensor::cat(parts, 0)
     }
 }

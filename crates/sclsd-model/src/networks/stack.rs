@@ -1,19 +1,15 @@
 //! A stack of linear layers with softplus between them, with batch normalisation or without.
 
-use std::sync::Arc;
-
 use burn::module::Module;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{BatchNorm, BatchStatistics, Linear, Shares};
-use crate::Kernels;
+use super::{BatchNorm, BatchStatistics, Cells, Linear, Shares};
 use crate::kernels::derivative::{INPUTS, Trainable, input};
-use crate::kernels::expression::Expression;
 use crate::kernels::stack::Sizes;
 use crate::kernels::stack::functions;
-use crate::kernels::stack::normalized::RowWeights;
 use crate::special::softplus;
+use crate::{Kernels, Whole};
 
 /// One linear layer, normalised or not.
 #[derive(Module, Debug)]
@@ -30,15 +26,6 @@ impl<B: Backend> Layer<B> {
         let norm = self.norm.iter().flat_map(|norm| [input(norm.weight.val()), input(norm.bias.val())]);
         [input(self.linear.weight.val()), input(self.linear.bias.val())].into_iter().chain(norm).collect()
     }
-}
-
-/// The distinct cells of a batch.
-#[derive(Debug, Clone)]
-pub struct Cells {
-    /// Their expression.
-    pub expression: Arc<Expression>,
-    /// How often each is visited.
-    pub weights: Arc<RowWeights>,
 }
 
 /// Linear – (batch norm) – softplus, the last softplus left off.
@@ -68,16 +55,17 @@ impl<B: Backend> Stack<B> {
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
     pub fn evaluate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.run(x, BatchNorm::evaluate)
+        self.run(x, Linear::forward, BatchNorm::evaluate)
     }
 
     fn run(
         &self,
         mut x: Tensor<B, 2>,
+        linear: impl Fn(&Linear<B>, Tensor<B, 2>) -> Tensor<B, 2>,
         mut normalize: impl FnMut(&BatchNorm<B>, Tensor<B, 2>) -> Tensor<B, 2>,
     ) -> Tensor<B, 2> {
         for (depth, layer) in self.layers.iter().enumerate() {
-            x = layer.linear.forward(x);
+            x = linear(&layer.linear, x);
             if let Some(norm) = &layer.norm {
                 x = normalize(norm, x);
             }
@@ -124,20 +112,63 @@ impl<B: Backend> Stack<B> {
     }
 }
 
+/// A stack up to its last layer, and that layer folded with its normalisation.
+pub(crate) struct Folded<B: Backend> {
+    /// What the last layer sees, `[rows, width below]`.
+    pub hidden: Tensor<B, 2>,
+    /// `[out, width below]`.
+    pub weight: Tensor<B, 2>,
+    /// `[out]`.
+    pub bias: Tensor<B, 1>,
+}
+
 impl<B: Trainable> Stack<B> {
     /// In training mode, with the batch statistics of every normalised layer.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
-    pub fn train(&self, x: Tensor<B, 2>, shares: &Shares<B>) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+    pub fn train(
+        &self,
+        x: Tensor<B, 2>,
+        shares: &Shares<B>,
+        kernels: Kernels,
+    ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         let mut statistics = Vec::new();
-        let out = self.run(x, |norm, x| {
-            let (x, batch) = norm.train(x, shares);
+        let linear = |layer: &Linear<B>, x| layer.train(x, kernels);
+        let out = self.run(x, linear, |norm, x| {
+            let (x, batch) = norm.train(x, shares, kernels);
             statistics.push(batch);
             x
         });
         (out, statistics)
+    }
+
+    /// In training mode up to the last layer, which is folded with its normalisation into one linear layer; each row is a
+    /// visit.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, in]` → `[rows, width below]`, and the last layer's `[out, width below]` and `[out]`
+    ///
+    /// # Panics
+    /// When the stack is empty or not normalised.
+    #[must_use]
+    pub(crate) fn train_folded(
+        &self,
+        x: Tensor<B, 2>,
+        whole: &Whole,
+        kernels: Kernels,
+    ) -> (Folded<B>, Vec<BatchStatistics<B>>) {
+        let (last, below) = self.layers.split_last().expect("a stack has a layer");
+        let below = Self { layers: below.to_vec() };
+        let (mut hidden, mut statistics) = Self::train(&below, x, &Shares::equal(whole), kernels);
+        if !below.layers.is_empty() {
+            hidden = softplus(hidden);
+        }
+        let norm = last.norm.as_ref().expect("a normalised stack");
+        let (weight, bias, batch) = norm.fold(&last.linear, &hidden, whole, kernels);
+        statistics.push(batch);
+        (Folded { hidden, weight, bias }, statistics)
     }
 
     /// In training mode, of the expression of cells, for a normalised stack.
@@ -145,20 +176,15 @@ impl<B: Trainable> Stack<B> {
     /// # Shapes
     /// - out: `[cells, out]`
     #[must_use]
-    pub fn train_cells(
-        &self,
-        cells: &Cells,
-        kernels: Kernels,
-        device: &B::Device,
-    ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
+    pub fn train_cells(&self, cells: &Cells<B>, kernels: Kernels) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         match self.suited(kernels) {
-            Kernels::Tensors => {
-                let shares = Shares::new(&cells.weights, device);
-                self.train(cells.expression.to_tensor(device), &shares)
+            Kernels::Tensors | Kernels::Device(_) => {
+                let shares = Shares::new(&cells.weights, cells.device());
+                Self::train(self, cells.to_tensor(), &shares, kernels)
             }
             Kernels::Host => {
                 let (out, moments) = functions::encode(&self.inputs(), self.sizes(), cells);
-                (out, moments.into_iter().map(|moments| BatchStatistics::new(moments, device)).collect())
+                (out, moments.into_iter().map(|moments| BatchStatistics::new(moments, cells.device())).collect())
             }
         }
     }
@@ -170,7 +196,9 @@ impl<B: Trainable> Stack<B> {
     #[must_use]
     pub fn train_plain(&self, x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
         match self.suited(kernels) {
-            Kernels::Tensors => self.evaluate(x),
+            kernels @ (Kernels::Tensors | Kernels::Device(_)) => {
+                self.run(x, |layer, x| layer.train(x, kernels), BatchNorm::evaluate)
+            }
             Kernels::Host => functions::run_plain(x, self.inputs(), self.sizes()),
         }
     }

@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
 use super::super::derivative::{Derivative, Trainable, all_values, function, input, values};
-use super::normalized::{Input, Moments};
+use super::super::expression::Expression;
+use super::normalized::{Input, Moments, RowWeights};
 use super::{Sizes, normalized, plain};
 use crate::networks::Cells;
 
@@ -14,14 +15,15 @@ use crate::networks::Cells;
 pub(crate) fn encode<B: Trainable>(
     weights: &[FloatTensor<B>],
     sizes: Sizes,
-    cells: &Cells,
+    cells: &Cells<B>,
 ) -> (Tensor<B, 2>, Vec<Moments>) {
     let numbers = all_values::<B>(weights);
     let layers = sizes.layers(&numbers);
     let (kept, moments) = normalized::forward(&layers, Input::Cells(&cells.expression), &cells.weights);
     let shape = [cells.expression.n_cells(), layers[layers.len() - 1].outputs];
     let out = kept.out().to_vec();
-    let encoded = Encoded { sizes, weights: numbers, cells: cells.clone(), kept };
+    let (expression, rows) = (Arc::clone(&cells.expression), Arc::clone(&cells.weights));
+    let encoded = Encoded { sizes, weights: numbers, expression, rows, kept };
     (function(weights, out, shape, encoded), moments)
 }
 
@@ -29,14 +31,15 @@ pub(crate) fn encode<B: Trainable>(
 struct Encoded {
     sizes: Sizes,
     weights: Vec<Vec<f32>>,
-    cells: Cells,
+    expression: Arc<Expression>,
+    rows: Arc<RowWeights>,
     kept: normalized::Kept,
 }
 
 impl Derivative for Encoded {
     fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
-        let (layers, input) = (self.sizes.layers(&self.weights), Input::Cells(&self.cells.expression));
-        normalized::backward(&self.sizes, &layers, input, &self.cells.weights, &self.kept, slope).1
+        let (layers, input) = (self.sizes.layers(&self.weights), Input::Cells(&self.expression));
+        normalized::backward(&self.sizes, &layers, input, &self.rows, &self.kept, slope).1
     }
 }
 
@@ -74,7 +77,7 @@ impl Derivative for Ran {
 ///
 /// # Shapes
 /// - `weight`: `[out, genes]` → `[cells, out]`
-pub(crate) fn project<B: Trainable>(cells: &Cells, weight: Tensor<B, 2>) -> Tensor<B, 2> {
+pub(crate) fn project<B: Trainable>(cells: &Cells<B>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
     let outputs = weight.dims()[0];
     let out = cells.expression.times_transposed(&values(&weight), outputs);
     let projected = Projected { expression: Arc::clone(&cells.expression), outputs };

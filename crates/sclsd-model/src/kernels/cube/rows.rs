@@ -1,0 +1,55 @@
+//! Rows of cells: expression brought over as what is not 0, and slopes of visits gathered by their cells.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+
+/// Units of a cube.
+pub(super) const UNITS: u32 = 256;
+
+/// Writes what is not 0 into rows of zeros: one cube a row.
+#[cube(launch)]
+pub(super) fn scatter_kernel<F: Float>(
+    indptr: &Array<u32>,
+    columns: &Array<u32>,
+    values: &Array<F>,
+    out: &mut Array<F>,
+    #[comptime] width: usize,
+) {
+    let row = CUBE_POS as usize;
+    if row >= out.len() / width {
+        terminate!();
+    }
+    let unit = UNIT_POS as usize;
+    for i in range_stepped(unit, width, UNITS as usize) {
+        out[row * width + i] = F::new(0.0);
+    }
+    sync_cube();
+    sync_storage();
+    let first = indptr[row] as usize;
+    let end = indptr[row + 1] as usize;
+    for at in range_stepped(first + unit, end, UNITS as usize) {
+        let column = columns[at] as usize;
+        out[row * width + column] = values[at];
+    }
+}
+
+/// Sums of the visits of every cell, in their order: one unit a number of a cell.
+#[cube(launch)]
+pub(super) fn sum_visits_kernel<F: Float>(
+    indptr: &Array<u32>,
+    visits: &Array<u32>,
+    slopes: &Array<F>,
+    out: &mut Array<F>,
+    #[comptime] width: usize,
+) {
+    let place = ABSOLUTE_POS;
+    if place < out.len() {
+        let cell = place / width;
+        let column = place - cell * width;
+        let mut sum = F::new(0.0);
+        for at in indptr[cell] as usize..indptr[cell + 1] as usize {
+            sum += slopes[visits[at] as usize * width + column];
+        }
+        out[place] = sum;
+    }
+}

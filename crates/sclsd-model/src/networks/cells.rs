@@ -1,0 +1,86 @@
+//! The distinct cells of a batch, and where walks visit them.
+
+use std::sync::Arc;
+
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+
+use crate::kernels::derivative::Trainable;
+use crate::kernels::device::{ByCell, gathered, scatter};
+use crate::kernels::expression::Expression;
+use crate::kernels::stack::normalized::RowWeights;
+use crate::{Kernels, Whole};
+
+/// The distinct cells of a batch. A cell that is visited often is one row.
+#[derive(Debug, Clone)]
+pub struct Cells<B: Backend> {
+    /// Their expression.
+    pub(crate) expression: Arc<Expression>,
+    /// How often each is visited.
+    pub(crate) weights: Arc<RowWeights>,
+    /// The cell of every visit, `[visits]`.
+    places: Tensor<B, 1, Int>,
+    kernels: Kernels,
+    /// The visits of every cell, and the expression where the tensors are, for kernels that run there.
+    on_device: Option<(Arc<ByCell>, Tensor<B, 2>)>,
+    device: B::Device,
+}
+
+impl<B: Trainable> Cells<B> {
+    /// The cells whose expression this is; `places` are those of the visits.
+    ///
+    /// # Panics
+    /// When a place is not below the number of cells.
+    #[must_use]
+    pub fn new(expression: Expression, places: Vec<u32>, whole: &Whole, kernels: Kernels, device: &B::Device) -> Self {
+        let weights = RowWeights::of_visits(&places, expression.n_cells(), whole);
+        let on_device = match kernels {
+            Kernels::Device(kernels) => {
+                let by_cell = ByCell::new(&places, expression.n_cells());
+                let dense = match expression.sparse() {
+                    Some(rows) => Tensor::from_inner(scatter(kernels, rows, expression.n_genes(), device)),
+                    None => expression.to_tensor(device),
+                };
+                Some((Arc::new(by_cell), dense))
+            }
+            Kernels::Tensors | Kernels::Host => None,
+        };
+        let visits = places.len();
+        Self {
+            expression: Arc::new(expression),
+            weights: Arc::new(weights),
+            places: Tensor::from_data(TensorData::new(places, [visits]), device),
+            kernels,
+            on_device,
+            device: device.clone(),
+        }
+    }
+
+    /// Where its tensors are.
+    #[must_use]
+    pub fn device(&self) -> &B::Device {
+        &self.device
+    }
+
+    /// The expression, `[cells, genes]`.
+    pub(crate) fn to_tensor(&self) -> Tensor<B, 2> {
+        match &self.on_device {
+            Some((_, dense)) => dense.clone(),
+            None => self.expression.to_tensor(&self.device),
+        }
+    }
+
+    /// Rows of cells at every visit.
+    ///
+    /// # Shapes
+    /// - `rows`: `[cells, n]` → `[visits, n]`
+    #[must_use]
+    pub fn at_visits(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+        match (self.kernels, &self.on_device) {
+            (Kernels::Device(kernels), Some((by_cell, _))) => {
+                let there = rows.clone().inner().select(0, self.places.clone().inner());
+                gathered(kernels, rows, there, Arc::clone(by_cell))
+            }
+            _ => rows.select(0, self.places.clone()),
+        }
+    }
+}
