@@ -1,7 +1,7 @@
-//! Kernels on host slices: the few loops in which training spends its time, written out with their derivatives.
+//! The few loops in which training spends its time, written out with their derivatives: on slices of the host's memory, and
+//! on GPUs (`device`, `cube`), for which those of the host are the oracle.
 //!
-//! Each is the same function as the tensor code it stands for, which remains as its oracle and serves the backends whose
-//! tensors are not in the host's memory. Sums run in a fixed order, whatever the number of threads.
+//! Each is the same function as the tensor code it stands for, which remains as its oracle and serves all other backends. Sums run in a fixed order, whatever the number of threads.
 //!
 //! | file | what it computes |
 //! | --- | --- |
@@ -10,7 +10,7 @@
 //! | `expression` | expression of cells, sparse or dense, times a first layer's weights |
 //! | `stack` | encoders and decoders: linear layers, batch normalisation, softplus |
 //! | `potential`, `flow` | V, its drift and their derivatives; rows followed down V and the way back |
-//! | `device`, `cube` | the flow where the tensors of a GPU are |
+//! | `device`, `cube` | flow, recurrent prior, likelihood, products and Adam where the tensors of a GPU are: for any backend, and on CubeCL |
 //! | `recurrent` | the mean of p(B) along walks |
 //! | `reconstruction` | ln p(x given z, xl), the decoder's last layer included |
 

@@ -7,11 +7,11 @@ use burn::tensor::{Tensor, backend::AutodiffBackend};
 use sclsd::infer::{Batch, Coefficients, Elbo, LibrarySize, Noise};
 use sclsd::model::ode::OdeSpec;
 use sclsd::model::{
-    Array, Device as _, Expression, Job, Kernels, Lsd, SparseRows, Trainable, Weights, Whole, tensor_name,
+    Array, Device as _, Expression, Job, Kernels, Lsd, Precision, SparseRows, Trainable, Weights, Whole, tensor_name,
 };
-use sclsd_tests::{json, tensors};
+use sclsd_tests::{aloud, json, tensors};
 
-use super::{Errors, Golden, everywhere, tiny, tiny_networks};
+use super::{Errors, Golden, everywhere, places, tiny, tiny_networks};
 
 fn coefficients() -> Coefficients {
     let sizes = json("tiny.json");
@@ -235,6 +235,34 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Gradients<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = param.val().grad(self.gradients) {
             self.found.insert(tensor_name(&self.path), Array::from_tensor(gradient));
+        }
+    }
+}
+
+/// The loss, with factors of products as short as the kernels are told.
+struct Total(Kernels);
+
+impl Job for Total {
+    type Output = f64;
+
+    fn run<B: Trainable>(self, device: &B::Device) -> f64 {
+        let golden = tensors("tiny_elbo.safetensors");
+        let visits = golden_visits(&golden, self.0);
+        evaluate(&tiny_networks::<B>(device), &golden, &visits, device).terms().read().total()
+    }
+}
+
+#[test]
+fn short_factors_move_the_loss_and_by_no_more_than_their_rounding() {
+    assert!(Kernels::Host.with(Precision::Bf16).is_none(), "a processor has no choice");
+    for place in places().into_iter().filter(|place| matches!(place.kernels, Kernels::Device(_))) {
+        let total = |precision| place.run(Total(place.kernels.with(precision).expect("a choice")));
+        let exact = total(Precision::F32);
+        // both factors of a product are off by half a unit in the last of their bits
+        for (precision, bits) in [(Precision::Tf32, 11), (Precision::Bf16, 8)] {
+            let off = ((total(precision) - exact) / exact).abs();
+            aloud(&format!("loss with {}, {} | {off:.1e}", precision.name(), place.name));
+            assert!(off > 0.0 && off < 2.0_f64.powi(1 - bits), "{} on {}: {off:.1e}", precision.name(), place.name);
         }
     }
 }

@@ -90,14 +90,10 @@ fn everywhere(what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place
         let worst = errors.iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("an error");
         said.push(format!("{} {:.1e}", place.name, worst.1));
         // neither may it be no number
-        if worst.1.is_nan() || worst.1 > allowed(place) {
-            beyond.push(format!(
-                "{}: {} is off by {:.1e}, allowed {:.0e}",
-                place.name,
-                worst.0,
-                worst.1,
-                allowed(place)
-            ));
+        let off = errors.iter().filter(|(_, error)| error.is_nan() || *error > allowed(place));
+        let off: Vec<String> = off.map(|(name, error)| format!("{name} by {error:.1e}")).collect();
+        if !off.is_empty() {
+            beyond.push(format!("{}: off are {}, allowed {:.0e}", place.name, off.join(", "), allowed(place)));
         }
     }
     aloud(&format!("{what} | {}", said.join(" | ")));

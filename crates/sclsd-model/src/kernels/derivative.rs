@@ -112,6 +112,18 @@ pub(crate) fn input<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTe
     tensor.into_primitive().tensor()
 }
 
+/// Parts put together along a dimension, as [`Tensor::cat`] does it.
+///
+/// Burn 0.21 lets go of the parts before its graph knows the whole. A backward pass that ends on another thread meanwhile
+/// clears away what nobody holds, and with it these parts, whose derivatives are then missing without a word. So they are
+/// held here.
+pub(crate) fn joined<B: Backend, const D: usize>(parts: Vec<Tensor<B, D>>, dim: usize) -> Tensor<B, D> {
+    let held = parts.clone();
+    let whole = Tensor::cat(parts, dim);
+    drop(held);
+    whole
+}
+
 /// The numbers of a tensor, row-major.
 pub(crate) fn values<B: Backend, const D: usize>(tensor: &Tensor<B, D>) -> Vec<f32> {
     host(tensor.clone().into_data())
@@ -127,4 +139,38 @@ pub(crate) fn all_values<B: Backend>(tensors: &[FloatTensor<B>]) -> Vec<Vec<f32>
 
 fn host(data: TensorData) -> Vec<f32> {
     data.into_vec().expect("tensors of f32")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use burn::backend::{Autodiff, Flex};
+
+    use super::*;
+
+    type B = Autodiff<Flex>;
+
+    #[test]
+    fn the_derivatives_of_joined_parts_survive_backward_passes_of_other_threads() {
+        let done = AtomicBool::new(false);
+        let lost = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let x = Tensor::<B, 1>::ones([1], &Default::default()).require_grad();
+                while !done.load(Ordering::Relaxed) {
+                    x.clone().exp().backward();
+                }
+            });
+            let part = Tensor::<B, 2>::ones([1 << 10, 1 << 8], &Default::default()).require_grad();
+            let once = || {
+                let parts = vec![part.clone().reshape([-1]), part.clone().reshape([-1])];
+                let gradients = joined::<B, 1>(parts, 0).sum().backward();
+                part.grad(&gradients).is_none_or(|slope| slope.max().into_scalar() < 2.0)
+            };
+            let lost = (0..64).filter(|_| once()).count();
+            done.store(true, Ordering::Relaxed);
+            lost
+        });
+        assert_eq!(lost, 0, "of 64 passes");
+    }
 }

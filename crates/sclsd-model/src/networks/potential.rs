@@ -11,7 +11,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
 use super::{Layer, Linear};
-use crate::kernels::derivative::{Trainable, values};
+use crate::kernels::derivative::{Trainable, joined, values};
 use crate::kernels::device::{self, FlowPlan};
 use crate::kernels::flow;
 use crate::kernels::potential::PotentialWeights;
@@ -55,7 +55,7 @@ impl<B: Backend> Potential<B> {
             let n = weight.shape().num_elements();
             [weight.reshape([n]), layer.linear.bias.val()]
         };
-        Tensor::cat(self.layers.iter().flat_map(row).chain([self.gate.val()]).collect(), 0)
+        joined(self.layers.iter().flat_map(row).chain([self.gate.val()]).collect(), 0)
     }
 
     /// V.
@@ -123,7 +123,6 @@ impl<B: Trainable> Potential<B> {
         if kernels == Kernels::Host {
             return flow::follow(self, start, grid, spec);
         }
-        let [rows, width] = start.dims();
         if let Kernels::Device(kernels) = kernels
             && let Some(plan) = FlowPlan::new(self.widths(), grid, spec)
         {
@@ -131,7 +130,7 @@ impl<B: Trainable> Potential<B> {
             return Ok((device::follow(kernels, start, self.flat(), &plan), Work::default()));
         }
         let solution = solve(|_, z| self.drift(z), start, grid, spec)?;
-        Ok((Tensor::stack::<3>(solution.states, 1).reshape([rows, grid.len() * width]), solution.work))
+        Ok((joined(solution.states, 1), solution.work))
     }
 
     /// The largest V² of all rows of all peers; 0 for those peers that do not have it.

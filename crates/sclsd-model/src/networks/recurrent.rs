@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, activation, backend::Backend};
 
 use super::{Cells, uniform};
 use crate::Kernels;
-use crate::kernels::derivative::{Trainable, function, input, values};
+use crate::kernels::derivative::{Trainable, function, input, joined, values};
 use crate::kernels::device;
 use crate::kernels::recurrent::Recurrent;
 use crate::kernels::stack::functions;
@@ -89,7 +89,7 @@ impl<B: Backend> RecurrentPrior<B> {
             h1 = step(x, h1, &self.weight_hh_l1, &self.bias_hh_l1); // [walks, B]
             out.push(h1.clone());
         }
-        Tensor::stack::<3>(out, 1).reshape([walks * steps, b_dim])
+        joined(out, 1).reshape([walks * steps, b_dim])
     }
 }
 
@@ -132,6 +132,6 @@ impl<B: Trainable> RecurrentPrior<B> {
             self.bias_hh_l1.val(),
             start.clone().reshape([2 * width]),
         ];
-        Tensor::cat(parts, 0)
+        joined(parts, 0)
     }
 }

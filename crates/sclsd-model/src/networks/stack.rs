@@ -101,9 +101,9 @@ impl<B: Backend> Stack<B> {
         input.into_iter().chain(self.layers.iter().map(|layer| layer.linear.weight.dims()[0])).collect()
     }
 
-    /// Kernels take stacks of up to seven layers.
+    /// Kernels on the host take stacks of up to seven layers.
     pub(crate) fn suited(&self, kernels: Kernels) -> Kernels {
-        if 4 * self.layers.len() + 3 > INPUTS { Kernels::Tensors } else { kernels }
+        if kernels == Kernels::Host && 4 * self.layers.len() + 3 > INPUTS { Kernels::Tensors } else { kernels }
     }
 
     fn sizes(&self) -> Sizes {
