@@ -13,7 +13,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use super::{Linear, buffer};
 use crate::kernels::derivative::Trainable;
-use crate::kernels::device::exact_product;
+use crate::kernels::device::{exact_product, product};
 use crate::kernels::stack::normalized::{Moments, RowWeights};
 use crate::{Kernels, Whole};
 
@@ -111,12 +111,18 @@ impl<B: Backend> BatchNorm<B> {
 }
 
 impl<B: Trainable> BatchNorm<B> {
-    /// Normalises by the batch's own statistics, over all peers, and returns them.
+    /// A linear layer, normalised by the batch's own statistics, over all peers, and these.
     ///
     /// # Shapes
-    /// - `x`: `[rows, features]` → `[rows, features]`; the whole batch has at least 2 visits
+    /// - `x`: `[rows, in]` → `[rows, features]`; the whole batch has at least 2 visits
     #[must_use]
-    pub fn train(&self, x: Tensor<B, 2>, shares: &Shares<B>, kernels: Kernels) -> (Tensor<B, 2>, BatchStatistics<B>) {
+    pub fn train(
+        &self,
+        linear: &Linear<B>,
+        x: Tensor<B, 2>,
+        shares: &Shares<B>,
+        kernels: Kernels,
+    ) -> (Tensor<B, 2>, BatchStatistics<B>) {
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
         let visits = shares.whole.visits as f64;
         let average = |x: Tensor<B, 2>| {
@@ -126,15 +132,18 @@ impl<B: Trainable> BatchNorm<B> {
             };
             shares.whole.peers.total(part)
         };
+        let x = product(kernels, x, linear.weight.val().transpose());
+        let b: Tensor<B, 2> = linear.bias.val().unsqueeze();
         let mean = average(x.clone()); // [1, features]
         let centered = x - mean.clone();
         let variance = average(centered.clone().powi_scalar(2)); // [1, features]
         let statistics = BatchStatistics {
-            mean: mean.detach(),
+            mean: mean.detach() + b.clone().detach(),
             variance: variance.clone().detach().mul_scalar(visits / (visits - 1.0)),
         };
         let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().unsqueeze();
-        (centered * scale + self.bias.val().unsqueeze(), statistics)
+        // b makes no difference, but has a derivative, which is 0
+        (centered * scale + (self.bias.val().unsqueeze() + b.mul_scalar(0.0)), statistics)
     }
 
     /// A linear layer with this normalisation after it, as one linear layer, by way of the inputs' covariance:

@@ -55,20 +55,19 @@ impl<B: Backend> Stack<B> {
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
     pub fn evaluate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.run(x, Linear::forward, BatchNorm::evaluate)
+        self.run(x, |x, layer| {
+            let x = layer.linear.forward(x);
+            match &layer.norm {
+                Some(norm) => norm.evaluate(x),
+                None => x,
+            }
+        })
     }
 
-    fn run(
-        &self,
-        mut x: Tensor<B, 2>,
-        linear: impl Fn(&Linear<B>, Tensor<B, 2>) -> Tensor<B, 2>,
-        mut normalize: impl FnMut(&BatchNorm<B>, Tensor<B, 2>) -> Tensor<B, 2>,
-    ) -> Tensor<B, 2> {
-        for (depth, layer) in self.layers.iter().enumerate() {
-            x = linear(&layer.linear, x);
-            if let Some(norm) = &layer.norm {
-                x = normalize(norm, x);
-            }
+    /// The layers in turn, softplus between them.
+    fn run(&self, mut x: Tensor<B, 2>, mut layer: impl FnMut(Tensor<B, 2>, &Layer<B>) -> Tensor<B, 2>) -> Tensor<B, 2> {
+        for (depth, at) in self.layers.iter().enumerate() {
+            x = layer(x, at);
             if depth + 1 < self.layers.len() {
                 x = softplus(x);
             }
@@ -135,12 +134,15 @@ impl<B: Trainable> Stack<B> {
         kernels: Kernels,
     ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         let mut statistics = Vec::new();
-        let linear = |layer: &Linear<B>, x| layer.train(x, kernels);
-        let out = self.run(x, linear, |norm, x| {
-            let (x, batch) = norm.train(x, shares, kernels);
-            statistics.push(batch);
-            x
-        });
+        let layer = |x, layer: &Layer<B>| match &layer.norm {
+            Some(norm) => {
+                let (x, batch) = norm.train(&layer.linear, x, shares, kernels);
+                statistics.push(batch);
+                x
+            }
+            None => Linear::train(&layer.linear, x, kernels),
+        };
+        let out = self.run(x, layer);
         (out, statistics)
     }
 
@@ -197,7 +199,7 @@ impl<B: Trainable> Stack<B> {
     pub fn train_plain(&self, x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
         match self.suited(kernels) {
             kernels @ (Kernels::Tensors | Kernels::Device(_)) => {
-                self.run(x, |layer, x| layer.train(x, kernels), BatchNorm::evaluate)
+                self.run(x, |x, layer| Linear::train(&layer.linear, x, kernels))
             }
             Kernels::Host => functions::run_plain(x, self.inputs(), self.sizes()),
         }
