@@ -112,19 +112,21 @@ fn peers_train_the_model_that_one_trains_alone() {
         for count in [2, 3] {
             let together = trained(&data, &vec![place; count]);
             let loss = difference(&losses(&together).values, &losses(&alone).values);
-            let weights = together
+            // in the tensor code ln Γ near θ = 100 has rounding for a gradient, of which Adam takes the sign
+            let rounding = |name: &str| place.kernels == Kernels::Tensors && name.ends_with("inverse_dispersion");
+            let (weights, name) = together
                 .model
                 .weights
                 .iter()
-                .map(|(name, array)| (difference(&array.values, &alone.model.weights[name].values), name));
-            let (weights, name) = weights.max_by(|a, b| a.0.total_cmp(&b.0)).expect("weights");
+                .filter(|(name, _)| !rounding(name))
+                .map(|(name, array)| (difference(&array.values, &alone.model.weights[name].values), name))
+                .max_by(|a, b| a.0.total_cmp(&b.0))
+                .expect("weights");
             aloud(&format!(
                 "{count} peers against one, {} | loss {loss:.1e} | weights {weights:.1e} ({name})",
                 place.name
             ));
-            assert!(loss < TOGETHER, "{count} on {}: {loss}", place.name);
-            // in the tensor code ln Γ near θ = 100 has rounding for a gradient, of which Adam takes the sign
-            assert!(place.kernels == Kernels::Tensors || weights < TOGETHER, "{count} on {}: {weights}", place.name);
+            assert!(loss < TOGETHER && weights < TOGETHER, "{count} on {}: {loss}, {name} {weights}", place.name);
         }
     }
 }
