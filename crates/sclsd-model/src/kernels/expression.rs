@@ -7,8 +7,8 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::products;
-use super::rows::{blocks, groups, per_group, total};
+use super::products::{self, Packed, Rows};
+use super::rows::{BLOCK, groups, per_group};
 
 /// Share of values that are not 0 from which a product is better made densely.
 const DENSE: f64 = 0.25;
@@ -125,17 +125,12 @@ impl Expression {
     /// `X Wᵀ`, `cells × outputs`, for `weight`: `outputs × genes`.
     pub(crate) fn times_transposed(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
         let mut out = vec![0.0; self.cells * outputs];
-        let size = per_group(self.cells) * outputs;
-        let groups = out.par_chunks_mut(size.max(1)).zip(groups(self.cells));
         match &self.kept {
-            Kept::Dense(values) => groups.for_each(|(out, group)| {
-                let first = group.start;
-                for block in blocks(group) {
-                    let out = &mut out[(block.start - first) * outputs..(block.end - first) * outputs];
-                    let x = &values[block.start * self.genes..block.end * self.genes];
-                    products::times_transposed(out, x, weight, [block.len(), self.genes, outputs]);
-                }
-            }),
+            Kept::Dense(values) => {
+                let weight = Packed::transposed(weight, self.genes);
+                let blocks = out.par_chunks_mut(BLOCK * outputs).zip(values.par_chunks(BLOCK * self.genes));
+                blocks.for_each(|(out, x)| products::times(out, outputs, Rows::new(x, self.genes), &weight));
+            }
             Kept::Sparse { indptr, indices, values, .. } => {
                 let side = Arch::new().dispatch(PanelWidth);
                 let panels: Vec<Vec<f32>> = (0..outputs)
@@ -143,8 +138,9 @@ impl Expression {
                     .step_by(side)
                     .map(|first| panel(weight, first..outputs.min(first + side), side, self.genes))
                     .collect();
-                groups.for_each(|(out, group)| {
-                    let rows = Rows { indptr: &indptr[group.start..=group.end], indices, values };
+                let size = per_group(self.cells) * outputs;
+                out.par_chunks_mut(size.max(1)).zip(groups(self.cells)).for_each(|(out, group)| {
+                    let rows = Sparse { indptr: &indptr[group.start..=group.end], indices, values };
                     Arch::new().dispatch(Gather { out, outputs, panels: &panels, rows });
                 });
             }
@@ -157,26 +153,15 @@ impl Expression {
     pub(crate) fn weight_slope(&self, slope: &[f32], outputs: usize) -> Vec<f32> {
         match &self.kept {
             Kept::Dense(values) => {
-                let parts: Vec<Vec<f32>> = groups(self.cells)
-                    .into_par_iter()
-                    .map(|group| {
-                        let mut sum = vec![0.0; outputs * self.genes];
-                        for block in blocks(group) {
-                            let slope = &slope[block.start * outputs..block.end * outputs];
-                            let x = &values[block.start * self.genes..block.end * self.genes];
-                            products::add_transposed_times(&mut sum, slope, x, [outputs, block.len(), self.genes]);
-                        }
-                        sum
-                    })
-                    .collect();
-                total(parts)
+                let (slope, x) = (Rows::new(slope, outputs), Rows::new(values, self.genes));
+                products::sum_of_products(slope, outputs, x, self.genes)
             }
             Kept::Sparse { indptr, indices, values, .. } => {
                 let side = Arch::new().dispatch(PanelWidth);
                 let mut sum = vec![0.0; outputs * self.genes];
                 sum.par_chunks_mut(side * self.genes).enumerate().for_each(|(at, sum)| {
                     let mut panel = vec![0.0; side * self.genes];
-                    let rows = Rows { indptr, indices, values };
+                    let rows = Sparse { indptr, indices, values };
                     Arch::new().dispatch(Scatter { panel: &mut panel, slope, first: at * side, outputs, rows });
                     for (gene, row) in panel.chunks_exact(side).enumerate() {
                         sum.iter_mut().skip(gene).step_by(self.genes).zip(row).for_each(|(sum, v)| *sum = *v);
@@ -200,13 +185,13 @@ fn panel(weight: &[f32], outputs: std::ops::Range<usize>, side: usize, genes: us
 
 /// Rows with the values that are not 0.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct Sparse<'a> {
     indptr: &'a [usize],
     indices: &'a [u32],
     values: &'a [f32],
 }
 
-impl Rows<'_> {
+impl Sparse<'_> {
     /// Column and value of every entry of a row.
     #[inline(always)]
     fn row(&self, row: usize) -> impl Iterator<Item = (usize, f32)> {
@@ -233,7 +218,7 @@ struct Gather<'a> {
     out: &'a mut [f32],
     outputs: usize,
     panels: &'a [Vec<f32>],
-    rows: Rows<'a>,
+    rows: Sparse<'a>,
 }
 
 impl WithSimd for Gather<'_> {
@@ -267,7 +252,7 @@ struct Scatter<'a> {
     slope: &'a [f32],
     first: usize,
     outputs: usize,
-    rows: Rows<'a>,
+    rows: Sparse<'a>,
 }
 
 impl WithSimd for Scatter<'_> {

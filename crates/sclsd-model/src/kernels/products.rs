@@ -1,140 +1,333 @@
-//! Products of row-major matrices, on the thread at hand: the one place that knows who multiplies.
+//! Products of matrices: sums in registers, over a few rows and two vectors of columns at a time.
+//!
+//! Libraries of products copy both factors into an order that suits them, every time. Here a layer's weights are packed once
+//! for all blocks of rows ([`Packed`]), and rows are taken as they lie, wider than their content where that keeps them from
+//! falling on the same places of the cache. Measured against the crates gemm, faer and rten-gemm: see `docs/performance.md`.
+//!
+//! Every product runs on the thread at hand and sums in the same order whatever the number of threads.
 
 use std::ops::Range;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// `out = a bᵀ`, with `a`: `m × k`, `b`: `n × k`, `out`: `m × n`.
-pub(crate) fn times_transposed(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
-    let b = MatRef::from_row_major_slice(b, n, k).transpose();
-    matmul(MatMut::from_row_major_slice_mut(out, m, n), Accum::Replace, rows(a, m, k), b, 1.0, Par::Seq);
+use super::rows::BLOCK;
+
+/// Vectors of columns that are worked on at a time.
+const SIDE: usize = 2;
+/// Rows of a sum of products that one thread makes at a time.
+const PANEL: usize = 64;
+
+/// Rows of numbers, `stride` apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) stride: usize,
 }
 
-/// `out = a b`, with `a`: `m × k`, `b`: `k × n`, `out`: `m × n`.
-pub(crate) fn times(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
-    matmul(MatMut::from_row_major_slice_mut(out, m, n), Accum::Replace, rows(a, m, k), rows(b, k, n), 1.0, Par::Seq);
-}
+impl<'a> Rows<'a> {
+    /// Rows of `width` one after the other.
+    pub(crate) fn new(values: &'a [f32], width: usize) -> Self {
+        Self { values, stride: width }
+    }
 
-/// `out += a b`, with `a`: `m × k`, `b`: `k × n`, `out`: `m × n`.
-pub(crate) fn add_times(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
-    matmul(MatMut::from_row_major_slice_mut(out, m, n), Accum::Add, rows(a, m, k), rows(b, k, n), 1.0, Par::Seq);
-}
+    /// Some of the rows.
+    pub(crate) fn some(self, rows: Range<usize>) -> Self {
+        Self { values: &self.values[rows.start * self.stride..self.values.len().min(rows.end * self.stride)], ..self }
+    }
 
-/// `out += aᵀ b`, with `a`: `k × m`, `b`: `k × n`, `out`: `m × n`.
-pub(crate) fn add_transposed_times(out: &mut [f32], a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) {
-    assert_eq!(b.len(), k * n, "as many rows");
-    add_columns_transposed_times(out, a, m, 0..m, b, n);
-}
-
-/// `out += aᵀ b` for some columns of `a`: `k × stride`; `b`: `k × n`, `out`: `columns × n`.
-///
-/// Measured, with k about [`BLOCK`](super::rows::BLOCK): the gemm crate is up to a fifth faster than faer here, and not in
-/// the other products.
-#[expect(
-    unsafe_code,
-    reason = "the gemm crate takes pointers; lengths are checked first, and tests compare the result"
-)]
-pub(crate) fn add_columns_transposed_times(
-    out: &mut [f32],
-    a: &[f32],
-    stride: usize,
-    columns: Range<usize>,
-    b: &[f32],
-    n: usize,
-) {
-    let (k, m) = (b.len() / n, columns.len());
-    assert!(columns.end <= stride && a.len() == k * stride && b.len() == k * n && out.len() == m * n, "sizes that fit");
-    let step = |n: usize| isize::try_from(n).expect("sizes are below 2^63");
-    // SAFETY: by the assertion above every index (row below m, column below n, inner below k) with these strides is
-    // inside its slice, and `out` is not one of the others
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            step(n),
-            true,
-            a.as_ptr().add(columns.start),
-            step(stride),
-            1,
-            b.as_ptr(),
-            1,
-            step(n),
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+    /// How many there are; the last may end with its content.
+    fn count(self) -> usize {
+        self.values.len().div_ceil(self.stride.max(1))
     }
 }
 
-/// `aᵀ`, row-major, for `a` with rows of `width`.
-pub(crate) fn transposed(a: &[f32], width: usize) -> Vec<f32> {
-    /// Rows and columns of a tile that is moved at a time.
-    const TILE: usize = 16;
-    let rows = a.len() / width.max(1);
-    let mut out = vec![0.0; a.len()];
-    out.par_chunks_mut((TILE * rows).max(1)).enumerate().for_each(|(at, out)| {
-        let first = at * TILE;
-        for tile in (0..rows).step_by(TILE) {
-            for (column, out) in out.chunks_exact_mut(rows).enumerate() {
-                for row in tile..rows.min(tile + TILE) {
-                    out[row] = a[row * width + first + column];
+/// The second factor of products, `inputs × outputs`, in the order in which they need it.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    inputs: usize,
+    outputs: usize,
+    /// Columns in a panel; the last is filled up with zeros.
+    side: usize,
+    /// Panel after panel, `inputs × side` each.
+    panels: Vec<f32>,
+}
+
+impl Packed {
+    /// Of a matrix with rows of `outputs`.
+    pub(crate) fn new(matrix: &[f32], outputs: usize) -> Self {
+        let inputs = matrix.len() / outputs;
+        Self::of(inputs, outputs, |panel, columns, side| {
+            for (to, from) in panel.chunks_exact_mut(side).zip(matrix.chunks_exact(outputs)) {
+                to[..columns.len()].copy_from_slice(&from[columns.clone()]);
+            }
+        })
+    }
+
+    /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the way forward.
+    pub(crate) fn transposed(matrix: &[f32], inputs: usize) -> Self {
+        Self::of(inputs, matrix.len() / inputs, |panel, columns, side| {
+            /// Numbers of a row that are moved before the next row's, so that what they go to stays in the cache.
+            const RUN: usize = 64;
+            for first in (0..inputs).step_by(RUN) {
+                let run = first..inputs.min(first + RUN);
+                for (lane, column) in columns.clone().enumerate() {
+                    let from = &matrix[column * inputs..(column + 1) * inputs][run.clone()];
+                    let to = panel[run.start * side..].iter_mut().skip(lane).step_by(side);
+                    to.zip(from).for_each(|(to, from)| *to = *from);
                 }
+            }
+        })
+    }
+
+    fn of(inputs: usize, outputs: usize, fill: impl Fn(&mut [f32], Range<usize>, usize) + Sync) -> Self {
+        let side = Arch::new().dispatch(PanelWidth);
+        let mut panels = vec![0.0; outputs.div_ceil(side) * side * inputs];
+        panels
+            .par_chunks_mut((side * inputs).max(1))
+            .enumerate()
+            .for_each(|(at, panel)| fill(panel, at * side..outputs.min((at + 1) * side), side));
+        Self { inputs, outputs, side, panels }
+    }
+}
+
+/// `out = a b`, with rows of `out` `stride` apart.
+pub(crate) fn times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed) {
+    product(out, stride, a, b, false);
+}
+
+/// `out += a b`, with rows of `out` `stride` apart.
+pub(crate) fn add_times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed) {
+    product(out, stride, a, b, true);
+}
+
+fn product(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed, add: bool) {
+    let rows = a.count();
+    let fits = |len: usize, stride: usize, width: usize| {
+        rows == 0 || stride >= width && len >= (rows - 1) * stride + width
+    };
+    assert!(fits(a.values.len(), a.stride, b.inputs) && fits(out.len(), stride, b.outputs), "sizes that fit");
+    let product = Product {
+        out: out.as_mut_ptr(),
+        stride,
+        rows,
+        a: a.values.as_ptr(),
+        steps: [a.stride, 1],
+        depth: b.inputs,
+        b: b.panels.as_ptr(),
+        b_step: b.side,
+        b_panel: b.side * b.inputs,
+        columns: b.outputs,
+        add,
+    };
+    Arch::new().dispatch(product);
+}
+
+/// `aᵀ b` for the columns of `a` and all of `b`, both with as many rows; `columns × width`.
+pub(crate) fn sum_of_products(a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize) -> Vec<f32> {
+    let mut sum = vec![0.0; columns * width];
+    add_sum_of_products(&mut sum, a, columns, b, width);
+    sum
+}
+
+/// Adds [`sum_of_products`] to `sum`.
+pub(crate) fn add_sum_of_products(sum: &mut [f32], a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize) {
+    let count = a.count();
+    let fits = |rows: Rows<'_>, width: usize| {
+        count == 0 || rows.stride >= width && rows.values.len() >= (count - 1) * rows.stride + width
+    };
+    assert!(b.count() == count && fits(a, columns) && fits(b, width) && sum.len() == columns * width, "sizes that fit");
+    let side = Arch::new().dispatch(PanelWidth);
+    let whole = width - width % side;
+    sum.par_chunks_mut((PANEL * width).max(1)).enumerate().for_each(|(panel, sum)| {
+        let mut rest = vec![0.0; if whole < width { BLOCK * side } else { 0 }];
+        for first in (0..count).step_by(BLOCK) {
+            let rows = first..count.min(first + BLOCK);
+            let (a, b, depth) = (a.some(rows.clone()), b.some(rows.clone()), rows.len());
+            let product = Product {
+                out: sum.as_mut_ptr(),
+                stride: width,
+                rows: sum.len() / width,
+                a: a.values[panel * PANEL..].as_ptr(),
+                steps: [1, a.stride],
+                depth,
+                b: b.values.as_ptr(),
+                b_step: b.stride,
+                b_panel: side,
+                columns: whole,
+                add: true,
+            };
+            Arch::new().dispatch(product);
+            if whole < width {
+                // not as wide as a panel: from a copy that is
+                for (to, from) in rest.chunks_exact_mut(side).zip(b.values.chunks(b.stride)) {
+                    to[..width - whole].copy_from_slice(&from[whole..width]);
+                }
+                let out = sum[whole..].as_mut_ptr();
+                let product =
+                    Product { out, b: rest.as_ptr(), b_step: side, columns: width - whole, ..product };
+                Arch::new().dispatch(product);
             }
         }
     });
-    out
 }
 
-fn rows(values: &[f32], rows: usize, columns: usize) -> MatRef<'_, f32> {
-    MatRef::from_row_major_slice(values, rows, columns)
+/// Derivatives by the weights, `outputs × inputs`, and by the input `x` of a linear layer, given those by its output.
+pub(crate) fn linear_slopes(weight: &[f32], inputs: usize, x: &[f32], slope: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let outputs = weight.len() / inputs;
+    let by_weight = sum_of_products(Rows::new(slope, outputs), outputs, Rows::new(x, inputs), inputs);
+    let weight = Packed::new(weight, inputs);
+    let mut by_input = vec![0.0; x.len()];
+    let blocks = by_input.par_chunks_mut(BLOCK * inputs).zip(slope.par_chunks(BLOCK * outputs));
+    blocks.for_each(|(by_input, slope)| times(by_input, inputs, Rows::new(slope, outputs), &weight));
+    (by_weight, by_input)
+}
+
+/// Columns in a panel, with the vectors at hand.
+struct PanelWidth;
+
+impl WithSimd for PanelWidth {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        SIDE * S::F32_LANES
+    }
+}
+
+/// `out = a b` or `out += a b`; [`product`] and [`add_sum_of_products`] see to it that all places are inside their slices.
+#[derive(Clone, Copy)]
+struct Product {
+    /// `rows × columns`, rows `stride` apart.
+    out: *mut f32,
+    stride: usize,
+    rows: usize,
+    /// `rows × depth`, so far to the next row and to the next number of a row.
+    a: *const f32,
+    steps: [usize; 2],
+    depth: usize,
+    /// Panels of `depth × SIDE` vectors, rows `b_step` and panels `b_panel` apart.
+    b: *const f32,
+    b_step: usize,
+    b_panel: usize,
+    columns: usize,
+    add: bool,
+}
+
+impl WithSimd for Product {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // as many sums as there are registers for, less some
+        if S::REGISTER_COUNT >= 32 { self.panels::<S, 8>(simd) } else { self.panels::<S, 4>(simd) }
+    }
+}
+
+#[expect(unsafe_code, reason = "checked once per product, not once per number")]
+impl Product {
+    #[inline(always)]
+    fn panels<S: Simd, const ROWS: usize>(self, simd: S) {
+        let side = SIDE * S::F32_LANES;
+        for panel in 0..self.columns.div_ceil(side) {
+            let columns = side.min(self.columns - panel * side);
+            let mut row = 0;
+            while row + ROWS <= self.rows {
+                // SAFETY: rows and columns that there are
+                unsafe { self.tile::<S, ROWS>(simd, row, panel, columns) };
+                row += ROWS;
+            }
+            while row < self.rows {
+                // SAFETY: as above
+                unsafe { self.tile::<S, 1>(simd, row, panel, columns) };
+                row += 1;
+            }
+        }
+    }
+
+    /// Some rows of a panel.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const ROWS: usize>(self, simd: S, row: usize, panel: usize, columns: usize) {
+        let lanes = S::F32_LANES;
+        let mut sums = [[simd.splat_f32s(0.0); SIDE]; ROWS];
+        // SAFETY: the caller's
+        let (a, b, out) = unsafe {
+            let out = self.out.add(row * self.stride + panel * SIDE * lanes);
+            (self.a.add(row * self.steps[0]), self.b.add(panel * self.b_panel), out)
+        };
+        for step in 0..self.depth {
+            let mut right = [simd.splat_f32s(0.0); SIDE];
+            for side in 0..SIDE {
+                // SAFETY: panels are whole
+                right[side] = unsafe { b.add(step * self.b_step + side * lanes).cast::<S::f32s>().read_unaligned() };
+            }
+            for row in 0..ROWS {
+                // SAFETY: a row and a number of it that there are
+                let left = simd.splat_f32s(unsafe { *a.add(row * self.steps[0] + step * self.steps[1]) });
+                for side in 0..SIDE {
+                    sums[row][side] = simd.mul_add_f32s(left, right[side], sums[row][side]);
+                }
+            }
+        }
+        for row in 0..ROWS {
+            for side in 0..SIDE {
+                let present = columns.saturating_sub(side * lanes).min(lanes);
+                // SAFETY: as many columns as are present
+                let out = unsafe {
+                    std::slice::from_raw_parts_mut(out.add(row * self.stride + (side * lanes).min(columns)), present)
+                };
+                let sum = sums[row][side];
+                if present == lanes {
+                    let out = &mut S::as_mut_simd_f32s(out).0[0];
+                    *out = if self.add { simd.add_f32s(*out, sum) } else { sum };
+                } else {
+                    let sum = if self.add { simd.add_f32s(simd.partial_load_f32s(out), sum) } else { sum };
+                    simd.partial_store_f32s(out, sum);
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn products_are_those_of_the_definition() {
-        for [m, k, n] in [[1, 1, 1], [3, 5, 2], [17, 40, 33], [128, 130, 5]] {
-            let fill = |count: usize, step: usize| -> Vec<f32> {
-                (0..count).map(|i| f32::from(u16::try_from(i * step % 19).unwrap()) - 9.0).collect()
-            };
-            let (a, b) = (fill(m * k, 7), fill(k * n, 5));
-            let exact: Vec<f32> =
-                (0..m * n).map(|at| (0..k).map(|l| a[at / n * k + l] * b[l * n + at % n]).sum()).collect();
-            let mut out = vec![9.0; m * n];
-            times(&mut out, &a, &b, [m, k, n]);
-            assert_eq!(out, exact);
-            times_transposed(&mut out, &a, &transposed(&b, n), [m, k, n]);
-            assert_eq!(out, exact);
-            let twice: Vec<f32> = exact.iter().map(|v| 2.0 * v).collect();
-            add_times(&mut out, &a, &b, [m, k, n]);
-            assert_eq!(out, twice);
-            let across = transposed(&a, k);
-            let mut out = exact.clone();
-            add_transposed_times(&mut out, &across, &b, [m, k, n]);
-            assert_eq!(out, twice);
-            let mut last = exact[(m - 1) * n..].to_vec();
-            add_columns_transposed_times(&mut last, &across, m, m - 1..m, &b, n);
-            assert_eq!(last, twice[(m - 1) * n..]);
-        }
+    /// Whole numbers, whose sums are exact.
+    fn fill(count: usize, step: usize) -> Vec<f32> {
+        (0..count).map(|i| f32::from(u16::try_from(i * step % 19).unwrap()) - 9.0).collect()
+    }
+
+    /// Rows of `width` copied to rows of `stride`.
+    fn spread(values: &[f32], width: usize, stride: usize) -> Vec<f32> {
+        values.chunks_exact(width).flat_map(|row| row.iter().copied().chain(vec![77.0; stride - width])).collect()
     }
 
     #[test]
-    fn a_transposed_matrix_has_its_rows_for_columns() {
-        for (rows, width) in [(1, 1), (3, 40), (33, 17)] {
-            let a: Vec<f32> = (0_u16..).take(rows * width).map(f32::from).collect();
-            let t = transposed(&a, width);
-            let back: Vec<f32> = (0..rows * width).map(|i| t[(i % width) * rows + i / width]).collect();
-            assert_eq!(back, a);
+    fn products_are_those_of_the_definition() {
+        for [m, k, n] in [[1, 1, 1], [3, 5, 2], [17, 40, 33], [128, 130, 5], [9, 300, 64], [70, 3, 100]] {
+            let (a, b) = (fill(m * k, 7), fill(k * n, 5));
+            let exact: Vec<f32> =
+                (0..m * n).map(|at| (0..k).map(|l| a[at / n * k + l] * b[l * n + at % n]).sum()).collect();
+            let twice: Vec<f32> = exact.iter().map(|v| 2.0 * v).collect();
+            let across: Vec<f32> = (0..n * k).map(|at| b[at % k * n + at / k]).collect();
+            for packed in [Packed::new(&b, n), Packed::transposed(&across, k)] {
+                let mut out = vec![9.0; m * n];
+                times(&mut out, n, Rows::new(&a, k), &packed);
+                assert_eq!(out, exact);
+                add_times(&mut out, n, Rows::new(&a, k), &packed);
+                assert_eq!(out, twice);
+                let mut out = vec![77.0; m * (n + 3)];
+                times(&mut out, n + 3, Rows { values: &spread(&a, k, k + 2), stride: k + 2 }, &packed);
+                assert_eq!(out, spread(&exact, n, n + 3));
+            }
+            let a_across: Vec<f32> = (0..m * k).map(|at| a[at % m * k + at / m]).collect();
+            let mut sum = sum_of_products(Rows::new(&a_across, m), m, Rows::new(&b, n), n);
+            assert_eq!(sum, exact);
+            let (a, b) = (spread(&a_across, m, m + 1), spread(&b, n, n + 5));
+            let (a, b) = (Rows { values: &a, stride: m + 1 }, Rows { values: &b, stride: n + 5 });
+            add_sum_of_products(&mut sum, a, m, b, n);
+            assert_eq!(sum, twice);
         }
     }
 }

@@ -10,8 +10,7 @@
 //! ```
 //!
 //! A block of visits goes through the product, the likelihood and the way back to h while it is in the cache; a few blocks
-//! later their derivatives by the logits become those by the weights. Nothing of all visits × genes is ever held. Every count is first taken for 0, which makes one loop without branches;
-//! the few that are not are then put right. Derivatives of the sum over visits and genes are returned with it.
+//! later their derivatives by the logits become those by the weights. Nothing of all visits × genes is ever held. Derivatives of the sum over visits and genes are returned with it.
 //!
 //! The tensor code for the same is [`zero_inflated_negative_binomial`](crate::density::zero_inflated_negative_binomial)
 //! after a linear layer and a softmax.
@@ -19,24 +18,23 @@
 mod decoder;
 mod fold;
 mod genes;
-mod term;
+mod likelihood;
 
 pub(crate) use decoder::{Decoded, reconstruct};
 
-use pulp::{Arch, NullaryFnOnce};
+use std::ops::Range;
+
+use pulp::Arch;
 use rayon::prelude::*;
 
 use super::expression::SparseRows;
-use super::products;
-use super::rows::{BLOCK, add, blocks};
-use super::vector::exp;
+use super::products::{self, Packed, Rows};
+use super::rows::{add, blocks};
 use genes::Genes;
-use term::{Counts, nothings, somethings};
+use likelihood::{Likelihood, Room, Sums, Visit, padded, padded_bias};
 
 /// ε of the rates.
 pub(crate) const EPSILON: f32 = 1e-3;
-/// Genes handled side by side.
-const LANES: usize = 64;
 
 /// What the likelihood depends on.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +43,6 @@ pub(crate) struct Inputs<'a> {
     pub hidden: &'a [f32],
     /// W, `2 genes × width`.
     pub weight: &'a [f32],
-    /// Wᵀ, `width × 2 genes`: what a product of rows runs through fastest.
-    pub transposed: &'a [f32],
     /// b, `2 genes`.
     pub bias: &'a [f32],
     /// ln xl, `visits`.
@@ -68,15 +64,14 @@ pub(crate) struct Value {
 
 /// Visits whose derivatives by the logits are kept until those by the weights are made of them.
 const CHUNK: usize = 1024;
-/// Rows of the weights that are worked on by one thread while they are in its cache.
-const PANEL: usize = 256;
 
 /// Evaluates it.
 pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     let visits = inputs.log_library.len();
     let genes = inputs.log_theta.len();
     let width = inputs.hidden.len() / visits.max(1);
-    let tables = Genes::new(inputs.log_theta);
+    let decoder = Decoder::new(&inputs, width);
+    let (places, stride) = (padded(genes), decoder.stride);
     let mut value = Value {
         log_likelihood: 0.0,
         hidden: vec![0.0; inputs.hidden.len()],
@@ -85,220 +80,96 @@ pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
         log_library: vec![0.0; visits],
         log_theta: vec![0.0; genes],
     };
-    let mut logits = vec![0.0; CHUNK.min(visits) * 2 * genes];
+    let mut logits = vec![0.0; CHUNK.min(visits) * stride];
     for first in (0..visits).step_by(CHUNK) {
         let chunk = first..visits.min(first + CHUNK);
-        let logits = &mut logits[..chunk.len() * 2 * genes];
+        let logits = &mut logits[..chunk.len() * stride];
         let hidden = &mut value.hidden[chunk.start * width..chunk.end * width];
         let library = &mut value.log_library[chunk.clone()];
         let blocks: Vec<_> = blocks(chunk.clone()).collect();
         let size = blocks[0].len();
         let sums: Vec<Sums> = logits
-            .par_chunks_mut(size * 2 * genes)
+            .par_chunks_mut(size * stride)
             .zip(hidden.par_chunks_mut(size * width))
             .zip(library.par_chunks_mut(size))
             .zip(blocks.into_par_iter())
-            .map(|(((logits, hidden), library), visits)| {
-                let mut sums = Sums::new(genes);
-                sums.block(&inputs, &tables, counts, visits, logits, hidden, library);
-                sums
-            })
+            .map(|(((logits, hidden), library), visits)| decoder.block(counts, visits, logits, hidden, library))
             .collect();
         for sums in &sums {
             value.log_likelihood += sums.log_likelihood;
-            add(&mut value.bias, &sums.bias);
+            for (bias, sums) in value.bias.chunks_mut(genes.max(1)).zip(sums.bias.chunks(places.max(1))) {
+                add(bias, sums);
+            }
             add(&mut value.log_theta, &sums.theta);
         }
-        let h = &inputs.hidden[chunk.start * width..chunk.end * width];
-        value.weight.par_chunks_mut(PANEL * width).enumerate().for_each(|(panel, weight)| {
-            let columns = panel * PANEL..panel * PANEL + weight.len() / width;
-            for (slopes, h) in logits.chunks(BLOCK * 2 * genes).zip(h.chunks(BLOCK * width)) {
-                products::add_columns_transposed_times(weight, slopes, 2 * genes, columns.clone(), h, width);
-            }
-        });
+        let h = Rows::new(&inputs.hidden[chunk.start * width..chunk.end * width], width);
+        for (half, weight) in value.weight.chunks_mut((genes * width).max(1)).enumerate() {
+            let slopes = Rows { values: &logits[half * places..], stride };
+            products::add_sum_of_products(weight, slopes, genes, h, width);
+        }
     }
-    value.log_theta.iter_mut().zip(&tables.theta).for_each(|(d, theta)| *d *= theta);
+    value.log_theta.iter_mut().zip(&decoder.genes.theta).for_each(|(d, theta)| *d *= theta);
     value
 }
 
-/// Sums over the visits of a block.
-struct Sums {
-    log_likelihood: f64,
+/// What all visits have in common.
+struct Decoder<'a> {
+    hidden: Rows<'a>,
+    /// Numbers in a row of logits: gates, rates, and so many more that rows do not all fall on the same places of the cache.
+    stride: usize,
+    /// Of gates and of rates, for the way forward.
+    forward: [Packed; 2],
+    /// And for the way back.
+    back: [Packed; 2],
     bias: Vec<f32>,
-    /// By θ, not by its logarithm.
-    theta: Vec<f32>,
+    log_library: &'a [f32],
+    genes: Genes,
 }
 
-impl Sums {
-    fn new(genes: usize) -> Self {
-        Self { log_likelihood: 0.0, bias: vec![0.0; 2 * genes], theta: vec![0.0; genes] }
+impl<'a> Decoder<'a> {
+    fn new(inputs: &Inputs<'a>, width: usize) -> Self {
+        /// Numbers in a line of the cache.
+        const LINE: usize = 16;
+        let genes = inputs.log_theta.len();
+        let (gates, rates) = inputs.weight.split_at(genes * width);
+        Self {
+            hidden: Rows::new(inputs.hidden, width),
+            stride: (2 * padded(genes) / LINE | 1) * LINE,
+            forward: [gates, rates].map(|weight| Packed::transposed(weight, width)),
+            back: [gates, rates].map(|weight| Packed::new(weight, width)),
+            bias: padded_bias(inputs.bias),
+            log_library: inputs.log_library,
+            genes: Genes::new(inputs.log_theta),
+        }
     }
 
     /// A block of visits: leaves the derivatives by the logits in `logits`, and fills in those by h and ln xl.
-    #[expect(clippy::too_many_arguments, reason = "one block's slices")]
     fn block(
-        &mut self,
-        inputs: &Inputs<'_>,
-        genes: &Genes,
+        &self,
         counts: SparseRows<'_>,
-        visits: std::ops::Range<usize>,
+        visits: Range<usize>,
         logits: &mut [f32],
         hidden: &mut [f32],
         library: &mut [f32],
-    ) {
-        let (n, n_genes) = (visits.len(), genes.theta.len());
-        let width = hidden.len() / n;
-        let h = &inputs.hidden[visits.start * width..visits.end * width];
-        products::times(logits, h, inputs.transposed, [n, width, 2 * n_genes]);
-
-        let arch = Arch::new();
-        let room = || vec![0.0; n_genes];
-        let mut scratch = Scratch { gate: room(), share: room(), value: room(), by_theta: room() };
-        for (i, visit) in visits.enumerate() {
-            let (gate, rate) = logits[i * 2 * n_genes..(i + 1) * 2 * n_genes].split_at_mut(n_genes);
-            let (theta, log_library) = (&mut self.theta, inputs.log_library[visit]);
-            let row = Row { genes, bias: inputs.bias, log_library, counts: counts.row(visit) };
-            let scratch = &mut scratch;
-            let (value, slope) = arch.dispatch(Likelihood { row: &row, gate, rate, by_theta: theta, scratch });
-            self.log_likelihood += value;
-            library[i] = slope;
+    ) -> Sums {
+        let (width, stride) = (self.hidden.stride, self.stride);
+        let places = self.bias.len() / 2;
+        let genes = self.genes.count();
+        for (half, weight) in self.forward.iter().enumerate() {
+            products::times(&mut logits[half * places..], stride, self.hidden.some(visits.clone()), weight);
         }
-        for row in logits.chunks_exact(2 * n_genes) {
-            add(&mut self.bias, row);
+        let (arch, mut sums, mut room) = (Arch::new(), Sums::new(genes), Room::new(genes));
+        for ((visit, logits), slope) in visits.zip(logits.chunks_exact_mut(stride)).zip(library) {
+            let log_library = self.log_library[visit];
+            let visit = Visit { genes: &self.genes, bias: &self.bias, log_library, counts: counts.row(visit) };
+            let logits = &mut logits[..2 * places];
+            *slope = arch.dispatch(Likelihood { visit, logits, sums: &mut sums, room: &mut room });
         }
-        products::times(hidden, logits, inputs.weight, [n, 2 * n_genes, width]);
+        let [gates, rates] = &self.back;
+        products::times(hidden, width, Rows { values: logits, stride }, gates);
+        products::add_times(hidden, width, Rows { values: &logits[places..], stride }, rates);
+        sums
     }
-}
-
-/// One visit.
-struct Row<'a> {
-    genes: &'a Genes,
-    bias: &'a [f32],
-    log_library: f32,
-    counts: (&'a [u32], &'a [f32]),
-}
-
-/// Room for what a visit needs on the way.
-struct Scratch {
-    gate: Vec<f32>,
-    share: Vec<f32>,
-    value: Vec<f32>,
-    by_theta: Vec<f32>,
-}
-
-/// [`Row::likelihood`] as something that can be compiled for the vector width at hand: a closure would not be.
-struct Likelihood<'a> {
-    row: &'a Row<'a>,
-    gate: &'a mut [f32],
-    rate: &'a mut [f32],
-    by_theta: &'a mut [f32],
-    scratch: &'a mut Scratch,
-}
-
-impl NullaryFnOnce for Likelihood<'_> {
-    type Output = (f64, f32);
-
-    #[inline(always)]
-    fn call(self) -> Self::Output {
-        self.row.likelihood(self.gate, self.rate, self.by_theta, self.scratch)
-    }
-}
-
-impl Row<'_> {
-    /// ln p of the visit and its derivative by ln xl. Takes W h in `gate` and `rate` and leaves the derivatives by the
-    /// logits there; adds those by θ to `by_theta`.
-    #[inline(always)]
-    fn likelihood(
-        &self,
-        gate: &mut [f32],
-        rate: &mut [f32],
-        by_theta: &mut [f32],
-        scratch: &mut Scratch,
-    ) -> (f64, f32) {
-        let n = gate.len();
-        let (gate_bias, rate_bias) = self.bias.split_at(n);
-        let (gate_bias, rate_bias, rate, by_theta) =
-            (&gate_bias[..n], &rate_bias[..n], &mut rate[..n], &mut by_theta[..n]);
-        let (theta, inverse) = (&self.genes.theta[..n], &self.genes.inverse[..n]);
-        let (logits, share, value) = (&mut scratch.gate[..n], &mut scratch.share[..n], &mut scratch.value[..n]);
-        let slopes = &mut scratch.by_theta[..n];
-        for i in 0..n {
-            logits[i] = gate[i] + gate_bias[i];
-            rate[i] += rate_bias[i];
-        }
-        let largest = fold(rate, f32::max, f32::NEG_INFINITY);
-        for i in 0..n {
-            share[i] = exp(rate[i] - largest);
-        }
-        let (scale, library) = (1.0 / fold(share, |a, b| a + b, 0.0), exp(self.log_library));
-
-        // as if every count were 0
-        for first in (0..n).step_by(LANES) {
-            let span = first..n.min(first + LANES);
-            let terms = nothings(
-                &logits[span.clone()],
-                &mut share[span.clone()],
-                scale,
-                library,
-                &theta[span.clone()],
-                &inverse[span.clone()],
-            );
-            let len = span.len();
-            value[span.clone()].copy_from_slice(&terms.value[..len]);
-            gate[span.clone()].copy_from_slice(&terms.by_gate[..len]);
-            rate[span.clone()].copy_from_slice(&terms.by_log_rate[..len]);
-            slopes[span].copy_from_slice(&terms.by_theta[..len]);
-        }
-        self.something(gate, rate, scratch, library);
-        by_theta.iter_mut().zip(&scratch.by_theta[..n]).for_each(|(sum, d)| *sum += d);
-        let (share, value) = (&scratch.share[..n], &scratch.value[..n]);
-        let pull = fold(rate, |a, b| a + b, 0.0);
-        for i in 0..n {
-            rate[i] -= share[i] * pull; // through the softmax
-        }
-        (f64::from(fold(value, |a, b| a + b, 0.0)), pull)
-    }
-}
-
-impl Row<'_> {
-    /// Puts right what was taken for 0 and is not, brought together so that it is vector code too.
-    #[inline(always)]
-    fn something(&self, gate: &mut [f32], rate: &mut [f32], scratch: &mut Scratch, library: f32) {
-        let (genes, counts) = self.counts;
-        for (genes, counts) in genes.chunks(LANES).zip(counts.chunks(LANES)) {
-            let mut some = Counts::none();
-            for (lane, (&gene, &x)) in genes.iter().zip(counts).enumerate() {
-                let i = gene as usize;
-                some.gate[lane] = scratch.gate[i];
-                some.rate[lane] = scratch.share[i] * library;
-                some.theta[lane] = self.genes.theta[i];
-                some.inverse[lane] = self.genes.inverse[i];
-                some.count[lane] = x;
-                (some.choose[lane], some.by_theta[lane]) = self.genes.choose(i, x);
-            }
-            let terms = somethings(&some);
-            for (lane, (&gene, _)) in genes.iter().zip(counts).enumerate().filter(|(_, (_, x))| **x > 0.0) {
-                let i = gene as usize;
-                scratch.value[i] = terms.value[lane];
-                gate[i] = terms.by_gate[lane];
-                rate[i] = terms.by_log_rate[lane];
-                scratch.by_theta[i] = terms.by_theta[lane];
-            }
-        }
-    }
-}
-
-/// Folds eight lanes side by side, then them, then the rest.
-#[inline(always)]
-fn fold(values: &[f32], f: impl Fn(f32, f32) -> f32, start: f32) -> f32 {
-    let mut lanes = [start; 8];
-    let (chunks, rest) = values.as_chunks::<8>();
-    for chunk in chunks {
-        for lane in 0..8 {
-            lanes[lane] = f(lanes[lane], chunk[lane]);
-        }
-    }
-    rest.iter().chain(&lanes).fold(start, |a, &b| f(a, b))
 }
 
 #[cfg(test)]
@@ -343,11 +214,9 @@ mod tests {
             let rows: Vec<u32> = (0..u32::try_from(visits).unwrap()).map(|v| v / 2).collect();
             let counts = SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows };
             assert!(visits < 100 || values.iter().any(|&x| x > 16.0) && values.contains(&1.0) && values.contains(&0.0));
-            let transposed = products::transposed(&weight, width);
             let inputs = Inputs {
                 hidden: &hidden,
                 weight: &weight,
-                transposed: &transposed,
                 bias: &bias,
                 log_library: &log_library,
                 log_theta: &log_theta,
@@ -400,11 +269,9 @@ mod tests {
         let (log_library, log_theta) = (draw(visits), draw(genes));
         let rows: Vec<u32> = vec![0; visits];
         let counts = SparseRows { indptr: &[0, 2], indices: &[3, 9], values: &[2.0, 40.0], rows: &rows };
-        let transposed = products::transposed(&weight, width);
         let inputs = Inputs {
             hidden: &hidden,
             weight: &weight,
-            transposed: &transposed,
             bias: &bias,
             log_library: &log_library,
             log_theta: &log_theta,

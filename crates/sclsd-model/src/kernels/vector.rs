@@ -3,18 +3,27 @@
 //! Fused multiplications are written as such: their result is the same everywhere, whether a processor has an instruction
 //! for them (all of the last ten years do) or not.
 
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use pulp::Simd;
+
+/// Adding it rounds to a whole number, which then stands in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+/// ln 2 in two parts, the first with so few digits that a whole number times it is exact.
+const LN_2_HIGH: f32 = 0.693_359_4;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
+/// ½√2 in bits.
+const LEAST: i32 = 0x3F35_04F3;
+
 /// eˣ to within 2.4e-7 of itself for −87 ≤ x ≤ 88; x is clamped to that.
 ///
 /// eˣ = 2ⁿ eʳ with n the nearest whole number to x / ln 2 and r the rest, |r| ≤ ½ ln 2, by its Taylor polynomial.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    /// Adding it rounds to a whole number, which then stands in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    // ln 2 in two parts, the first with so few digits that n times it is exact
-    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x));
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
     let p = r.mul_add(1.0 / 5040.0, 1.0 / 720.0);
     let p = r.mul_add(r.mul_add(p, 1.0 / 120.0), 1.0 / 24.0);
     let p = r.mul_add(r.mul_add(p, 1.0 / 6.0), 0.5);
@@ -28,8 +37,6 @@ pub(crate) fn exp(x: f32) -> f32 {
 /// x = 2ᵉ m with ½√2 ≤ m < √2, and ln m = 2 artanh(s), s = (m − 1) / (m + 1), by its series.
 #[inline(always)]
 pub(crate) fn ln(x: f32) -> f32 {
-    /// ½√2 in bits.
-    const LEAST: i32 = 0x3F35_04F3;
     let bits = x.to_bits().cast_signed();
     let e = (bits - LEAST) >> 23;
     let m = f32::from_bits((bits - (e << 23)).cast_unsigned());
@@ -39,12 +46,176 @@ pub(crate) fn ln(x: f32) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "an exponent")]
     let e = e as f32;
     let not_finite = x * 0.0; // 0, or NaN
-    let low = (2.0 * s * q).mul_add(series, e * -2.121_944_4e-4);
-    e.mul_add(0.693_359_4, 2.0f32.mul_add(s, low)) + not_finite
+    let low = (2.0 * s * q).mul_add(series, e * LN_2_LOW);
+    e.mul_add(LN_2_HIGH, 2.0f32.mul_add(s, low)) + not_finite
+}
+
+/// Some numbers in one register.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lanes<S: Simd> {
+    simd: S,
+    /// As the processor has them.
+    pub(crate) raw: S::f32s,
+}
+
+impl<S: Simd> Lanes<S> {
+    #[inline(always)]
+    pub(crate) fn new(simd: S, raw: S::f32s) -> Self {
+        Self { simd, raw }
+    }
+
+    /// The same number in every lane.
+    #[inline(always)]
+    pub(crate) fn all(simd: S, value: f32) -> Self {
+        Self { simd, raw: simd.splat_f32s(value) }
+    }
+
+    #[inline(always)]
+    fn with(self, raw: S::f32s) -> Self {
+        Self { raw, ..self }
+    }
+
+    /// `self a + b`, rounded once.
+    #[inline(always)]
+    pub(crate) fn mul_add(self, a: Self, b: Self) -> Self {
+        self.with(self.simd.mul_add_f32s(self.raw, a.raw, b.raw))
+    }
+
+    /// `self a + b`, rounded once.
+    #[inline(always)]
+    fn by(self, a: Self, b: f32) -> Self {
+        self.mul_add(a, Self::all(self.simd, b))
+    }
+
+    /// The larger one.
+    #[inline(always)]
+    pub(crate) fn max(self, other: Self) -> Self {
+        self.with(self.simd.max_f32s(self.raw, other.raw))
+    }
+
+    /// The smaller one.
+    #[inline(always)]
+    pub(crate) fn min(self, other: Self) -> Self {
+        self.with(self.simd.min_f32s(self.raw, other.raw))
+    }
+
+    /// Its magnitude.
+    #[inline(always)]
+    pub(crate) fn abs(self) -> Self {
+        self.with(self.simd.abs_f32s(self.raw))
+    }
+
+    /// `yes` where it is above the bound, `no` where it is not.
+    #[inline(always)]
+    pub(crate) fn above(self, bound: f32, yes: Self, no: Self) -> Self {
+        let mask = self.simd.greater_than_f32s(self.raw, self.simd.splat_f32s(bound));
+        self.with(self.simd.select_f32s(mask, yes.raw, no.raw))
+    }
+
+    /// `yes` where it is below the bound, `no` where it is not.
+    #[inline(always)]
+    pub(crate) fn below(self, bound: f32, yes: Self, no: Self) -> Self {
+        let mask = self.simd.less_than_f32s(self.raw, self.simd.splat_f32s(bound));
+        self.with(self.simd.select_f32s(mask, yes.raw, no.raw))
+    }
+
+    /// The sum of all lanes.
+    #[inline(always)]
+    pub(crate) fn sum(self) -> f32 {
+        self.simd.reduce_sum_f32s(self.raw)
+    }
+
+    /// The largest of all lanes.
+    #[inline(always)]
+    pub(crate) fn largest(self) -> f32 {
+        self.simd.reduce_max_f32s(self.raw)
+    }
+
+    /// [`exp`] of every lane.
+    #[inline(always)]
+    pub(crate) fn exp(self) -> Self {
+        let simd = self.simd;
+        // compared, not min and max, which on some machines hide NaN
+        let x = self.below(-87.0, Self::all(simd, -87.0), self);
+        let x = x.above(88.0, Self::all(simd, 88.0), x);
+        let shifted = x.by(Self::all(simd, std::f32::consts::LOG2_E), ROUND);
+        let n = shifted - ROUND;
+        let r = n.mul_add(Self::all(simd, -LN_2_LOW), n.mul_add(Self::all(simd, -LN_2_HIGH), x));
+        let p = r.by(Self::all(simd, 1.0 / 5040.0), 1.0 / 720.0);
+        let p = r.by(r.by(p, 1.0 / 120.0), 1.0 / 24.0);
+        let p = r.by(r.by(p, 1.0 / 6.0), 0.5);
+        let p = r.by(r.by(p, 1.0), 1.0);
+        // what is above the lowest bits is shifted out
+        let exponent = simd.add_u32s(simd.transmute_u32s_f32s(shifted.raw), simd.splat_u32s(127));
+        let exponent = simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23));
+        p * self.with(simd.transmute_f32s_u32s(exponent))
+    }
+
+    /// [`ln`] of every lane.
+    #[inline(always)]
+    pub(crate) fn ln(self) -> Self {
+        /// Added to bits, it makes exponents positive.
+        const ABOVE: u32 = 0x4000_0000;
+        /// Bits of 2²³, whose lowest bits are a whole number.
+        const WHOLE: u32 = 0x4B00_0000;
+        let simd = self.simd;
+        let (bits, shift) = (simd.transmute_u32s_f32s(self.raw), simd.splat_u32s(23));
+        let e = simd.add_u32s(bits, simd.splat_u32s(ABOVE - LEAST.cast_unsigned()));
+        let e = simd.wrapping_dyn_shr_u32s(e, shift);
+        let m = simd.sub_u32s(bits, simd.wrapping_dyn_shl_u32s(e, shift));
+        let m = self.with(simd.transmute_f32s_u32s(simd.add_u32s(m, simd.splat_u32s(ABOVE))));
+        let s = (m - 1.0) / (m + 1.0);
+        let q = s * s;
+        let series = q.by(Self::all(simd, 1.0 / 9.0), 1.0 / 7.0);
+        let series = q.by(q.by(series, 1.0 / 5.0), 1.0 / 3.0);
+        let e = self.with(simd.transmute_f32s_u32s(simd.or_u32s(e, simd.splat_u32s(WHOLE)))) - (8_388_608.0 + 128.0);
+        let s = s + s;
+        let low = (s * q).mul_add(series, e * LN_2_LOW);
+        e.mul_add(Self::all(simd, LN_2_HIGH), s + low) + self * 0.0 // + NaN for what is not finite
+    }
+}
+
+/// An operator between lanes, and between lanes and one number.
+macro_rules! operator {
+    ($trait:ident, $function:ident, $of_lanes:ident) => {
+        impl<S: Simd> $trait for Lanes<S> {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $function(self, other: Self) -> Self {
+                self.with(self.simd.$of_lanes(self.raw, other.raw))
+            }
+        }
+
+        impl<S: Simd> $trait<f32> for Lanes<S> {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $function(self, other: f32) -> Self {
+                self.$function(Self::all(self.simd, other))
+            }
+        }
+    };
+}
+
+operator!(Add, add, add_f32s);
+operator!(Sub, sub, sub_f32s);
+operator!(Mul, mul, mul_f32s);
+operator!(Div, div, div_f32s);
+
+impl<S: Simd> Neg for Lanes<S> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn neg(self) -> Self {
+        self.with(self.simd.neg_f32s(self.raw))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use pulp::{Arch, WithSimd};
+
     use super::*;
 
     #[test]
@@ -62,5 +233,36 @@ mod tests {
         assert!(worst_ln < 2.0 * unit, "ln: {} units", worst_ln / unit);
         assert_eq!((exp(-1000.0), ln(1.0)), (exp(-87.0), 0.0));
         assert!(exp(f32::NAN).is_nan() && ln(f32::NAN).is_nan() && ln(f32::INFINITY).is_nan(), "nothing is hidden");
+    }
+
+    /// `exp` and `ln` of some numbers by vectors.
+    struct Both<'a>(&'a [f32], [&'a mut [f32]; 2]);
+
+    impl WithSimd for Both<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let [exp, ln] = self.1.map(|out| S::as_mut_simd_f32s(out).0);
+            for ((value, exp), ln) in S::as_simd_f32s(self.0).0.iter().zip(exp).zip(ln) {
+                let value = Lanes::new(simd, *value);
+                (*exp, *ln) = (value.exp().raw, value.ln().raw);
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_have_the_bits_of_one_number() {
+        let mut values: Vec<f32> = (0..1 << 12).map(|i| f32::from_bits(i << 19)).filter(|v| v.is_normal()).collect();
+        values.extend((0..4000_i16).map(|i| f32::from(i) * 0.05 - 100.0));
+        values.extend([f32::NAN, f32::INFINITY, 1.0, -0.0, 87.5, 88.5]);
+        values.resize(values.len().next_multiple_of(64), f32::NAN);
+        let (mut exps, mut logs) = (vec![0.0; values.len()], vec![0.0; values.len()]);
+        Arch::new().dispatch(Both(&values, [&mut exps, &mut logs]));
+        let same = |a: f32, b: f32| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+        for ((&x, &e), &l) in values.iter().zip(&exps).zip(&logs) {
+            assert!(same(exp(x), e), "exp {x}: {} {e}", exp(x));
+            assert!(x <= 0.0 || x.is_subnormal() || same(ln(x), l), "ln {x}: {} {l}", ln(x));
+        }
     }
 }

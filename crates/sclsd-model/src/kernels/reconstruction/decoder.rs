@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use super::super::derivative::{Derivative, Trainable, all_values, function, input, values};
 use super::super::expression::SparseRows;
-use super::super::products;
 use super::super::stack::Sizes;
 use super::super::stack::normalized::{Input, Moments, RowWeights, backward, forward};
 use super::fold::fold;
@@ -45,17 +44,15 @@ pub(crate) fn reconstruct<B: Trainable>(
     let hidden = if below_layers.is_empty() { &z[..] } else { kept.out() };
     let (folded, last_moments) = fold(&last, hidden, &weights);
     moments.push(last_moments);
-    let transposed = products::transposed(&folded.weight, last.inputs);
     let inputs = Inputs {
         hidden,
         weight: &folded.weight,
-        transposed: &transposed,
         bias: &folded.bias,
         log_library: &log_library,
         log_theta: &log_theta,
     };
     let mut value = evaluate(inputs, counts);
-    let by_last = folded.back(&last, hidden, [&value.weight, &value.bias], &mut value.hidden, whole);
+    let by_last = folded.back(&last, [&value.weight, &value.bias], &mut value.hidden, whole);
     let (by_z, by_below) = backward(&below, &below_layers, Input::Rows(&z), &weights, &kept, value.hidden);
 
     #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]

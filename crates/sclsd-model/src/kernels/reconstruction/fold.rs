@@ -9,15 +9,13 @@
 
 use rayon::prelude::*;
 
-use super::super::products;
-use super::super::rows::{BLOCK, add, blocks, groups, per_group, total};
+use super::super::products::{self, Packed, Rows};
+use super::super::rows::{BLOCK, add};
 use super::super::stack::Layer;
 use super::super::stack::normalized::{Moments, RowWeights, sums};
 use crate::Whole;
 
 const EPSILON: f32 = 1e-5;
-/// Rows of a product that are made by one thread.
-const PANEL: usize = 64;
 
 /// The folded layer, and what its derivative needs.
 #[derive(Debug)]
@@ -28,6 +26,8 @@ pub(super) struct Folded {
     pub bias: Vec<f32>,
     /// m.
     mean: Vec<f32>,
+    /// h − m, `rows × in`.
+    centered: Vec<f32>,
     /// W C, `[out, in]`.
     spread: Vec<f32>,
     /// 1 / √(var + 1e-5).
@@ -38,13 +38,18 @@ pub(super) struct Folded {
 pub(super) fn fold(layer: &Layer<'_>, h: &[f32], weights: &RowWeights) -> (Folded, Moments) {
     let width = layer.inputs;
     let mean = sums(h, width, weights, None);
-    let covariance = covariance(h, &mean, &weights.whole);
+    let mut centered = h.to_vec();
+    centered.par_chunks_mut(BLOCK * width).for_each(|rows| {
+        rows.chunks_exact_mut(width).for_each(|row| row.iter_mut().zip(&mean).for_each(|(h, mean)| *h -= mean));
+    });
+    let covariance = covariance(Rows::new(&centered, width), &weights.whole);
+    let packed = Packed::new(&covariance, width);
     let mut spread = vec![0.0; layer.weight.len()];
     let variance: Vec<f32> = spread
         .par_chunks_mut(BLOCK * width)
         .zip(layer.weight.par_chunks(BLOCK * width))
         .flat_map_iter(|(spread, weight)| {
-            products::times(spread, weight, &covariance, [weight.len() / width, width, width]);
+            products::times(spread, width, Rows::new(weight, width), &packed);
             weight.chunks_exact(width).zip(spread.chunks_exact(width)).map(|(w, spread)| dot(w, spread))
         })
         .collect();
@@ -59,27 +64,12 @@ pub(super) fn fold(layer: &Layer<'_>, h: &[f32], weights: &RowWeights) -> (Folde
         mean: level.iter().zip(layer.bias).map(|(level, b)| level + b).collect(),
         variance: variance.iter().map(|v| (f64::from(*v) * unbiased) as f32).collect(),
     };
-    (Folded { weight, bias, mean, spread, inverse }, moments)
+    (Folded { weight, bias, mean, centered, spread, inverse }, moments)
 }
 
-fn covariance(h: &[f32], mean: &[f32], whole: &Whole) -> Vec<f32> {
-    let width = mean.len();
-    let rows = h.len() / width;
-    let parts: Vec<Vec<f32>> = groups(rows)
-        .into_par_iter()
-        .map(|group| {
-            let mut sum = vec![0.0; width * width];
-            let mut centered = vec![0.0; BLOCK * width];
-            for block in blocks(group) {
-                let n = block.len();
-                center(&h[block.start * width..block.end * width], mean, &mut centered[..n * width]);
-                let centered = &centered[..n * width];
-                products::add_transposed_times(&mut sum, centered, centered, [width, n, width]);
-            }
-            sum
-        })
-        .collect();
-    let mut covariance = total(parts);
+fn covariance(centered: Rows<'_>, whole: &Whole) -> Vec<f32> {
+    let width = centered.stride;
+    let mut covariance = products::sum_of_products(centered, width, centered, width);
     #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
     covariance.iter_mut().for_each(|c| *c /= whole.visits as f32);
     whole.peers.sum(&mut covariance);
@@ -98,23 +88,16 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
-fn center(h: &[f32], mean: &[f32], out: &mut [f32]) {
-    for (h, out) in h.chunks_exact(mean.len()).zip(out.chunks_exact_mut(mean.len())) {
-        out.iter_mut().zip(h).zip(mean).for_each(|((out, h), mean)| *out = h - mean);
-    }
-}
-
 impl Folded {
     /// Given the derivatives by W' and b', those by W, b, γ and β; those by h are added to `by_h`.
     pub(super) fn back(
         &self,
         layer: &Layer<'_>,
-        h: &[f32],
         [by_weight, by_bias]: [&[f32]; 2],
         by_h: &mut [f32],
         whole: &Whole,
     ) -> Vec<Vec<f32>> {
-        let (width, outputs, rows) = (layer.inputs, layer.outputs, h.len() / layer.inputs);
+        let (width, outputs) = (layer.inputs, layer.outputs);
         let (mut weight, mut gamma) = (vec![0.0; outputs * width], vec![0.0; outputs]);
         let mut weighted = vec![0.0; outputs * width]; // W by variance
         let by_level: Vec<f32> = weight
@@ -137,31 +120,19 @@ impl Folded {
                 by_level
             })
             .collect();
-        let mut by_mean = vec![0.0; width];
-        products::times(&mut by_mean, &by_level, layer.weight, [1, outputs, width]);
+        let weights = Rows::new(layer.weight, width);
+        let mut by_mean = products::sum_of_products(Rows::new(&by_level, 1), 1, weights, width);
         // by C: Wᵀ (W by variance), symmetric
-        let mut by_covariance = vec![0.0; width * width];
-        by_covariance.par_chunks_mut(PANEL * width).enumerate().for_each(|(panel, out)| {
-            let columns = panel * PANEL..panel * PANEL + out.len() / width;
-            for (w, weighted) in layer.weight.chunks(BLOCK * width).zip(weighted.chunks(BLOCK * width)) {
-                products::add_columns_transposed_times(out, w, width, columns.clone(), weighted, width);
-            }
-        });
+        let mut by_covariance = products::sum_of_products(weights, width, Rows::new(&weighted, width), width);
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
         let n = whole.visits as f32;
         whole.peers.sum_all(&mut [&mut by_mean, &mut by_covariance]);
         by_covariance.iter_mut().for_each(|c| *c *= 2.0 / n);
         by_mean.iter_mut().for_each(|m| *m /= n);
-        by_h.par_chunks_mut((per_group(rows) * width).max(1)).zip(groups(rows)).for_each(|(by_h, group)| {
-            let first = group.start;
-            let mut centered = vec![0.0; BLOCK * width];
-            for block in blocks(group) {
-                let n = block.len();
-                center(&h[block.start * width..block.end * width], &self.mean, &mut centered[..n * width]);
-                let by_h = &mut by_h[(block.start - first) * width..(block.end - first) * width];
-                by_h.chunks_exact_mut(width).for_each(|row| add(row, &by_mean));
-                products::add_times(by_h, &centered[..n * width], &by_covariance, [n, width, width]);
-            }
+        let by_covariance = Packed::new(&by_covariance, width);
+        by_h.par_chunks_mut(BLOCK * width).zip(self.centered.par_chunks(BLOCK * width)).for_each(|(by_h, centered)| {
+            by_h.chunks_exact_mut(width).for_each(|row| add(row, &by_mean));
+            products::add_times(by_h, width, Rows::new(centered, width), &by_covariance);
         });
         vec![weight, vec![0.0; outputs], gamma, by_bias.to_vec()]
     }

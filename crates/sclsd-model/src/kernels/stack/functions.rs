@@ -50,7 +50,8 @@ impl Derivative for Encoded {
 pub(crate) fn run_plain<B: Trainable>(x: Tensor<B, 2>, weights: Vec<FloatTensor<B>>, sizes: Sizes) -> Tensor<B, 2> {
     let (rows, numbers) = (values(&x), all_values::<B>(&weights));
     let layers = sizes.layers(&numbers);
-    let (out, kept) = plain::forward(&layers, &rows);
+    let kept = plain::forward(&layers, &rows);
+    let out = kept.out().to_vec();
     let shape = [x.dims()[0], layers[layers.len() - 1].outputs];
     let ran = Ran { sizes, weights: numbers, x: rows, kept };
     let inputs: Vec<FloatTensor<B>> = [input(x)].into_iter().chain(weights).collect();
@@ -68,7 +69,7 @@ struct Ran {
 impl Derivative for Ran {
     fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
         let layers = self.sizes.layers(&self.weights);
-        let (by_x, by_weights) = plain::backward(&self.sizes, &layers, &self.x, &self.kept, &slope);
+        let (by_x, by_weights) = plain::backward(&self.sizes, &layers, &self.x, &self.kept, slope);
         [by_x].into_iter().chain(by_weights).collect()
     }
 }

@@ -10,8 +10,8 @@
 use rayon::prelude::*;
 
 use super::super::expression::Expression;
-use super::super::products;
-use super::super::rows::{blocks, groups, per_group, total};
+use super::super::products::{self, Packed, Rows};
+use super::super::rows::{BLOCK, blocks, groups, per_group};
 use super::{Layer, Sizes, loops};
 use crate::Whole;
 
@@ -154,7 +154,7 @@ pub(crate) fn backward(
                 *weight = cells.weight_slope(&slope, layer.outputs);
                 slope = Vec::new();
             }
-            Input::Rows(x) => slope = linear_slope(layer, x, &slope, weight),
+            Input::Rows(x) => (*weight, slope) = products::linear_slopes(layer.weight, layer.inputs, x, &slope),
         }
     }
     (slope, by_weights)
@@ -165,41 +165,11 @@ fn linear(layer: &Layer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
         Input::Cells(cells) => return cells.times_transposed(layer.weight, layer.outputs),
         Input::Rows(x) => x,
     };
+    let weight = Packed::transposed(layer.weight, layer.inputs);
     let mut out = vec![0.0; rows * layer.outputs];
-    out.par_chunks_mut((per_group(rows) * layer.outputs).max(1)).zip(groups(rows)).for_each(|(out, group)| {
-        let first = group.start;
-        for block in blocks(group) {
-            let out = &mut out[(block.start - first) * layer.outputs..(block.end - first) * layer.outputs];
-            let x = &x[block.start * layer.inputs..block.end * layer.inputs];
-            products::times_transposed(out, x, layer.weight, [block.len(), layer.inputs, layer.outputs]);
-        }
-    });
+    let blocks = out.par_chunks_mut(BLOCK * layer.outputs).zip(x.par_chunks(BLOCK * layer.inputs));
+    blocks.for_each(|(out, x)| products::times(out, layer.outputs, Rows::new(x, layer.inputs), &weight));
     out
-}
-
-/// The derivative by the input of a linear layer; that by its weights is left in `weight`.
-fn linear_slope(layer: &Layer<'_>, x: &[f32], slope: &[f32], weight: &mut Vec<f32>) -> Vec<f32> {
-    let rows = slope.len() / layer.outputs;
-    let mut by_input = vec![0.0; rows * layer.inputs];
-    let parts: Vec<Vec<f32>> = by_input
-        .par_chunks_mut((per_group(rows) * layer.inputs).max(1))
-        .zip(groups(rows))
-        .map(|(by_input, group)| {
-            let first = group.start;
-            let mut sum = vec![0.0; layer.outputs * layer.inputs];
-            for block in blocks(group) {
-                let n = block.len();
-                let slope = &slope[block.start * layer.outputs..block.end * layer.outputs];
-                let x = &x[block.start * layer.inputs..block.end * layer.inputs];
-                let below = &mut by_input[(block.start - first) * layer.inputs..(block.end - first) * layer.inputs];
-                products::add_transposed_times(&mut sum, slope, x, [layer.outputs, n, layer.inputs]);
-                products::times(below, slope, layer.weight, [n, layer.outputs, layer.inputs]);
-            }
-            sum
-        })
-        .collect();
-    *weight = total(parts);
-    by_input
 }
 
 /// `Σ w a`, or `Σ w (a − center)²`, of every column, over all peers.

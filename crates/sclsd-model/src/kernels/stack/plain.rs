@@ -1,66 +1,57 @@
-//! A stack without normalisation: a block of rows goes through all its layers, and all the way back, while it is in the
-//! cache.
+//! A stack without normalisation: layer by layer, or a block of rows through all of them where nothing is kept.
 
 use rayon::prelude::*;
 
 use super::super::expression::Expression;
-use super::super::products;
-use super::super::rows::{BLOCK, blocks, groups, total};
+use super::super::products::{self, Packed, Rows};
+use super::super::rows::{BLOCK, add};
 use super::{Layer, Sizes, loops};
 
-/// Values after every layer, for every group of rows.
+/// Values after every layer.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    groups: Vec<Vec<Vec<f32>>>,
+    layers: Vec<Vec<f32>>,
 }
 
-/// The output, `rows × out`, and what the derivative needs.
-pub(crate) fn forward(layers: &[Layer<'_>], x: &[f32]) -> (Vec<f32>, Kept) {
-    let inputs = layers[0].inputs;
-    let groups: Vec<Vec<Vec<f32>>> = groups(x.len() / inputs)
-        .into_par_iter()
-        .map(|group| {
-            let first = group.start;
-            let mut kept: Vec<Vec<f32>> = layers.iter().map(|layer| vec![0.0; group.len() * layer.outputs]).collect();
-            for block in blocks(group) {
-                let span = |width: usize| (block.start - first) * width..(block.end - first) * width;
-                for (depth, layer) in layers.iter().enumerate() {
-                    let (below, above) = kept.split_at_mut(depth);
-                    let input = match below.last() {
-                        Some(below) => &below[span(layer.inputs)],
-                        None => &x[block.start * inputs..block.end * inputs],
-                    };
-                    let out = &mut above[0][span(layer.outputs)];
-                    products::times_transposed(out, input, layer.weight, [block.len(), layer.inputs, layer.outputs]);
-                    loops::bias(out, layer.bias, layer.activated);
-                }
-            }
-            kept
-        })
-        .collect();
-    let out = groups.iter().flat_map(|kept| kept[layers.len() - 1].iter().copied()).collect();
-    (out, Kept { groups })
+impl Kept {
+    /// The output, `rows × out`.
+    pub(crate) fn out(&self) -> &[f32] {
+        self.layers.last().map_or(&[], |out| out)
+    }
+}
+
+/// Runs the stack, and keeps what the derivative needs.
+pub(crate) fn forward(layers: &[Layer<'_>], x: &[f32]) -> Kept {
+    let rows = x.len() / layers[0].inputs;
+    let mut kept: Vec<Vec<f32>> = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let weight = Packed::transposed(layer.weight, layer.inputs);
+        let input = kept.last().map_or(x, |below| below);
+        let mut out = vec![0.0; rows * layer.outputs];
+        let blocks = out.par_chunks_mut(BLOCK * layer.outputs).zip(input.par_chunks(BLOCK * layer.inputs));
+        blocks.for_each(|(out, input)| {
+            products::times(out, layer.outputs, Rows::new(input, layer.inputs), &weight);
+            loops::bias(out, layer.bias, layer.activated);
+        });
+        kept.push(out);
+    }
+    Kept { layers: kept }
 }
 
 /// The output alone, `rows × out`.
 pub(crate) fn evaluate(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
     let (inputs, outputs) = (layers[0].inputs, layers[layers.len() - 1].outputs);
     let widest = layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
-    let rows = x.len() / inputs;
-    let mut out = vec![0.0; rows * outputs];
+    let weights: Vec<Packed> = layers.iter().map(|layer| Packed::transposed(layer.weight, layer.inputs)).collect();
+    let mut out = vec![0.0; x.len() / inputs * outputs];
     out.par_chunks_mut(BLOCK * outputs).zip(x.par_chunks(BLOCK * inputs)).for_each(|(out, x)| {
         let rows = out.len() / outputs;
-        let (mut below, mut above) = (x.to_vec(), vec![0.0; rows * widest]);
-        for layer in layers {
+        let (mut below, mut above) = (vec![0.0; rows * widest], vec![0.0; rows * widest]);
+        for (depth, (layer, weight)) in layers.iter().zip(&weights).enumerate() {
+            let from = if depth == 0 { x } else { &below[..rows * layer.inputs] };
             let to = &mut above[..rows * layer.outputs];
-            products::times_transposed(
-                to,
-                &below[..rows * layer.inputs],
-                layer.weight,
-                [rows, layer.inputs, layer.outputs],
-            );
+            products::times(to, layer.outputs, Rows::new(from, layer.inputs), weight);
             loops::bias(to, layer.bias, layer.activated);
-            below.resize(below.len().max(rows * widest), 0.0);
             std::mem::swap(&mut below, &mut above);
         }
         out.copy_from_slice(&below[..out.len()]);
@@ -82,41 +73,22 @@ pub(crate) fn backward(
     layers: &[Layer<'_>],
     x: &[f32],
     kept: &Kept,
-    slope: &[f32],
+    mut slope: Vec<f32>,
 ) -> (Vec<f32>, Vec<Vec<f32>>) {
-    let (inputs, outputs) = (layers[0].inputs, layers[layers.len() - 1].outputs);
-    let widest = layers.iter().map(|layer| layer.inputs.max(layer.outputs)).max().unwrap_or(0);
-    let (rows, parts): (Vec<Vec<f32>>, Vec<Vec<Vec<f32>>>) = groups(x.len() / inputs)
-        .into_par_iter()
-        .zip(&kept.groups)
-        .map(|(group, kept)| {
-            let first = group.start;
-            let mut by_input = vec![0.0; group.len() * inputs];
-            let mut sums = sizes.zeros();
-            let mut room = (Vec::new(), Vec::new());
-            for block in blocks(group) {
-                let n = block.len();
-                let span = |width: usize| (block.start - first) * width..(block.end - first) * width;
-                room.0.resize(n * widest, 0.0);
-                room.1.resize(n * widest, 0.0);
-                room.0[..n * outputs].copy_from_slice(&slope[block.start * outputs..block.end * outputs]);
-                for (depth, layer) in layers.iter().enumerate().rev() {
-                    let above = &mut room.0[..n * layer.outputs];
-                    let [weight, bias] = &mut sums[2 * depth..2 * depth + 2] else { unreachable!("two rows a layer") };
-                    loops::bias_slope(above, &kept[depth][span(layer.outputs)], bias, layer.activated);
-                    let (input, below) = match depth.checked_sub(1) {
-                        Some(below) => (&kept[below][span(layer.inputs)], &mut room.1[..n * layer.inputs]),
-                        None => (&x[block.start * inputs..block.end * inputs], &mut by_input[span(inputs)]),
-                    };
-                    products::add_transposed_times(weight, above, input, [layer.outputs, n, layer.inputs]);
-                    products::times(below, above, layer.weight, [n, layer.outputs, layer.inputs]);
-                    std::mem::swap(&mut room.0, &mut room.1);
-                }
-            }
-            (by_input, sums)
-        })
-        .unzip();
-    let mut parts: Vec<std::vec::IntoIter<Vec<f32>>> = parts.into_iter().map(Vec::into_iter).collect();
-    let by_weights = (0..2 * layers.len()).map(|_| total(parts.iter_mut().filter_map(Iterator::next).collect()));
-    (rows.concat(), by_weights.collect())
+    let mut by_weights = sizes.zeros();
+    for (depth, layer) in layers.iter().enumerate().rev() {
+        let (below, this) = kept.layers.split_at(depth);
+        let blocks = slope.par_chunks_mut(BLOCK * layer.outputs).zip(this[0].par_chunks(BLOCK * layer.outputs));
+        let sums: Vec<Vec<f32>> = blocks
+            .map(|(slope, out)| {
+                let mut sum = vec![0.0; layer.outputs];
+                loops::bias_slope(slope, out, &mut sum, layer.activated);
+                sum
+            })
+            .collect();
+        sums.iter().for_each(|sum| add(&mut by_weights[2 * depth + 1], sum));
+        let input = below.last().map_or(x, |below| below);
+        (by_weights[2 * depth], slope) = products::linear_slopes(layer.weight, layer.inputs, input, &slope);
+    }
+    (slope, by_weights)
 }
