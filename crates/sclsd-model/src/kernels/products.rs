@@ -15,6 +15,9 @@ use super::rows::BLOCK;
 
 /// Vectors of columns that are worked on at a time.
 const SIDE: usize = 2;
+/// And rows, where there are 32 registers, and where there are 16.
+const MANY: usize = 8;
+const FEW: usize = 4;
 /// Rows of a sum of products that one thread makes at a time.
 const PANEL: usize = 64;
 
@@ -47,17 +50,14 @@ impl<'a> Rows<'a> {
 pub(crate) struct Packed {
     inputs: usize,
     outputs: usize,
-    /// Columns in a panel; the last is filled up with zeros.
-    side: usize,
-    /// Panel after panel, `inputs × side` each.
+    /// Panels of a tile's columns, `inputs × columns` each; the last is filled up with zeros.
     panels: Vec<f32>,
 }
 
 impl Packed {
     /// Of a matrix with rows of `outputs`.
     pub(crate) fn new(matrix: &[f32], outputs: usize) -> Self {
-        let inputs = matrix.len() / outputs;
-        Self::of(inputs, outputs, |panel, columns, side| {
+        Self::of(matrix.len() / outputs, outputs, |panel, columns, side| {
             for (to, from) in panel.chunks_exact_mut(side).zip(matrix.chunks_exact(outputs)) {
                 to[..columns.len()].copy_from_slice(&from[columns.clone()]);
             }
@@ -81,13 +81,13 @@ impl Packed {
     }
 
     fn of(inputs: usize, outputs: usize, fill: impl Fn(&mut [f32], Range<usize>, usize) + Sync) -> Self {
-        let side = Arch::new().dispatch(PanelWidth);
+        let side = Arch::new().dispatch(TileSize).columns;
         let mut panels = vec![0.0; outputs.div_ceil(side) * side * inputs];
         panels
             .par_chunks_mut((side * inputs).max(1))
             .enumerate()
             .for_each(|(at, panel)| fill(panel, at * side..outputs.min((at + 1) * side), side));
-        Self { inputs, outputs, side, panels }
+        Self { inputs, outputs, panels }
     }
 }
 
@@ -103,20 +103,18 @@ pub(crate) fn add_times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed)
 
 fn product(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed, add: bool) {
     let rows = a.count();
-    let fits = |len: usize, stride: usize, width: usize| {
-        rows == 0 || stride >= width && len >= (rows - 1) * stride + width
-    };
+    let fits =
+        |len: usize, stride: usize, width: usize| rows == 0 || stride >= width && len >= (rows - 1) * stride + width;
     assert!(fits(a.values.len(), a.stride, b.inputs) && fits(out.len(), stride, b.outputs), "sizes that fit");
     let product = Product {
         out: out.as_mut_ptr(),
         stride,
         rows,
         a: a.values.as_ptr(),
+        a_tile: Arch::new().dispatch(TileSize).rows * a.stride,
         steps: [a.stride, 1],
         depth: b.inputs,
         b: b.panels.as_ptr(),
-        b_step: b.side,
-        b_panel: b.side * b.inputs,
         columns: b.outputs,
         add,
     };
@@ -137,39 +135,41 @@ pub(crate) fn add_sum_of_products(sum: &mut [f32], a: Rows<'_>, columns: usize, 
         count == 0 || rows.stride >= width && rows.values.len() >= (count - 1) * rows.stride + width
     };
     assert!(b.count() == count && fits(a, columns) && fits(b, width) && sum.len() == columns * width, "sizes that fit");
-    let side = Arch::new().dispatch(PanelWidth);
-    let whole = width - width % side;
+    let tile = Arch::new().dispatch(TileSize);
+    let blocks: Vec<Range<usize>> = (0..count).step_by(BLOCK).map(|first| first..count.min(first + BLOCK)).collect();
+    let packed: Vec<Vec<f32>> = blocks.par_iter().map(|rows| pack(b, rows.clone(), 0..width, tile.columns)).collect();
     sum.par_chunks_mut((PANEL * width).max(1)).enumerate().for_each(|(panel, sum)| {
-        let mut rest = vec![0.0; if whole < width { BLOCK * side } else { 0 }];
-        for first in (0..count).step_by(BLOCK) {
-            let rows = first..count.min(first + BLOCK);
-            let (a, b, depth) = (a.some(rows.clone()), b.some(rows.clone()), rows.len());
+        let columns = panel * PANEL..panel * PANEL + sum.len() / width;
+        for (rows, b) in blocks.iter().zip(&packed) {
+            let (a, depth) = (pack(a, rows.clone(), columns.clone(), tile.rows), rows.len());
             let product = Product {
                 out: sum.as_mut_ptr(),
                 stride: width,
-                rows: sum.len() / width,
-                a: a.values[panel * PANEL..].as_ptr(),
-                steps: [1, a.stride],
+                rows: columns.len(),
+                a: a.as_ptr(),
+                a_tile: tile.rows * depth,
+                steps: [1, tile.rows],
                 depth,
-                b: b.values.as_ptr(),
-                b_step: b.stride,
-                b_panel: side,
-                columns: whole,
+                b: b.as_ptr(),
+                columns: width,
                 add: true,
             };
             Arch::new().dispatch(product);
-            if whole < width {
-                // not as wide as a panel: from a copy that is
-                for (to, from) in rest.chunks_exact_mut(side).zip(b.values.chunks(b.stride)) {
-                    to[..width - whole].copy_from_slice(&from[whole..width]);
-                }
-                let out = sum[whole..].as_mut_ptr();
-                let product =
-                    Product { out, b: rest.as_ptr(), b_step: side, columns: width - whole, ..product };
-                Arch::new().dispatch(product);
-            }
         }
     });
+}
+
+/// Some columns of some rows, `side` of them after the other, each filled up with zeros: `columns / side × rows × side`.
+fn pack(from: Rows<'_>, rows: Range<usize>, columns: Range<usize>, side: usize) -> Vec<f32> {
+    let mut panels = vec![0.0; columns.len().div_ceil(side) * side * rows.len()];
+    for (to, panel) in panels.chunks_exact_mut((side * rows.len()).max(1)).zip(columns.clone().step_by(side)) {
+        let present = panel..columns.end.min(panel + side);
+        for (to, row) in to.chunks_exact_mut(side).zip(rows.clone()) {
+            let first = row * from.stride;
+            to[..present.len()].copy_from_slice(&from.values[first + present.start..first + present.end]);
+        }
+    }
+    panels
 }
 
 /// Derivatives by the weights, `outputs × inputs`, and by the input `x` of a linear layer, given those by its output.
@@ -183,15 +183,22 @@ pub(crate) fn linear_slopes(weight: &[f32], inputs: usize, x: &[f32], slope: &[f
     (by_weight, by_input)
 }
 
-/// Columns in a panel, with the vectors at hand.
-struct PanelWidth;
+/// Rows and columns whose sums are in registers at a time.
+#[derive(Clone, Copy)]
+struct Tile {
+    rows: usize,
+    columns: usize,
+}
 
-impl WithSimd for PanelWidth {
-    type Output = usize;
+/// A [`Tile`] with the registers at hand.
+struct TileSize;
+
+impl WithSimd for TileSize {
+    type Output = Tile;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        SIDE * S::F32_LANES
+    fn with_simd<S: Simd>(self, _: S) -> Tile {
+        Tile { rows: if S::REGISTER_COUNT >= 32 { MANY } else { FEW }, columns: SIDE * S::F32_LANES }
     }
 }
 
@@ -202,14 +209,13 @@ struct Product {
     out: *mut f32,
     stride: usize,
     rows: usize,
-    /// `rows × depth`, so far to the next row and to the next number of a row.
+    /// `rows × depth`: so far to the next tile, to the next row in it and to the next number of a row.
     a: *const f32,
+    a_tile: usize,
     steps: [usize; 2],
     depth: usize,
-    /// Panels of `depth × SIDE` vectors, rows `b_step` and panels `b_panel` apart.
+    /// Panels of a tile's columns, `depth × columns` each.
     b: *const f32,
-    b_step: usize,
-    b_panel: usize,
     columns: usize,
     add: bool,
 }
@@ -219,8 +225,7 @@ impl WithSimd for Product {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // as many sums as there are registers for, less some
-        if S::REGISTER_COUNT >= 32 { self.panels::<S, 8>(simd) } else { self.panels::<S, 4>(simd) }
+        if S::REGISTER_COUNT >= 32 { self.panels::<S, MANY>(simd) } else { self.panels::<S, FEW>(simd) }
     }
 }
 
@@ -228,55 +233,53 @@ impl WithSimd for Product {
 impl Product {
     #[inline(always)]
     fn panels<S: Simd, const ROWS: usize>(self, simd: S) {
-        let side = SIDE * S::F32_LANES;
-        for panel in 0..self.columns.div_ceil(side) {
-            let columns = side.min(self.columns - panel * side);
-            let mut row = 0;
-            while row + ROWS <= self.rows {
+        for panel in 0..self.columns.div_ceil(SIDE * S::F32_LANES) {
+            for tile in 0..self.rows / ROWS {
                 // SAFETY: rows and columns that there are
-                unsafe { self.tile::<S, ROWS>(simd, row, panel, columns) };
-                row += ROWS;
+                unsafe { self.tile::<S, ROWS>(simd, tile * ROWS, tile * self.a_tile, panel) };
             }
-            while row < self.rows {
+            for row in self.rows - self.rows % ROWS..self.rows {
                 // SAFETY: as above
-                unsafe { self.tile::<S, 1>(simd, row, panel, columns) };
-                row += 1;
+                unsafe { self.tile::<S, 1>(simd, row, row / ROWS * self.a_tile + row % ROWS * self.steps[0], panel) };
             }
         }
     }
 
-    /// Some rows of a panel.
+    /// Some rows of a panel; the first begins at `at` in `a`.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const ROWS: usize>(self, simd: S, row: usize, panel: usize, columns: usize) {
+    #[expect(clippy::needless_range_loop, reason = "with iterators the sums are not kept in registers")]
+    unsafe fn tile<S: Simd, const ROWS: usize>(self, simd: S, row: usize, at: usize, panel: usize) {
         let lanes = S::F32_LANES;
+        let side = SIDE * lanes;
         let mut sums = [[simd.splat_f32s(0.0); SIDE]; ROWS];
         // SAFETY: the caller's
-        let (a, b, out) = unsafe {
-            let out = self.out.add(row * self.stride + panel * SIDE * lanes);
-            (self.a.add(row * self.steps[0]), self.b.add(panel * self.b_panel), out)
-        };
+        let (a, b) = unsafe { (self.a.add(at), self.b.add(panel * side * self.depth)) };
         for step in 0..self.depth {
             let mut right = [simd.splat_f32s(0.0); SIDE];
-            for side in 0..SIDE {
+            for vector in 0..SIDE {
                 // SAFETY: panels are whole
-                right[side] = unsafe { b.add(step * self.b_step + side * lanes).cast::<S::f32s>().read_unaligned() };
+                right[vector] = unsafe { b.add(step * side + vector * lanes).cast::<S::f32s>().read_unaligned() };
             }
             for row in 0..ROWS {
                 // SAFETY: a row and a number of it that there are
                 let left = simd.splat_f32s(unsafe { *a.add(row * self.steps[0] + step * self.steps[1]) });
-                for side in 0..SIDE {
-                    sums[row][side] = simd.mul_add_f32s(left, right[side], sums[row][side]);
+                for vector in 0..SIDE {
+                    sums[row][vector] = simd.mul_add_f32s(left, right[vector], sums[row][vector]);
                 }
             }
         }
-        for row in 0..ROWS {
-            for side in 0..SIDE {
-                let present = columns.saturating_sub(side * lanes).min(lanes);
+        for tile_row in 0..ROWS {
+            for vector in 0..SIDE {
+                let first = panel * side + vector * lanes;
+                let present = self.columns.saturating_sub(first).min(lanes);
+                if present == 0 {
+                    continue;
+                }
                 // SAFETY: as many columns as are present
                 let out = unsafe {
-                    std::slice::from_raw_parts_mut(out.add(row * self.stride + (side * lanes).min(columns)), present)
+                    std::slice::from_raw_parts_mut(self.out.add((row + tile_row) * self.stride + first), present)
                 };
-                let sum = sums[row][side];
+                let sum = sums[tile_row][vector];
                 if present == lanes {
                     let out = &mut S::as_mut_simd_f32s(out).0[0];
                     *out = if self.add { simd.add_f32s(*out, sum) } else { sum };

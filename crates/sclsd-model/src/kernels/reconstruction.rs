@@ -269,13 +269,8 @@ mod tests {
         let (log_library, log_theta) = (draw(visits), draw(genes));
         let rows: Vec<u32> = vec![0; visits];
         let counts = SparseRows { indptr: &[0, 2], indices: &[3, 9], values: &[2.0, 40.0], rows: &rows };
-        let inputs = Inputs {
-            hidden: &hidden,
-            weight: &weight,
-            bias: &bias,
-            log_library: &log_library,
-            log_theta: &log_theta,
-        };
+        let inputs =
+            Inputs { hidden: &hidden, weight: &weight, bias: &bias, log_library: &log_library, log_theta: &log_theta };
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let value = pool.install(|| evaluate(inputs, counts));

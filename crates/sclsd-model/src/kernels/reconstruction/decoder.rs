@@ -44,13 +44,8 @@ pub(crate) fn reconstruct<B: Trainable>(
     let hidden = if below_layers.is_empty() { &z[..] } else { kept.out() };
     let (folded, last_moments) = fold(&last, hidden, &weights);
     moments.push(last_moments);
-    let inputs = Inputs {
-        hidden,
-        weight: &folded.weight,
-        bias: &folded.bias,
-        log_library: &log_library,
-        log_theta: &log_theta,
-    };
+    let inputs =
+        Inputs { hidden, weight: &folded.weight, bias: &folded.bias, log_library: &log_library, log_theta: &log_theta };
     let mut value = evaluate(inputs, counts);
     let by_last = folded.back(&last, [&value.weight, &value.bias], &mut value.hidden, whole);
     let (by_z, by_below) = backward(&below, &below_layers, Input::Rows(&z), &weights, &kept, value.hidden);

@@ -84,6 +84,7 @@ impl WithSimd for Likelihood<'_> {
     type Output = f32;
 
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "rows of one length side by side")]
     fn with_simd<S: Simd>(self, simd: S) -> f32 {
         let Self { visit, logits, sums, room } = self;
         let places = room.share.len();
@@ -93,12 +94,15 @@ impl WithSimd for Likelihood<'_> {
         let scale = exponentials(simd, rate, rate_bias, &mut room.share);
 
         let mut choose = 0.0;
-        for (&gene, &x) in visit.counts.0.iter().zip(visit.counts.1).filter(|(_, x)| **x > 0.0) {
-            let gene = gene as usize;
-            let (log, by_theta) = visit.genes.choose(gene, x);
-            room.count[gene] = x;
-            sums.theta[gene] += by_theta;
-            choose += f64::from(log);
+        let (genes, counts) = visit.counts;
+        for i in 0..genes.len() {
+            let (gene, x) = (genes[i] as usize, counts[i]);
+            if x > 0.0 {
+                let (log, by_theta) = visit.genes.choose(gene, x);
+                room.count[gene] = x;
+                sums.theta[gene] += by_theta;
+                choose += f64::from(log);
+            }
         }
 
         let vectors = places / S::F32_LANES;
