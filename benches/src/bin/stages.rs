@@ -74,7 +74,7 @@ fn peak_mib() -> Option<u64> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
     sclsd_cli::keep_memory();
-    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    rayon::ThreadPoolBuilder::new().num_threads(args.threads).use_current_thread().build_global()?;
     let mut record = Record { stages: args.stages.split(',').map(str::to_owned).collect(), figures: Map::new() };
     let mut spec = TrainSpec { num_epochs: args.epochs, random_state: args.seed, ..TrainSpec::default() };
     spec.walks.path_len = args.path_len;

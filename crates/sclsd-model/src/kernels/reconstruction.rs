@@ -28,7 +28,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::expression::SparseRows;
-use super::products::{self, Packed, Rows};
+use super::products::{self, Packed, Rows, Summand};
 use super::rows::{add, blocks};
 use genes::Genes;
 use likelihood::{Likelihood, Room, Sums, Visit, padded, padded_bias};
@@ -62,8 +62,9 @@ pub(crate) struct Value {
     pub log_theta: Vec<f32>,
 }
 
-/// Visits whose derivatives by the logits are kept until those by the weights are made of them.
-const CHUNK: usize = 1024;
+/// Visits whose derivatives by the logits are kept until those by the weights are made of them: what there is room for in the
+/// caches.
+const CHUNK: usize = 512;
 
 /// Evaluates it.
 pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
@@ -88,24 +89,23 @@ pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
         let library = &mut value.log_library[chunk.clone()];
         let blocks: Vec<_> = blocks(chunk.clone()).collect();
         let size = blocks[0].len();
-        let sums: Vec<Sums> = logits
+        let made: Vec<Made> = logits
             .par_chunks_mut(size * stride)
             .zip(hidden.par_chunks_mut(size * width))
             .zip(library.par_chunks_mut(size))
             .zip(blocks.into_par_iter())
             .map(|(((logits, hidden), library), visits)| decoder.block(counts, visits, logits, hidden, library))
             .collect();
-        for sums in &sums {
+        for Made { sums, .. } in &made {
             value.log_likelihood += sums.log_likelihood;
             for (bias, sums) in value.bias.chunks_mut(genes.max(1)).zip(sums.bias.chunks(places.max(1))) {
                 add(bias, sums);
             }
             add(&mut value.log_theta, &sums.theta);
         }
-        let h = Rows::new(&inputs.hidden[chunk.start * width..chunk.end * width], width);
         for (half, weight) in value.weight.chunks_mut((genes * width).max(1)).enumerate() {
-            let slopes = Rows { values: &logits[half * places..], stride };
-            products::add_sum_of_products(weight, slopes, genes, h, width);
+            let pairs: Vec<_> = made.iter().map(|made| [&made.slopes[half], &made.hidden]).collect();
+            products::add_sums(weight, &pairs);
         }
     }
     value.log_theta.iter_mut().zip(&decoder.genes.theta).for_each(|(d, theta)| *d *= theta);
@@ -143,7 +143,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// A block of visits: leaves the derivatives by the logits in `logits`, and fills in those by h and ln xl.
+    /// A block of visits: fills in the derivatives by h and ln xl. In `logits` is room for the logits.
     fn block(
         &self,
         counts: SparseRows<'_>,
@@ -151,7 +151,7 @@ impl<'a> Decoder<'a> {
         logits: &mut [f32],
         hidden: &mut [f32],
         library: &mut [f32],
-    ) -> Sums {
+    ) -> Made {
         let (width, stride) = (self.hidden.stride, self.stride);
         let places = self.bias.len() / 2;
         let genes = self.genes.count();
@@ -159,17 +159,26 @@ impl<'a> Decoder<'a> {
             products::times(&mut logits[half * places..], stride, self.hidden.some(visits.clone()), weight);
         }
         let (arch, mut sums, mut room) = (Arch::new(), Sums::new(genes), Room::new(genes));
-        for ((visit, logits), slope) in visits.zip(logits.chunks_exact_mut(stride)).zip(library) {
+        for ((visit, logits), slope) in visits.clone().zip(logits.chunks_exact_mut(stride)).zip(library) {
             let log_library = self.log_library[visit];
             let visit = Visit { genes: &self.genes, bias: &self.bias, log_library, counts: counts.row(visit) };
             let logits = &mut logits[..2 * places];
             *slope = arch.dispatch(Likelihood { visit, logits, sums: &mut sums, room: &mut room });
         }
-        let [gates, rates] = &self.back;
-        products::times(hidden, width, Rows { values: logits, stride }, gates);
-        products::add_times(hidden, width, Rows { values: &logits[places..], stride }, rates);
-        sums
+        let slopes = [&*logits, &logits[places..]].map(|values| Rows { values, stride });
+        products::times(hidden, width, slopes[0], &self.back[0]);
+        products::add_times(hidden, width, slopes[1], &self.back[1]);
+        let slopes = slopes.map(|slopes| Summand::first(slopes, genes));
+        Made { sums, slopes, hidden: Summand::second(self.hidden.some(visits), width) }
     }
+}
+
+/// What a block leaves for the sums over all visits.
+struct Made {
+    sums: Sums,
+    /// By gates and by rates.
+    slopes: [Summand; 2],
+    hidden: Summand,
 }
 
 #[cfg(test)]

@@ -1,0 +1,447 @@
+//! Products on matrix units (Intel's AMX), where the processor has them and the system lends them.
+//!
+//! Units multiply numbers of 8 binary digits (bf16) and add up in `f32`. A number of 24 digits is three such numbers exactly,
+//! a = a₁ + a₂ + a₃, each cut off the rest of the one before, and
+//!
+//! ```text
+//! a b = a₁b₁ + (a₁b₂ + a₂b₁) + (a₁b₃ + a₂b₂ + a₃b₁) + what is below 2⁻²¹ |a b|, on average 2⁻²⁴
+//! ```
+//!
+//! so that six products of the units make one in the precision of `f32`. Infinite factors make `NaN`.
+//!
+//! A unit's register, a tile, has 16 rows of 32 numbers. Factors are packed ([`Packing`]) into tiles that a unit loads as they
+//! are: in the first factor a row is 32 numbers of a row; in the second the numbers of 16 columns, two of every column side by
+//! side, belong to 32 rows.
+
+#![expect(unsafe_code, reason = "matrix units are to be had through instructions alone")]
+
+use std::arch::asm;
+use std::arch::x86_64::{
+    __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_load_si512, _mm512_loadu_si512,
+    _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_setzero_si512,
+    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use super::Rows;
+
+/// Rows of a tile, and columns of the sums in one.
+const SIDE: usize = 16;
+/// Rows or columns that are worked on at a time.
+const GROUP: usize = 2 * SIDE;
+/// Numbers of a row of a tile.
+pub(super) const DEPTH: usize = 32;
+/// Numbers that one of `f32` is cut into.
+const TERMS: usize = 3;
+
+/// Sixteen rows of 32 numbers of bf16.
+#[repr(align(64))]
+#[derive(Debug, Clone, Copy)]
+struct Tile([u32; SIDE * SIDE]);
+
+impl Tile {
+    fn row(&mut self, row: usize) -> *mut __m512i {
+        self.0[row * SIDE..(row + 1) * SIDE].as_mut_ptr().cast()
+    }
+}
+
+/// Whether there are matrix units, and they may be used.
+pub(super) fn present() -> bool {
+    static PRESENT: OnceLock<bool> = OnceLock::new();
+    *PRESENT.get_or_init(|| {
+        let vectors = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        vectors && has_units() && may_use_them()
+    })
+}
+
+fn has_units() -> bool {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+    /// AMX-BF16 and AMX-TILE, in EDX of leaf 7.
+    const UNITS: u32 = 1 << 22 | 1 << 24;
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & UNITS == UNITS
+}
+
+/// Asks the system, which keeps room for the units' registers from then on.
+#[cfg(target_os = "linux")]
+fn may_use_them() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_ulong = 18;
+    // SAFETY: takes two numbers, and says no where it does not know them
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_use_them() -> bool {
+    false
+}
+
+/// A factor in tiles: groups of 32 rows (of the first factor) or columns (of the second), in each the depth in steps of 32,
+/// in each of these two halves, and in each of these the three terms.
+#[derive(Debug)]
+pub(super) struct Packed {
+    tiles: Vec<Tile>,
+    /// Rows or columns.
+    count: usize,
+    /// Steps of 32.
+    steps: usize,
+}
+
+/// Some groups of a factor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Groups<'a> {
+    tiles: &'a [Tile],
+    count: usize,
+    steps: usize,
+}
+
+impl<'a> Groups<'a> {
+    /// Tiles of the group in which a row or column is.
+    fn of(self, at: usize) -> &'a [Tile] {
+        let size = 2 * TERMS * self.steps;
+        &self.tiles[at / GROUP * size..][..size]
+    }
+}
+
+/// How a factor is to be packed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packing {
+    /// Whether it is the first factor.
+    pub(super) first: bool,
+    /// Whether what is summed over lies along the rows of the matrix.
+    pub(super) along: bool,
+}
+
+impl Packed {
+    /// Of the columns `columns` of some rows.
+    pub(super) fn new(from: Rows<'_>, columns: Range<usize>, packing: Packing) -> Self {
+        Self::filled(from, columns, packing, |tiles, size, fill| {
+            tiles.chunks_exact_mut(size).enumerate().for_each(|(group, tiles)| fill(group, tiles));
+        })
+    }
+
+    /// The same, by all threads.
+    pub(super) fn in_parallel(from: Rows<'_>, columns: Range<usize>, packing: Packing) -> Self {
+        Self::filled(from, columns, packing, |tiles, size, fill| {
+            tiles.par_chunks_exact_mut(size).enumerate().for_each(|(group, tiles)| fill(group, tiles));
+        })
+    }
+
+    /// All of it.
+    pub(super) fn all(&self) -> Groups<'_> {
+        Groups { tiles: &self.tiles, count: self.count, steps: self.steps }
+    }
+
+    /// Some rows or columns, from the first one of a group on.
+    pub(super) fn some(&self, range: Range<usize>) -> Groups<'_> {
+        assert!(range.start.is_multiple_of(GROUP) && range.end <= self.count, "whole groups");
+        let size = 2 * TERMS * self.steps;
+        let tiles = range.start / GROUP * size..range.end.div_ceil(GROUP) * size;
+        Groups { tiles: &self.tiles[tiles], count: range.len(), steps: self.steps }
+    }
+
+    fn filled(
+        from: Rows<'_>,
+        columns: Range<usize>,
+        packing: Packing,
+        each: impl Fn(&mut [MaybeUninit<Tile>], usize, &(dyn Fn(usize, &mut [MaybeUninit<Tile>]) + Sync)),
+    ) -> Self {
+        let (count, depth) = if packing.along { (from.count(), columns.len()) } else { (columns.len(), from.count()) };
+        let steps = depth.div_ceil(DEPTH);
+        let size = steps * 2 * TERMS;
+        let len = count.div_ceil(GROUP) * size;
+        let mut tiles: Vec<Tile> = Vec::with_capacity(len);
+        each(&mut tiles.spare_capacity_mut()[..len], size.max(1), &|group, tiles| {
+            for (at, tiles) in tiles.chunks_exact_mut(TERMS).enumerate() {
+                fill(tiles, from, columns.clone(), [group * GROUP + at % 2 * SIDE, at / 2 * DEPTH], packing);
+            }
+        });
+        // SAFETY: all have been filled
+        unsafe { tiles.set_len(len) };
+        Self { tiles, count, steps }
+    }
+}
+
+/// Packs 16 rows or columns and 32 of the depth, from the given ones on.
+fn fill(tiles: &mut [MaybeUninit<Tile>], from: Rows<'_>, columns: Range<usize>, at: [usize; 2], packing: Packing) {
+    let [row, column] = if packing.along { at } else { [at[1], at[0]] };
+    let (high, wide) = (from.count().saturating_sub(row), columns.len().saturating_sub(column));
+    let numbers = from.values.as_ptr().wrapping_add(row * from.stride + columns.start + column);
+    // SAFETY: `present` found the instructions; `high` rows of `wide` numbers are there
+    unsafe {
+        if packing.along {
+            along(tiles, numbers, from.stride, high, wide);
+        } else {
+            across(tiles, numbers, from.stride, high, wide);
+        }
+        if packing.first != packing.along {
+            tiles.iter_mut().for_each(|tile| transpose(tile.assume_init_mut()));
+        }
+    }
+}
+
+/// A bit for each of the first numbers.
+fn mask(count: usize) -> u16 {
+    if count >= SIDE { u16::MAX } else { (1 << count) - 1 }
+}
+
+/// Sixteen rows of 32 numbers.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn along(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
+    // SAFETY: as many places as a vector has
+    let upper = unsafe { _mm512_loadu_si512(UPPER.as_ptr().cast()) };
+    let cut = _mm512_set1_epi32(!0xFFFF);
+    let (left, right) = (mask(wide), mask(wide.saturating_sub(SIDE)));
+    for row in 0..SIDE {
+        // SAFETY: the caller's; what the masks leave out is not read
+        let (mut a, mut b) = unsafe {
+            let from = from.wrapping_add(row * stride);
+            let there = |mask| if row < high { mask } else { 0 };
+            (_mm512_maskz_loadu_ps(there(left), from), _mm512_maskz_loadu_ps(there(right), from.wrapping_add(SIDE)))
+        };
+        for tile in &mut *tiles {
+            let high_a = _mm512_and_si512(_mm512_castps_si512(a), cut);
+            let high_b = _mm512_and_si512(_mm512_castps_si512(b), cut);
+            // SAFETY: a tile has 16 rows
+            unsafe {
+                _mm512_store_si512(
+                    tile.as_mut_ptr().cast::<__m512i>().add(row),
+                    _mm512_permutex2var_epi16(high_a, upper, high_b),
+                )
+            };
+            a = _mm512_sub_ps(a, _mm512_castsi512_ps(high_a));
+            b = _mm512_sub_ps(b, _mm512_castsi512_ps(high_b));
+        }
+    }
+}
+
+/// Places of the upper halves of two vectors' numbers.
+static UPPER: [u16; DEPTH] = {
+    let mut places = [1; DEPTH];
+    let mut i = 1;
+    while i < DEPTH {
+        places[i] = places[i - 1] + 2;
+        i += 1;
+    }
+    places
+};
+
+/// Sixteen columns of 32 numbers, two numbers of every column side by side in each of 16 rows.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
+    let cut = _mm512_set1_epi32(!0xFFFF);
+    for row in 0..SIDE {
+        // SAFETY: the caller's; what the masks leave out is not read
+        let (mut a, mut b) = unsafe {
+            let from = from.wrapping_add(2 * row * stride);
+            let there = |row| if row < high { mask(wide) } else { 0 };
+            (
+                _mm512_maskz_loadu_ps(there(2 * row), from),
+                _mm512_maskz_loadu_ps(there(2 * row + 1), from.wrapping_add(stride)),
+            )
+        };
+        for tile in &mut *tiles {
+            let high_a = _mm512_and_si512(_mm512_castps_si512(a), cut);
+            let high_b = _mm512_and_si512(_mm512_castps_si512(b), cut);
+            // SAFETY: a tile has 16 rows
+            unsafe {
+                _mm512_store_si512(
+                    tile.as_mut_ptr().cast::<__m512i>().add(row),
+                    _mm512_or_si512(_mm512_srli_epi32::<16>(high_a), high_b),
+                )
+            };
+            a = _mm512_sub_ps(a, _mm512_castsi512_ps(high_a));
+            b = _mm512_sub_ps(b, _mm512_castsi512_ps(high_b));
+        }
+    }
+}
+
+/// Rows to columns, of numbers of 32 bits.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn transpose(tile: &mut Tile) {
+    let mut rows = [_mm512_setzero_si512(); SIDE];
+    for (at, row) in rows.iter_mut().enumerate() {
+        // SAFETY: a tile has 16 rows
+        *row = unsafe { _mm512_load_si512(tile.row(at)) };
+    }
+    let mut pairs = rows;
+    for i in (0..SIDE).step_by(2) {
+        pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    // four rows of one column in every quarter
+    for i in (0..SIDE).step_by(4) {
+        for half in 0..2 {
+            rows[i + 2 * half] = _mm512_unpacklo_epi64(pairs[i + half], pairs[i + half + 2]);
+            rows[i + 2 * half + 1] = _mm512_unpackhi_epi64(pairs[i + half], pairs[i + half + 2]);
+        }
+    }
+    for i in 0..4 {
+        let (a, b) = (
+            _mm512_shuffle_i32x4::<0x88>(rows[i], rows[4 + i]),
+            _mm512_shuffle_i32x4::<0x88>(rows[8 + i], rows[12 + i]),
+        );
+        let (c, d) = (
+            _mm512_shuffle_i32x4::<0xDD>(rows[i], rows[4 + i]),
+            _mm512_shuffle_i32x4::<0xDD>(rows[8 + i], rows[12 + i]),
+        );
+        // SAFETY: a tile has 16 rows
+        unsafe {
+            _mm512_store_si512(tile.row(i), _mm512_shuffle_i32x4::<0x88>(a, b));
+            _mm512_store_si512(tile.row(4 + i), _mm512_shuffle_i32x4::<0x88>(c, d));
+            _mm512_store_si512(tile.row(8 + i), _mm512_shuffle_i32x4::<0xDD>(a, b));
+            _mm512_store_si512(tile.row(12 + i), _mm512_shuffle_i32x4::<0xDD>(c, d));
+        }
+    }
+}
+
+/// What the units are to be like: eight tiles of 16 rows of 64 bytes.
+#[repr(align(64))]
+struct Configuration(#[expect(dead_code, reason = "read by the units")] [u8; 64]);
+
+static CONFIGURATION: Configuration = {
+    let mut bytes = [0; 64];
+    bytes[0] = 1; // the palette
+    let mut tile = 0;
+    while tile < 8 {
+        bytes[16 + 2 * tile] = 64; // bytes of a row
+        bytes[48 + tile] = 16; // rows
+        tile += 1;
+    }
+    Configuration(bytes)
+};
+
+/// `out = Σ a b` or `out += Σ a b` over some pairs of factors, with rows of `out` `stride` apart.
+///
+/// # Panics
+/// When sizes do not fit.
+pub(super) fn multiply(out: &mut [f32], stride: usize, pairs: &[[Groups<'_>; 2]], add: bool) {
+    let Some([a, b]) = pairs.first().map(|pair| pair.map(|factor| factor.count)) else { return };
+    let fits = |[left, right]: &[Groups<'_>; 2]| [left.count, right.count] == [a, b] && left.steps == right.steps;
+    assert!(present() && pairs.iter().all(fits), "factors that fit");
+    if a == 0 || b == 0 {
+        return;
+    }
+    assert!(stride >= b && out.len() >= (a - 1) * stride + b, "room for the product");
+    // SAFETY: there are units, and eight tiles are what they have
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIGURATION, options(nostack, readonly, preserves_flags)) };
+    for column in (0..b).step_by(GROUP) {
+        for row in (0..a).step_by(GROUP) {
+            let all = |out: &mut [f32], stride: usize, add: bool| {
+                for (at, [a, b]) in pairs.iter().enumerate() {
+                    sums(out, stride, a.of(row), b.of(column), add || at > 0);
+                }
+            };
+            let (high, wide) = ((a - row).min(GROUP), (b - column).min(GROUP));
+            let out = &mut out[row * stride + column..];
+            if high == GROUP && wide == GROUP {
+                all(out, stride, add);
+                continue;
+            }
+            let mut edge = [0.0; GROUP * GROUP];
+            all(&mut edge, GROUP, false);
+            for (row, edge) in edge.chunks_exact(GROUP).take(high).enumerate() {
+                for (out, edge) in out[row * stride..][..wide].iter_mut().zip(edge) {
+                    *out = if add { *out + edge } else { *edge };
+                }
+            }
+        }
+    }
+    // SAFETY: as above; nobody counts on what the tiles held
+    unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
+}
+
+/// 32 × 32 sums.
+fn sums(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], add: bool) {
+    assert!(out.len() >= (GROUP - 1) * stride + GROUP && a.len() == b.len(), "room for 32 × 32 sums");
+    let upper = out.as_mut_ptr();
+    // SAFETY: `multiply` has set the units up; the sums have room, and all groups have as many steps as are made
+    unsafe {
+        asm!(
+            "test {add:e}, {add:e}",
+            "jz 3f",
+            "tileloadd tmm0, [{upper} + {stride}]",
+            "tileloadd tmm1, [{upper} + {stride} + 64]",
+            "tileloadd tmm2, [{lower} + {stride}]",
+            "tileloadd tmm3, [{lower} + {stride} + 64]",
+            "jmp 4f",
+            "3:",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "4:",
+            "test {steps}, {steps}",
+            "jz 5f",
+            "2:",
+            // a₁ b₃
+            "tileloadd tmm4, [{a} + {row}]",
+            "tileloadd tmm5, [{a} + {row} + 3072]",
+            "tileloadd tmm6, [{b} + {row} + 2048]",
+            "tileloadd tmm7, [{b} + {row} + 5120]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₁ b₂
+            "tileloadd tmm6, [{b} + {row} + 1024]",
+            "tileloadd tmm7, [{b} + {row} + 4096]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₂ b₂
+            "tileloadd tmm4, [{a} + {row} + 1024]",
+            "tileloadd tmm5, [{a} + {row} + 4096]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₂ b₁
+            "tileloadd tmm6, [{b} + {row}]",
+            "tileloadd tmm7, [{b} + {row} + 3072]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₃ b₁
+            "tileloadd tmm4, [{a} + {row} + 2048]",
+            "tileloadd tmm5, [{a} + {row} + 5120]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            // a₁ b₁
+            "tileloadd tmm4, [{a} + {row}]",
+            "tileloadd tmm5, [{a} + {row} + 3072]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {a}, 6144",
+            "add {b}, 6144",
+            "dec {steps}",
+            "jnz 2b",
+            "5:",
+            "tilestored [{upper} + {stride}], tmm0",
+            "tilestored [{upper} + {stride} + 64], tmm1",
+            "tilestored [{lower} + {stride}], tmm2",
+            "tilestored [{lower} + {stride} + 64], tmm3",
+            add = in(reg) u32::from(add),
+            upper = in(reg) upper,
+            lower = in(reg) upper.add(SIDE * stride),
+            stride = in(reg) stride * size_of::<f32>(),
+            row = in(reg) 64_usize,
+            a = inout(reg) a.as_ptr() => _,
+            b = inout(reg) b.as_ptr() => _,
+            steps = inout(reg) a.len() / (2 * TERMS) => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
