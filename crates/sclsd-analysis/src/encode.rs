@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use sclsd_data::{Csr, Matrix};
 use sclsd_model::{Device, Evaluator, Expression, Job, Kernels, Lsd, Model, SparseRows, Trainable, WeightsError};
 
-/// Cells encoded at a time.
+/// Cells that are encoded by tensors, or edited, at a time.
 const BLOCK: usize = 1024;
 
 /// What the networks make of every cell.
@@ -22,14 +22,14 @@ pub(crate) struct States {
 /// Networks that encode cells, wherever they run.
 trait Networks {
     /// z of some cells, row after row.
-    fn cell_state(&self, x: &Expression) -> Vec<f32>;
+    fn cell_state(&self, x: SparseRows<'_>) -> Vec<f32>;
 
     /// B and its scale at states, row after row each, and V.
     fn at_states(&self, z: Vec<f32>) -> [Vec<f32>; 3];
 }
 
 impl Networks for Evaluator {
-    fn cell_state(&self, x: &Expression) -> Vec<f32> {
+    fn cell_state(&self, x: SparseRows<'_>) -> Vec<f32> {
         self.encode_x(x).0
     }
 
@@ -43,18 +43,28 @@ impl Networks for Evaluator {
 struct OnDevice<'a, B: Backend> {
     model: Lsd<B>,
     device: &'a B::Device,
+    n_genes: usize,
     z_dim: usize,
 }
 
 impl<B: Backend> Networks for OnDevice<'_, B> {
-    fn cell_state(&self, x: &Expression) -> Vec<f32> {
-        values(self.model.encode_x(x.to_tensor(self.device)).0)
+    fn cell_state(&self, x: SparseRows<'_>) -> Vec<f32> {
+        let block = |cells: &[u32]| {
+            let x = Expression::new(SparseRows { rows: cells, ..x }, self.n_genes);
+            values(self.model.encode_x(x.to_tensor(self.device)).0)
+        };
+        x.rows.chunks(BLOCK).flat_map(block).collect()
     }
 
     fn at_states(&self, z: Vec<f32>) -> [Vec<f32>; 3] {
-        let z = rows(z, self.z_dim, self.device);
-        let (b, scale) = self.model.encode_z(z.clone());
-        [values(b), values(scale), values(self.model.potential.value(z))]
+        let mut all = [const { Vec::new() }; 3];
+        for z in z.chunks(BLOCK * self.z_dim) {
+            let z = rows(z.to_vec(), self.z_dim, self.device);
+            let (b, scale) = self.model.encode_z(z.clone());
+            let found = [values(b), values(scale), values(self.model.potential.value(z))];
+            all.iter_mut().zip(found).for_each(|(all, found)| all.extend(found));
+        }
+        all
     }
 }
 
@@ -86,29 +96,23 @@ impl Job for Encode<'_> {
 
     fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
         let model: Lsd<B::InnerBackend> = self.model.on(device)?;
-        let networks = OnDevice { model, device, z_dim: self.model.spec.get().z_dim };
+        let networks = OnDevice { model, device, n_genes: self.model.n_genes, z_dim: self.model.spec.get().z_dim };
         Ok(states(&networks, self.model, self.x))
     }
 }
 
 fn states(networks: &impl Networks, model: &Model, x: &Csr) -> States {
     let spec = model.spec.get();
-    let (mut z_all, mut b_all, mut potential, mut entropy) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let cells: Vec<u32> = (0_u32..).take(x.n_rows()).collect();
-    for rows in cells.chunks(BLOCK) {
-        let (indptr, indices, values) = (x.pattern().indptr(), x.pattern().indices(), x.values());
-        let z = networks.cell_state(&Expression::new(SparseRows { indptr, indices, values, rows }, x.n_cols()));
-        z_all.extend_from_slice(&z);
-        let [b, scale, v] = networks.at_states(z);
-        b_all.extend(b);
-        potential.extend(v.into_iter().map(f64::from));
-        entropy.extend(scale.chunks_exact(spec.b_dim).map(|row| row.iter().map(|s| f64::from(s.ln())).sum::<f64>()));
-    }
+    let (indptr, indices, values) = (x.pattern().indptr(), x.pattern().indices(), x.values());
+    let z = networks.cell_state(SparseRows { indptr, indices, values, rows: &cells });
+    let [b, scale, v] = networks.at_states(z.clone());
+    let entropy = |row: &[f32]| row.iter().map(|s| f64::from(s.ln())).sum::<f64>();
     States {
-        cell_state: Matrix::new(spec.z_dim, z_all),
-        diff_state: Matrix::new(spec.b_dim, b_all),
-        potential,
-        entropy,
+        cell_state: Matrix::new(spec.z_dim, z),
+        diff_state: Matrix::new(spec.b_dim, b),
+        potential: v.into_iter().map(f64::from).collect(),
+        entropy: scale.chunks_exact(spec.b_dim).map(entropy).collect(),
     }
 }
 
@@ -142,36 +146,43 @@ impl Job for EncodeEdited<'_> {
 
     fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
         let model: Lsd<B::InnerBackend> = self.model.on(device)?;
-        let networks = OnDevice { model, device, z_dim: self.model.spec.get().z_dim };
+        let networks = OnDevice { model, device, n_genes: self.model.n_genes, z_dim: self.model.spec.get().z_dim };
         Ok(edited_states(&networks, self.model, self.edited))
     }
 }
 
 fn edited_states(networks: &impl Networks, model: &Model, edited: &Edited<'_>) -> Matrix {
-    let all = edited.cells.chunks(BLOCK).flat_map(|cells| networks.cell_state(&edited.expression(cells)));
+    let all = edited.cells.chunks(BLOCK).flat_map(|cells| {
+        let (indptr, indices, values) = edited.rows(cells);
+        let rows: Vec<u32> = (0_u32..).take(cells.len()).collect();
+        networks.cell_state(SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows })
+    });
     Matrix::new(model.spec.get().z_dim, all.collect())
 }
 
 impl Edited<'_> {
-    /// Rows with the genes set, genes in ascending order in each.
-    fn expression(&self, cells: &[u32]) -> Expression {
+    /// Compressed rows with the genes set, genes in ascending order in each.
+    fn rows(&self, cells: &[u32]) -> (Vec<usize>, Vec<u32>, Vec<f32>) {
         let mut set: Vec<u32> = self.genes.iter().filter_map(|&gene| u32::try_from(gene).ok()).collect();
         set.sort_unstable();
         set.dedup();
         let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
         for &cell in cells {
             let (genes, found) = self.x.row(cell as usize);
-            let kept = genes.iter().zip(found).filter(|(gene, _)| set.binary_search(gene).is_err());
-            let added = set.iter().map(|gene| (gene, &self.level));
-            let mut row: Vec<(u32, f32)> = kept.chain(added).map(|(gene, value)| (*gene, *value)).collect();
-            row.sort_unstable_by_key(|(gene, _)| *gene);
-            indices.extend(row.iter().map(|(gene, _)| gene));
-            values.extend(row.iter().map(|(_, value)| value));
+            let mut rest = 0;
+            for &gene in &set {
+                let at = genes.partition_point(|other| *other < gene);
+                indices.extend_from_slice(&genes[rest..at]);
+                values.extend_from_slice(&found[rest..at]);
+                indices.push(gene);
+                values.push(self.level);
+                rest = at + usize::from(genes.get(at) == Some(&gene));
+            }
+            indices.extend_from_slice(&genes[rest..]);
+            values.extend_from_slice(&found[rest..]);
             indptr.push(indices.len());
         }
-        let rows: Vec<u32> = (0_u32..).take(cells.len()).collect();
-        let rows = SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows };
-        Expression::new(rows, self.x.n_cols())
+        (indptr, indices, values)
     }
 }
 
@@ -223,8 +234,13 @@ mod tests {
             for row in rows.chunks_exact_mut(genes) {
                 (row[7], row[2]) = (level, level);
             }
-            let expected = Evaluator::new(&model).unwrap().encode_x(&Expression::dense(rows, genes)).0;
-            close(found.values(), &expected);
+            let dense = TensorData::new(rows, [3, genes]);
+            let expected = model
+                .on::<Flex>(&Default::default())
+                .unwrap()
+                .encode_x(Tensor::from_data(dense, &Default::default()))
+                .0;
+            close(found.values(), &values(expected));
             close(found.values(), encode_edited(&model, &edited, &tensors).unwrap().values());
         }
     }

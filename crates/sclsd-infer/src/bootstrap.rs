@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 use sclsd_data::{Categorical, Csr, Dataset, DatasetError};
 use sclsd_graph::{KnnError, Phylogeny, PhylogenyError, Transition, TransitionError, WalkSpec, neighborhood};
-use sclsd_model::{Device, Evaluator, Expression, Model, ModelSpec, WeightsError};
+use sclsd_model::{Device, Evaluator, Model, ModelSpec, WeightsError};
 use serde::{Deserialize, Serialize};
 
 use crate::data::sparse_rows;
@@ -23,8 +23,6 @@ use crate::{
     WassersteinSchedule, train,
 };
 
-/// Cells encoded at a time.
-const BLOCK: usize = 1024;
 /// Cells outside the root cluster to which distances are taken, spread evenly over all there are.
 const OTHERS: usize = 10_000;
 
@@ -262,15 +260,11 @@ fn shift(time: &mut [f64], phylogeny: &Phylogeny, clusters: &Categorical) {
 /// B of every cell.
 fn diff_states(model: &Model, x: &Csr) -> Result<Vec<Vec<f64>>, WeightsError> {
     let networks = Evaluator::new(model)?;
-    let mut states = Vec::with_capacity(x.n_rows());
     let all: Vec<u32> = (0_u32..).take(x.n_rows()).collect();
-    for rows in all.chunks(BLOCK) {
-        let (z, _) = networks.encode_x(&Expression::new(sparse_rows(x, rows), x.n_cols()));
-        let (b, _) = networks.encode_z(&z);
-        let rows = b.chunks_exact(model.spec.get().b_dim);
-        states.extend(rows.map(|row| row.iter().copied().map(f64::from).collect()));
-    }
-    Ok(states)
+    let (z, _) = networks.encode_x(sparse_rows(x, &all));
+    let (b, _) = networks.encode_z(&z);
+    let rows = b.chunks_exact(model.spec.get().b_dim);
+    Ok(rows.map(|row| row.iter().copied().map(f64::from).collect()).collect())
 }
 
 #[cfg(test)]

@@ -13,24 +13,58 @@ pub type Fingerprint = BTreeMap<String, String>;
 /// Fingerprint of a run's input.
 pub(crate) fn fingerprint(data: &TrainingData<'_>, walks: &Walks) -> Fingerprint {
     let library = [data.library.mean, data.library.standard_deviation];
+    let genes: Vec<u8> = data.genes.iter().flat_map(|name| name.bytes().chain([0])).collect();
+    let (expression, counts) = rayon::join(|| matrix(data.x), || matrix(data.counts));
     let parts = [
-        ("expression (X)", matrix(data.x)),
-        ("counts", matrix(data.counts)),
-        ("genes", hash(data.genes.iter().flat_map(|name| name.bytes().chain([0])))),
-        ("library sizes", hash(library.into_iter().flat_map(f64::to_le_bytes))),
-        ("walks (and so graph, prior time or walk settings)", hash(walks.cells().iter().flat_map(|c| c.to_le_bytes()))),
+        ("expression (X)", expression),
+        ("counts", counts),
+        ("genes", hash(words(&genes))),
+        ("library sizes", hash(library.into_iter().map(f64::to_bits))),
+        ("walks (and so graph, prior time or walk settings)", hash(walks.cells().iter().map(|&c| u64::from(c)))),
     ];
     parts.into_iter().map(|(part, hash)| (part.to_owned(), format!("{hash:016x}"))).collect()
 }
 
 fn matrix(m: &Csr) -> u64 {
     let pattern = m.pattern();
-    let starts = pattern.indptr().iter().flat_map(|&n| (n as u64).to_le_bytes());
-    let columns = pattern.indices().iter().flat_map(|c| c.to_le_bytes());
-    hash(starts.chain(columns).chain(m.values().iter().flat_map(|v| v.to_le_bytes())))
+    let starts = pattern.indptr().iter().map(|&n| n as u64);
+    let entries = pattern.indices().iter().zip(m.values());
+    hash(starts.chain(entries.map(|(&column, value)| u64::from(column) << 32 | u64::from(value.to_bits()))))
 }
 
-/// FNV-1a, 64 bits: not against malice, only against mistakes.
-pub(crate) fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// Bytes, eight at a time; with their number, since the last are filled up with zeros.
+pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    bytes.chunks(8).map(word).chain([bytes.len() as u64])
+}
+
+/// Every word is mixed in by a multiplication (by 2⁶⁴ over the golden ratio), whose upper half then comes down to the lower:
+/// not against malice, only against mistakes.
+pub(crate) fn hash(words: impl Iterator<Item = u64>) -> u64 {
+    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        product ^ product >> 32
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_in_any_byte_and_their_number_are_seen() {
+        let bytes: Vec<u8> = (0..40).collect();
+        let mut seen = vec![hash(words(&bytes)), hash(words(&bytes[..39])), hash(words(&[&bytes[..], &[0]].concat()))];
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                seen.push(hash(words(&changed)));
+            }
+        }
+        let all = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), all);
+    }
 }

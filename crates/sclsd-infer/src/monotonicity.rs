@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, backend::Backend};
 use sclsd_data::Csr;
-use sclsd_model::{Evaluator, Expression, Kernels, Lsd, Model, WeightsError};
+use sclsd_model::{Evaluator, Expression, Kernels, Lsd, Model, SparseRows, WeightsError};
 
 use crate::data::sparse_rows;
 
-/// Cells encoded at a time.
+/// Cells encoded at a time by tensors.
 const BLOCK: usize = 4096;
 
 /// How much potential and entropy rise along walks, per step.
@@ -45,16 +45,15 @@ pub fn monotonicity<B: Backend>(
     let mut cells = walks.to_vec();
     cells.sort_unstable();
     cells.dedup();
-    let (mut potential, mut entropy) = (Vec::with_capacity(cells.len()), Vec::with_capacity(cells.len()));
-    for rows in cells.chunks(BLOCK) {
-        let x = Expression::new(sparse_rows(x, rows), x.n_cols());
-        let (v, h) = match kernels {
-            Kernels::Host | Kernels::Device(_) => on_host(&Evaluator::new(model)?, &x),
-            Kernels::Tensors => on_tensors(&model.on::<B>(device)?, x.to_tensor(device)),
-        };
-        potential.extend(v);
-        entropy.extend(h);
-    }
+    let (potential, entropy) = match kernels {
+        Kernels::Host | Kernels::Device(_) => on_host(&Evaluator::new(model)?, sparse_rows(x, &cells)),
+        Kernels::Tensors => {
+            let model = model.on::<B>(device)?;
+            let blocks = cells.chunks(BLOCK).map(|rows| Expression::new(sparse_rows(x, rows), x.n_cols()));
+            let (v, h): (Vec<_>, Vec<_>) = blocks.map(|x| on_tensors(&model, x.to_tensor(device))).unzip();
+            (v.concat(), h.concat())
+        }
+    };
     let place: BTreeMap<u32, usize> = cells.into_iter().zip(0..).collect();
     let rise = |value: &[f64]| {
         #[expect(clippy::cast_precision_loss, reason = "numbers of visits are far below 2^52")]
@@ -66,7 +65,7 @@ pub fn monotonicity<B: Backend>(
 }
 
 /// V and the entropy of q(B) of some cells.
-fn on_host(networks: &Evaluator, x: &Expression) -> (Vec<f64>, Vec<f64>) {
+fn on_host(networks: &Evaluator, x: SparseRows<'_>) -> (Vec<f64>, Vec<f64>) {
     let (z, _) = networks.encode_x(x);
     let (_, scale) = networks.encode_z(&z);
     let potential: Vec<f64> = networks.potential(&z).into_iter().map(f64::from).collect();

@@ -11,7 +11,7 @@ pub use threads::threads;
 
 use sclsd_model::{PeerError, Peers};
 
-use crate::fingerprint::hash;
+use crate::fingerprint::{hash, words};
 
 /// Makes sure that all peers are about to do the same: `what` is everything that the run depends on.
 pub(crate) fn agree(peers: &Peers, what: &[u8]) -> Result<(), PeerError> {
@@ -20,7 +20,7 @@ pub(crate) fn agree(peers: &Peers, what: &[u8]) -> Result<(), PeerError> {
     #[expect(clippy::cast_possible_truncation, reason = "16 bits of it")]
     let parts = |hash: u64| [48, 32, 16, 0].map(|shift| f32::from((hash >> shift) as u16));
     let mut all = vec![0.0; PARTS * peers.count()];
-    let mine = parts(hash(what.iter().copied()));
+    let mine = parts(hash(words(what)));
     all[PARTS * peers.rank()..][..PARTS].copy_from_slice(&mine);
     peers.sum(&mut all);
     peers.check()?;

@@ -3,7 +3,9 @@
 //! In evaluation mode batch normalisation is a linear map, so it is folded into the layer before it once and for all. The
 //! tensor code is [`Lsd`](crate::Lsd) with [`Stack::evaluate`](crate::Stack::evaluate).
 
-use crate::kernels::expression::Expression;
+use rayon::prelude::*;
+
+use crate::kernels::expression::SparseRows;
 use crate::kernels::flow::follow_rows;
 use crate::kernels::potential::PotentialWeights;
 use crate::kernels::stack::{Sizes, plain};
@@ -51,10 +53,11 @@ impl Evaluator {
         })
     }
 
-    /// Location and scale of q(z | x), each `cells × z`.
+    /// Location and scale of q(z | x), each `cells × z`; columns of `x` are the model's genes.
     #[must_use]
-    pub fn encode_x(&self, x: &Expression) -> (Vec<f32>, Vec<f32>) {
-        location_scale(&self.x_encoder.of_cells(x), self.x_encoder.outputs())
+    pub fn encode_x(&self, x: SparseRows<'_>) -> (Vec<f32>, Vec<f32>) {
+        let out = plain::evaluate_cells(&self.x_encoder.sizes.layers(&self.x_encoder.weights), x);
+        location_scale(&out, self.x_encoder.outputs())
     }
 
     /// Location and scale of q(B | z), each `rows × B`; `z`: `rows × z`.
@@ -88,10 +91,6 @@ impl Evaluator {
 impl Folded {
     fn outputs(&self) -> usize {
         self.sizes.widths[self.sizes.widths.len() - 1]
-    }
-
-    fn of_cells(&self, x: &Expression) -> Vec<f32> {
-        plain::evaluate_cells(&self.sizes.layers(&self.weights), x)
     }
 }
 
@@ -144,8 +143,9 @@ impl<'a> Find<'a> {
             let (gamma, beta) = (norm("weight")?, norm("bias")?);
             let (mean, variance) = (norm("running_mean")?, norm("running_var")?);
             let scale: Vec<f32> = gamma.iter().zip(variance).map(|(gamma, v)| gamma / (v + EPSILON).sqrt()).collect();
-            let rows = weight.chunks_exact(inputs).zip(&scale);
-            weights.push(rows.flat_map(|(row, scale)| row.iter().map(move |w| w * scale)).collect());
+            let mut folded = weight.to_vec();
+            folded.par_chunks_mut(inputs).zip(&scale).for_each(|(row, scale)| row.iter_mut().for_each(|w| *w *= scale));
+            weights.push(folded);
             weights.push((0..outputs).map(|j| (bias[j] - mean[j]) * scale[j] + beta[j]).collect());
         }
         Ok(Folded { sizes: Sizes { widths, normalized: false, activated: false }, weights })
@@ -187,7 +187,11 @@ mod tests {
                 }
             };
             let tensor = Tensor::from_data(TensorData::new(x.clone(), [cells, genes]), &Default::default());
-            let (loc, scale) = host.encode_x(&Expression::dense(x, genes));
+            let (indptr, indices): (Vec<usize>, Vec<u32>) =
+                ((0..=cells).map(|cell| cell * genes).collect(), (0..30).cycle().take(cells * genes).collect());
+            let rows: Vec<u32> = (0..150).collect();
+            let rows = SparseRows { indptr: &indptr, indices: &indices, values: &x, rows: &rows };
+            let (loc, scale) = host.encode_x(rows);
             let expected = tensors.encode_x(tensor);
             close(&loc, expected.0.clone());
             close(&scale, expected.1);

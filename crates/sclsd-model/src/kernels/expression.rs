@@ -3,12 +3,14 @@
 //! Where few values are not 0, products visit those alone: the weights are cut into panels of a few outputs that stay in
 //! the cache, and every value adds its multiple of a panel's row. Where many are, dense products are faster.
 
+use std::ops::Range;
+
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::products::{self, Packed, Rows};
-use super::rows::{BLOCK, groups, per_group};
+use super::rows::{BLOCK, made};
 
 /// Share of values that are not 0 from which a product is better made densely.
 const DENSE: f64 = 0.25;
@@ -30,21 +32,41 @@ pub struct SparseRows<'a> {
 
 impl<'a> SparseRows<'a> {
     /// Columns and values of one of the rows.
+    #[inline(always)]
     pub(crate) fn row(&self, at: usize) -> (&'a [u32], &'a [f32]) {
         let row = self.rows[at] as usize;
         let span = self.indptr[row]..self.indptr[row + 1];
         (&self.indices[span.clone()], &self.values[span])
     }
 
+    /// Some of the rows.
+    #[must_use]
+    pub(crate) fn some(&self, rows: Range<usize>) -> Self {
+        Self { rows: &self.rows[rows], ..*self }
+    }
+
+    /// Whether so many values are not 0 that products are better made densely.
+    fn are_dense(&self, columns: usize) -> bool {
+        let stored: usize = (0..self.rows.len()).map(|at| self.row(at).0.len()).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = stored as f64 / (self.rows.len() * columns).max(1) as f64;
+        share >= DENSE
+    }
+
     /// All values, `rows × columns`, row after row.
     #[must_use]
     pub fn dense(&self, columns: usize) -> Vec<f32> {
-        let mut dense = vec![0.0; self.rows.len() * columns];
-        dense.par_chunks_exact_mut(columns.max(1)).enumerate().for_each(|(at, out)| {
+        made(self.rows.len(), columns, BLOCK, |first, out| {
+            self.some(first..first + out.len() / columns).fill(out, columns);
+        })
+    }
+
+    /// Sets what is not 0 in as many rows of `columns`.
+    fn fill(&self, out: &mut [f32], columns: usize) {
+        for (at, out) in out.chunks_exact_mut(columns).enumerate() {
             let (columns, values) = self.row(at);
             columns.iter().zip(values).for_each(|(&column, &value)| out[column as usize] = value);
-        });
-        dense
+        }
     }
 }
 
@@ -66,14 +88,11 @@ impl Expression {
     /// Some rows of a sparse matrix of `genes` columns.
     #[must_use]
     pub fn new(rows: SparseRows<'_>, genes: usize) -> Self {
-        let cells = rows.rows.len();
-        let stored: usize = (0..cells).map(|cell| rows.row(cell).0.len()).sum();
-        #[expect(clippy::cast_precision_loss, reason = "a share")]
-        let share = stored as f64 / (cells * genes).max(1) as f64;
-        if share >= DENSE {
+        if rows.are_dense(genes) {
             return Self::dense(rows.dense(genes), genes);
         }
-        let (mut indices, mut values) = (Vec::with_capacity(stored), Vec::with_capacity(stored));
+        let cells = rows.rows.len();
+        let (mut indices, mut values) = (Vec::new(), Vec::new());
         let mut indptr = vec![0];
         for cell in 0..cells {
             let (at, found) = rows.row(cell);
@@ -124,28 +143,18 @@ impl Expression {
 
     /// `X Wᵀ`, `cells × outputs`, for `weight`: `outputs × genes`.
     pub(crate) fn times_transposed(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
-        let mut out = vec![0.0; self.cells * outputs];
         match &self.kept {
             Kept::Dense(values) => {
-                let weight = Packed::transposed(weight, self.genes);
-                let blocks = out.par_chunks_mut(BLOCK * outputs).zip(values.par_chunks(BLOCK * self.genes));
-                blocks.for_each(|(out, x)| products::times(out, outputs, Rows::new(x, self.genes), &weight));
+                products::product_of_rows(Rows::new(values, self.genes), &Packed::transposed(weight, self.genes))
             }
-            Kept::Sparse { indptr, indices, values, .. } => {
-                let side = Arch::new().dispatch(PanelWidth);
-                let panels: Vec<Vec<f32>> = (0..outputs)
-                    .into_par_iter()
-                    .step_by(side)
-                    .map(|first| panel(weight, first..outputs.min(first + side), side, self.genes))
-                    .collect();
-                let size = per_group(self.cells) * outputs;
-                out.par_chunks_mut(size.max(1)).zip(groups(self.cells)).for_each(|(out, group)| {
-                    let rows = Sparse { indptr: &indptr[group.start..=group.end], indices, values };
-                    Arch::new().dispatch(Gather { out, outputs, panels: &panels, rows });
-                });
+            Kept::Sparse { indptr, indices, values, rows } => {
+                let rows = SparseRows { indptr, indices, values, rows };
+                let weight = FirstLayer::new(weight, outputs, rows, self.genes);
+                made(self.cells, outputs, BLOCK, |first, out| {
+                    weight.times(out, rows.some(first..first + out.len() / outputs));
+                })
             }
         }
-        out
     }
 
     /// `slopeᵀ X`, `outputs × genes`, for `slope`: `cells × outputs`: the derivative by the weights of
@@ -156,12 +165,12 @@ impl Expression {
                 let (slope, x) = (Rows::new(slope, outputs), Rows::new(values, self.genes));
                 products::sum_of_products(slope, outputs, x, self.genes)
             }
-            Kept::Sparse { indptr, indices, values, .. } => {
+            Kept::Sparse { indptr, indices, values, rows } => {
+                let rows = SparseRows { indptr, indices, values, rows };
                 let side = Arch::new().dispatch(PanelWidth);
                 let mut sum = vec![0.0; outputs * self.genes];
                 sum.par_chunks_mut(side * self.genes).enumerate().for_each(|(at, sum)| {
                     let mut panel = vec![0.0; side * self.genes];
-                    let rows = Sparse { indptr, indices, values };
                     Arch::new().dispatch(Scatter { panel: &mut panel, slope, first: at * side, outputs, rows });
                     for (gene, row) in panel.chunks_exact(side).enumerate() {
                         sum.iter_mut().skip(gene).step_by(self.genes).zip(row).for_each(|(sum, v)| *sum = *v);
@@ -173,32 +182,54 @@ impl Expression {
     }
 }
 
+/// A first layer's weights, as the products with expression need them.
+pub(crate) struct FirstLayer {
+    genes: usize,
+    outputs: usize,
+    order: Order,
+}
+
+enum Order {
+    Dense(Packed),
+    Sparse(Vec<Vec<f32>>),
+}
+
+impl FirstLayer {
+    /// Of `weight`, `outputs × genes`, for such rows.
+    pub(crate) fn new(weight: &[f32], outputs: usize, rows: SparseRows<'_>, genes: usize) -> Self {
+        let order = if rows.are_dense(genes) {
+            Order::Dense(Packed::transposed(weight, genes))
+        } else {
+            let side = Arch::new().dispatch(PanelWidth);
+            let firsts = (0..outputs).into_par_iter().step_by(side);
+            let of = |first: usize| panel(weight, first..outputs.min(first + side), side, genes);
+            Order::Sparse(firsts.map(of).collect())
+        };
+        Self { genes, outputs, order }
+    }
+
+    /// `X Wᵀ`, `rows × outputs`, on the thread at hand.
+    pub(crate) fn times(&self, out: &mut [f32], rows: SparseRows<'_>) {
+        let outputs = self.outputs;
+        match &self.order {
+            Order::Dense(weight) => {
+                let mut x = vec![0.0; rows.rows.len() * self.genes];
+                rows.fill(&mut x, self.genes);
+                products::times(out, outputs, Rows::new(&x, self.genes), weight);
+            }
+            Order::Sparse(panels) => Arch::new().dispatch(Gather { out, outputs, panels, rows }),
+        }
+    }
+}
+
 /// Weights of a few outputs, gene after gene, `genes × side`.
-fn panel(weight: &[f32], outputs: std::ops::Range<usize>, side: usize, genes: usize) -> Vec<f32> {
+fn panel(weight: &[f32], outputs: Range<usize>, side: usize, genes: usize) -> Vec<f32> {
     let mut panel = vec![0.0; genes * side];
     for (lane, output) in outputs.enumerate() {
         let row = &weight[output * genes..(output + 1) * genes];
         panel.iter_mut().skip(lane).step_by(side).zip(row).for_each(|(panel, w)| *panel = *w);
     }
     panel
-}
-
-/// Rows with the values that are not 0.
-#[derive(Clone, Copy)]
-struct Sparse<'a> {
-    indptr: &'a [usize],
-    indices: &'a [u32],
-    values: &'a [f32],
-}
-
-impl Sparse<'_> {
-    /// Column and value of every entry of a row.
-    #[inline(always)]
-    fn row(&self, row: usize) -> impl Iterator<Item = (usize, f32)> {
-        let span = self.indptr[row]..self.indptr[row + 1];
-        let (columns, values) = (&self.indices[span.clone()], &self.values[span]);
-        (0..columns.len()).map(move |i| (columns[i] as usize, values[i]))
-    }
 }
 
 /// Outputs in a panel, with the vectors at hand.
@@ -218,7 +249,7 @@ struct Gather<'a> {
     out: &'a mut [f32],
     outputs: usize,
     panels: &'a [Vec<f32>],
-    rows: Sparse<'a>,
+    rows: SparseRows<'a>,
 }
 
 impl WithSimd for Gather<'_> {
@@ -232,8 +263,10 @@ impl WithSimd for Gather<'_> {
             let end = self.outputs.min(first + side);
             for (cell, out) in self.out.chunks_exact_mut(self.outputs).enumerate() {
                 let mut sums = [simd.splat_f32s(0.0); SIDE];
-                for (gene, x) in self.rows.row(cell) {
-                    let (x, row) = (simd.splat_f32s(x), &panel[gene * SIDE..(gene + 1) * SIDE]);
+                let (genes, values) = self.rows.row(cell);
+                for i in 0..genes.len() {
+                    let (gene, x) = (genes[i] as usize, simd.splat_f32s(values[i]));
+                    let row = &panel[gene * SIDE..(gene + 1) * SIDE];
                     for s in 0..SIDE {
                         sums[s] = simd.mul_add_f32s(x, row[s], sums[s]);
                     }
@@ -252,7 +285,7 @@ struct Scatter<'a> {
     slope: &'a [f32],
     first: usize,
     outputs: usize,
-    rows: Sparse<'a>,
+    rows: SparseRows<'a>,
 }
 
 impl WithSimd for Scatter<'_> {
@@ -267,8 +300,10 @@ impl WithSimd for Scatter<'_> {
             for (lanes, slope) in slopes.iter_mut().zip(slope[self.first..end].chunks(S::F32_LANES)) {
                 *lanes = simd.partial_load_f32s(slope);
             }
-            for (gene, x) in self.rows.row(cell) {
-                let (x, row) = (simd.splat_f32s(x), &mut panel[gene * SIDE..(gene + 1) * SIDE]);
+            let (genes, values) = self.rows.row(cell);
+            for i in 0..genes.len() {
+                let (gene, x) = (genes[i] as usize, simd.splat_f32s(values[i]));
+                let row = &mut panel[gene * SIDE..(gene + 1) * SIDE];
                 for s in 0..SIDE {
                     row[s] = simd.mul_add_f32s(x, slopes[s], row[s]);
                 }

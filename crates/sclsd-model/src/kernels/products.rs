@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::rows::BLOCK;
+use super::rows::{BLOCK, add, groups, made, total};
 #[cfg(target_arch = "x86_64")]
 use tiles::Packing;
 use vectors::{Panels, Strips};
@@ -120,9 +120,17 @@ fn room(len: usize, stride: usize, rows: usize, width: usize) -> bool {
     rows == 0 || stride >= width && len >= (rows - 1) * stride + width
 }
 
+/// `a b` of all rows, `rows × outputs`, by all threads.
+pub(crate) fn product_of_rows(a: Rows<'_>, b: &Packed) -> Vec<f32> {
+    let rows = a.count();
+    made(rows, b.outputs, BLOCK, |first, out| {
+        times(out, b.outputs, a.some(first..rows.min(first + BLOCK)), b);
+    })
+}
+
 /// `aᵀ b` for the columns of `a` and all of `b`, both with as many rows; `columns × width`.
 pub(crate) fn sum_of_products(a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize) -> Vec<f32> {
-    let mut sum = vec![0.0; columns * width];
+    let mut sum = made(columns, width, BLOCK, |_, _| {});
     add_sum_of_products(&mut sum, a, columns, b, width);
     sum
 }
@@ -131,8 +139,22 @@ pub(crate) fn sum_of_products(a: Rows<'_>, columns: usize, b: Rows<'_>, width: u
 pub(crate) fn add_sum_of_products(sum: &mut [f32], a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize) {
     /// Rows that are packed at a time: what they become stays in the cache.
     const CHUNK: usize = 4 * BLOCK;
+    /// Columns so few that packing would take longer than the sums.
+    const FEW: usize = 32;
     let count = a.count();
-    assert!(b.count() == count && sum.len() == columns * width, "sizes that fit");
+    assert!(b.count() == count && a.hold(columns) && b.hold(width) && sum.len() == columns * width, "sizes that fit");
+    if columns <= FEW {
+        add(sum, &total(groups(count).into_par_iter().map(|rows| vectors::sum(a, columns, b, width, rows)).collect()));
+        return;
+    }
+    if width <= FEW {
+        let across =
+            total(groups(count).into_par_iter().map(|rows| vectors::sum(b, width, a, columns, rows)).collect());
+        for (column, row) in across.chunks_exact(columns).enumerate() {
+            sum.iter_mut().skip(column).step_by(width).zip(row).for_each(|(sum, part)| *sum += part);
+        }
+        return;
+    }
     for first in (0..count).step_by(CHUNK) {
         let blocks: Vec<_> = (first..count.min(first + CHUNK)).step_by(BLOCK).collect();
         let pair = |first: usize| {
@@ -182,11 +204,13 @@ impl Summand {
 
 /// Adds `aᵀ b` of every pair, each over rows of its own, to `sum`.
 pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
-    /// Rows of the sum that one thread makes at a time.
-    const PANEL: usize = 64;
-    let width = pairs.first().map_or(0, |[_, b]| b.width);
-    sum.par_chunks_mut((PANEL * width).max(1)).enumerate().for_each(|(panel, sum)| {
-        let columns = panel * PANEL..panel * PANEL + sum.len() / width;
+    /// A multiple of the rows that are worked on at a time, on every machine.
+    const STEP: usize = 32;
+    let Some(width) = pairs.first().map(|[_, b]| b.width).filter(|width| *width > 0) else { return };
+    // rows of the sum that one thread makes at a time: sums are the same however many
+    let size = (sum.len() / width).div_ceil(2 * rayon::current_num_threads()).next_multiple_of(STEP).min(4 * STEP);
+    sum.par_chunks_mut(size * width).enumerate().for_each(|(panel, sum)| {
+        let columns = panel * size..panel * size + sum.len() / width;
         let mut in_tiles = Vec::with_capacity(pairs.len());
         for [a, b] in pairs {
             match (&a.order, &b.order) {
@@ -206,10 +230,7 @@ pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
 pub(crate) fn linear_slopes(weight: &[f32], inputs: usize, x: &[f32], slope: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let outputs = weight.len() / inputs;
     let by_weight = sum_of_products(Rows::new(slope, outputs), outputs, Rows::new(x, inputs), inputs);
-    let weight = Packed::new(weight, inputs);
-    let mut by_input = vec![0.0; x.len()];
-    let blocks = by_input.par_chunks_mut(BLOCK * inputs).zip(slope.par_chunks(BLOCK * outputs));
-    blocks.for_each(|(by_input, slope)| times(by_input, inputs, Rows::new(slope, outputs), &weight));
+    let by_input = product_of_rows(Rows::new(slope, outputs), &Packed::new(weight, inputs));
     (by_weight, by_input)
 }
 

@@ -29,7 +29,7 @@ use rayon::prelude::*;
 
 use super::expression::SparseRows;
 use super::products::{self, Packed, Rows, Summand};
-use super::rows::{add, blocks};
+use super::rows::{BLOCK, add, blocks, groups, made};
 use genes::Genes;
 use likelihood::{Likelihood, Room, Sums, Visit, padded, padded_bias};
 
@@ -75,13 +75,14 @@ pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     let (places, stride) = (padded(genes), decoder.stride);
     let mut value = Value {
         log_likelihood: 0.0,
-        hidden: vec![0.0; inputs.hidden.len()],
-        weight: vec![0.0; 2 * genes * width],
+        hidden: made(visits, width, BLOCK, |_, _| {}),
+        weight: made(2 * genes, width, BLOCK, |_, _| {}),
         bias: vec![0.0; 2 * genes],
         log_library: vec![0.0; visits],
         log_theta: vec![0.0; genes],
     };
-    let mut logits = vec![0.0; CHUNK.min(visits) * stride];
+    choose(&decoder.genes, counts, &mut value);
+    let mut logits = made(CHUNK.min(visits), stride, BLOCK, |_, _| {});
     for first in (0..visits).step_by(CHUNK) {
         let chunk = first..visits.min(first + CHUNK);
         let logits = &mut logits[..chunk.len() * stride];
@@ -110,6 +111,33 @@ pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     }
     value.log_theta.iter_mut().zip(&decoder.genes.theta).for_each(|(d, theta)| *d *= theta);
     value
+}
+
+/// Adds what Γ functions add, once for every distinct cell, by how often it is visited; the derivative by θ, not by its
+/// logarithm.
+fn choose(genes: &Genes, counts: SparseRows<'_>, value: &mut Value) {
+    let mut visits: Vec<usize> = (0..counts.rows.len()).collect();
+    visits.sort_unstable_by_key(|&visit| counts.rows[visit]);
+    let cells: Vec<&[usize]> = visits.chunk_by(|&a, &b| counts.rows[a] == counts.rows[b]).collect();
+    let of_cells = |group: Range<usize>| {
+        let (mut sum, mut by_theta) = (0.0, vec![0.0; genes.count()]);
+        for visits in &cells[group] {
+            let (columns, values) = counts.row(visits[0]);
+            #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^24")]
+            let often = visits.len() as f32;
+            for (&gene, &x) in columns.iter().zip(values).filter(|(_, x)| **x > 0.0) {
+                let (log, slope) = genes.choose(gene as usize, x);
+                sum += f64::from(often) * f64::from(log);
+                by_theta[gene as usize] += often * slope;
+            }
+        }
+        (sum, by_theta)
+    };
+    let parts: Vec<(f64, Vec<f32>)> = groups(cells.len()).into_par_iter().map(of_cells).collect();
+    for (sum, by_theta) in &parts {
+        value.log_likelihood += sum;
+        add(&mut value.log_theta, by_theta);
+    }
 }
 
 /// What all visits have in common.

@@ -29,6 +29,33 @@ pub(crate) fn blocks(group: Range<usize>) -> impl Iterator<Item = Range<usize>> 
     group.step_by(size).map(move |first| first..end.min(first + size))
 }
 
+/// `rows × width` numbers, made in blocks of `size` rows, all 0 at first: by `make`, with the block's first row.
+///
+/// Blocks are cleared by the thread that makes them, a moment before, when they are about to be in its cache.
+pub(crate) fn made(rows: usize, width: usize, size: usize, make: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let len = rows * width;
+    let mut all = Vec::with_capacity(len);
+    let blocks = all.spare_capacity_mut()[..len].par_chunks_mut((size * width).max(1));
+    blocks.enumerate().for_each(|(at, block)| {
+        #[expect(unsafe_code, reason = "the standard library's safe way to fill it is many times slower")]
+        // SAFETY: bits that are all 0 are the number 0
+        let block = unsafe {
+            block.as_mut_ptr().write_bytes(0, block.len());
+            &mut *(std::ptr::from_mut(block) as *mut [f32])
+        };
+        make(at * size, block);
+    });
+    #[expect(
+        unsafe_code,
+        reason = "to clear all of it by one thread would be most of the time that others wait for it"
+    )]
+    // SAFETY: all blocks have been filled
+    unsafe {
+        all.set_len(len);
+    }
+    all
+}
+
 /// `sum += part`.
 pub(crate) fn add(sum: &mut [f32], part: &[f32]) {
     sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);

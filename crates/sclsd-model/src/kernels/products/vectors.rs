@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, NullaryFnOnce, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Rows;
@@ -124,6 +124,37 @@ impl Strips {
             add: true,
         };
         Arch::new().dispatch(product);
+    }
+}
+
+/// `aᵀ b` over some rows, for few columns of `a`; `columns × width`. Nothing is packed: the sums stay in the cache.
+pub(super) fn sum(a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize, rows: Range<usize>) -> Vec<f32> {
+    let mut sums = vec![0.0; columns * width];
+    Arch::new().dispatch(Narrow { sums: &mut sums, a, columns, b, width, rows });
+    sums
+}
+
+struct Narrow<'a> {
+    sums: &'a mut [f32],
+    a: Rows<'a>,
+    columns: usize,
+    b: Rows<'a>,
+    width: usize,
+    rows: Range<usize>,
+}
+
+impl NullaryFnOnce for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for row in self.rows {
+            let (a, b) = (&self.a.values[row * self.a.stride..], &self.b.values[row * self.b.stride..]);
+            let b = &b[..self.width];
+            for (sums, a) in self.sums.chunks_exact_mut(self.width.max(1)).zip(&a[..self.columns]) {
+                sums.iter_mut().zip(b).for_each(|(sum, b)| *sum = a.mul_add(*b, *sum));
+            }
+        }
     }
 }
 

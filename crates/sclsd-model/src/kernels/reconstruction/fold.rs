@@ -7,10 +7,12 @@
 //! with m and C mean and covariance of the layer's input h: the statistics of all outputs follow from these, without a pass
 //! over the outputs. C is made of centered rows, so that it stays accurate.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::super::products::{self, Packed, Rows};
-use super::super::rows::{BLOCK, add};
+use super::super::rows::{BLOCK, add, groups, made, total};
 use super::super::stack::Layer;
 use super::super::stack::normalized::{Moments, RowWeights, sums};
 use crate::Whole;
@@ -38,25 +40,25 @@ pub(super) struct Folded {
 pub(super) fn fold(layer: &Layer<'_>, h: &[f32], weights: &RowWeights) -> (Folded, Moments) {
     let width = layer.inputs;
     let mean = sums(h, width, weights, None);
-    let mut centered = h.to_vec();
-    centered.par_chunks_mut(BLOCK * width).for_each(|rows| {
-        rows.chunks_exact_mut(width).for_each(|row| row.iter_mut().zip(&mean).for_each(|(h, mean)| *h -= mean));
+    let centered = made(h.len() / width, width, BLOCK, |first, rows| {
+        for (row, h) in rows.chunks_exact_mut(width).zip(h[first * width..].chunks_exact(width)) {
+            row.iter_mut().zip(h).zip(&mean).for_each(|((row, h), mean)| *row = h - mean);
+        }
     });
     let covariance = covariance(Rows::new(&centered, width), &weights.whole);
     let packed = Packed::new(&covariance, width);
-    let mut spread = vec![0.0; layer.weight.len()];
-    let variance: Vec<f32> = spread
-        .par_chunks_mut(BLOCK * width)
-        .zip(layer.weight.par_chunks(BLOCK * width))
-        .flat_map_iter(|(spread, weight)| {
-            products::times(spread, width, Rows::new(weight, width), &packed);
-            weight.chunks_exact(width).zip(spread.chunks_exact(width)).map(|(w, spread)| dot(w, spread))
-        })
-        .collect();
+    let spread = products::product_of_rows(Rows::new(layer.weight, width), &packed);
+    let of_output = |(w, spread): (&[f32], &[f32])| (dot(w, spread), dot(w, &mean));
+    let (variance, level): (Vec<f32>, Vec<f32>) =
+        layer.weight.par_chunks(width).zip(spread.par_chunks(width)).map(of_output).unzip();
     let inverse: Vec<f32> = variance.iter().map(|v| (v + EPSILON).sqrt().recip()).collect();
-    let level: Vec<f32> = layer.weight.chunks_exact(width).map(|w| dot(w, &mean)).collect();
     let scale: Vec<f32> = layer.norm.0.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
-    let weight = layer.weight.chunks_exact(width).zip(&scale).flat_map(|(w, s)| w.iter().map(move |w| w * s)).collect();
+    let weight = made(layer.outputs, width, BLOCK, |first, rows| {
+        let from = layer.weight[first * width..].chunks_exact(width).zip(&scale[first..]);
+        rows.chunks_exact_mut(width).zip(from).for_each(|(row, (w, scale))| {
+            row.iter_mut().zip(w).for_each(|(row, w)| *row = w * scale);
+        });
+    });
     let bias = (0..layer.outputs).map(|j| layer.norm.1[j] - level[j] * scale[j]).collect();
     let unbiased = weights.unbiased();
     #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
@@ -98,30 +100,41 @@ impl Folded {
         whole: &Whole,
     ) -> Vec<Vec<f32>> {
         let (width, outputs) = (layer.inputs, layer.outputs);
-        let (mut weight, mut gamma) = (vec![0.0; outputs * width], vec![0.0; outputs]);
-        let mut weighted = vec![0.0; outputs * width]; // W by variance
-        let by_level: Vec<f32> = weight
-            .par_chunks_mut(width)
-            .zip(weighted.par_chunks_mut(width))
-            .zip(gamma.par_iter_mut())
-            .enumerate()
-            .map(|(j, ((weight, weighted), gamma))| {
-                let span = j * width..(j + 1) * width;
-                let (w, given, spread) = (&layer.weight[span.clone()], &by_weight[span.clone()], &self.spread[span]);
-                let scale = layer.norm.0[j] * self.inverse[j];
-                let by_scale = dot(w, given) - by_bias[j] * dot(w, &self.mean);
-                let by_level = -by_bias[j] * scale;
-                *gamma = by_scale * self.inverse[j];
-                let by_variance = -0.5 * by_scale * scale * self.inverse[j] * self.inverse[j];
-                for i in 0..width {
-                    weight[i] = scale * given[i] + by_level * self.mean[i] + 2.0 * by_variance * spread[i];
-                    weighted[i] = by_variance * w[i];
-                }
-                by_level
-            })
+        let given = |j: usize| &by_weight[j * width..(j + 1) * width];
+        let own = |j: usize| &layer.weight[j * width..(j + 1) * width];
+        let scale = |j: usize| layer.norm.0[j] * self.inverse[j];
+        let by_scale: Vec<f32> = (0..outputs)
+            .into_par_iter()
+            .map(|j| dot(own(j), given(j)) - by_bias[j] * dot(own(j), &self.mean))
             .collect();
+        let by_level = |j: usize| -by_bias[j] * scale(j);
+        let by_variance = |j: usize| -0.5 * by_scale[j] * scale(j) * self.inverse[j] * self.inverse[j];
+        let gamma = by_scale.iter().zip(&self.inverse).map(|(by_scale, inverse)| by_scale * inverse).collect();
+        let weight = made(outputs, width, BLOCK, |first, rows| {
+            for (j, row) in (first..).zip(rows.chunks_exact_mut(width)) {
+                let (scale, by_level, by_variance) = (scale(j), by_level(j), by_variance(j));
+                let (given, spread) = (given(j), &self.spread[j * width..(j + 1) * width]);
+                for i in 0..width {
+                    row[i] = scale * given[i] + by_level * self.mean[i] + 2.0 * by_variance * spread[i];
+                }
+            }
+        });
+        let weighted = made(outputs, width, BLOCK, |first, rows| {
+            for (j, row) in (first..).zip(rows.chunks_exact_mut(width)) {
+                let by_variance = by_variance(j);
+                row.iter_mut().zip(own(j)).for_each(|(row, w)| *row = by_variance * w);
+            }
+        });
+        let by_mean = |group: Range<usize>| {
+            let mut sum = vec![0.0; width];
+            for j in group {
+                let by_level = by_level(j);
+                sum.iter_mut().zip(own(j)).for_each(|(sum, w)| *sum += by_level * w);
+            }
+            sum
+        };
+        let mut by_mean = total(groups(outputs).into_par_iter().map(by_mean).collect());
         let weights = Rows::new(layer.weight, width);
-        let mut by_mean = products::sum_of_products(Rows::new(&by_level, 1), 1, weights, width);
         // by C: Wᵀ (W by variance), symmetric
         let mut by_covariance = products::sum_of_products(weights, width, Rows::new(&weighted, width), width);
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]

@@ -48,7 +48,7 @@ pub(super) struct Sums {
     pub(super) log_likelihood: f64,
     /// By b.
     pub(super) bias: Vec<f32>,
-    /// By θ, not by its logarithm.
+    /// By θ, not by its logarithm, less what Γ functions add.
     pub(super) theta: Vec<f32>,
 }
 
@@ -93,16 +93,9 @@ impl WithSimd for Likelihood<'_> {
         let (by_gate_bias, by_rate_bias) = sums.bias.split_at_mut(places);
         let scale = exponentials(simd, rate, rate_bias, &mut room.share);
 
-        let mut choose = 0.0;
         let (genes, counts) = visit.counts;
         for i in 0..genes.len() {
-            let (gene, x) = (genes[i] as usize, counts[i]);
-            if x > 0.0 {
-                let (log, by_theta) = visit.genes.choose(gene, x);
-                room.count[gene] = x;
-                sums.theta[gene] += by_theta;
-                choose += f64::from(log);
-            }
+            room.count[genes[i] as usize] = counts[i];
         }
 
         let vectors = places / S::F32_LANES;
@@ -137,7 +130,7 @@ impl WithSimd for Likelihood<'_> {
             rate[i] = slope.raw;
             by_rate_bias[i] = (lanes(by_rate_bias[i]) + slope).raw;
         }
-        sums.log_likelihood += f64::from(value.sum()) + choose;
+        sums.log_likelihood += f64::from(value.sum());
         room.count.fill(0.0);
         pull
     }
@@ -181,21 +174,33 @@ struct Term<S: Simd> {
 }
 
 /// With γ the gate, r the rate, and `inverse` 1 / (θ + ε).
+///
+/// With s the share of the counts that are not explained by the gate, and w = (x − s θ u) / (1 + u):
+///
+/// ```text
+/// ∂/∂ln r = w r / (r + ε),   ∂/∂θ = −s ln(1 + u) − w / (θ + ε)
+/// ```
 #[inline(always)]
 fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S> {
+    /// Of rates above it, ε is no part in `f32`; products with it stay finite.
+    const LARGE: f32 = 1e6;
     let zero = gate - gate;
     let one = zero + 1.0;
-    let u = (rate + EPSILON) * inverse;
+    let rate = rate + EPSILON;
+    let u = rate * inverse;
     let above = u + 1.0;
     let log = above.ln();
     let theta_log = theta * log;
     let d = -(theta_log + gate); // ln NB(0) − γ
     let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
     let (by_a, by_b) = (a + 1.0, b + 1.0);
-    // three reciprocals from one
+    // four reciprocals from one
     let both = by_a * by_b;
-    let all = one / (both * above);
-    let (of_above, of_both) = (all * both, all * above);
+    let bounded = rate.below(LARGE, rate, zero + LARGE);
+    let three = both * above;
+    let all = one / (three * bounded);
+    let (of_bounded, of_three) = (all * three, all * bounded);
+    let (of_above, of_both) = (of_three * both, of_three * above);
     let (of_a, of_b) = (of_both * by_b, of_both * by_a);
     let sigmoid = gate.below(0.0, a, one) * of_a; // σ(γ)
     let not_gate = gate.below(0.0, one, a) * of_a; // 1 − σ(γ)
@@ -204,11 +209,12 @@ fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes
     let logarithms = x.above(0.0, of_a, by_b * of_a).ln();
     let nothing = gate.min(zero) + d.max(zero);
     let something = x.mul_add((u * of_above).ln(), -theta_log) - gate.max(zero);
-    let by_u = x.mul_add(one / u - of_above, -(share * theta * of_above));
+    let w = of_above * (x - share * theta * u);
+    let without_epsilon = of_bounded.mul_add(zero - EPSILON, one); // r / (r + ε)
     Term {
         value: logarithms + x.above(0.0, something, nothing),
         by_gate: x.above(0.0, -sigmoid, not_gate - share),
-        by_log_rate: by_u * inverse * rate,
-        by_theta: -(share * log) - by_u * u * inverse,
+        by_log_rate: w * without_epsilon,
+        by_theta: -(share * log) - w * inverse,
     }
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::super::expression::Expression;
 use super::super::products::{self, Packed, Rows};
-use super::super::rows::{BLOCK, blocks, groups, per_group};
+use super::super::rows::{BLOCK, blocks, groups, made, per_group};
 use super::{Layer, Sizes, loops};
 use crate::Whole;
 
@@ -106,7 +106,7 @@ pub(crate) fn forward(layers: &[Layer<'_>], input: Input<'_>, weights: &RowWeigh
         let mean = sums(&normed, layer.outputs, weights, None);
         let variance = sums(&normed, layer.outputs, weights, Some(&mean));
         let inverse: Vec<f32> = variance.iter().map(|v| (v + EPSILON).sqrt().recip()).collect();
-        let mut out = vec![0.0; rows * layer.outputs];
+        let mut out = made(rows, layer.outputs, BLOCK, |_, _| {});
         let size = per_group(rows) * layer.outputs;
         let norm = loops::Norm { mean: &mean, inverse: &inverse, gamma: layer.norm.0, beta: layer.norm.1 };
         let groups = normed.par_chunks_mut(size.max(1)).zip(out.par_chunks_mut(size.max(1)));
@@ -165,11 +165,8 @@ fn linear(layer: &Layer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
         Input::Cells(cells) => return cells.times_transposed(layer.weight, layer.outputs),
         Input::Rows(x) => x,
     };
-    let weight = Packed::transposed(layer.weight, layer.inputs);
-    let mut out = vec![0.0; rows * layer.outputs];
-    let blocks = out.par_chunks_mut(BLOCK * layer.outputs).zip(x.par_chunks(BLOCK * layer.inputs));
-    blocks.for_each(|(out, x)| products::times(out, layer.outputs, Rows::new(x, layer.inputs), &weight));
-    out
+    debug_assert_eq!(x.len(), rows * layer.inputs);
+    products::product_of_rows(Rows::new(x, layer.inputs), &Packed::transposed(layer.weight, layer.inputs))
 }
 
 /// `Σ w a`, or `Σ w (a − center)²`, of every column, over all peers.

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::super::expression::Expression;
+use super::super::expression::{FirstLayer, SparseRows};
 use super::super::products::{self, Packed, Rows};
-use super::super::rows::{BLOCK, add};
+use super::super::rows::{BLOCK, add, made};
 use super::{Layer, Sizes, loops};
 
 /// Values after every layer.
@@ -27,44 +27,52 @@ pub(crate) fn forward(layers: &[Layer<'_>], x: &[f32]) -> Kept {
     for layer in layers {
         let weight = Packed::transposed(layer.weight, layer.inputs);
         let input = kept.last().map_or(x, |below| below);
-        let mut out = vec![0.0; rows * layer.outputs];
-        let blocks = out.par_chunks_mut(BLOCK * layer.outputs).zip(input.par_chunks(BLOCK * layer.inputs));
-        blocks.for_each(|(out, input)| {
-            products::times(out, layer.outputs, Rows::new(input, layer.inputs), &weight);
+        kept.push(made(rows, layer.outputs, BLOCK, |first, out| {
+            let input = Rows::new(input, layer.inputs).some(first..rows.min(first + BLOCK));
+            products::times(out, layer.outputs, input, &weight);
             loops::bias(out, layer.bias, layer.activated);
-        });
-        kept.push(out);
+        }));
     }
     Kept { layers: kept }
 }
 
-/// The output alone, `rows × out`.
+/// The output alone, `rows × out`: a block of rows through all layers before the next.
 pub(crate) fn evaluate(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
     let (inputs, outputs) = (layers[0].inputs, layers[layers.len() - 1].outputs);
-    let widest = layers.iter().map(|layer| layer.outputs).max().unwrap_or(0);
-    let weights: Vec<Packed> = layers.iter().map(|layer| Packed::transposed(layer.weight, layer.inputs)).collect();
-    let mut out = vec![0.0; x.len() / inputs * outputs];
-    out.par_chunks_mut(BLOCK * outputs).zip(x.par_chunks(BLOCK * inputs)).for_each(|(out, x)| {
-        let rows = out.len() / outputs;
-        let (mut below, mut above) = (vec![0.0; rows * widest], vec![0.0; rows * widest]);
-        for (depth, (layer, weight)) in layers.iter().zip(&weights).enumerate() {
-            let from = if depth == 0 { x } else { &below[..rows * layer.inputs] };
-            let to = &mut above[..rows * layer.outputs];
-            products::times(to, layer.outputs, Rows::new(from, layer.inputs), weight);
-            loops::bias(to, layer.bias, layer.activated);
-            std::mem::swap(&mut below, &mut above);
-        }
-        out.copy_from_slice(&below[..out.len()]);
-    });
-    out
+    let steps = steps(layers);
+    made(x.len() / inputs, outputs, BLOCK, |first, out| {
+        let x = x[first * inputs..(first + out.len() / outputs) * inputs].to_vec();
+        out.copy_from_slice(&through(&steps, x));
+    })
 }
 
 /// The same for the expression of cells.
-pub(crate) fn evaluate_cells(layers: &[Layer<'_>], x: &Expression) -> Vec<f32> {
-    let first = layers[0];
-    let mut hidden = x.times_transposed(first.weight, first.outputs);
-    hidden.par_chunks_mut(BLOCK * first.outputs).for_each(|rows| loops::bias(rows, first.bias, first.activated));
-    if layers.len() == 1 { hidden } else { evaluate(&layers[1..], &hidden) }
+pub(crate) fn evaluate_cells(layers: &[Layer<'_>], x: SparseRows<'_>) -> Vec<f32> {
+    let (below, outputs) = (layers[0], layers[layers.len() - 1].outputs);
+    let weight = FirstLayer::new(below.weight, below.outputs, x, below.inputs);
+    let steps = steps(&layers[1..]);
+    made(x.rows.len(), outputs, BLOCK, |first, out| {
+        let x = x.some(first..first + out.len() / outputs);
+        let mut hidden = vec![0.0; x.rows.len() * below.outputs];
+        weight.times(&mut hidden, x);
+        loops::bias(&mut hidden, below.bias, below.activated);
+        out.copy_from_slice(&through(&steps, hidden));
+    })
+}
+
+/// Layers with their weights packed.
+fn steps<'a>(layers: &[Layer<'a>]) -> Vec<(Layer<'a>, Packed)> {
+    layers.iter().map(|layer| (*layer, Packed::transposed(layer.weight, layer.inputs))).collect()
+}
+
+/// Some rows through layers, on the thread at hand.
+fn through(steps: &[(Layer<'_>, Packed)], x: Vec<f32>) -> Vec<f32> {
+    steps.iter().fold(x, |x, (layer, weight)| {
+        let mut out = vec![0.0; x.len() / layer.inputs * layer.outputs];
+        products::times(&mut out, layer.outputs, Rows::new(&x, layer.inputs), weight);
+        loops::bias(&mut out, layer.bias, layer.activated);
+        out
+    })
 }
 
 /// Derivatives by the input and by all weights, given that by the output, `slope`.
