@@ -33,16 +33,24 @@ fn device(machine: &MachineArgs) -> anyhow::Result<Device> {
 
 /// The devices asked for, one or several.
 fn devices(machine: &MachineArgs) -> anyhow::Result<Vec<Device>> {
-    use_threads(machine.threads)?;
-    machine.device.split(',').map(|name| Ok(Device::parse(name)?)).collect()
+    let names: Vec<&str> = machine.device.split(',').collect();
+    if names.len() == 1 {
+        use_threads(machine.threads)?;
+    } else {
+        // a thread trains on each and waits for the others: none of them can be one of those that do the work
+        threads(machine.threads).build_global()?;
+    }
+    names.into_iter().map(|name| Ok(Device::parse(name)?)).collect()
 }
 
-/// As many threads as asked for.
-fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
-    if let Some(threads) = threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
-    }
-    Ok(())
+/// As many threads as asked for, of which this is one: work that it would hand to another, which has to be woken for it, it
+/// does itself.
+fn use_threads(count: Option<u16>) -> anyhow::Result<()> {
+    Ok(threads(count).use_current_thread().build_global()?)
+}
+
+fn threads(count: Option<u16>) -> rayon::ThreadPoolBuilder {
+    rayon::ThreadPoolBuilder::new().num_threads(count.unwrap_or(0).into())
 }
 
 /// Reads a file; where it lacks something, `hint` says who would have written it.
