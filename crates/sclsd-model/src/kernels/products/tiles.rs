@@ -22,6 +22,7 @@ use std::arch::x86_64::{
     _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
     _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -133,7 +134,7 @@ impl Packed {
 
     /// All of it.
     pub(super) fn all(&self) -> Groups<'_> {
-        Groups { tiles: &self.tiles, count: self.count, steps: self.steps }
+        self.some(0..self.count)
     }
 
     /// Some rows or columns, from the first one of a group on.
@@ -323,27 +324,25 @@ pub(super) fn multiply(out: &mut [f32], stride: usize, pairs: &[[Groups<'_>; 2]]
     let Some([a, b]) = pairs.first().map(|pair| pair.map(|factor| factor.count)) else { return };
     let fits = |[left, right]: &[Groups<'_>; 2]| [left.count, right.count] == [a, b] && left.steps == right.steps;
     assert!(present() && pairs.iter().all(fits), "factors that fit");
-    if a == 0 || b == 0 {
+    if a == 0 || b == 0 || pairs.iter().any(|[a, _]| a.steps == 0) {
         return;
     }
     assert!(stride >= b && out.len() >= (a - 1) * stride + b, "room for the product");
     // SAFETY: there are units, and eight tiles are what they have
     unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIGURATION, options(nostack, readonly, preserves_flags)) };
+    let mut of_block = Vec::with_capacity(pairs.len());
     for column in (0..b).step_by(GROUP) {
         for row in (0..a).step_by(GROUP) {
-            let all = |out: &mut [f32], stride: usize, add: bool| {
-                for (at, [a, b]) in pairs.iter().enumerate() {
-                    sums(out, stride, a.of(row), b.of(column), add || at > 0);
-                }
-            };
+            of_block.clear();
+            of_block.extend(pairs.iter().map(|[a, b]| Factors::new(a.of(row), b.of(column))));
             let (high, wide) = ((a - row).min(GROUP), (b - column).min(GROUP));
             let out = &mut out[row * stride + column..];
             if high == GROUP && wide == GROUP {
-                all(out, stride, add);
+                sums(out, stride, &of_block, add);
                 continue;
             }
             let mut edge = [0.0; GROUP * GROUP];
-            all(&mut edge, GROUP, false);
+            sums(&mut edge, GROUP, &of_block, false);
             for (row, edge) in edge.chunks_exact(GROUP).take(high).enumerate() {
                 for (out, edge) in out[row * stride..][..wide].iter_mut().zip(edge) {
                     *out = if add { *out + edge } else { *edge };
@@ -355,11 +354,27 @@ pub(super) fn multiply(out: &mut [f32], stride: usize, pairs: &[[Groups<'_>; 2]]
     unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
 }
 
-/// 32 × 32 sums.
-fn sums(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], add: bool) {
-    assert!(out.len() >= (GROUP - 1) * stride + GROUP && a.len() == b.len(), "room for 32 × 32 sums");
+/// Groups of both factors, as the units' loop reads them.
+#[repr(C)]
+struct Factors<'a> {
+    a: *const Tile,
+    b: *const Tile,
+    steps: usize,
+    of: PhantomData<&'a [Tile]>,
+}
+
+impl<'a> Factors<'a> {
+    fn new(a: &'a [Tile], b: &'a [Tile]) -> Self {
+        assert!(a.len() == b.len() && !a.is_empty(), "as many steps");
+        Self { a: a.as_ptr(), b: b.as_ptr(), steps: a.len() / (2 * TERMS), of: PhantomData }
+    }
+}
+
+/// 32 × 32 sums over pairs of groups.
+fn sums(out: &mut [f32], stride: usize, factors: &[Factors<'_>], add: bool) {
+    assert!(out.len() >= (GROUP - 1) * stride + GROUP && !factors.is_empty(), "room for 32 × 32 sums");
     let upper = out.as_mut_ptr();
-    // SAFETY: `multiply` has set the units up; the sums have room, and all groups have as many steps as are made
+    // SAFETY: `multiply` has set the units up; the sums have room, and the groups have as many steps as they say
     unsafe {
         asm!(
             "test {add:e}, {add:e}",
@@ -375,8 +390,10 @@ fn sums(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], add: bool) {
             "tilezero tmm2",
             "tilezero tmm3",
             "4:",
-            "test {steps}, {steps}",
-            "jz 5f",
+            "mov {a}, [{factors}]",
+            "mov {b}, [{factors} + 8]",
+            "mov {steps}, [{factors} + 16]",
+            "add {factors}, 24",
             "2:",
             // a₁ b₃
             "tileloadd tmm4, [{a} + {row}]",
@@ -426,7 +443,8 @@ fn sums(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], add: bool) {
             "add {b}, 6144",
             "dec {steps}",
             "jnz 2b",
-            "5:",
+            "dec {pairs}",
+            "jnz 4b",
             "tilestored [{upper} + {stride}], tmm0",
             "tilestored [{upper} + {stride} + 64], tmm1",
             "tilestored [{lower} + {stride}], tmm2",
@@ -436,9 +454,11 @@ fn sums(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], add: bool) {
             lower = in(reg) upper.add(SIDE * stride),
             stride = in(reg) stride * size_of::<f32>(),
             row = in(reg) 64_usize,
-            a = inout(reg) a.as_ptr() => _,
-            b = inout(reg) b.as_ptr() => _,
-            steps = inout(reg) a.len() / (2 * TERMS) => _,
+            a = out(reg) _,
+            b = out(reg) _,
+            steps = out(reg) _,
+            factors = inout(reg) factors.as_ptr() => _,
+            pairs = inout(reg) factors.len() => _,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),
