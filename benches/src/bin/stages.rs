@@ -101,6 +101,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prior = record.timed("prior", || Transition::from_pseudotime(graph, &time, spec.prior.beta))?;
     let walk_spec = spec.walks.clone().check()?;
     let walks = record.timed("walks", || prior.walks(&walk_spec));
+    let peak = record.wants("peak").then(peak);
     if !["train", "result", "fates", "perturb"].iter().any(|stage| record.wants(stage)) {
         return print(record);
     }
@@ -113,6 +114,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let step = record.figures["train_s"].as_f64().unwrap_or(f64::NAN) / steps as f64;
     record.figures.insert("steps".into(), json!(steps));
     record.figures.insert("step_s".into(), json!(step));
+    if let Some(peak) = peak {
+        let floor = floor(args.batch.min(args.walks) * args.path_len, data.n_genes()) / peak;
+        record.figures.insert("peak_gflops".into(), json!(peak * 1e-9));
+        record.figures.insert("floor_s".into(), json!(floor));
+        record.figures.insert("step_per_floor".into(), json!(step / floor));
+    }
     record.figures.insert("last_loss".into(), json!(fit.history.last().map(|epoch| epoch.loss.total())));
     if ["result", "fates", "perturb"].iter().any(|stage| record.wants(stage)) {
         let graph = &spec.get().keys.connectivities;
@@ -128,6 +135,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     print(record)
+}
+
+/// Operations in `f32` that a step cannot do without, as the design counts them: forward and back through the decoder's last layer
+/// and the widest one of the encoder of z.
+#[expect(clippy::cast_precision_loss, reason = "sizes")]
+fn floor(visits: usize, genes: usize) -> f64 {
+    3.0 * 2.0 * visits as f64 * (256.0 * 2.0 * genes as f64 + 512.0 * 256.0)
+}
+
+/// Operations per second of the crate faer's product of 2048 × 2048 numbers of `f32` on all threads, the best of several.
+fn peak() -> f64 {
+    use faer::linalg::matmul::matmul;
+    const N: usize = 2048;
+    let (a, b) = (faer::Mat::<f32>::ones(N, N), faer::Mat::<f32>::ones(N, N));
+    let mut c = faer::Mat::<f32>::zeros(N, N);
+    let seconds = (0..8).map(|_| {
+        let began = Instant::now();
+        matmul(&mut c, faer::Accum::Replace, &a, &b, 1.0, faer::Par::rayon(0));
+        began.elapsed().as_secs_f64()
+    });
+    #[expect(clippy::cast_precision_loss, reason = "a size")]
+    let n = N as f64;
+    2.0 * n * n * n / seconds.fold(f64::INFINITY, f64::min)
 }
 
 #[expect(clippy::print_stdout, reason = "a program")]

@@ -211,18 +211,23 @@ pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
     let size = (sum.len() / width).div_ceil(2 * rayon::current_num_threads()).next_multiple_of(STEP).min(4 * STEP);
     sum.par_chunks_mut(size * width).enumerate().for_each(|(panel, sum)| {
         let columns = panel * size..panel * size + sum.len() / width;
-        let mut in_tiles = Vec::with_capacity(pairs.len());
         for [a, b] in pairs {
             match (&a.order, &b.order) {
                 (SummandOrder::Strips(a), SummandOrder::Strips(b)) => a.add_sum(sum, columns.clone(), b),
                 #[cfg(target_arch = "x86_64")]
-                (SummandOrder::Tiles(a), SummandOrder::Tiles(b)) => in_tiles.push([a.some(columns.clone()), b.all()]),
+                (SummandOrder::Tiles(_), SummandOrder::Tiles(_)) => {}
                 #[cfg(target_arch = "x86_64")]
                 _ => unreachable!("both are over the same rows"),
             }
         }
         #[cfg(target_arch = "x86_64")]
-        tiles::multiply(sum, width, &in_tiles, true);
+        {
+            let in_tiles = pairs.iter().filter_map(|[a, b]| match (&a.order, &b.order) {
+                (SummandOrder::Tiles(a), SummandOrder::Tiles(b)) => Some([a.some(columns.clone()), b.all()]),
+                _ => None,
+            });
+            tiles::multiply(sum, width, &in_tiles.collect::<Vec<_>>(), true);
+        }
     });
 }
 

@@ -465,3 +465,117 @@ fn sums(out: &mut [f32], stride: usize, factors: &[Factors<'_>], add: bool) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    /// Says aloud where there is nothing to test.
+    fn missing() -> bool {
+        if !present() {
+            eprintln!("SKIPPED: this machine has no matrix units, or does not lend them");
+        }
+        !present()
+    }
+
+    /// Numbers of all sizes, with all their digits.
+    fn draw(count: usize, seed: u64) -> Vec<f32> {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        (0..count).map(|_| rng.random_range(-1.0_f32..1.0) * rng.random_range(-6.0_f32..6.0).exp()).collect()
+    }
+
+    const FIRST: Packing = Packing { first: true, along: true };
+    const SECOND: Packing = Packing { first: false, along: true };
+
+    /// `a bᵀ` from rows of `depth`.
+    fn product(a: &[f32], b: &[f32], depth: usize) -> Vec<f32> {
+        let (rows, columns) = (a.len() / depth, b.len() / depth);
+        let (a, b) = (
+            Packed::new(Rows::new(a, depth), 0..depth, FIRST),
+            Packed::in_parallel(Rows::new(b, depth), 0..depth, SECOND),
+        );
+        let mut out = vec![7.0; rows * columns];
+        multiply(&mut out, columns, &[[a.all(), b.all()]], false);
+        out
+    }
+
+    /// Every sum is as near to the exact one as single precision can be expected to be: within some units of its terms.
+    #[test]
+    fn products_have_the_precision_of_f32_at_every_size() {
+        if missing() {
+            return;
+        }
+        for (rows, depth, columns) in [(1, 1, 1), (31, 33, 17), (32, 64, 32), (70, 100, 65), (128, 1000, 40)] {
+            let (a, b) = (draw(rows * depth, 1), draw(columns * depth, 2));
+            for (at, found) in product(&a, &b, depth).into_iter().enumerate() {
+                let (a, b) = (&a[at / columns * depth..][..depth], &b[at % columns * depth..][..depth]);
+                let terms = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+                let (sum, size) = terms.fold((0.0, 0.0), |(sum, size): (f64, f64), t| (sum + t, size + t.abs()));
+                let error = (f64::from(found) - sum).abs() / (f64::from(f32::EPSILON) * size);
+                assert!(error < 4.0, "{rows} × {depth} × {columns}, {at}: {error} units");
+            }
+        }
+    }
+
+    #[test]
+    fn one_term_times_another_keeps_all_digits_but_the_last() {
+        if missing() {
+            return;
+        }
+        for seed in 0..2000 {
+            let (a, b) = (draw(1, seed), draw(1, seed + 5000));
+            let (found, exact) = (f64::from(product(&a, &b, 1)[0]), f64::from(a[0]) * f64::from(b[0]));
+            assert!((found - exact).abs() <= 2.0_f64.powi(-21) * exact.abs(), "{} {}: {found} {exact}", a[0], b[0]);
+        }
+    }
+
+    #[test]
+    fn every_way_of_packing_and_several_pairs_give_the_same_sums() {
+        if missing() {
+            return;
+        }
+        let (rows, depth, columns) = (40, 70, 50);
+        // whole numbers, whose sums are exact
+        let whole = |n: usize, seed| -> Vec<f32> {
+            draw(n, seed).iter().map(|v| (v * 3.0).round().clamp(-99.0, 99.0)).collect()
+        };
+        let (a, b) = (whole(rows * depth, 1), whole(columns * depth, 2));
+        let turned = |m: &[f32], wide: usize| -> Vec<f32> {
+            let high = m.len() / wide;
+            (0..m.len()).map(|at| m[at % high * wide + at / high]).collect()
+        };
+        let expected = product(&a, &b, depth);
+        let (a_across, b_across) = (turned(&a, depth), turned(&b, depth));
+        let across = |m: &[f32], wide: usize, first: bool| {
+            Packed::new(Rows::new(m, wide), 0..wide, Packing { first, along: false })
+        };
+        let (first, second) = (across(&a_across, rows, true), across(&b_across, columns, false));
+        let mut out = vec![0.0; rows * columns];
+        multiply(&mut out, columns, &[[first.all(), second.all()]], false);
+        assert_eq!(out, expected);
+        // once more on top, in two parts of the depth
+        let part = |m: &[f32], wide: usize, depth: Range<usize>, first: bool| {
+            across(&m[depth.start * wide..depth.end * wide], wide, first)
+        };
+        let parts =
+            [0..33, 33..depth].map(|d| (part(&a_across, rows, d.clone(), true), part(&b_across, columns, d, false)));
+        multiply(&mut out, columns, &parts.each_ref().map(|(a, b)| [a.all(), b.all()]), true);
+        assert_eq!(out, expected.iter().map(|v| 2.0 * v).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_hidden() {
+        if missing() {
+            return;
+        }
+        for bad in [f32::NAN, f32::INFINITY] {
+            let (mut a, b) = (vec![1.0; 3 * 40], vec![1.0; 2 * 40]);
+            a[45] = bad;
+            let found = product(&a, &b, 40);
+            assert!(found[2..4].iter().all(|v| !v.is_finite()), "{found:?}");
+            assert_eq!([&found[..2], &found[4..]].concat(), [40.0; 4]);
+        }
+    }
+}
