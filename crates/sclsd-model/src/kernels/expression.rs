@@ -14,6 +14,8 @@ use super::rows::{BLOCK, made};
 
 /// Share of values that are not 0 from which a product is better made densely.
 const DENSE: f64 = 0.25;
+/// Genes of an output that go to or from a panel before the next output's, so that the panel's rows stay in the cache.
+const RUN: usize = 64;
 /// Vectors of outputs in a panel: their sums stay in registers.
 const SIDE: usize = 4;
 
@@ -172,9 +174,7 @@ impl Expression {
                 sum.par_chunks_mut(side * self.genes).enumerate().for_each(|(at, sum)| {
                     let mut panel = vec![0.0; side * self.genes];
                     Arch::new().dispatch(Scatter { panel: &mut panel, slope, first: at * side, outputs, rows });
-                    for (gene, row) in panel.chunks_exact(side).enumerate() {
-                        sum.iter_mut().skip(gene).step_by(self.genes).zip(row).for_each(|(sum, v)| *sum = *v);
-                    }
+                    from_panel(&panel, side, sum, self.genes);
                 });
                 sum
             }
@@ -225,11 +225,23 @@ impl FirstLayer {
 /// Weights of a few outputs, gene after gene, `genes × side`.
 fn panel(weight: &[f32], outputs: Range<usize>, side: usize, genes: usize) -> Vec<f32> {
     let mut panel = vec![0.0; genes * side];
-    for (lane, output) in outputs.enumerate() {
-        let row = &weight[output * genes..(output + 1) * genes];
-        panel.iter_mut().skip(lane).step_by(side).zip(row).for_each(|(panel, w)| *panel = *w);
+    for first in (0..genes).step_by(RUN) {
+        for (lane, output) in outputs.clone().enumerate() {
+            let row = &weight[output * genes..(output + 1) * genes][first..genes.min(first + RUN)];
+            panel[first * side..].iter_mut().skip(lane).step_by(side).zip(row).for_each(|(panel, w)| *panel = *w);
+        }
     }
     panel
+}
+
+/// The other way: what is in a panel, to rows of `genes`.
+fn from_panel(panel: &[f32], side: usize, rows: &mut [f32], genes: usize) {
+    for first in (0..genes).step_by(RUN) {
+        for (lane, row) in rows.chunks_exact_mut(genes).enumerate() {
+            let row = &mut row[first..genes.min(first + RUN)];
+            row.iter_mut().zip(panel[first * side..].iter().skip(lane).step_by(side)).for_each(|(to, v)| *to = *v);
+        }
+    }
 }
 
 /// Outputs in a panel, with the vectors at hand.

@@ -266,3 +266,38 @@ impl Product {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole numbers, whose sums are exact.
+    fn fill(count: usize, step: usize) -> Vec<f32> {
+        (0..count).map(|i| f32::from(u16::try_from(i * step % 19).unwrap()) - 9.0).collect()
+    }
+
+    /// On machines with matrix units most products are not made here, so these are asked directly.
+    #[test]
+    fn panels_strips_and_narrow_sums_are_those_of_the_definition() {
+        for [m, k, n] in [[1, 1, 1], [17, 40, 33], [130, 70, 100], [64, 256, 65]] {
+            let (a, b) = (fill(m * k, 7), fill(k * n, 5));
+            let exact: Vec<f32> =
+                (0..m * n).map(|at| (0..k).map(|l| a[at / n * k + l] * b[l * n + at % n]).sum()).collect();
+            let twice: Vec<f32> = exact.iter().map(|v| 2.0 * v).collect();
+            let mut out = vec![9.0; m * n];
+            let panels = Panels::new(&b, n);
+            panels.product(&mut out, n, Rows::new(&a, k), false);
+            assert_eq!(out, exact);
+            panels.product(&mut out, n, Rows::new(&a, k), true);
+            assert_eq!(out, twice);
+            let across: Vec<f32> = (0..m * k).map(|at| a[at % m * k + at / m]).collect();
+            let (first, second) =
+                (Strips::new(Rows::new(&across, m), m, true), Strips::new(Rows::new(&b, n), n, false));
+            let mut sum = vec![0.0; m * n];
+            first.add_sum(&mut sum, 0..m, &second);
+            first.add_sum(&mut sum, 0..m, &second);
+            assert_eq!(sum, twice);
+            assert_eq!(super::sum(Rows::new(&across, m), m, Rows::new(&b, n), n, 0..k), exact);
+        }
+    }
+}
