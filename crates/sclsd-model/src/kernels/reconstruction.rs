@@ -162,7 +162,7 @@ impl<'a> Decoder<'a> {
         let (gates, rates) = inputs.weight.split_at(genes * width);
         Self {
             hidden: Rows::new(inputs.hidden, width),
-            stride: (2 * padded(genes) / LINE | 1) * LINE,
+            stride: ((2 * padded(genes) / LINE) | 1) * LINE,
             forward: [gates, rates].map(|weight| Packed::transposed(weight, width)),
             back: [gates, rates].map(|weight| Packed::new(weight, width)),
             bias: padded_bias(inputs.bias),

@@ -85,6 +85,12 @@ impl<S: Simd> Lanes<S> {
         Self { simd, raw: simd.splat_f32s(value) }
     }
 
+    /// Another number in every lane.
+    #[inline(always)]
+    pub(crate) fn same(self, value: f32) -> Self {
+        Self::all(self.simd, value)
+    }
+
     #[inline(always)]
     fn with(self, raw: S::f32s) -> Self {
         Self { raw, ..self }

@@ -17,7 +17,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_load_si512, _mm512_loadu_si512,
+    __m512, __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_load_si512, _mm512_loadu_si512,
     _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_setzero_si512,
     _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
     _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
@@ -190,12 +190,19 @@ fn mask(count: usize) -> u16 {
     if count >= SIDE { u16::MAX } else { (1 << count) - 1 }
 }
 
+/// The first 8 binary digits of numbers, and the rest of these.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn cut(numbers: __m512) -> (__m512i, __m512) {
+    let high = _mm512_and_si512(_mm512_castps_si512(numbers), _mm512_set1_epi32(!0xFFFF));
+    (high, _mm512_sub_ps(numbers, _mm512_castsi512_ps(high)))
+}
+
 /// Sixteen rows of 32 numbers.
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn along(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
     // SAFETY: as many places as a vector has
     let upper = unsafe { _mm512_loadu_si512(UPPER.as_ptr().cast()) };
-    let cut = _mm512_set1_epi32(!0xFFFF);
     let (left, right) = (mask(wide), mask(wide.saturating_sub(SIDE)));
     for row in 0..SIDE {
         // SAFETY: the caller's; what the masks leave out is not read
@@ -205,17 +212,15 @@ unsafe fn along(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize
             (_mm512_maskz_loadu_ps(there(left), from), _mm512_maskz_loadu_ps(there(right), from.wrapping_add(SIDE)))
         };
         for tile in &mut *tiles {
-            let high_a = _mm512_and_si512(_mm512_castps_si512(a), cut);
-            let high_b = _mm512_and_si512(_mm512_castps_si512(b), cut);
+            let (high_a, high_b);
+            ((high_a, a), (high_b, b)) = (cut(a), cut(b));
             // SAFETY: a tile has 16 rows
             unsafe {
                 _mm512_store_si512(
                     tile.as_mut_ptr().cast::<__m512i>().add(row),
                     _mm512_permutex2var_epi16(high_a, upper, high_b),
-                )
+                );
             };
-            a = _mm512_sub_ps(a, _mm512_castsi512_ps(high_a));
-            b = _mm512_sub_ps(b, _mm512_castsi512_ps(high_b));
         }
     }
 }
@@ -234,7 +239,6 @@ static UPPER: [u16; DEPTH] = {
 /// Sixteen columns of 32 numbers, two numbers of every column side by side in each of 16 rows.
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
-    let cut = _mm512_set1_epi32(!0xFFFF);
     for row in 0..SIDE {
         // SAFETY: the caller's; what the masks leave out is not read
         let (mut a, mut b) = unsafe {
@@ -246,17 +250,15 @@ unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usiz
             )
         };
         for tile in &mut *tiles {
-            let high_a = _mm512_and_si512(_mm512_castps_si512(a), cut);
-            let high_b = _mm512_and_si512(_mm512_castps_si512(b), cut);
+            let (high_a, high_b);
+            ((high_a, a), (high_b, b)) = (cut(a), cut(b));
             // SAFETY: a tile has 16 rows
             unsafe {
                 _mm512_store_si512(
                     tile.as_mut_ptr().cast::<__m512i>().add(row),
                     _mm512_or_si512(_mm512_srli_epi32::<16>(high_a), high_b),
-                )
+                );
             };
-            a = _mm512_sub_ps(a, _mm512_castsi512_ps(high_a));
-            b = _mm512_sub_ps(b, _mm512_castsi512_ps(high_b));
         }
     }
 }
@@ -329,7 +331,7 @@ pub(super) fn multiply(out: &mut [f32], stride: usize, pairs: &[[Groups<'_>; 2]]
     }
     assert!(stride >= b && out.len() >= (a - 1) * stride + b, "room for the product");
     // SAFETY: there are units, and eight tiles are what they have
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &CONFIGURATION, options(nostack, readonly, preserves_flags)) };
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly, preserves_flags)) };
     let mut of_block = Vec::with_capacity(pairs.len());
     for column in (0..b).step_by(GROUP) {
         for row in (0..a).step_by(GROUP) {

@@ -1,8 +1,8 @@
 //! Products by vectors: sums in registers, over a few rows and two vectors of columns at a time.
 //!
 //! Libraries of products copy both factors into an order that suits them, every time. Here rows are taken as they lie, wider
-//! than their content where that keeps them from falling on the same places of the cache. Measured against the crates gemm,
-//! faer and rten-gemm: see `docs/performance.md`.
+//! than their content where that keeps them from falling on the same places of the cache. Measured against the crates gemm
+//! and faer: see `docs/performance.md`.
 
 use std::ops::Range;
 

@@ -84,7 +84,6 @@ impl WithSimd for Likelihood<'_> {
     type Output = f32;
 
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "rows of one length side by side")]
     fn with_simd<S: Simd>(self, simd: S) -> f32 {
         let Self { visit, logits, sums, room } = self;
         let places = room.share.len();
@@ -184,8 +183,7 @@ struct Term<S: Simd> {
 fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S> {
     /// Of rates above it, ε is no part in `f32`; products with it stay finite.
     const LARGE: f32 = 1e6;
-    let zero = gate - gate;
-    let one = zero + 1.0;
+    let (zero, one) = (gate.same(0.0), gate.same(1.0));
     let rate = rate + EPSILON;
     let u = rate * inverse;
     let above = u + 1.0;
@@ -196,7 +194,7 @@ fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes
     let (by_a, by_b) = (a + 1.0, b + 1.0);
     // four reciprocals from one
     let both = by_a * by_b;
-    let bounded = rate.below(LARGE, rate, zero + LARGE);
+    let bounded = rate.below(LARGE, rate, gate.same(LARGE));
     let three = both * above;
     let all = one / (three * bounded);
     let (of_bounded, of_three) = (all * three, all * bounded);
@@ -210,7 +208,7 @@ fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes
     let nothing = gate.min(zero) + d.max(zero);
     let something = x.mul_add((u * of_above).ln(), -theta_log) - gate.max(zero);
     let w = of_above * (x - share * theta * u);
-    let without_epsilon = of_bounded.mul_add(zero - EPSILON, one); // r / (r + ε)
+    let without_epsilon = of_bounded.mul_add(gate.same(-EPSILON), one); // r / (r + ε)
     Term {
         value: logarithms + x.above(0.0, something, nothing),
         by_gate: x.above(0.0, -sigmoid, not_gate - share),
