@@ -15,13 +15,9 @@
 
 #![expect(unsafe_code, reason = "matrix units are to be had through instructions alone")]
 
+mod packing;
+
 use std::arch::asm;
-use std::arch::x86_64::{
-    __m512, __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_load_si512, _mm512_loadu_si512,
-    _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
-};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -30,6 +26,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::Rows;
+use packing::fill;
 
 /// Rows of a tile, and columns of the sums in one.
 const SIDE: usize = 16;
@@ -44,12 +41,6 @@ const TERMS: usize = 3;
 #[repr(align(64))]
 #[derive(Debug, Clone, Copy)]
 struct Tile([u32; SIDE * SIDE]);
-
-impl Tile {
-    fn row(&mut self, row: usize) -> *mut __m512i {
-        self.0[row * SIDE..(row + 1) * SIDE].as_mut_ptr().cast()
-    }
-}
 
 /// Whether there are matrix units, and they may be used.
 pub(super) fn present() -> bool {
@@ -167,141 +158,6 @@ impl Packed {
     }
 }
 
-/// Packs 16 rows or columns and 32 of the depth, from the given ones on.
-fn fill(tiles: &mut [MaybeUninit<Tile>], from: Rows<'_>, columns: Range<usize>, at: [usize; 2], packing: Packing) {
-    let [row, column] = if packing.along { at } else { [at[1], at[0]] };
-    let (high, wide) = (from.count().saturating_sub(row), columns.len().saturating_sub(column));
-    let numbers = from.values.as_ptr().wrapping_add(row * from.stride + columns.start + column);
-    // SAFETY: `present` found the instructions; `high` rows of `wide` numbers are there
-    unsafe {
-        if packing.along {
-            along(tiles, numbers, from.stride, high, wide);
-        } else {
-            across(tiles, numbers, from.stride, high, wide);
-        }
-        if packing.first != packing.along {
-            tiles.iter_mut().for_each(|tile| transpose(tile.assume_init_mut()));
-        }
-    }
-}
-
-/// A bit for each of the first numbers.
-fn mask(count: usize) -> u16 {
-    if count >= SIDE { u16::MAX } else { (1 << count) - 1 }
-}
-
-/// The first 8 binary digits of numbers, and the rest of these.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn cut(numbers: __m512) -> (__m512i, __m512) {
-    let high = _mm512_and_si512(_mm512_castps_si512(numbers), _mm512_set1_epi32(!0xFFFF));
-    (high, _mm512_sub_ps(numbers, _mm512_castsi512_ps(high)))
-}
-
-/// Sixteen rows of 32 numbers.
-#[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn along(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
-    // SAFETY: as many places as a vector has
-    let upper = unsafe { _mm512_loadu_si512(UPPER.as_ptr().cast()) };
-    let (left, right) = (mask(wide), mask(wide.saturating_sub(SIDE)));
-    for row in 0..SIDE {
-        // SAFETY: the caller's; what the masks leave out is not read
-        let (mut a, mut b) = unsafe {
-            let from = from.wrapping_add(row * stride);
-            let there = |mask| if row < high { mask } else { 0 };
-            (_mm512_maskz_loadu_ps(there(left), from), _mm512_maskz_loadu_ps(there(right), from.wrapping_add(SIDE)))
-        };
-        for tile in &mut *tiles {
-            let (high_a, high_b);
-            ((high_a, a), (high_b, b)) = (cut(a), cut(b));
-            // SAFETY: a tile has 16 rows
-            unsafe {
-                _mm512_store_si512(
-                    tile.as_mut_ptr().cast::<__m512i>().add(row),
-                    _mm512_permutex2var_epi16(high_a, upper, high_b),
-                );
-            };
-        }
-    }
-}
-
-/// Places of the upper halves of two vectors' numbers.
-static UPPER: [u16; DEPTH] = {
-    let mut places = [1; DEPTH];
-    let mut i = 1;
-    while i < DEPTH {
-        places[i] = places[i - 1] + 2;
-        i += 1;
-    }
-    places
-};
-
-/// Sixteen columns of 32 numbers, two numbers of every column side by side in each of 16 rows.
-#[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
-    for row in 0..SIDE {
-        // SAFETY: the caller's; what the masks leave out is not read
-        let (mut a, mut b) = unsafe {
-            let from = from.wrapping_add(2 * row * stride);
-            let there = |row| if row < high { mask(wide) } else { 0 };
-            (
-                _mm512_maskz_loadu_ps(there(2 * row), from),
-                _mm512_maskz_loadu_ps(there(2 * row + 1), from.wrapping_add(stride)),
-            )
-        };
-        for tile in &mut *tiles {
-            let (high_a, high_b);
-            ((high_a, a), (high_b, b)) = (cut(a), cut(b));
-            // SAFETY: a tile has 16 rows
-            unsafe {
-                _mm512_store_si512(
-                    tile.as_mut_ptr().cast::<__m512i>().add(row),
-                    _mm512_or_si512(_mm512_srli_epi32::<16>(high_a), high_b),
-                );
-            };
-        }
-    }
-}
-
-/// Rows to columns, of numbers of 32 bits.
-#[target_feature(enable = "avx512f,avx512bw")]
-fn transpose(tile: &mut Tile) {
-    let mut rows = [_mm512_setzero_si512(); SIDE];
-    for (at, row) in rows.iter_mut().enumerate() {
-        // SAFETY: a tile has 16 rows
-        *row = unsafe { _mm512_load_si512(tile.row(at)) };
-    }
-    let mut pairs = rows;
-    for i in (0..SIDE).step_by(2) {
-        pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-        pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-    }
-    // four rows of one column in every quarter
-    for i in (0..SIDE).step_by(4) {
-        for half in 0..2 {
-            rows[i + 2 * half] = _mm512_unpacklo_epi64(pairs[i + half], pairs[i + half + 2]);
-            rows[i + 2 * half + 1] = _mm512_unpackhi_epi64(pairs[i + half], pairs[i + half + 2]);
-        }
-    }
-    for i in 0..4 {
-        let (a, b) = (
-            _mm512_shuffle_i32x4::<0x88>(rows[i], rows[4 + i]),
-            _mm512_shuffle_i32x4::<0x88>(rows[8 + i], rows[12 + i]),
-        );
-        let (c, d) = (
-            _mm512_shuffle_i32x4::<0xDD>(rows[i], rows[4 + i]),
-            _mm512_shuffle_i32x4::<0xDD>(rows[8 + i], rows[12 + i]),
-        );
-        // SAFETY: a tile has 16 rows
-        unsafe {
-            _mm512_store_si512(tile.row(i), _mm512_shuffle_i32x4::<0x88>(a, b));
-            _mm512_store_si512(tile.row(4 + i), _mm512_shuffle_i32x4::<0x88>(c, d));
-            _mm512_store_si512(tile.row(8 + i), _mm512_shuffle_i32x4::<0xDD>(a, b));
-            _mm512_store_si512(tile.row(12 + i), _mm512_shuffle_i32x4::<0xDD>(c, d));
-        }
-    }
-}
-
 /// What the units are to be like: eight tiles of 16 rows of 64 bytes.
 #[repr(align(64))]
 struct Configuration(#[expect(dead_code, reason = "read by the units")] [u8; 64]);
@@ -326,7 +182,7 @@ pub(super) fn multiply(out: &mut [f32], stride: usize, pairs: &[[Groups<'_>; 2]]
     let Some([a, b]) = pairs.first().map(|pair| pair.map(|factor| factor.count)) else { return };
     let fits = |[left, right]: &[Groups<'_>; 2]| [left.count, right.count] == [a, b] && left.steps == right.steps;
     assert!(present() && pairs.iter().all(fits), "factors that fit");
-    if a == 0 || b == 0 || pairs.iter().any(|[a, _]| a.steps == 0) {
+    if a == 0 || b == 0 {
         return;
     }
     assert!(stride >= b && out.len() >= (a - 1) * stride + b, "room for the product");
@@ -367,7 +223,7 @@ struct Factors<'a> {
 
 impl<'a> Factors<'a> {
     fn new(a: &'a [Tile], b: &'a [Tile]) -> Self {
-        assert!(a.len() == b.len() && !a.is_empty(), "as many steps");
+        assert!(a.len() == b.len() && !a.is_empty(), "as many steps, and not none");
         Self { a: a.as_ptr(), b: b.as_ptr(), steps: a.len() / (2 * TERMS), of: PhantomData }
     }
 }
