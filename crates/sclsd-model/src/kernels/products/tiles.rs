@@ -93,6 +93,7 @@ pub(super) struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     /// Tiles of the group in which a row or column is.
+    #[inline(always)]
     fn of(self, at: usize) -> &'a [Tile] {
         let size = 2 * TERMS * self.steps;
         &self.tiles[at / GROUP * size..][..size]
@@ -222,6 +223,7 @@ struct Factors<'a> {
 }
 
 impl<'a> Factors<'a> {
+    #[inline(always)]
     fn new(a: &'a [Tile], b: &'a [Tile]) -> Self {
         assert!(a.len() == b.len() && !a.is_empty(), "as many steps, and not none");
         Self { a: a.as_ptr(), b: b.as_ptr(), steps: a.len() / (2 * TERMS), of: PhantomData }
@@ -232,6 +234,7 @@ impl<'a> Factors<'a> {
 fn sums(out: &mut [f32], stride: usize, factors: &[Factors<'_>], add: bool) {
     assert!(out.len() >= (GROUP - 1) * stride + GROUP && !factors.is_empty(), "room for 32 × 32 sums");
     let upper = out.as_mut_ptr();
+    let mut idle = MaybeUninit::<Tile>::uninit();
     // SAFETY: `multiply` has set the units up; the sums have room, and the groups have as many steps as they say
     unsafe {
         asm!(
@@ -297,6 +300,7 @@ fn sums(out: &mut [f32], stride: usize, factors: &[Factors<'_>], add: bool) {
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
+            "tilestored [{idle} + {row}], tmm7",
             "add {a}, 6144",
             "add {b}, 6144",
             "dec {steps}",
@@ -312,6 +316,7 @@ fn sums(out: &mut [f32], stride: usize, factors: &[Factors<'_>], add: bool) {
             lower = in(reg) upper.add(SIDE * stride),
             stride = in(reg) stride * size_of::<f32>(),
             row = in(reg) 64_usize,
+            idle = in(reg) idle.as_mut_ptr(),
             a = out(reg) _,
             b = out(reg) _,
             steps = out(reg) _,
