@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::products::{self, Packed, Rows};
+use super::products::{self, Packed, Rows, Terms};
 use super::rows::{BLOCK, made};
 
 /// Share of values that are not 0 from which a product is better made densely.
@@ -146,9 +146,10 @@ impl Expression {
     /// `X Wᵀ`, `cells × outputs`, for `weight`: `outputs × genes`.
     pub(crate) fn times_transposed(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
         match &self.kept {
-            Kept::Dense(values) => {
-                products::product_of_rows(Rows::new(values, self.genes), &Packed::transposed(weight, self.genes))
-            }
+            Kept::Dense(values) => products::product_of_rows(
+                Rows::new(values, self.genes),
+                &Packed::transposed(weight, self.genes, Terms::Three),
+            ),
             Kept::Sparse { indptr, indices, values, rows } => {
                 let rows = SparseRows { indptr, indices, values, rows };
                 let weight = FirstLayer::new(weight, outputs, rows, self.genes);
@@ -165,7 +166,7 @@ impl Expression {
         match &self.kept {
             Kept::Dense(values) => {
                 let (slope, x) = (Rows::new(slope, outputs), Rows::new(values, self.genes));
-                products::sum_of_products(slope, outputs, x, self.genes)
+                products::sum_of_products((slope, outputs), (x, self.genes), Terms::Two)
             }
             Kept::Sparse { indptr, indices, values, rows } => {
                 let rows = SparseRows { indptr, indices, values, rows };
@@ -198,7 +199,7 @@ impl FirstLayer {
     /// Of `weight`, `outputs × genes`, for such rows.
     pub(crate) fn new(weight: &[f32], outputs: usize, rows: SparseRows<'_>, genes: usize) -> Self {
         let order = if rows.are_dense(genes) {
-            Order::Dense(Packed::transposed(weight, genes))
+            Order::Dense(Packed::transposed(weight, genes, Terms::Three))
         } else {
             let side = Arch::new().dispatch(PanelWidth);
             let firsts = (0..outputs).into_par_iter().step_by(side);

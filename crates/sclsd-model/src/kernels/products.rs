@@ -61,13 +61,33 @@ enum Order {
     Tiles(tiles::Packed),
 }
 
+/// Numbers that matrix units make of each of `f32`. Products by vectors are those of `f32`, whichever is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Terms {
+    /// All of its digits: for values.
+    Three,
+    /// Five digits of a product: for derivatives.
+    Two,
+}
+
+impl Terms {
+    /// How many.
+    #[cfg(target_arch = "x86_64")]
+    fn count(self) -> usize {
+        match self {
+            Self::Three => 3,
+            Self::Two => 2,
+        }
+    }
+}
+
 impl Packed {
     /// Of a matrix with rows of `outputs`.
-    pub(crate) fn new(matrix: &[f32], outputs: usize) -> Self {
+    pub(crate) fn new(matrix: &[f32], outputs: usize, terms: Terms) -> Self {
         let inputs = matrix.len() / outputs;
         #[cfg(target_arch = "x86_64")]
         if for_tiles(inputs, outputs) {
-            let packing = Packing { first: false, along: false };
+            let packing = Packing { first: false, along: false, terms };
             let tiles = tiles::Packed::in_parallel(Rows::new(matrix, outputs), 0..outputs, packing);
             return Self { inputs, outputs, order: Order::Tiles(tiles) };
         }
@@ -75,11 +95,11 @@ impl Packed {
     }
 
     /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the way forward.
-    pub(crate) fn transposed(matrix: &[f32], inputs: usize) -> Self {
+    pub(crate) fn transposed(matrix: &[f32], inputs: usize, terms: Terms) -> Self {
         let outputs = matrix.len() / inputs;
         #[cfg(target_arch = "x86_64")]
         if for_tiles(inputs, outputs) {
-            let packing = Packing { first: false, along: true };
+            let packing = Packing { first: false, along: true, terms };
             let tiles = tiles::Packed::in_parallel(Rows::new(matrix, inputs), 0..inputs, packing);
             return Self { inputs, outputs, order: Order::Tiles(tiles) };
         }
@@ -109,7 +129,7 @@ fn product(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed, add: bool) {
         Order::Panels(panels) => panels.product(out, stride, a, add),
         #[cfg(target_arch = "x86_64")]
         Order::Tiles(b_tiles) => {
-            let a = tiles::Packed::new(a, 0..b.inputs, Packing { first: true, along: true });
+            let a = tiles::Packed::new(a, 0..b.inputs, Packing { first: true, along: true, terms: b_tiles.terms() });
             tiles::multiply(out, stride, &[[a.all(), b_tiles.all()]], add);
         }
     }
@@ -128,15 +148,15 @@ pub(crate) fn product_of_rows(a: Rows<'_>, b: &Packed) -> Vec<f32> {
     })
 }
 
-/// `aᵀ b` for the columns of `a` and all of `b`, both with as many rows; `columns × width`.
-pub(crate) fn sum_of_products(a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize) -> Vec<f32> {
-    let mut sum = made(columns, width, BLOCK, |_, _| {});
-    add_sum_of_products(&mut sum, a, columns, b, width);
+/// `aᵀ b` of all columns, each matrix with its width and both with as many rows; `columns of a × columns of b`.
+pub(crate) fn sum_of_products(a: (Rows<'_>, usize), b: (Rows<'_>, usize), terms: Terms) -> Vec<f32> {
+    let mut sum = made(a.1, b.1, BLOCK, |_, _| {});
+    add_sum_of_products(&mut sum, a, b, terms);
     sum
 }
 
 /// Adds [`sum_of_products`] to `sum`.
-pub(crate) fn add_sum_of_products(sum: &mut [f32], a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize) {
+fn add_sum_of_products(sum: &mut [f32], (a, columns): (Rows<'_>, usize), (b, width): (Rows<'_>, usize), terms: Terms) {
     /// Rows that are packed at a time: what they become stays in the cache.
     const CHUNK: usize = 4 * BLOCK;
     /// Columns so few that packing would take longer than the sums.
@@ -159,7 +179,7 @@ pub(crate) fn add_sum_of_products(sum: &mut [f32], a: Rows<'_>, columns: usize, 
         let blocks: Vec<_> = (first..count.min(first + CHUNK)).step_by(BLOCK).collect();
         let pair = |first: usize| {
             let rows = first..count.min(first + BLOCK);
-            [Summand::first(a.some(rows.clone()), columns), Summand::second(b.some(rows), width)]
+            [Summand::first(a.some(rows.clone()), columns, terms), Summand::second(b.some(rows), width, terms)]
         };
         let pairs: Vec<[Summand; 2]> = blocks.into_par_iter().map(pair).collect();
         add_sums(sum, &pairs.iter().map(<[Summand; 2]>::each_ref).collect::<Vec<_>>());
@@ -182,20 +202,20 @@ enum SummandOrder {
 
 impl Summand {
     /// As the first factor.
-    pub(crate) fn first(rows: Rows<'_>, width: usize) -> Self {
-        Self::new(rows, width, true)
+    pub(crate) fn first(rows: Rows<'_>, width: usize, terms: Terms) -> Self {
+        Self::new(rows, width, true, terms)
     }
 
     /// As the second factor.
-    pub(crate) fn second(rows: Rows<'_>, width: usize) -> Self {
-        Self::new(rows, width, false)
+    pub(crate) fn second(rows: Rows<'_>, width: usize, terms: Terms) -> Self {
+        Self::new(rows, width, false, terms)
     }
 
-    fn new(rows: Rows<'_>, width: usize, first: bool) -> Self {
+    fn new(rows: Rows<'_>, width: usize, first: bool, terms: Terms) -> Self {
         assert!(rows.hold(width), "sizes that fit");
         #[cfg(target_arch = "x86_64")]
         if rows.count() >= tiles::DEPTH && tiles::present() {
-            let tiles = tiles::Packed::new(rows, 0..width, Packing { first, along: false });
+            let tiles = tiles::Packed::new(rows, 0..width, Packing { first, along: false, terms });
             return Self { width, order: SummandOrder::Tiles(tiles) };
         }
         Self { width, order: SummandOrder::Strips(Strips::new(rows, width, first)) }
@@ -234,8 +254,9 @@ pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
 /// Derivatives by the weights, `outputs × inputs`, and by the input `x` of a linear layer, given those by its output.
 pub(crate) fn linear_slopes(weight: &[f32], inputs: usize, x: &[f32], slope: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let outputs = weight.len() / inputs;
-    let by_weight = sum_of_products(Rows::new(slope, outputs), outputs, Rows::new(x, inputs), inputs);
-    let by_input = product_of_rows(Rows::new(slope, outputs), &Packed::new(weight, inputs));
+    let (slope, x) = (Rows::new(slope, outputs), Rows::new(x, inputs));
+    let by_weight = sum_of_products((slope, outputs), (x, inputs), Terms::Two);
+    let by_input = product_of_rows(slope, &Packed::new(weight, inputs, Terms::Two));
     (by_weight, by_input)
 }
 
@@ -261,7 +282,10 @@ mod tests {
                 (0..m * n).map(|at| (0..k).map(|l| a[at / n * k + l] * b[l * n + at % n]).sum()).collect();
             let twice: Vec<f32> = exact.iter().map(|v| 2.0 * v).collect();
             let across: Vec<f32> = (0..n * k).map(|at| b[at % k * n + at / k]).collect();
-            for packed in [Packed::new(&b, n), Packed::transposed(&across, k)] {
+            let packed = [Terms::Three, Terms::Two]
+                .into_iter()
+                .flat_map(|terms| [Packed::new(&b, n, terms), Packed::transposed(&across, k, terms)]);
+            for packed in packed {
                 let mut out = vec![9.0; m * n];
                 times(&mut out, n, Rows::new(&a, k), &packed);
                 assert_eq!(out, exact);
@@ -272,11 +296,12 @@ mod tests {
                 assert_eq!(out, spread(&exact, n, n + 3));
             }
             let a_across: Vec<f32> = (0..m * k).map(|at| a[at % m * k + at / m]).collect();
-            let mut sum = sum_of_products(Rows::new(&a_across, m), m, Rows::new(&b, n), n);
+            let (a, b) = (Rows::new(&a_across, m), Rows::new(&b, n));
+            let mut sum = sum_of_products((a, m), (b, n), Terms::Three);
             assert_eq!(sum, exact);
-            let (a, b) = (spread(&a_across, m, m + 1), spread(&b, n, n + 5));
+            let (a, b) = (spread(a.values, m, m + 1), spread(b.values, n, n + 5));
             let (a, b) = (Rows { values: &a, stride: m + 1 }, Rows { values: &b, stride: n + 5 });
-            add_sum_of_products(&mut sum, a, m, b, n);
+            add_sum_of_products(&mut sum, (a, m), (b, n), Terms::Two);
             assert_eq!(sum, twice);
         }
     }

@@ -28,7 +28,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::expression::SparseRows;
-use super::products::{self, Packed, Rows, Summand};
+use super::products::{self, Packed, Rows, Summand, Terms};
 use super::rows::{BLOCK, add, blocks, groups, made};
 use genes::Genes;
 use likelihood::{Likelihood, Room, Sums, Visit, padded, padded_bias};
@@ -163,8 +163,8 @@ impl<'a> Decoder<'a> {
         Self {
             hidden: Rows::new(inputs.hidden, width),
             stride: ((2 * padded(genes) / LINE) | 1) * LINE,
-            forward: [gates, rates].map(|weight| Packed::transposed(weight, width)),
-            back: [gates, rates].map(|weight| Packed::new(weight, width)),
+            forward: [gates, rates].map(|weight| Packed::transposed(weight, width, Terms::Three)),
+            back: [gates, rates].map(|weight| Packed::new(weight, width, Terms::Two)),
             bias: padded_bias(inputs.bias),
             log_library: inputs.log_library,
             genes: Genes::new(inputs.log_theta),
@@ -196,8 +196,8 @@ impl<'a> Decoder<'a> {
         let slopes = [&*logits, &logits[places..]].map(|values| Rows { values, stride });
         products::times(hidden, width, slopes[0], &self.back[0]);
         products::add_times(hidden, width, slopes[1], &self.back[1]);
-        let slopes = slopes.map(|slopes| Summand::first(slopes, genes));
-        Made { sums, slopes, hidden: Summand::second(self.hidden.some(visits), width) }
+        let slopes = slopes.map(|slopes| Summand::first(slopes, genes, Terms::Two));
+        Made { sums, slopes, hidden: Summand::second(self.hidden.some(visits), width, Terms::Two) }
     }
 }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::super::products::{self, Packed, Rows};
+use super::super::products::{self, Packed, Rows, Terms};
 use super::super::rows::{BLOCK, add, groups, made, total};
 use super::super::stack::Layer;
 use super::super::stack::normalized::{Moments, RowWeights, sums};
@@ -46,7 +46,7 @@ pub(super) fn fold(layer: &Layer<'_>, h: &[f32], weights: &RowWeights) -> (Folde
         }
     });
     let covariance = covariance(Rows::new(&centered, width), &weights.whole);
-    let packed = Packed::new(&covariance, width);
+    let packed = Packed::new(&covariance, width, Terms::Three);
     let spread = products::product_of_rows(Rows::new(layer.weight, width), &packed);
     let of_output = |(w, spread): (&[f32], &[f32])| (dot(w, spread), dot(w, &mean));
     let (variance, level): (Vec<f32>, Vec<f32>) =
@@ -71,7 +71,7 @@ pub(super) fn fold(layer: &Layer<'_>, h: &[f32], weights: &RowWeights) -> (Folde
 
 fn covariance(centered: Rows<'_>, whole: &Whole) -> Vec<f32> {
     let width = centered.stride;
-    let mut covariance = products::sum_of_products(centered, width, centered, width);
+    let mut covariance = products::sum_of_products((centered, width), (centered, width), Terms::Three);
     #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
     covariance.iter_mut().for_each(|c| *c /= whole.visits as f32);
     whole.peers.sum(&mut covariance);
@@ -134,15 +134,15 @@ impl Folded {
             sum
         };
         let mut by_mean = total(groups(outputs).into_par_iter().map(by_mean).collect());
-        let weights = Rows::new(layer.weight, width);
+        let (weights, weighted) = (Rows::new(layer.weight, width), Rows::new(&weighted, width));
         // by C: Wᵀ (W by variance), symmetric
-        let mut by_covariance = products::sum_of_products(weights, width, Rows::new(&weighted, width), width);
+        let mut by_covariance = products::sum_of_products((weights, width), (weighted, width), Terms::Two);
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
         let n = whole.visits as f32;
         whole.peers.sum_all(&mut [&mut by_mean, &mut by_covariance]);
         by_covariance.iter_mut().for_each(|c| *c *= 2.0 / n);
         by_mean.iter_mut().for_each(|m| *m /= n);
-        let by_covariance = Packed::new(&by_covariance, width);
+        let by_covariance = Packed::new(&by_covariance, width, Terms::Two);
         by_h.par_chunks_mut(BLOCK * width).zip(self.centered.par_chunks(BLOCK * width)).for_each(|(by_h, centered)| {
             by_h.chunks_exact_mut(width).for_each(|row| add(row, &by_mean));
             products::add_times(by_h, width, Rows::new(centered, width), &by_covariance);

@@ -10,7 +10,7 @@
 use rayon::prelude::*;
 
 use super::super::expression::Expression;
-use super::super::products::{self, Packed, Rows};
+use super::super::products::{self, Packed, Rows, Terms};
 use super::super::rows::{BLOCK, blocks, groups, made, per_group};
 use super::{Layer, Sizes, loops};
 use crate::Whole;
@@ -166,7 +166,7 @@ fn linear(layer: &Layer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
         Input::Rows(x) => x,
     };
     debug_assert_eq!(x.len(), rows * layer.inputs);
-    products::product_of_rows(Rows::new(x, layer.inputs), &Packed::transposed(layer.weight, layer.inputs))
+    products::product_of_rows(Rows::new(x, layer.inputs), &Packed::transposed(layer.weight, layer.inputs, Terms::Three))
 }
 
 /// `Σ w a`, or `Σ w (a − center)²`, of every column, over all peers.

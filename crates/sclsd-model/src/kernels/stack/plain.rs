@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::super::expression::{FirstLayer, SparseRows};
-use super::super::products::{self, Packed, Rows};
+use super::super::products::{self, Packed, Rows, Terms};
 use super::super::rows::{BLOCK, add, made};
 use super::{Layer, Sizes, loops};
 
@@ -25,7 +25,7 @@ pub(crate) fn forward(layers: &[Layer<'_>], x: &[f32]) -> Kept {
     let rows = x.len() / layers[0].inputs;
     let mut kept: Vec<Vec<f32>> = Vec::with_capacity(layers.len());
     for layer in layers {
-        let weight = Packed::transposed(layer.weight, layer.inputs);
+        let weight = Packed::transposed(layer.weight, layer.inputs, Terms::Three);
         let input = kept.last().map_or(x, |below| below);
         kept.push(made(rows, layer.outputs, BLOCK, |first, out| {
             let input = Rows::new(input, layer.inputs).some(first..rows.min(first + BLOCK));
@@ -62,7 +62,7 @@ pub(crate) fn evaluate_cells(layers: &[Layer<'_>], x: SparseRows<'_>) -> Vec<f32
 
 /// Layers with their weights packed.
 fn steps<'a>(layers: &[Layer<'a>]) -> Vec<(Layer<'a>, Packed)> {
-    layers.iter().map(|layer| (*layer, Packed::transposed(layer.weight, layer.inputs))).collect()
+    layers.iter().map(|layer| (*layer, Packed::transposed(layer.weight, layer.inputs, Terms::Three))).collect()
 }
 
 /// Some rows through layers, on the thread at hand.

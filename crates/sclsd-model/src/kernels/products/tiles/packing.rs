@@ -1,11 +1,11 @@
-//! Numbers of `f32` cut into three terms, in the order in which matrix units read them; by vectors of 512 bits, which every
+//! Numbers of `f32` cut into terms, in the order in which matrix units read them; by vectors of 512 bits, which every
 //! machine with such units has.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_load_si512, _mm512_loadu_si512,
-    _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_sub_ps, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512, __m512i, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
+    _mm512_extracti64x4_epi64, _mm512_load_si512, _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_store_si512, _mm512_sub_ps,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -42,73 +42,74 @@ fn mask(count: usize) -> u16 {
     if count >= SIDE { u16::MAX } else { (1 << count) - 1 }
 }
 
-/// The first 8 binary digits of numbers, and the rest of these.
+/// Numbers as those of bf16 that are nearest to them, the second ones after the first, and what is left of both.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn cut(numbers: __m512) -> (__m512i, __m512) {
-    let high = _mm512_and_si512(_mm512_castps_si512(numbers), _mm512_set1_epi32(!0xFFFF));
-    (high, _mm512_sub_ps(numbers, _mm512_castsi512_ps(high)))
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn cut(first: __m512, second: __m512) -> (__m512i, [__m512; 2]) {
+    // SAFETY: the same bits
+    let near: __m512i = unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(second, first)) };
+    let rest = |numbers, near| {
+        let near = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(near));
+        _mm512_sub_ps(numbers, _mm512_castsi512_ps(near))
+    };
+    let (of_first, of_second) = (_mm512_castsi512_si256(near), _mm512_extracti64x4_epi64::<1>(near));
+    (near, [rest(first, of_first), rest(second, of_second)])
 }
 
 /// Sixteen rows of 32 numbers.
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn along(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
-    // SAFETY: as many places as a vector has
-    let upper = unsafe { _mm512_loadu_si512(UPPER.as_ptr().cast()) };
     let (left, right) = (mask(wide), mask(wide.saturating_sub(SIDE)));
     for row in 0..SIDE {
         // SAFETY: the caller's; what the masks leave out is not read
-        let (mut a, mut b) = unsafe {
+        let mut numbers = unsafe {
             let from = from.wrapping_add(row * stride);
             let there = |mask| if row < high { mask } else { 0 };
-            (_mm512_maskz_loadu_ps(there(left), from), _mm512_maskz_loadu_ps(there(right), from.wrapping_add(SIDE)))
+            [_mm512_maskz_loadu_ps(there(left), from), _mm512_maskz_loadu_ps(there(right), from.wrapping_add(SIDE))]
         };
         for tile in &mut *tiles {
-            let (high_a, high_b);
-            ((high_a, a), (high_b, b)) = (cut(a), cut(b));
+            let near;
+            (near, numbers) = cut(numbers[0], numbers[1]);
             // SAFETY: a tile has 16 rows
-            unsafe {
-                _mm512_store_si512(
-                    tile.as_mut_ptr().cast::<__m512i>().add(row),
-                    _mm512_permutex2var_epi16(high_a, upper, high_b),
-                );
-            };
+            unsafe { _mm512_store_si512(tile.as_mut_ptr().cast::<__m512i>().add(row), near) };
         }
     }
 }
 
-/// Places of the upper halves of two vectors' numbers.
-static UPPER: [u16; DEPTH] = {
-    let mut places = [1; DEPTH];
+/// Places of two vectors' numbers, one beside the other.
+static SIDE_BY_SIDE: [u16; DEPTH] = {
+    let mut places = [0; DEPTH];
     let mut i = 1;
     while i < DEPTH {
-        places[i] = places[i - 1] + 2;
+        places[i] = if i % 2 == 1 { places[i - 1] + 16 } else { places[i - 2] + 1 };
         i += 1;
     }
     places
 };
 
 /// Sixteen columns of 32 numbers, two numbers of every column side by side in each of 16 rows.
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
+    // SAFETY: as many places as a vector has
+    let side_by_side = unsafe { _mm512_loadu_si512(SIDE_BY_SIDE.as_ptr().cast()) };
     for row in 0..SIDE {
         // SAFETY: the caller's; what the masks leave out is not read
-        let (mut a, mut b) = unsafe {
+        let mut numbers = unsafe {
             let from = from.wrapping_add(2 * row * stride);
             let there = |row| if row < high { mask(wide) } else { 0 };
-            (
+            [
                 _mm512_maskz_loadu_ps(there(2 * row), from),
                 _mm512_maskz_loadu_ps(there(2 * row + 1), from.wrapping_add(stride)),
-            )
+            ]
         };
         for tile in &mut *tiles {
-            let (high_a, high_b);
-            ((high_a, a), (high_b, b)) = (cut(a), cut(b));
+            let near;
+            (near, numbers) = cut(numbers[0], numbers[1]);
             // SAFETY: a tile has 16 rows
             unsafe {
                 _mm512_store_si512(
                     tile.as_mut_ptr().cast::<__m512i>().add(row),
-                    _mm512_or_si512(_mm512_srli_epi32::<16>(high_a), high_b),
+                    _mm512_permutexvar_epi16(side_by_side, near),
                 );
             };
         }
