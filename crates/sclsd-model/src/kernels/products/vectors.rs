@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, NullaryFnOnce, Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Rows;
@@ -143,18 +143,75 @@ struct Narrow<'a> {
     rows: Range<usize>,
 }
 
-impl NullaryFnOnce for Narrow<'_> {
+impl WithSimd for Narrow<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        for row in self.rows {
-            let (a, b) = (&self.a.values[row * self.a.stride..], &self.b.values[row * self.b.stride..]);
-            let b = &b[..self.width];
-            for (sums, a) in self.sums.chunks_exact_mut(self.width.max(1)).zip(&a[..self.columns]) {
-                sums.iter_mut().zip(b).for_each(|(sum, b)| *sum = a.mul_add(*b, *sum));
+    fn with_simd<S: Simd>(self, simd: S) {
+        /// Rows whose numbers stay in the first cache.
+        const RUN: usize = 16;
+        let Self { sums, a, columns, b, width, rows } = self;
+        for first in rows.clone().step_by(RUN) {
+            let (a, b) = (a.some(first..rows.end.min(first + RUN)), b.some(first..rows.end.min(first + RUN)));
+            for at in (0..width).step_by(S::F32_LANES) {
+                let part = Part { simd, a, b, width, vector: at..width.min(at + S::F32_LANES) };
+                let whole = columns - columns % MANY_SUMS;
+                for column in (0..whole).step_by(MANY_SUMS) {
+                    part.add::<MANY_SUMS>(sums, column);
+                }
+                for column in whole..columns {
+                    part.add::<1>(sums, column);
+                }
             }
         }
+    }
+}
+
+/// Columns of the first factor whose sums are in registers at a time.
+const MANY_SUMS: usize = 8;
+
+/// Some rows of two factors, the second one's numbers of a vector.
+struct Part<'a, S> {
+    simd: S,
+    a: Rows<'a>,
+    b: Rows<'a>,
+    width: usize,
+    vector: Range<usize>,
+}
+
+impl<S: Simd> Part<'_, S> {
+    /// Adds to the sums of some columns of `a`.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "with iterators the sums are not kept in registers")]
+    fn add<const N: usize>(&self, sums: &mut [f32], column: usize) {
+        let Self { simd, a, b, width, .. } = *self;
+        let mut lanes = [simd.splat_f32s(0.0); N];
+        for i in 0..N {
+            lanes[i] = load(simd, &sums[(column + i) * width..][self.vector.clone()]);
+        }
+        for row in 0..b.count() {
+            let right = load(simd, &b.values[row * b.stride..][self.vector.clone()]);
+            let left = &a.values[row * a.stride + column..][..N];
+            for i in 0..N {
+                lanes[i] = simd.mul_add_f32s(simd.splat_f32s(left[i]), right, lanes[i]);
+            }
+        }
+        for i in 0..N {
+            let sums = &mut sums[(column + i) * width..][self.vector.clone()];
+            match S::as_mut_simd_f32s(sums) {
+                ([sums], _) => *sums = lanes[i],
+                _ => simd.partial_store_f32s(sums, lanes[i]),
+            }
+        }
+    }
+}
+
+/// A vector, or less.
+#[inline(always)]
+fn load<S: Simd>(simd: S, numbers: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(numbers) {
+        ([vector], _) => *vector,
+        _ => simd.partial_load_f32s(numbers),
     }
 }
 
