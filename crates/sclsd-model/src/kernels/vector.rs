@@ -25,6 +25,19 @@ const LN: [f32; 9] = [
     -0.116_756_41,
     0.067_466_01,
 ];
+/// ln(1 + t) / t for 0 ≤ t ≤ 1, fitted likewise (5·10⁻⁹).
+const LN_1P: [f32; 10] = [
+    1.0,
+    -0.499_999,
+    0.333_299_64,
+    -0.249_541_33,
+    0.196_759_37,
+    -0.153_055_86,
+    0.106_036_454,
+    -0.056_959_44,
+    0.019_851_41,
+    -0.003_244_013_8,
+];
 /// ½√2 in bits.
 const LEAST: i32 = 0x3F35_04F3;
 
@@ -91,6 +104,25 @@ impl<S: Simd> Lanes<S> {
         Self::all(self.simd, value)
     }
 
+    /// The numbers of a row from `at` on, as many as there are, the rest 0.
+    #[inline(always)]
+    pub(crate) fn from(simd: S, row: &[f32], at: usize) -> Self {
+        let raw = match row[at..].split_at_checked(S::F32_LANES) {
+            Some((whole, _)) => S::as_simd_f32s(whole).0[0],
+            None => simd.partial_load_f32s(&row[at..]),
+        };
+        Self { simd, raw }
+    }
+
+    /// To the places of a row from `at` on, as many as there are.
+    #[inline(always)]
+    pub(crate) fn to(self, row: &mut [f32], at: usize) {
+        match row[at..].split_at_mut_checked(S::F32_LANES) {
+            Some((whole, _)) => S::as_mut_simd_f32s(whole).0[0] = self.raw,
+            None => self.simd.partial_store_f32s(&mut row[at..], self.raw),
+        }
+    }
+
     #[inline(always)]
     fn with(self, raw: S::f32s) -> Self {
         Self { raw, ..self }
@@ -123,7 +155,7 @@ impl<S: Simd> Lanes<S> {
     /// Its magnitude.
     #[inline(always)]
     pub(crate) fn abs(self) -> Self {
-        self.with(self.simd.abs_f32s(self.raw))
+        self.max(-self)
     }
 
     /// `yes` where it is above the bound, `no` where it is not.
@@ -155,21 +187,47 @@ impl<S: Simd> Lanes<S> {
     /// [`exp`] of every lane.
     #[inline(always)]
     pub(crate) fn exp(self) -> Self {
-        let simd = self.simd;
         // compared, not min and max, which on some machines hide NaN
-        let x = self.below(-87.0, Self::all(simd, -87.0), self);
-        let x = x.above(88.0, Self::all(simd, 88.0), x);
-        let shifted = x.by(Self::all(simd, std::f32::consts::LOG2_E), ROUND);
+        self.above(88.0, self.same(88.0), self).exp_of_negative()
+    }
+
+    /// [`exp`] of every lane, for x ≤ 88.
+    #[inline(always)]
+    pub(crate) fn exp_of_negative(self) -> Self {
+        let (power, rest, series) = self.below(-87.0, self.same(-87.0), self).exp_parts();
+        rest.by(series, 1.0) * power
+    }
+
+    /// 1 − e⁻ˣ of every lane, for x ≥ 0, to within 2.4e-7 of itself.
+    #[inline(always)]
+    pub(crate) fn one_minus_exp(self) -> Self {
+        let (power, rest, series) = self.above(87.0, self.same(-87.0), -self).exp_parts();
+        // (1 − 2ⁿ) − 2ⁿ r s, the first of which is exact
+        -(power * rest).mul_add(series, power - 1.0)
+    }
+
+    /// 2ⁿ, r and s with eˣ = 2ⁿ (1 + r s).
+    #[inline(always)]
+    fn exp_parts(self) -> (Self, Self, Self) {
+        let simd = self.simd;
+        let shifted = self.by(self.same(std::f32::consts::LOG2_E), ROUND);
         let n = shifted - ROUND;
-        let r = n.mul_add(Self::all(simd, -LN_2_LOW), n.mul_add(Self::all(simd, -LN_2_HIGH), x));
-        let p = r.by(Self::all(simd, 1.0 / 5040.0), 1.0 / 720.0);
-        let p = r.by(r.by(p, 1.0 / 120.0), 1.0 / 24.0);
-        let p = r.by(r.by(p, 1.0 / 6.0), 0.5);
-        let p = r.by(r.by(p, 1.0), 1.0);
+        let r = n.mul_add(self.same(-LN_2_LOW), n.mul_add(self.same(-LN_2_HIGH), self));
+        let s = r.by(self.same(1.0 / 5040.0), 1.0 / 720.0);
+        let s = r.by(r.by(s, 1.0 / 120.0), 1.0 / 24.0);
+        let s = r.by(r.by(r.by(s, 1.0 / 6.0), 0.5), 1.0);
         // what is above the lowest bits is shifted out
         let exponent = simd.add_u32s(simd.transmute_u32s_f32s(shifted.raw), simd.splat_u32s(127));
         let exponent = simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23));
-        p * self.with(simd.transmute_f32s_u32s(exponent))
+        (self.with(simd.transmute_f32s_u32s(exponent)), r, s)
+    }
+
+    /// ln(1 + x) of every lane, for 0 ≤ x ≤ 1, to within 2.4e-7 of itself.
+    #[inline(always)]
+    pub(crate) fn ln_1p(self) -> Self {
+        let (t, c) = (self, LN_1P);
+        let high = t.by(t.by(t.by(t.by(self.same(c[9]), c[8]), c[7]), c[6]), c[5]);
+        t * t.by(t.by(t.by(t.by(t.by(high, c[4]), c[3]), c[2]), c[1]), c[0])
     }
 
     /// [`ln`] of every lane.
@@ -229,7 +287,8 @@ impl<S: Simd> Neg for Lanes<S> {
 
     #[inline(always)]
     fn neg(self) -> Self {
-        self.with(self.simd.neg_f32s(self.raw))
+        // pulp's own is not always part of the loop
+        self.same(0.0) - self
     }
 }
 
@@ -254,6 +313,44 @@ mod tests {
         assert!(worst_ln < 2.0 * unit, "ln: {} units", worst_ln / unit);
         assert_eq!((exp(-1000.0), ln(1.0)), (exp(-87.0), 0.0));
         assert!(exp(f32::NAN).is_nan() && ln(f32::NAN).is_nan() && ln(f32::INFINITY).is_nan(), "nothing is hidden");
+    }
+
+    /// ln(1 + x) and 1 − e⁻ˣ of some numbers.
+    struct Near1<'a>(&'a [f32], [&'a mut [f32]; 2]);
+
+    impl WithSimd for Near1<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let [ln_1p, one_minus_exp] = self.1;
+            for at in (0..self.0.len()).step_by(S::F32_LANES) {
+                let value = Lanes::from(simd, self.0, at);
+                value.ln_1p().to(ln_1p, at);
+                value.one_minus_exp().to(one_minus_exp, at);
+            }
+        }
+    }
+
+    #[test]
+    fn functions_of_what_is_near_1_are_exact_to_rounding_and_so_are_rows_of_any_length() {
+        let mut values: Vec<f32> = (0..=u16::MAX).map(|i| f32::from(i) / 65_535.0).collect();
+        values.extend((0..1000_i16).map(|i| (f32::from(i) * -0.05).exp2()));
+        let (mut ln_1p, mut one_minus_exp) = (vec![9.0; values.len()], vec![9.0; values.len()]);
+        Arch::new().dispatch(Near1(&values, [&mut ln_1p, &mut one_minus_exp]));
+        let unit = f64::from(f32::EPSILON);
+        for ((&x, &l), &e) in values.iter().zip(&ln_1p).zip(&one_minus_exp) {
+            let (exact_l, exact_e) = (f64::from(x).ln_1p(), -f64::from(-x).exp_m1());
+            assert!((f64::from(l) - exact_l).abs() <= 2.0 * unit * exact_l, "ln(1 + {x}): {l}");
+            assert!((f64::from(e) - exact_e).abs() <= 2.0 * unit * exact_e, "1 - exp(-{x}): {e}");
+        }
+        let far = [0.0, 1.5, 30.0, 90.0, 1e30, f32::INFINITY, f32::NAN];
+        let (mut ln_1p, mut one_minus_exp) = ([9.0; 7], [9.0; 7]);
+        Arch::new().dispatch(Near1(&far, [&mut ln_1p, &mut one_minus_exp]));
+        for (x, found) in far.into_iter().zip(one_minus_exp).take(6) {
+            assert!((f64::from(found) + f64::from(-x).exp_m1()).abs() < 2.0 * unit, "1 - exp(-{x}): {found}");
+        }
+        assert!(one_minus_exp[6].is_nan() && ln_1p[6].is_nan(), "nothing is hidden");
     }
 
     /// `exp` and `ln` of some numbers by vectors.

@@ -13,6 +13,8 @@ use super::genes::Genes;
 
 /// A multiple of the numbers in a vector, on every machine.
 const VECTOR: usize = 16;
+/// Factors, each between ½ and 2, of which one logarithm is taken.
+const ONE_LOGARITHM: usize = 64;
 /// Where there is no gene: a gate that is surely closed and a rate that is surely 0.
 const NO_GENE: [f32; 2] = [1e30, -1e30];
 
@@ -108,6 +110,7 @@ impl WithSimd for Likelihood<'_> {
         let lanes = |raw: S::f32s| Lanes::new(simd, raw);
         let library = scale * exp(visit.log_library);
         let (mut value, mut pull) = (Lanes::all(simd, 0.0), Lanes::all(simd, 0.0));
+        let mut product = Lanes::all(simd, 1.0);
         for i in 0..vectors {
             let term = term(
                 lanes(gate[i]) + lanes(gate_bias[i]),
@@ -117,11 +120,17 @@ impl WithSimd for Likelihood<'_> {
                 lanes(count[i]),
             );
             value = value + term.value;
+            product = product * term.of_logarithm;
+            if i % ONE_LOGARITHM == ONE_LOGARITHM - 1 {
+                value = value + product.ln();
+                product = Lanes::all(simd, 1.0);
+            }
             pull = pull + term.by_log_rate;
             (gate[i], rate[i]) = (term.by_gate.raw, term.by_log_rate.raw);
             by_theta[i] = (lanes(by_theta[i]) + term.by_theta).raw;
             by_gate_bias[i] = (lanes(by_gate_bias[i]) + term.by_gate).raw;
         }
+        value = value + product.ln();
         let pull = pull.sum();
         let through_softmax = Lanes::all(simd, -scale * pull);
         for i in 0..vectors {
@@ -147,7 +156,7 @@ fn exponentials<S: Simd>(simd: S, logits: &mut [f32], bias: &[f32], out: &mut [f
     }
     let (largest, mut total) = (largest.largest(), Lanes::all(simd, 0.0));
     for (logit, out) in logits.iter().zip(out) {
-        let exponential = (Lanes::new(simd, *logit) - largest).exp();
+        let exponential = (Lanes::new(simd, *logit) - largest).exp_of_negative();
         *out = exponential.raw;
         total = total + exponential;
     }
@@ -166,7 +175,10 @@ fn of_mut<S: Simd>(row: &mut [f32]) -> &mut [S::f32s] {
 
 /// ln p of counts without what Γ functions add, and its derivatives.
 struct Term<S: Simd> {
+    /// Less the logarithm of the next.
     value: Lanes<S>,
+    /// Between ½ and 2.
+    of_logarithm: Lanes<S>,
     by_gate: Lanes<S>,
     by_log_rate: Lanes<S>,
     by_theta: Lanes<S>,
@@ -190,7 +202,7 @@ fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes
     let log = above.ln();
     let theta_log = theta * log;
     let d = -(theta_log + gate); // ln NB(0) − γ
-    let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
+    let (a, b) = ((-gate.abs()).exp_of_negative(), (-d.abs()).exp_of_negative());
     let (by_a, by_b) = (a + 1.0, b + 1.0);
     // four reciprocals from one
     let both = by_a * by_b;
@@ -204,13 +216,14 @@ fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes
     let not_gate = gate.below(0.0, one, a) * of_a; // 1 − σ(γ)
     let share = x.above(0.0, one, d.below(0.0, b, one) * of_b); // of what is not the gate: σ(d), or all
     // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b);  ln σ(−γ) = −max(γ, 0) − ln(1 + a)
-    let logarithms = x.above(0.0, of_a, by_b * of_a).ln();
+    let of_logarithm = x.above(0.0, of_a, by_b * of_a);
     let nothing = gate.min(zero) + d.max(zero);
     let something = x.mul_add((u * of_above).ln(), -theta_log) - gate.max(zero);
     let w = of_above * (x - share * theta * u);
     let without_epsilon = of_bounded.mul_add(gate.same(-EPSILON), one); // r / (r + ε)
     Term {
-        value: logarithms + x.above(0.0, something, nothing),
+        value: x.above(0.0, something, nothing),
+        of_logarithm,
         by_gate: x.above(0.0, -sigmoid, not_gate - share),
         by_log_rate: w * without_epsilon,
         by_theta: -(share * log) - w * inverse,

@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use super::super::expression::Expression;
 use super::super::products::{self, Packed, Rows, Terms};
 use super::super::rows::{BLOCK, blocks, groups, made, per_group};
-use super::{Layer, Sizes, loops};
+use super::loops::{self, Center, Normed};
+use super::{Layer, Sizes};
 use crate::Whole;
 
 const EPSILON: f32 = 1e-5;
@@ -75,8 +76,9 @@ pub(crate) struct Moments {
 /// What is kept of a layer.
 #[derive(Debug)]
 struct KeptLayer {
-    /// x̂.
-    normed: Vec<f32>,
+    /// a.
+    linear: Vec<f32>,
+    mean: Vec<f32>,
     /// 1 / sd.
     inverse: Vec<f32>,
     /// y.
@@ -87,6 +89,12 @@ struct KeptLayer {
 #[derive(Debug)]
 pub(crate) struct Kept {
     layers: Vec<KeptLayer>,
+}
+
+impl KeptLayer {
+    fn center(&self) -> Center<'_> {
+        Center { mean: &self.mean, inverse: &self.inverse }
+    }
 }
 
 impl Kept {
@@ -102,20 +110,19 @@ pub(crate) fn forward(layers: &[Layer<'_>], input: Input<'_>, weights: &RowWeigh
     let (mut kept, mut moments): (Vec<KeptLayer>, Vec<Moments>) = (Vec::new(), Vec::new());
     for layer in layers {
         let below = kept.last().map_or(input, |below| Input::Rows(&below.out));
-        let mut normed = linear(layer, below, rows);
-        let mean = sums(&normed, layer.outputs, weights, None);
-        let variance = sums(&normed, layer.outputs, weights, Some(&mean));
+        let linear = linear(layer, below, rows);
+        let mean = sums(&linear, layer.outputs, weights, None);
+        let variance = sums(&linear, layer.outputs, weights, Some(&mean));
         let inverse: Vec<f32> = variance.iter().map(|v| (v + EPSILON).sqrt().recip()).collect();
-        let mut out = made(rows, layer.outputs, BLOCK, |_, _| {});
-        let size = per_group(rows) * layer.outputs;
-        let norm = loops::Norm { mean: &mean, inverse: &inverse, gamma: layer.norm.0, beta: layer.norm.1 };
-        let groups = normed.par_chunks_mut(size.max(1)).zip(out.par_chunks_mut(size.max(1)));
-        groups.for_each(|(normed, out)| loops::normalize(normed, out, &norm, layer.activated));
+        let out = made(rows, layer.outputs, BLOCK, |first, out| {
+            let rows = &linear[first * layer.outputs..][..out.len()];
+            loops::normalize(rows, out, Center { mean: &mean, inverse: &inverse }, layer.norm, layer.activated);
+        });
         let unbiased = weights.unbiased();
         #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
         let variance = variance.iter().map(|v| (f64::from(*v) * unbiased) as f32).collect();
         moments.push(Moments { mean: mean.iter().zip(layer.bias).map(|(m, b)| m + b).collect(), variance });
-        kept.push(KeptLayer { normed, inverse, out });
+        kept.push(KeptLayer { linear, mean, inverse, out });
     }
     (Kept { layers: kept }, moments)
 }
@@ -146,9 +153,11 @@ pub(crate) fn backward(
         let size = per_group(rows).max(1);
         slope
             .par_chunks_mut(size * layer.outputs)
-            .zip(this[0].normed.par_chunks(size * layer.outputs))
+            .zip(this[0].linear.par_chunks(size * layer.outputs))
             .zip(weights.rows.par_chunks(size))
-            .for_each(|((slope, normed), weights)| loops::norm_slope(slope, normed, weights, &scale, [&sum, &product]));
+            .for_each(|((slope, rows), weights)| {
+                loops::norm_slope(slope, rows, this[0].center(), weights, &scale, [&sum, &product]);
+            });
         match below {
             Input::Cells(cells) => {
                 *weight = cells.weight_slope(&slope, layer.outputs);
@@ -208,7 +217,9 @@ fn slope_sums(layer: &Layer<'_>, kept: &KeptLayer, slope: &mut [f32], beta: &mut
                 let slope = &mut slope[(block.start - first) * width..(block.end - first) * width];
                 let span = block.start * width..block.end * width;
                 let [sum, product] = &mut part;
-                loops::norm_sums(slope, &kept.normed[span.clone()], &kept.out[span], [sum, product], layer.activated);
+                let (rows, out) = (&kept.linear[span.clone()], &kept.out[span]);
+                let normed = Normed { rows, center: kept.center(), out, activated: layer.activated };
+                loops::norm_sums(slope, normed, [sum, product]);
                 for (total, part) in totals.iter_mut().zip(&part) {
                     total.iter_mut().zip(part).for_each(|(total, part)| *total += f64::from(*part));
                 }
