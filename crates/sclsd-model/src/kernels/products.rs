@@ -88,7 +88,7 @@ impl Packed {
         #[cfg(target_arch = "x86_64")]
         if for_tiles(inputs, outputs) {
             let packing = Packing { first: false, along: false, terms };
-            let tiles = tiles::Packed::in_parallel(Rows::new(matrix, outputs), 0..outputs, packing);
+            let tiles = tiles::Packed::in_parallel(Rows::new(matrix, outputs), outputs, packing);
             return Self { inputs, outputs, order: Order::Tiles(tiles) };
         }
         Self { inputs, outputs, order: Order::Panels(Panels::new(matrix, outputs)) }
@@ -100,7 +100,7 @@ impl Packed {
         #[cfg(target_arch = "x86_64")]
         if for_tiles(inputs, outputs) {
             let packing = Packing { first: false, along: true, terms };
-            let tiles = tiles::Packed::in_parallel(Rows::new(matrix, inputs), 0..inputs, packing);
+            let tiles = tiles::Packed::in_parallel(Rows::new(matrix, inputs), inputs, packing);
             return Self { inputs, outputs, order: Order::Tiles(tiles) };
         }
         Self { inputs, outputs, order: Order::Panels(Panels::transposed(matrix, inputs)) }
@@ -129,7 +129,7 @@ fn product(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed, add: bool) {
         Order::Panels(panels) => panels.product(out, stride, a, add),
         #[cfg(target_arch = "x86_64")]
         Order::Tiles(b_tiles) => {
-            let a = tiles::Packed::new(a, 0..b.inputs, Packing { first: true, along: true, terms: b_tiles.terms() });
+            let a = tiles::Packed::new(a, b.inputs, Packing { first: true, along: true, terms: b_tiles.terms() });
             tiles::multiply(out, stride, &[[a.all(), b_tiles.all()]], add);
         }
     }
@@ -215,7 +215,7 @@ impl Summand {
         assert!(rows.hold(width), "sizes that fit");
         #[cfg(target_arch = "x86_64")]
         if rows.count() >= tiles::DEPTH && tiles::present() {
-            let tiles = tiles::Packed::new(rows, 0..width, Packing { first, along: false, terms });
+            let tiles = tiles::Packed::new(rows, width, Packing { first, along: false, terms });
             return Self { width, order: SummandOrder::Tiles(tiles) };
         }
         Self { width, order: SummandOrder::Strips(Strips::new(rows, width, first)) }

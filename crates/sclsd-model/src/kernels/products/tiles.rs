@@ -90,10 +90,16 @@ struct Shape {
 }
 
 impl Shape {
+    /// Tiles of a step of a group.
+    #[inline(always)]
+    fn step(self) -> usize {
+        2 * self.terms.count()
+    }
+
     /// Tiles of a group.
     #[inline(always)]
     fn group(self) -> usize {
-        2 * self.terms.count() * self.steps
+        self.step() * self.steps
     }
 }
 
@@ -125,17 +131,29 @@ pub(super) struct Packing {
 }
 
 impl Packed {
-    /// Of the columns `columns` of some rows.
-    pub(super) fn new(from: Rows<'_>, columns: Range<usize>, packing: Packing) -> Self {
-        Self::filled(from, columns, packing, |tiles, size, fill| {
-            tiles.chunks_exact_mut(size).enumerate().for_each(|(group, tiles)| fill(group, tiles));
+    /// Of so many columns of some rows, which are read from their beginning to their end.
+    pub(super) fn new(from: Rows<'_>, columns: usize, packing: Packing) -> Self {
+        Self::filled(from, columns, packing, |tiles, shape, fill| {
+            let (groups, size) = (shape.count.div_ceil(GROUP), shape.step());
+            let mut fill = |group: usize, step: usize| {
+                let first = group * shape.group() + step * size;
+                fill(group, step, &mut tiles[first..first + size]);
+            };
+            if packing.along {
+                (0..groups).for_each(|group| (0..shape.steps).for_each(|step| fill(group, step)));
+            } else {
+                (0..shape.steps).for_each(|step| (0..groups).for_each(|group| fill(group, step)));
+            }
         })
     }
 
     /// The same, by all threads.
-    pub(super) fn in_parallel(from: Rows<'_>, columns: Range<usize>, packing: Packing) -> Self {
-        Self::filled(from, columns, packing, |tiles, size, fill| {
-            tiles.par_chunks_exact_mut(size).enumerate().for_each(|(group, tiles)| fill(group, tiles));
+    pub(super) fn in_parallel(from: Rows<'_>, columns: usize, packing: Packing) -> Self {
+        Self::filled(from, columns, packing, |tiles, shape, fill| {
+            tiles.par_chunks_exact_mut(shape.group().max(1)).enumerate().for_each(|(group, tiles)| {
+                let steps = tiles.chunks_exact_mut(shape.step()).enumerate();
+                steps.for_each(|(step, tiles)| fill(group, step, tiles));
+            });
         })
     }
 
@@ -159,18 +177,17 @@ impl Packed {
 
     fn filled(
         from: Rows<'_>,
-        columns: Range<usize>,
+        columns: usize,
         packing: Packing,
-        each: impl Fn(&mut [MaybeUninit<Tile>], usize, &(dyn Fn(usize, &mut [MaybeUninit<Tile>]) + Sync)),
+        each: impl Fn(&mut [MaybeUninit<Tile>], Shape, &(dyn Fn(usize, usize, &mut [MaybeUninit<Tile>]) + Sync)),
     ) -> Self {
-        let (count, depth) = if packing.along { (from.count(), columns.len()) } else { (columns.len(), from.count()) };
+        let (count, depth) = if packing.along { (from.count(), columns) } else { (columns, from.count()) };
         let shape = Shape { count, steps: depth.div_ceil(DEPTH), terms: packing.terms };
-        let size = shape.group();
-        let len = count.div_ceil(GROUP) * size;
+        let len = count.div_ceil(GROUP) * shape.group();
         let mut tiles: Vec<Tile> = Vec::with_capacity(len);
-        each(&mut tiles.spare_capacity_mut()[..len], size.max(1), &|group, tiles| {
-            for (at, tiles) in tiles.chunks_exact_mut(packing.terms.count()).enumerate() {
-                fill(tiles, from, columns.clone(), [group * GROUP + at % 2 * SIDE, at / 2 * DEPTH], packing);
+        each(&mut tiles.spare_capacity_mut()[..len], shape, &|group, step, tiles| {
+            for (half, tiles) in tiles.chunks_exact_mut(packing.terms.count()).enumerate() {
+                fill(tiles, from, columns, [group * GROUP + half * SIDE, step * DEPTH], packing);
             }
         });
         // SAFETY: all have been filled
@@ -419,8 +436,8 @@ mod tests {
         let (rows, columns) = (a.len() / depth, b.len() / depth);
         let packing = |first| Packing { first, along: true, terms };
         let (a, b) = (
-            Packed::new(Rows::new(a, depth), 0..depth, packing(true)),
-            Packed::in_parallel(Rows::new(b, depth), 0..depth, packing(false)),
+            Packed::new(Rows::new(a, depth), depth, packing(true)),
+            Packed::in_parallel(Rows::new(b, depth), depth, packing(false)),
         );
         let mut out = vec![7.0; rows * columns];
         multiply(&mut out, columns, &[[a.all(), b.all()]], false);
@@ -482,7 +499,7 @@ mod tests {
         for terms in [Terms::Three, Terms::Two] {
             let expected = product(&a, &b, depth, terms);
             let across = |m: &[f32], wide: usize, first: bool| {
-                Packed::new(Rows::new(m, wide), 0..wide, Packing { first, along: false, terms })
+                Packed::new(Rows::new(m, wide), wide, Packing { first, along: false, terms })
             };
             let (first, second) = (across(&a_across, rows, true), across(&b_across, columns, false));
             let mut out = vec![0.0; rows * columns];
@@ -533,10 +550,8 @@ mod measure {
             let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
             for terms in [Terms::Three, Terms::Two] {
                 let packing = |first| Packing { first, along: true, terms };
-                let (pa, pb) = (
-                    Packed::new(Rows::new(&a, k), 0..k, packing(true)),
-                    Packed::new(Rows::new(&b, k), 0..k, packing(false)),
-                );
+                let (pa, pb) =
+                    (Packed::new(Rows::new(&a, k), k, packing(true)), Packed::new(Rows::new(&b, k), k, packing(false)));
                 let mut out = vec![0.0; m * n];
                 multiply(&mut out, n, &[[pa.all(), pb.all()]], false);
                 let e: Vec<f64> = out.iter().zip(&exact).map(|(o, e)| f64::from(*o) - e).collect();

@@ -8,22 +8,15 @@ use std::arch::x86_64::{
     _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
 use super::super::Rows;
 use super::{DEPTH, Packing, SIDE, Tile};
 
 /// Packs 16 rows or columns and 32 of the depth, from the given ones on.
-pub(super) fn fill(
-    tiles: &mut [MaybeUninit<Tile>],
-    from: Rows<'_>,
-    columns: Range<usize>,
-    at: [usize; 2],
-    packing: Packing,
-) {
+pub(super) fn fill(tiles: &mut [MaybeUninit<Tile>], from: Rows<'_>, columns: usize, at: [usize; 2], packing: Packing) {
     let [row, column] = if packing.along { at } else { [at[1], at[0]] };
-    let (high, wide) = (from.count().saturating_sub(row), columns.len().saturating_sub(column));
-    let numbers = from.values.as_ptr().wrapping_add(row * from.stride + columns.start + column);
+    let (high, wide) = (from.count().saturating_sub(row), columns.saturating_sub(column));
+    let numbers = from.values.as_ptr().wrapping_add(row * from.stride + column);
     // SAFETY: `present` found the instructions; `high` rows of `wide` numbers are there
     unsafe {
         if packing.along {
