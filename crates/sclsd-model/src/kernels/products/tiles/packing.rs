@@ -57,6 +57,8 @@ unsafe fn along(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize
         // SAFETY: the caller's; what the masks leave out is not read
         let mut numbers = unsafe {
             let from = from.wrapping_add(row * stride);
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(64).cast());
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(80).cast());
             let there = |mask| if row < high { mask } else { 0 };
             [_mm512_maskz_loadu_ps(there(left), from), _mm512_maskz_loadu_ps(there(right), from.wrapping_add(SIDE))]
         };
@@ -89,6 +91,8 @@ unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usiz
         // SAFETY: the caller's; what the masks leave out is not read
         let mut numbers = unsafe {
             let from = from.wrapping_add(2 * row * stride);
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(64).cast());
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(64 + stride).cast());
             let there = |row| if row < high { mask(wide) } else { 0 };
             [
                 _mm512_maskz_loadu_ps(there(2 * row), from),
