@@ -1,6 +1,7 @@
 //! Functions with a derivative of their own, as Burn wants to be told of them.
 
 use std::fmt::Debug;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use burn::backend::Autodiff;
@@ -129,12 +130,47 @@ pub(crate) fn values<B: Backend, const D: usize>(tensor: &Tensor<B, D>) -> Vec<f
     host(tensor.clone().into_data())
 }
 
-/// The numbers of some tensors, each row-major.
-pub(crate) fn all_values<B: Backend>(tensors: &[FloatTensor<B>]) -> Vec<Vec<f32>> {
-    let values = |tensor: &FloatTensor<B>| {
-        host(Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(tensor.clone())).into_data())
-    };
-    tensors.par_iter().map(values).collect()
+/// The numbers of a tensor, row-major: a copy, or what the backend itself holds.
+#[derive(Debug)]
+pub(crate) enum Numbers {
+    Copied(Vec<f32>),
+    #[cfg(feature = "flex")]
+    Held(burn::backend::flex::FlexTensor),
+}
+
+impl Numbers {
+    fn of<B: Trainable>(tensor: &FloatTensor<B>) -> Self {
+        let tensor = B::inner(tensor.clone());
+        #[cfg(feature = "flex")]
+        if let Some(held) = (&tensor as &dyn std::any::Any).downcast_ref::<burn::backend::flex::FlexTensor>()
+            && held.as_slice::<f32>().is_some()
+        {
+            return Self::Held(held.clone());
+        }
+        Self::Copied(host(Tensor::<B::InnerBackend, 1>::from_primitive(TensorPrimitive::Float(tensor)).into_data()))
+    }
+}
+
+impl Deref for Numbers {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Copied(values) => values,
+            #[cfg(feature = "flex")]
+            Self::Held(tensor) => tensor.as_slice().expect("one row after the other"),
+        }
+    }
+}
+
+/// The numbers of a tensor.
+pub(crate) fn numbers<B: Trainable, const D: usize>(tensor: &Tensor<B, D>) -> Numbers {
+    Numbers::of::<B>(&input(tensor.clone()))
+}
+
+/// The numbers of some tensors.
+pub(crate) fn all_numbers<B: Trainable>(tensors: &[FloatTensor<B>]) -> Vec<Numbers> {
+    tensors.par_iter().map(Numbers::of::<B>).collect()
 }
 
 fn host(data: TensorData) -> Vec<f32> {

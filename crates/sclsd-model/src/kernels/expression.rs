@@ -171,13 +171,11 @@ impl Expression {
             Kept::Sparse { indptr, indices, values, rows } => {
                 let rows = SparseRows { indptr, indices, values, rows };
                 let side = Arch::new().dispatch(PanelWidth);
-                let mut sum = vec![0.0; outputs * self.genes];
-                sum.par_chunks_mut(side * self.genes).enumerate().for_each(|(at, sum)| {
+                made(outputs, self.genes, side, |first, sum| {
                     let mut panel = vec![0.0; side * self.genes];
-                    Arch::new().dispatch(Scatter { panel: &mut panel, slope, first: at * side, outputs, rows });
+                    Arch::new().dispatch(Scatter { panel: &mut panel, slope, first, outputs, rows });
                     from_panel(&panel, side, sum, self.genes);
-                });
-                sum
+                })
             }
         }
     }

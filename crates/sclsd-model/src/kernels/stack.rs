@@ -3,6 +3,8 @@
 //! Weights travel as rows of numbers: of every layer the matrix `[out, in]` and the biases, and where it is normalised γ
 //! and β after them. The tensor code is [`Stack`](crate::networks::Stack).
 
+use std::ops::Deref;
+
 pub(crate) mod functions;
 mod loops;
 pub(crate) mod normalized;
@@ -40,9 +42,9 @@ impl Sizes {
     }
 
     /// The layers whose weights these are.
-    pub(crate) fn layers<'a>(&self, weights: &'a [Vec<f32>]) -> Vec<Layer<'a>> {
+    pub(crate) fn layers<'a, N: Deref<Target = [f32]>>(&self, weights: &'a [N]) -> Vec<Layer<'a>> {
         let last = self.widths.len().saturating_sub(2);
-        let layer = |(depth, (pair, parts)): (usize, (&[usize], &'a [Vec<f32>]))| Layer {
+        let layer = |(depth, (pair, parts)): (usize, (&[usize], &'a [N]))| Layer {
             inputs: pair[0],
             outputs: pair[1],
             weight: &parts[0],
@@ -53,11 +55,11 @@ impl Sizes {
         self.widths.windows(2).zip(weights.chunks(self.parts())).enumerate().map(layer).collect()
     }
 
-    /// Room for the derivatives by all weights.
+    /// Room for the derivatives by all weights, those by matrices aside.
     pub(crate) fn zeros(&self) -> Vec<Vec<f32>> {
         let room = |pair: &[usize]| {
-            let (inputs, outputs) = (pair[0], pair[1]);
-            [outputs * inputs, outputs, outputs, outputs].into_iter().take(self.parts()).map(|n| vec![0.0; n])
+            let outputs = pair[1];
+            [0, outputs, outputs, outputs].into_iter().take(self.parts()).map(|n| vec![0.0; n])
         };
         self.widths.windows(2).flat_map(room).collect()
     }

@@ -531,37 +531,3 @@ mod tests {
         }
     }
 }
-#[cfg(test)]
-mod measure {
-    use super::*;
-    use rand::{RngExt, SeedableRng};
-    #[test]
-    #[ignore]
-    fn measure() {
-        for (m, k, n) in [(128, 256, 1000), (128, 2000, 256), (256, 512, 256)] {
-            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-            let mut draw = |c: usize| -> Vec<f32> {
-                (0..c).map(|_| rng.random_range(-1.0_f32..1.0) + rng.random_range(-1.0_f32..1.0)).collect()
-            };
-            let (a, b) = (draw(m * k), draw(n * k));
-            let exact: Vec<f64> = (0..m * n)
-                .map(|at| (0..k).map(|l| f64::from(a[at / n * k + l]) * f64::from(b[at % n * k + l])).sum())
-                .collect();
-            let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
-            for terms in [Terms::Three, Terms::Two] {
-                let packing = |first| Packing { first, along: true, terms };
-                let (pa, pb) =
-                    (Packed::new(Rows::new(&a, k), k, packing(true)), Packed::new(Rows::new(&b, k), k, packing(false)));
-                let mut out = vec![0.0; m * n];
-                multiply(&mut out, n, &[[pa.all(), pb.all()]], false);
-                let e: Vec<f64> = out.iter().zip(&exact).map(|(o, e)| f64::from(*o) - e).collect();
-                println!("{m} {k} {n} {terms:?} {:e}", norm(&e) / norm(&exact));
-            }
-            let v = super::super::vectors::Panels::transposed(&b, k);
-            let mut out = vec![0.0; m * n];
-            v.product(&mut out, n, Rows::new(&a, k), false);
-            let e: Vec<f64> = out.iter().zip(&exact).map(|(o, e)| f64::from(*o) - e).collect();
-            println!("vectors {:e}", norm(&e) / norm(&exact));
-        }
-    }
-}

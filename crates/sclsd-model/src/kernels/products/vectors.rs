@@ -182,7 +182,6 @@ struct Part<'a, S> {
 impl<S: Simd> Part<'_, S> {
     /// Adds to the sums of some columns of `a`.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "with iterators the sums are not kept in registers")]
     fn add<const N: usize>(&self, sums: &mut [f32], column: usize) {
         let Self { simd, a, b, width, .. } = *self;
         let mut lanes = [simd.splat_f32s(0.0); N];

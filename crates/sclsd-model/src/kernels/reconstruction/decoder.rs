@@ -2,10 +2,10 @@
 
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, backend::Backend};
-use rayon::prelude::*;
 
-use super::super::derivative::{Derivative, Trainable, all_values, function, input, values};
+use super::super::derivative::{Derivative, Trainable, all_numbers, function, input, numbers};
 use super::super::expression::SparseRows;
+use super::super::rows::made;
 use super::super::stack::Sizes;
 use super::super::stack::normalized::{Input, Moments, RowWeights, backward, forward};
 use super::fold::fold;
@@ -31,13 +31,13 @@ pub(crate) fn reconstruct<B: Trainable>(
     counts: SparseRows<'_>,
     whole: &Whole,
 ) -> (Tensor<B, 1>, Vec<Moments>) {
-    let (z, numbers) = (values(&from.z), all_values::<B>(&from.weights));
-    let (log_library, log_theta) = (values(&from.log_library), values(&from.log_theta));
+    let (z, weights_held) = (numbers(&from.z), all_numbers::<B>(&from.weights));
+    let (log_library, log_theta) = (numbers(&from.log_library), numbers(&from.log_theta));
     let sizes = |widths: &[usize], activated| Sizes { widths: widths.to_vec(), normalized: true, activated };
     let below = sizes(&widths[..widths.len() - 1], true);
-    let (numbers_below, numbers_of_last) = numbers.split_at(numbers.len() - below.parts());
-    let last = sizes(&widths[widths.len() - 2..], false).layers(numbers_of_last)[0];
-    let below_layers = below.layers(numbers_below);
+    let (weights_below, weights_of_last) = weights_held.split_at(weights_held.len() - below.parts());
+    let last = sizes(&widths[widths.len() - 2..], false).layers(weights_of_last)[0];
+    let below_layers = below.layers(weights_below);
     let weights = RowWeights::equal(log_library.len(), whole);
 
     let (kept, mut moments) = forward(&below_layers, Input::Rows(&z), &weights);
@@ -64,6 +64,13 @@ struct Slopes(Vec<Vec<f32>>);
 
 impl Derivative for Slopes {
     fn by_inputs(&self, by_sum: Vec<f32>) -> Vec<Vec<f32>> {
-        self.0.par_iter().map(|slopes| slopes.iter().map(|slope| slope * by_sum[0]).collect()).collect()
+        /// Numbers handled by one thread at a time.
+        const CHUNK: usize = 1 << 14;
+        let times = |slopes: &Vec<f32>| {
+            made(slopes.len(), 1, CHUNK, |first, out| {
+                out.iter_mut().zip(&slopes[first..]).for_each(|(out, slope)| *out = slope * by_sum[0]);
+            })
+        };
+        self.0.iter().map(times).collect()
     }
 }

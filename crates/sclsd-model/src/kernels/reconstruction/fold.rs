@@ -9,12 +9,14 @@
 
 use std::ops::Range;
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::super::products::{self, Packed, Rows, Terms};
 use super::super::rows::{BLOCK, add, groups, made, total};
 use super::super::stack::Layer;
 use super::super::stack::normalized::{Moments, RowWeights, sums};
+use super::super::vector::Lanes;
 use crate::Whole;
 
 const EPSILON: f32 = 1e-5;
@@ -78,16 +80,23 @@ fn covariance(centered: Rows<'_>, whole: &Whole) -> Vec<f32> {
     covariance
 }
 
-/// Eight sums side by side, then together.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; 8];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..8 {
-            sums[lane] += a[lane] * b[lane];
+    Arch::new().dispatch(Dot(a, b))
+}
+
+struct Dot<'a>(&'a [f32], &'a [f32]);
+
+impl WithSimd for Dot<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let mut sum = Lanes::all(simd, 0.0);
+        for at in (0..self.0.len()).step_by(S::F32_LANES) {
+            sum = Lanes::from(simd, self.0, at).mul_add(Lanes::from(simd, self.1, at), sum);
         }
+        sum.sum()
     }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 impl Folded {

@@ -156,7 +156,7 @@ fn exponentials<S: Simd>(simd: S, logits: &mut [f32], bias: &[f32], out: &mut [f
     }
     let (largest, mut total) = (largest.largest(), Lanes::all(simd, 0.0));
     for (logit, out) in logits.iter().zip(out) {
-        let exponential = (Lanes::new(simd, *logit) - largest).exp_of_negative();
+        let exponential = (Lanes::new(simd, *logit) - largest).exp();
         *out = exponential.raw;
         total = total + exponential;
     }
@@ -202,7 +202,7 @@ fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes
     let log = above.ln();
     let theta_log = theta * log;
     let d = -(theta_log + gate); // ln NB(0) − γ
-    let (a, b) = ((-gate.abs()).exp_of_negative(), (-d.abs()).exp_of_negative());
+    let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
     let (by_a, by_b) = (a + 1.0, b + 1.0);
     // four reciprocals from one
     let both = by_a * by_b;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
-use super::super::derivative::{Derivative, Trainable, all_values, function, input, values};
+use super::super::derivative::{Derivative, Numbers, Trainable, all_numbers, function, input, numbers};
 use super::super::expression::Expression;
 use super::normalized::{Input, Moments, RowWeights};
 use super::{Sizes, normalized, plain};
@@ -17,20 +17,20 @@ pub(crate) fn encode<B: Trainable>(
     sizes: Sizes,
     cells: &Cells<B>,
 ) -> (Tensor<B, 2>, Vec<Moments>) {
-    let numbers = all_values::<B>(weights);
-    let layers = sizes.layers(&numbers);
+    let weights_held = all_numbers::<B>(weights);
+    let layers = sizes.layers(&weights_held);
     let (kept, moments) = normalized::forward(&layers, Input::Cells(&cells.expression), &cells.weights);
     let shape = [cells.expression.n_cells(), layers[layers.len() - 1].outputs];
     let out = kept.out().to_vec();
     let (expression, rows) = (Arc::clone(&cells.expression), Arc::clone(&cells.weights));
-    let encoded = Encoded { sizes, weights: numbers, expression, rows, kept };
+    let encoded = Encoded { sizes, weights: weights_held, expression, rows, kept };
     (function(weights, out, shape, encoded), moments)
 }
 
 #[derive(Debug)]
 struct Encoded {
     sizes: Sizes,
-    weights: Vec<Vec<f32>>,
+    weights: Vec<Numbers>,
     expression: Arc<Expression>,
     rows: Arc<RowWeights>,
     kept: normalized::Kept,
@@ -48,12 +48,12 @@ impl Derivative for Encoded {
 /// # Shapes
 /// - `x`: `[rows, in]` → `[rows, out]`
 pub(crate) fn run_plain<B: Trainable>(x: Tensor<B, 2>, weights: Vec<FloatTensor<B>>, sizes: Sizes) -> Tensor<B, 2> {
-    let (rows, numbers) = (values(&x), all_values::<B>(&weights));
-    let layers = sizes.layers(&numbers);
+    let (rows, weights_held) = (numbers(&x), all_numbers::<B>(&weights));
+    let layers = sizes.layers(&weights_held);
     let kept = plain::forward(&layers, &rows);
     let out = kept.out().to_vec();
     let shape = [x.dims()[0], layers[layers.len() - 1].outputs];
-    let ran = Ran { sizes, weights: numbers, x: rows, kept };
+    let ran = Ran { sizes, weights: weights_held, x: rows, kept };
     let inputs: Vec<FloatTensor<B>> = [input(x)].into_iter().chain(weights).collect();
     function(&inputs, out, shape, ran)
 }
@@ -61,8 +61,8 @@ pub(crate) fn run_plain<B: Trainable>(x: Tensor<B, 2>, weights: Vec<FloatTensor<
 #[derive(Debug)]
 struct Ran {
     sizes: Sizes,
-    weights: Vec<Vec<f32>>,
-    x: Vec<f32>,
+    weights: Vec<Numbers>,
+    x: Numbers,
     kept: plain::Kept,
 }
 
@@ -80,7 +80,7 @@ impl Derivative for Ran {
 /// - `weight`: `[out, genes]` → `[cells, out]`
 pub(crate) fn project<B: Trainable>(cells: &Cells<B>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
     let outputs = weight.dims()[0];
-    let out = cells.expression.times_transposed(&values(&weight), outputs);
+    let out = cells.expression.times_transposed(&numbers(&weight), outputs);
     let projected = Projected { expression: Arc::clone(&cells.expression), outputs };
     function(&[input(weight)], out, [cells.expression.n_cells(), outputs], projected)
 }

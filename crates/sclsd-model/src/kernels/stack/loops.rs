@@ -9,7 +9,7 @@ use super::super::vector::Lanes;
 /// ln(1 + eˣ).
 #[inline(always)]
 fn softplus<S: Simd>(x: Lanes<S>) -> Lanes<S> {
-    x.max(x.same(0.0)) + (-x.abs()).exp_of_negative().ln_1p()
+    x.max(x.same(0.0)) + (-x.abs()).exp().ln_1p()
 }
 
 /// σ(x) from y = ln(1 + eˣ): 1 − e⁻ʸ.

@@ -92,7 +92,9 @@ unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usiz
         let mut numbers = unsafe {
             let from = from.wrapping_add(2 * row * stride);
             std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(64).cast());
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(64 + stride).cast());
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+                from.wrapping_add(64 + stride).cast(),
+            );
             let there = |row| if row < high { mask(wide) } else { 0 };
             [
                 _mm512_maskz_loadu_ps(there(2 * row), from),
