@@ -104,10 +104,9 @@ pub(crate) fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
             }
             add(&mut value.log_theta, &sums.theta);
         }
-        for (half, weight) in value.weight.chunks_mut((genes * width).max(1)).enumerate() {
-            let pairs: Vec<_> = made.iter().map(|made| [&made.slopes[half], &made.hidden]).collect();
-            products::add_sums(weight, &pairs);
-        }
+        let (gates, rates) = value.weight.split_at_mut(genes * width);
+        let pairs = |half: usize| made.iter().map(|made| [&made.slopes[half], &made.hidden]).collect::<Vec<_>>();
+        rayon::join(|| products::add_sums(gates, &pairs(0)), || products::add_sums(rates, &pairs(1)));
     }
     value.log_theta.iter_mut().zip(&decoder.genes.theta).for_each(|(d, theta)| *d *= theta);
     value
