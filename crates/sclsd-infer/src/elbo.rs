@@ -413,12 +413,16 @@ mod tests {
     }
 
     /// Repeated cells, a gene without counts, walks of one step from cell to cell, batches smaller than a block and not a multiple of it,
-    /// sparse expression and dense.
+    /// sparse expression and dense, products large enough for matrix units.
     #[test]
     fn kernels_have_the_loss_gradients_and_statistics_of_the_tensor_code() {
-        for (sizes, zeros) in
-            [([3, 4, 5, 12], 0.5), ([40, 7, 60, 33], 0.9), ([9, 2, 9, 20], 0.3), ([150, 2, 20, 40], 0.85)]
-        {
+        for (sizes, zeros) in [
+            ([3, 4, 5, 12], 0.5),
+            ([40, 7, 60, 33], 0.9),
+            ([9, 2, 9, 20], 0.3),
+            ([150, 2, 20, 40], 0.85),
+            ([30, 5, 90, 150], 0.6),
+        ] {
             let (found, expected) = (evaluate(sizes, zeros, Kernels::Host), evaluate(sizes, zeros, Kernels::Tensors));
             for (a, b) in found.0.iter().zip(&expected.0) {
                 assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "{sizes:?}: {a} {b}");
