@@ -171,6 +171,7 @@ fn priors_that_cannot_be_made_are_named() {
         &["ratio is 1.5, expected a number from 0 to 1"],
     );
     refused(d, &run(&["--bootstrap-prior"]), &["--bootstrap-prior needs a phylogeny"]);
+    refused(d, &run(&["--cluster-key", "types"]), &["lacks obs[\"types\"] (obs has clusters"]);
     std::fs::write(d.join("p.json"), r#"{"Stem": ["Fate A"], "Progenitor": ["Fate B"]}"#).expect("a file");
     refused(
         d,

@@ -21,6 +21,8 @@ pub(super) struct PriorChoice {
     phylogeny: PhylogenyChoice,
     bootstrap: Option<BootstrapSpec>,
     matrix: Option<PathBuf>,
+    /// Whether a column with clusters was named: it has to be there, needed or not.
+    clusters_named: bool,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,7 @@ impl PriorChoice {
             random_state: spec.random_state,
             ..BootstrapSpec::default()
         });
-        Ok(Self { phylogeny, bootstrap, matrix: args.prior.clone() })
+        Ok(Self { phylogeny, bootstrap, matrix: args.prior.clone(), clusters_named: args.cluster_key.is_some() })
     }
 
     /// The prior of a run that is over: by its time, within its phylogeny.
@@ -76,7 +78,8 @@ impl PriorChoice {
     /// Columns of obs that the prior reads.
     pub(super) fn columns(&self, spec: &TrainSpec) -> Vec<String> {
         let time = (self.bootstrap.is_none() && self.matrix.is_none()).then(|| spec.keys.time.clone());
-        let clusters = (!matches!(self.phylogeny, PhylogenyChoice::None)).then(|| spec.keys.clusters.clone());
+        let clusters = (self.clusters_named || !matches!(self.phylogeny, PhylogenyChoice::None))
+            .then(|| spec.keys.clusters.clone());
         time.into_iter().chain(clusters).collect()
     }
 

@@ -83,6 +83,7 @@ impl Terms {
 
 impl Packed {
     /// Of a matrix with rows of `outputs`.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "vectors multiply what is given"))]
     pub(crate) fn new(matrix: &[f32], outputs: usize, terms: Terms) -> Self {
         let inputs = matrix.len() / outputs;
         #[cfg(target_arch = "x86_64")]
@@ -95,6 +96,7 @@ impl Packed {
     }
 
     /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the way forward.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "vectors multiply what is given"))]
     pub(crate) fn transposed(matrix: &[f32], inputs: usize, terms: Terms) -> Self {
         let outputs = matrix.len() / inputs;
         #[cfg(target_arch = "x86_64")]
@@ -211,6 +213,7 @@ impl Summand {
         Self::new(rows, width, false, terms)
     }
 
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "vectors multiply what is given"))]
     fn new(rows: Rows<'_>, width: usize, first: bool, terms: Terms) -> Self {
         assert!(rows.hold(width), "sizes that fit");
         #[cfg(target_arch = "x86_64")]
