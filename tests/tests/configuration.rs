@@ -4,14 +4,16 @@ use std::fmt::Write;
 use std::path::Path;
 
 use schemars::schema_for;
-use sclsd::infer::TrainSpec;
+use sclsd::infer::{DataScale, TrainSpec};
 use serde_json::Value;
 
 const HEAD: &str = "# Configuration
 
-Everything that can be chosen about a training run, with its default. A TOML or JSON file (`sclsd train --config FILE`) has
-these keys in tables, `--set walks.path_len=20` sets one of them, and an unknown key is an error that lists the known ones.
-The names are the Python package's. This page is made from the types in the source, and a test keeps it so.
+Everything that can be chosen about a training run. A TOML or JSON file (`sclsd train --config FILE`) has these keys in
+tables, `--set walks.path_len=20` sets one of them, and an unknown key is an error that lists the known ones. They are set on
+top of a preset: `--preset recommended`, which is the default and follows from the data (here: 1,000 cells, 10 steps from a
+leaf), or `--preset reference`, the Python package's settings. The names are the Python package's. This page is made from the
+types in the source, and a test keeps it so.
 
 ```toml
 num_epochs = 100
@@ -49,17 +51,17 @@ fn described(schema: &Value, resolved: &Value) -> String {
     text.replace('|', "\\|")
 }
 
-fn table(page: &mut String, path: &str, schema: &Value, defaults: &Value, root: &Value) {
+fn table(page: &mut String, path: &str, schema: &Value, [recommended, reference]: [&Value; 2], root: &Value) {
+    let shown = |value: &Value| if value.is_null() { "none".to_owned() } else { value.to_string() };
     let (mut rows, mut tables) = (String::new(), Vec::new());
     for (name, field) in schema["properties"].as_object().expect("a table of keys") {
         let resolved = resolve(field, root);
         let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         if resolved["properties"].is_object() {
-            tables.push((key, resolved, &defaults[name]));
+            tables.push((key, resolved, [&recommended[name], &reference[name]]));
         } else {
-            let default = &defaults[name];
-            let default = if default.is_null() { "none".to_owned() } else { default.to_string() };
-            let _ = writeln!(rows, "| `{key}` | `{default}` | {} |", described(field, resolved));
+            let (recommended, reference) = (shown(&recommended[name]), shown(&reference[name]));
+            let _ = writeln!(rows, "| `{key}` | `{recommended}` | `{reference}` | {} |", described(field, resolved));
         }
     }
     let title = if path.is_empty() { "The run".to_owned() } else { format!("`[{path}]`") };
@@ -69,19 +71,20 @@ fn table(page: &mut String, path: &str, schema: &Value, defaults: &Value, root: 
         if !about.is_empty() {
             let _ = write!(page, "{about}\n\n");
         }
-        let _ = write!(page, "| key | default | meaning |\n| --- | --- | --- |\n{rows}");
+        let _ = write!(page, "| key | recommended | reference | meaning |\n| --- | --- | --- | --- |\n{rows}");
     }
-    for (key, schema, defaults) in tables {
-        table(page, &key, schema, defaults, root);
+    for (key, schema, values) in tables {
+        table(page, &key, schema, values, root);
     }
 }
 
 #[test]
 fn the_reference_of_the_configuration_says_what_the_types_say() {
     let schema = serde_json::to_value(schema_for!(TrainSpec)).unwrap();
-    let defaults = serde_json::to_value(TrainSpec::default()).unwrap();
+    let recommended = serde_json::to_value(TrainSpec::recommended(&DataScale::unknown())).unwrap();
+    let reference = serde_json::to_value(TrainSpec::reference()).unwrap();
     let mut page = HEAD.to_owned();
-    table(&mut page, "", &schema, &defaults, &schema);
+    table(&mut page, "", &schema, [&recommended, &reference], &schema);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
     if std::env::var_os("SCLSD_UPDATE_DOCS").is_some() {
         std::fs::write(&path, &page).unwrap();

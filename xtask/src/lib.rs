@@ -3,4 +3,5 @@
 
 pub mod bench_reference;
 pub mod features;
+pub mod score_fates;
 pub mod tidy;

@@ -1,10 +1,10 @@
-//! `cargo xtask tidy`, `cargo xtask features`, `cargo xtask bench-reference`: chores of the workspace.
+//! `cargo xtask tidy`, `features`, `bench-reference`, `score-fates`: chores of the workspace.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench_reference, features, tidy};
+use xtask::{bench_reference, features, score_fates, tidy};
 
 /// Chores of the workspace.
 #[derive(Parser)]
@@ -23,6 +23,24 @@ enum Command {
         /// Only each alone, all together, and none.
         #[arg(long)]
         each: bool,
+    },
+    /// Scores fates of simulated cells by every method against the truth, and beside it CellRank's; goes on where it was.
+    ScoreFates {
+        /// Where simulated sets and the table of scores are kept.
+        #[arg(long, default_value = "target/score-fates")]
+        out: PathBuf,
+        /// First seed.
+        #[arg(long, default_value_t = 10)]
+        from: u64,
+        /// Last seed.
+        #[arg(long, default_value_t = 29)]
+        to: u64,
+        /// The program [default: the one built with --release].
+        #[arg(long, default_value = "target/release/sclsd")]
+        program: PathBuf,
+        /// A Python with CellRank, to score that on the same sets.
+        #[arg(long)]
+        python: Option<PathBuf>,
     },
     /// Times this program and the Python package in turn on the same files and prints the ratios.
     BenchReference {
@@ -56,6 +74,10 @@ fn main() -> ExitCode {
             return if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
         Command::Features { each } => features::run(each),
+        Command::ScoreFates { out, from, to, program, python } => {
+            let script = "tests/cellrank_fates.py".into();
+            score_fates::run(&score_fates::Plan { program, out, seeds: from..to + 1, python, script })
+        }
         Command::BenchReference { python, script, pairs, threads, only, files } => {
             bench_reference::run(&bench_reference::Plan { python, script, pairs, threads, only, files })
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use sclsd::Device;
-use sclsd::analysis::{FateSpec, PerturbSpec, annotate, fates, perturb};
+use sclsd::analysis::{HardFateSpec, PerturbSpec, annotate, hard_fates, perturb};
 use sclsd::data::{Keys, read_h5ad};
 use sclsd::graph::Transition;
 use sclsd::infer::{TrainSpec, TrainingData, train};
@@ -125,8 +125,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let graph = &spec.get().keys.connectivities;
         let result = record.timed("result", || annotate(&fit.model, &data, graph, &device))?;
         if record.wants("fates") {
-            let spec = FateSpec { time_range: args.fate_time, ..FateSpec::default() };
-            record.timed("fates", || fates(&fit.model, &result.cell_state, &spec, &device))?;
+            let spec = HardFateSpec { time_range: args.fate_time, ..HardFateSpec::default() };
+            record.timed("fates", || hard_fates(&fit.model, &result.cell_state, &spec, &device))?;
         }
         if record.wants("perturb") {
             let gene = args.gene.unwrap_or_else(|| data.var.names[0].clone());

@@ -1,45 +1,69 @@
-//! Where cells end: followed down the potential, then taken for the cell whose state is nearest.
+//! Fates as probabilities: how likely a cell is to end in each terminal state.
+//!
+//! One trait, several ways of reading them off:
+//!
+//! | method | what a cell's probabilities are |
+//! | --- | --- |
+//! | [`Absorbed`] | where a walk by given transitions is absorbed: those of the prior, or those of a model |
+//! | [`DriftDirected`] | the same for steps along the model's drift −∇V |
+//! | [`Neighbors`] | the states of the nearest terminal cells: no dynamics at all |
+//! | [`EndOfFlow`] | the states of the terminal cells nearest to where the model's flow ends |
+//!
+//! Absorption by the prior and the neighbors' vote need no model: they are what a model has to be compared with.
 
-use sclsd_data::{Categorical, Column, Matrix};
-use sclsd_graph::{Nearest, NearestError};
-use sclsd_model::ode::{OdeError, OdeSpec, linspace};
-use sclsd_model::{Device, Model};
-use serde::{Deserialize, Serialize};
+mod drift;
+mod end_of_flow;
+mod neighbors;
+
+use sclsd_data::{Categorical, Csr, Matrix};
+use sclsd_graph::{AbsorptionError, Terminal, absorption};
+use sclsd_model::ode::OdeError;
 
 use crate::FlowError;
-use crate::flow::follow;
 
-/// How far to follow cells.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FateSpec {
-    /// Time to follow them for, in units of a training walk's length. Above 0. Default: 15.
-    pub time_range: f64,
-    /// Time between two points of a path, about: there are ⌊time_range / dt⌋ points from 0 to `time_range`. Above 0 and
-    /// at most half of `time_range`. Default: 0.5.
-    pub dt: f64,
-    /// Whether to keep the nearest cell at every point. Default: no.
-    pub paths: bool,
-    /// How the flow is solved.
-    pub ode: OdeSpec,
-}
+pub use drift::DriftDirected;
+pub use end_of_flow::EndOfFlow;
+pub use neighbors::Neighbors;
 
-impl Default for FateSpec {
-    fn default() -> Self {
-        Self { time_range: 15.0, dt: 0.5, paths: false, ode: OdeSpec::default() }
-    }
+/// A way of telling fates.
+pub trait FateMethod {
+    /// Probabilities of every cell to end in each of the terminal states.
+    ///
+    /// # Errors
+    /// [`FateError`] where sizes disagree, a number is not finite, or a solver does not converge.
+    fn probabilities(&self, terminal: &Terminal) -> Result<FateProbabilities, FateError>;
 }
 
 /// Why there are no fates.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FateError {
+    /// Absorption cannot be computed.
+    #[error(transparent)]
+    Absorption(#[from] AbsorptionError),
     /// Cells cannot be followed.
     #[error(transparent)]
     Flow(#[from] FlowError),
-    /// A cell's state is not finite.
-    #[error("obsm[\"X_cell_state\"]: {0}")]
-    State(#[from] NearestError),
+    /// A coordinate is not finite.
+    #[error("coordinate {column} of cell {cell} is {value}, expected a finite number")]
+    NotFinite {
+        /// Row of the coordinate.
+        cell: usize,
+        /// Column of the coordinate.
+        column: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// Numbers of cells disagree.
+    #[error("the {what} is of {found} cells, but the terminal states are of {expected}")]
+    Cells {
+        /// What is of another size.
+        what: &'static str,
+        /// Its cells.
+        found: usize,
+        /// Cells of the terminal states.
+        expected: usize,
+    },
 }
 
 impl From<OdeError> for FateError {
@@ -48,136 +72,126 @@ impl From<OdeError> for FateError {
     }
 }
 
-/// Where cells end.
+/// Probabilities of fates.
+///
+/// Established when made and never revisited: a row is finite, not negative and sums to one to within rounding, or it is
+/// all zero, for a cell that reaches no terminal state.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fates {
-    /// The nearest cell to every cell's state at the end.
-    pub cells: Vec<u32>,
-    /// State of every cell at the end, `n_cells × z`.
-    pub states: Matrix,
-    /// Times of the points of a path.
-    pub times: Vec<f64>,
-    /// The nearest cell to every cell's state at every time, times × cells; empty unless asked for.
-    pub paths: Vec<Vec<u32>>,
+pub struct FateProbabilities {
+    names: Vec<String>,
+    values: Vec<f64>,
 }
 
-/// Follows every cell from its state, `n_cells × z`, and finds the cell it ends nearest to.
-///
-/// Reference: `LSD.get_cell_fates`.
-///
-/// # Errors
-/// [`FateError`] where a choice is out of range, a state is not finite, or the flow blows up.
-pub fn fates(model: &Model, cell_state: &Matrix, spec: &FateSpec, device: &impl Device) -> Result<Fates, FateError> {
-    let times = grid(spec)?;
-    let nearest = Nearest::new(cell_state)?;
-    let ode = spec.ode.clone().check()?;
-    let solved = if spec.paths { times.clone() } else { vec![0.0, spec.time_range] };
-    let blocks = follow(model, cell_state, &solved, &ode, device, |states| {
-        let project = |state: &Matrix| nearest.of_rows(state);
-        let paths: Vec<Vec<u32>> = if spec.paths { states.iter().map(project).collect() } else { Vec::new() };
-        let last = states[states.len() - 1].clone();
-        let ends = paths.last().cloned().unwrap_or_else(|| project(&last));
-        (ends, last, paths)
-    })?;
-    let paths = (0..if spec.paths { times.len() } else { 0 })
-        .map(|time| blocks.iter().flat_map(|block| block.2[time].iter().copied()).collect())
-        .collect();
-    let states = blocks.iter().flat_map(|block| block.1.values().iter().copied()).collect();
-    let cells = blocks.into_iter().flat_map(|block| block.0).collect();
-    Ok(Fates { cells, states: Matrix::new(cell_state.n_cols(), states), times, paths })
-}
-
-fn grid(spec: &FateSpec) -> Result<Vec<f64>, FlowError> {
-    let positive = |field, value: f64| {
-        if value > 0.0 && value.is_finite() {
-            return Ok(());
-        }
-        Err(FlowError::Value { field, value, expected: "a finite time above 0" })
-    };
-    positive("time_range", spec.time_range)?;
-    positive("dt", spec.dt)?;
-    if spec.time_range / spec.dt < 2.0 {
-        return Err(FlowError::Value { field: "dt", value: spec.dt, expected: "at most half of time_range" });
-    }
-    if spec.time_range / spec.dt > 1e6 {
-        return Err(FlowError::Value { field: "dt", value: spec.dt, expected: "at least a millionth of time_range" });
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 2 and a million")]
-    let points = (spec.time_range / spec.dt) as usize;
-    Ok(linspace(0.0, spec.time_range, points))
-}
-
-impl Fates {
-    /// The cluster each cell ends in, as a column like the one it comes from; obs `fate`.
-    #[must_use]
-    pub fn column(&self, clusters: &Categorical) -> Column {
-        let codes = self.cells.iter().map(|&cell| clusters.codes()[cell as usize]).collect();
-        let column = Categorical::new(codes, clusters.categories().to_vec(), clusters.ordered());
-        Column::Categorical(column.with_colors(clusters.colors().to_vec()))
-    }
-}
-
-/// How many cells of each cluster end in which.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FateTable {
-    /// Names of the clusters, for rows (where cells come from) and columns (where they end).
-    pub clusters: Vec<String>,
-    /// Cells, row after row.
-    pub counts: Vec<usize>,
-}
-
-impl FateTable {
-    /// Counts for cells `origins[i]` that end at cells `ends[i]`; a cell without a cluster does not count.
+impl FateProbabilities {
+    /// From rows that need not be normalised; a row of zeros stays one.
     ///
     /// # Panics
-    /// When the two are not of the same length.
+    /// When the values do not fill whole rows.
     #[must_use]
-    pub fn new(clusters: &Categorical, origins: &[u32], ends: &[u32]) -> Self {
-        assert_eq!(origins.len(), ends.len(), "one end per cell");
-        let n = clusters.categories().len();
-        let mut counts = vec![0; n * n];
-        let code = |cell: &u32| clusters.codes()[*cell as usize].map(|c| c as usize);
-        for (from, to) in origins.iter().zip(ends) {
-            if let (Some(from), Some(to)) = (code(from), code(to)) {
-                counts[from * n + to] += 1;
+    pub fn from_rows(names: Vec<String>, mut values: Vec<f64>) -> Self {
+        assert!(!names.is_empty() && values.len().is_multiple_of(names.len()), "whole rows");
+        for row in values.chunks_exact_mut(names.len()) {
+            let total: f64 = row.iter().sum();
+            if total > 0.0 {
+                row.iter_mut().for_each(|p| *p /= total);
             }
         }
-        Self { clusters: clusters.categories().to_vec(), counts }
+        Self { names, values }
     }
 
-    /// Cells that go from one cluster to another.
+    /// Names of the fates.
     #[must_use]
-    pub fn count(&self, from: usize, to: usize) -> usize {
-        self.counts[from * self.clusters.len() + to]
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
-    /// Cells that end in each cluster.
+    /// Number of cells.
     #[must_use]
-    pub fn ends(&self) -> Vec<usize> {
-        let n = self.clusters.len();
-        (0..n).map(|to| (0..n).map(|from| self.count(from, to)).sum()).collect()
+    pub fn n_cells(&self) -> usize {
+        self.values.len() / self.names.len()
     }
 
-    /// Share of a cluster's cells that go to another; 0 for a cluster without cells.
+    /// All probabilities, `n_cells × n_fates`, row after row.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-    pub fn fraction(&self, from: usize, to: usize) -> f64 {
-        let n = self.clusters.len();
-        let all: usize = self.counts[from * n..(from + 1) * n].iter().sum();
-        if all == 0 { 0.0 } else { self.count(from, to) as f64 / all as f64 }
+    pub fn values(&self) -> &[f64] {
+        &self.values
     }
 
-    /// log₂ of how many more cells end in each cluster than in `base`, one cell being added to both so that an empty
-    /// cluster has a number.
-    ///
-    /// # Panics
-    /// When the tables are of different clusters.
+    /// Probabilities of one cell.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-    pub fn log2_fold_change(&self, base: &Self) -> Vec<f64> {
-        assert_eq!(self.clusters, base.clusters, "tables of the same clusters");
-        let ratio = |(here, there): (usize, usize)| ((here as f64 + 1.0) / (there as f64 + 1.0)).log2();
-        self.ends().into_iter().zip(base.ends()).map(ratio).collect()
+    pub fn row(&self, cell: usize) -> &[f64] {
+        &self.values[cell * self.names.len()..(cell + 1) * self.names.len()]
+    }
+
+    /// The most likely fate of a cell, the first of those equally likely; nothing where it reaches no terminal state.
+    #[must_use]
+    pub fn likeliest(&self, cell: usize) -> Option<usize> {
+        let row = self.row(cell);
+        let best = (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+        (row[best] > 0.0).then_some(best)
+    }
+
+    /// Number of cells that reach no terminal state.
+    #[must_use]
+    pub fn unreachable(&self) -> usize {
+        (0..self.n_cells()).filter(|&cell| self.likeliest(cell).is_none()).count()
+    }
+
+    /// −Σ p ln p of every cell, in nats: 0 where the fate is certain, ln of the number of fates where all are equally
+    /// likely, `NaN` where no terminal state is reached.
+    #[must_use]
+    pub fn entropy(&self) -> Vec<f64> {
+        let term = |p: &f64| if *p > 0.0 { -p * p.ln() } else { 0.0 };
+        let entropy = |cell: usize| match self.likeliest(cell) {
+            Some(_) => self.row(cell).iter().map(term).sum::<f64>().max(0.0),
+            None => f64::NAN,
+        };
+        (0..self.n_cells()).map(entropy).collect()
+    }
+
+    /// The most likely fate as a column of obs; missing where no terminal state is reached.
+    #[must_use]
+    pub fn column(&self) -> Categorical {
+        let code = |cell| self.likeliest(cell).and_then(|k| u32::try_from(k).ok());
+        Categorical::new((0..self.n_cells()).map(code).collect(), self.names.clone(), false)
+    }
+
+    /// The probabilities as an element of obsm.
+    #[must_use]
+    pub fn matrix(&self) -> Matrix {
+        #[expect(clippy::cast_possible_truncation, reason = "obsm is kept in f32")]
+        let values = self.values.iter().map(|&p| p as f32).collect();
+        Matrix::new(self.names.len(), values)
+    }
+}
+
+/// Absorption of a walk by given transitions: rows sum to one, or are empty.
+#[derive(Debug, Clone, Copy)]
+pub struct Absorbed<'a> {
+    /// `n_cells × n_cells`.
+    pub transitions: &'a Csr<f64>,
+}
+
+impl FateMethod for Absorbed<'_> {
+    fn probabilities(&self, terminal: &Terminal) -> Result<FateProbabilities, FateError> {
+        let found = absorption(self.transitions, terminal)?;
+        Ok(FateProbabilities::from_rows(terminal.names().to_vec(), found.probabilities))
+    }
+}
+
+fn check_cells(what: &'static str, found: usize, terminal: &Terminal) -> Result<(), FateError> {
+    let expected = terminal.n_cells();
+    if found == expected { Ok(()) } else { Err(FateError::Cells { what, found, expected }) }
+}
+
+fn check_finite(points: &Matrix) -> Result<(), FateError> {
+    match points.values().iter().position(|v| !v.is_finite()) {
+        Some(at) => Err(FateError::NotFinite {
+            cell: at / points.n_cols(),
+            column: at % points.n_cols(),
+            value: points.values()[at],
+        }),
+        None => Ok(()),
     }
 }
 
@@ -186,21 +200,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_counts_where_cells_of_each_cluster_end() {
-        let clusters = Categorical::from_names(["a", "a", "b", "c"]);
-        let table = FateTable::new(&clusters, &[0, 1, 2, 3], &[2, 0, 3, 3]);
-        assert_eq!(table.counts, [1, 1, 0, 0, 0, 1, 0, 0, 1]);
-        assert_eq!((table.ends(), table.fraction(0, 1)), (vec![1, 1, 2], 0.5));
-        let other = FateTable::new(&clusters, &[0, 1, 2, 3], &[0, 0, 0, 3]);
-        assert_eq!(table.log2_fold_change(&other), [-1.0, 1.0, (1.5_f64).log2()]);
-    }
-
-    #[test]
-    fn a_time_range_that_is_not_positive_is_an_error() {
-        let error = grid(&FateSpec { time_range: 0.0, ..FateSpec::default() }).unwrap_err();
-        assert_eq!(error.to_string(), "time_range is 0, expected a finite time above 0");
-        let error = grid(&FateSpec { dt: 10.0, ..FateSpec::default() }).unwrap_err();
-        assert_eq!(error.to_string(), "dt is 10, expected at most half of time_range");
-        assert_eq!(grid(&FateSpec::default()).unwrap().len(), 30);
+    fn rows_sum_to_one_and_a_cell_that_reaches_nothing_has_no_fate() {
+        let names = vec!["a".to_owned(), "b".to_owned()];
+        let fates = FateProbabilities::from_rows(names, vec![1.0, 3.0, 0.0, 0.0, 2.0, 0.0]);
+        assert_eq!(fates.row(0), [0.25, 0.75]);
+        assert_eq!((fates.likeliest(0), fates.likeliest(1), fates.likeliest(2)), (Some(1), None, Some(0)));
+        assert_eq!((fates.unreachable(), fates.column().name(0), fates.column().name(1)), (1, Some("b"), None));
+        let entropy = fates.entropy();
+        assert!((entropy[0] - 0.562_335_144_618_808_3).abs() < 1e-12, "scipy.stats.entropy([0.25, 0.75])");
+        assert!(entropy[1].is_nan());
+        assert!(entropy[2].abs() < 1e-15);
     }
 }

@@ -70,6 +70,60 @@ pub fn cross_boundary_correctness(
         .collect()
 }
 
+/// CellRank's variant, of transitions rather than directions on an embedding: for each edge A → B, over the cells of A with
+/// neighbours in B, mean Pearson correlation over coordinates of where the transitions lead, `Σ_j p_ij x_j − x_i`, and the
+/// weighted mean way to those neighbours. `points` are any coordinates of at least two columns, such as principal components.
+///
+/// Reference: `cbc` of CellRank's kernels, over all boundary cells.
+///
+/// # Errors
+/// [`MetricsError`] where an edge names an unknown cluster or sizes disagree.
+pub fn cross_boundary_correlation(
+    points: &Matrix,
+    transitions: &Csr<f64>,
+    connectivities: &Csr,
+    clusters: &Categorical,
+    edges: &[(String, String)],
+) -> Result<Vec<Score>, MetricsError> {
+    check(connectivities, clusters, &[("the embedding", points)])?;
+    let way = |cell: usize, weighted: &mut dyn Iterator<Item = (u32, f64)>| {
+        let (mut sum, mut total) = (vec![0.0; points.n_cols()], 0.0);
+        for (other, weight) in weighted {
+            total += weight;
+            let step = points.row(other as usize).iter().zip(points.row(cell)).map(|(there, here)| f64::from(there - here));
+            sum.iter_mut().zip(step).for_each(|(sum, step)| *sum += weight * step);
+        }
+        sum.iter_mut().for_each(|v| *v /= if total > 0.0 { total } else { 1.0 });
+        sum
+    };
+    edges
+        .iter()
+        .map(|(from, to)| {
+            let (a, b) = (code(clusters, from)?, code(clusters, to)?);
+            let (mut sum, mut n_cells) = (0.0, 0_usize);
+            for cell in (0..connectivities.n_rows()).filter(|&cell| clusters.codes()[cell] == Some(a)) {
+                let (others, weights) = connectivities.row(cell);
+                let near: Vec<(u32, f64)> = others
+                    .iter()
+                    .zip(weights)
+                    .filter(|(other, w)| **w > 0.0 && clusters.codes()[**other as usize] == Some(b))
+                    .map(|(other, w)| (*other, f64::from(*w)))
+                    .collect();
+                let (next, p) = transitions.row(cell);
+                let estimated = way(cell, &mut next.iter().copied().zip(p.iter().copied()));
+                let likeness = crate::pearson(&estimated, &way(cell, &mut near.iter().copied()));
+                if !near.is_empty() && likeness.is_finite() {
+                    sum += likeness;
+                    n_cells += 1;
+                }
+            }
+            #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+            let mean = (n_cells > 0).then(|| sum / n_cells as f64);
+            Ok(Score { name: format!("{from}->{to}"), mean, n_cells })
+        })
+        .collect()
+}
+
 /// For each cluster, over its cells with neighbours in it: mean cosine of the angle between a cell's direction and those
 /// of these neighbours. Directions may be of any number of dimensions.
 ///

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Simulate cells, train on them and compare with the truth.
     Demo(DemoArgs),
-    /// Write simulated cells whose truth is known.
+    /// Write simulated cells whose truth is known, with components, neighbours and a layout.
     Simulate(SimulateArgs),
     /// Take raw counts all the way to a file that can be trained on.
     Prepare(PrepareArgs),
@@ -57,9 +57,9 @@ pub(crate) struct DemoArgs {
     /// Number of genes.
     #[arg(long, default_value_t = 200)]
     pub genes: usize,
-    /// Epochs of training.
-    #[arg(long, default_value_t = 32)]
-    pub epochs: usize,
+    /// Epochs of training, at most [default: those of the recommended preset].
+    #[arg(long)]
+    pub epochs: Option<usize>,
     /// Seed of the simulation and of training.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -93,9 +93,17 @@ pub(crate) struct SimulateArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum TopologyArg {
+    /// One path through three stages.
     Linear,
+    /// One path that parts in two.
     Bifurcation,
+    /// One path that parts in three at one place; the three fates are about equally frequent.
+    Trifurcation,
+    /// One path that parts in two, twice: four fates.
     Tree,
+    /// A short early branch, and two further on: about 30, 55 and 15 in 100 cells become Fate A, B and C.
+    UnequalTree,
+    /// A ring, which no model of this kind describes: to see what that looks like.
     Cycle,
 }
 
@@ -175,6 +183,17 @@ pub(crate) struct TrainArgs {
     /// Checkpoint to write, and with --resume to go on from.
     #[arg(long)]
     pub model: PathBuf,
+    /// Settings to begin with: recommended chooses them by the data, reference has those of the Python package.
+    #[arg(long, value_enum, default_value_t = PresetArg::Recommended)]
+    pub preset: PresetArg,
+    /// Clusters in which differentiation ends, in place of those that are found; may be repeated. Change it when the
+    /// terminal states that are printed are not the ones you know.
+    #[arg(long, num_args = 1.., value_name = "NAME", conflicts_with = "prior")]
+    pub terminal: Vec<String>,
+    /// Average the prior time over neighbours so many times: for a coarse time, such as days, which then has an order
+    /// within a day too.
+    #[arg(long, value_name = "K", conflicts_with = "prior")]
+    pub smooth_time: Option<usize>,
     /// Configuration in TOML or JSON.
     #[arg(long)]
     pub config: Option<PathBuf>,
@@ -217,7 +236,7 @@ pub(crate) struct TrainArgs {
     /// Embedding of obsm on which directions are drawn, where the file has it.
     #[arg(long, default_value = "X_umap")]
     pub basis: String,
-    /// Epochs of training.
+    /// Epochs of training, at most [default: by the preset].
     #[arg(long)]
     pub epochs: Option<usize>,
     /// Seed of walks and of training.
@@ -281,23 +300,93 @@ pub(crate) struct FatesArgs {
     /// The model it was annotated with.
     #[arg(long)]
     pub model: PathBuf,
-    /// Copy of the input with obs fate added.
+    /// Copy of the input with obsm fate_probabilities, obs fate and fate_entropy added, and beside them the same by the
+    /// prior and by neighbours.
     #[arg(short, long)]
     pub output: PathBuf,
-    /// Column of obs with the clusters that are fates.
+    /// How fates are told.
+    #[arg(long, value_enum, default_value_t = FateMethodArg::Transitions, conflicts_with = "hard")]
+    pub method: FateMethodArg,
+    /// Clusters in which differentiation ends [default: those of the run].
+    #[arg(long, num_args = 1.., value_name = "NAME", conflicts_with = "hard")]
+    pub terminal: Vec<String>,
+    /// How much likelier a step is the later it leads, with --method prior or transitions, per unit of pseudotime (0 to 1).
+    /// Lower it where mature cells are said to become another fate, raise it where fates hardly differ.
+    #[arg(long, default_value_t = crate::commands::FATE_BETA, conflicts_with = "hard")]
+    pub beta: f64,
+    /// Follow each cell down the potential and take the cluster of the one cell it ends nearest to, as the Python package
+    /// does, in place of probabilities.
     #[arg(long)]
-    pub cluster_key: String,
-    /// Time to follow cells for, in units of a training walk's length.
+    pub hard: bool,
+    /// Column of obs with the clusters that are fates [default: the one the model was trained with].
+    #[arg(long)]
+    pub cluster_key: Option<String>,
+    /// Time to follow cells for, with --hard or --method flow, in units of a training walk's length.
     #[arg(long, default_value_t = 15.0)]
     pub time_range: f64,
-    /// Time between two points of a path.
-    #[arg(long, default_value_t = 0.5)]
+    /// Time between two points of a path, with --hard.
+    #[arg(long, default_value_t = 0.5, requires = "hard")]
     pub dt: f64,
-    /// Write the nearest cell at every point of every path to this .safetensors file.
-    #[arg(long)]
+    /// Write the nearest cell at every point of every path to this .safetensors file, with --hard.
+    #[arg(long, requires = "hard")]
     pub paths: Option<PathBuf>,
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+impl FatesArgs {
+    /// The defaults, written into the result itself.
+    pub(crate) fn of(result: &Path, model: &Path) -> Self {
+        Self {
+            input: result.to_owned(),
+            model: model.to_owned(),
+            output: result.to_owned(),
+            method: FateMethodArg::Transitions,
+            terminal: Vec::new(),
+            beta: crate::commands::FATE_BETA,
+            hard: false,
+            cluster_key: None,
+            time_range: 15.0,
+            dt: 0.5,
+            paths: None,
+            machine: MachineArgs { device: sclsd::Device::DEFAULT.to_owned(), threads: None },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresetArg {
+    /// Walks that end in terminal states, and a schedule that follows from cells, genes and steps to a leaf.
+    Recommended,
+    /// The Python package's settings, exactly.
+    Reference,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FateMethodArg {
+    /// Where a walk of the prior is absorbed: without a model.
+    Prior,
+    /// The vote of the 15 terminal cells that are nearest in X_pca: without a model.
+    Neighbors,
+    /// Where a walk by the model's transitions is absorbed.
+    Transitions,
+    /// The same for steps to neighbours in the direction of the model's drift.
+    Drift,
+    /// The terminal cells nearest to where the model's flow ends.
+    Flow,
+}
+
+impl FateMethodArg {
+    /// Its name on the command line and in files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Prior => "prior",
+            Self::Neighbors => "neighbors",
+            Self::Transitions => "transitions",
+            Self::Drift => "drift",
+            Self::Flow => "flow",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -345,10 +434,10 @@ pub(crate) struct PerturbArgs {
 pub(crate) struct EvaluateArgs {
     /// Result of sclsd train or annotate.
     pub input: PathBuf,
-    /// Column of obs with clusters.
+    /// Column of obs with clusters [default: the one the model was trained with].
     #[arg(long)]
-    pub cluster_key: String,
-    /// Which cluster gives rise to which, as "A>B,B>C" [default: uns cluster_edges].
+    pub cluster_key: Option<String>,
+    /// Which cluster gives rise to which, as "A>B,B>C" [default: the run's phylogeny, or uns cluster_edges].
     #[arg(long)]
     pub edges: Option<String>,
     /// Embedding of obsm.
@@ -360,6 +449,15 @@ pub(crate) struct EvaluateArgs {
     /// Columns of obs to compare lsd_pseudotime with; may be repeated.
     #[arg(long, num_args = 1..)]
     pub time_key: Vec<String>,
+    /// Element of obsm with the numbers of sister cells (of the same clone) by fate, to compare fate probabilities with.
+    #[arg(long, value_name = "OBSM")]
+    pub sisters: Option<String>,
+    /// Element of uns with the names of its columns.
+    #[arg(long, value_name = "UNS", default_value = "fate_names", requires = "sisters")]
+    pub sister_names: String,
+    /// Trained model: how many cells' flow ends off the data is told with it.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
     /// Number of threads [default: one per core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
@@ -461,8 +559,14 @@ pub(crate) enum PlotKind {
     Components,
     /// The loss and the progress metrics by epoch.
     Loss,
-    /// Which cluster's cells end where.
+    /// Which cluster's cells have which fate.
     Fates,
+    /// Fate probabilities on the embedding, a panel a fate.
+    FateProbabilities,
+    /// Every cell between its fates, which stand on a circle.
+    FateCircle,
+    /// Fate probabilities against true ones, where the file has them (obs true_fate_…).
+    Calibration,
     /// What perturbed genes do to fates.
     Perturb,
 }

@@ -12,10 +12,14 @@ pub(crate) mod prepare;
 mod prior;
 mod record;
 pub(crate) mod report;
+mod settings;
 pub(crate) mod simulate;
+mod telling;
 pub(crate) mod train;
 mod trajectories;
 mod velocity;
+
+pub(crate) use telling::BETA as FATE_BETA;
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Configuration: defaults, then a file, then `--set`, then flags of their own.
+//! Configuration: a preset, then a file, then `--set`, then flags of their own.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use sclsd::data::plain_reason;
 use sclsd::infer::TrainSpec;
 use serde_json::Value;
 
-/// The specification that a file and single settings make of the defaults.
-pub(crate) fn read(file: Option<&Path>, settings: &[String]) -> anyhow::Result<TrainSpec> {
-    let mut value = serde_json::to_value(TrainSpec::default())?;
+/// The specification that a file and single settings make of a preset.
+pub(crate) fn read(preset: &TrainSpec, file: Option<&Path>, settings: &[String]) -> anyhow::Result<TrainSpec> {
+    let mut value = serde_json::to_value(preset)?;
     if let Some(path) = file {
         let shown = path.display();
         merge(&mut value, parse_file(path)?, "").with_context(|| shown.to_string())?;
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn set(settings: &[&str]) -> anyhow::Result<TrainSpec> {
-        read(None, &settings.iter().map(ToString::to_string).collect::<Vec<_>>())
+        read(&TrainSpec::default(), None, &settings.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
     #[test]
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(
             message("walks.length=3"),
             "--set walks.length=3: unknown configuration key walks.length; \
-             walks has batch_size, num_walks, path_len, random_state"
+             walks has balanced, batch_size, held_out, num_walks, path_len, random_state"
         );
         assert!(message("model.z_dim=ten").starts_with("configuration key model.z_dim: invalid type: string \"ten\""));
         assert!(message("model=3").contains("configuration key model is 3, expected a table of keys"));
@@ -98,7 +98,7 @@ mod tests {
         let (toml, json) = (directory.path().join("a.toml"), directory.path().join("a.json"));
         std::fs::write(&toml, "num_epochs = 3\n[model]\nz_dim = 4\n").unwrap();
         std::fs::write(&json, r#"{"num_epochs": 3, "model": {"z_dim": 4}}"#).unwrap();
-        let read = |path: &Path| super::read(Some(path), &[]).unwrap();
+        let read = |path: &Path| super::read(&TrainSpec::default(), Some(path), &[]).unwrap();
         assert_eq!(read(&toml), read(&json));
         assert_eq!((read(&toml).num_epochs, read(&toml).model.z_dim), (3, 4));
     }

@@ -32,6 +32,11 @@ impl Figures {
         self.rows.push((name.to_owned(), shown, value));
     }
 
+    /// A value for machines alone.
+    pub(crate) fn hidden(&mut self, name: &str, value: Value) {
+        self.rows.push((name.to_owned(), String::new(), value));
+    }
+
     /// A path or a name.
     pub(crate) fn text(&mut self, name: &str, value: impl std::fmt::Display) {
         self.rows.push((name.to_owned(), value.to_string(), Value::from(value.to_string())));
@@ -45,7 +50,7 @@ impl Figures {
             println!("{}", Value::Object(object));
         } else if !output.quiet {
             let width = self.rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0);
-            for (name, shown, _) in self.rows {
+            for (name, shown, _) in self.rows.into_iter().filter(|row| !row.1.is_empty()) {
                 let line = format!("{name:<width$}  {shown}");
                 let lines: Vec<&str> = line.lines().map(str::trim_end).collect();
                 println!("{}", lines.join("\n"));

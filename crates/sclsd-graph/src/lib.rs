@@ -20,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod absorption;
 mod components;
 mod connectivities;
 mod diffusion;
@@ -30,9 +31,11 @@ mod leiden;
 mod nearest;
 mod phylogeny;
 mod prepare;
+mod terminal;
 mod transition;
 mod walks;
 
+pub use absorption::{Absorption, AbsorptionError, absorption, steps_to_absorption};
 pub use components::components;
 pub use connectivities::connectivities;
 pub use diffusion::{DiffusionError, DiffusionMap, diffusion_map};
@@ -45,5 +48,6 @@ pub use phylogeny::{
     cluster_connectivity, infer_phylogeny, neighborhood,
 };
 pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare};
-pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time};
+pub use terminal::{Leaf, Leaves, Terminal, TerminalError, TerminalSpec};
+pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time, smooth_time};
 pub use walks::{CheckedWalkSpec, WalkError, WalkSpec, Walks};

@@ -85,11 +85,20 @@ impl Nearest {
     /// When the point has another number of coordinates than the cells.
     #[must_use]
     pub fn of(&self, point: &[f32]) -> u32 {
-        self.search(point).0
+        self.search(point, None).0
     }
 
-    /// The nearest cell, and how many cells were looked at.
-    fn search(&self, point: &[f32]) -> (u32, usize) {
+    /// The cell nearest to `point` that is not `cell`; nothing where there is no other.
+    ///
+    /// # Panics
+    /// As [`of`](Self::of).
+    #[must_use]
+    pub fn of_other(&self, point: &[f32], cell: u32) -> Option<u32> {
+        Some(self.search(point, Some(cell)).0).filter(|&found| found != u32::MAX)
+    }
+
+    /// The nearest cell but for one, and how many cells were looked at.
+    fn search(&self, point: &[f32], without: Option<u32>) -> (u32, usize) {
         assert_eq!(point.len(), self.width, "as many coordinates as the cells have");
         let (mut best, mut looked_at) = ((f32::INFINITY, u32::MAX), 0);
         // nodes still to be looked into, with a distance that none of their cells falls short of
@@ -101,7 +110,7 @@ impl Nearest {
             match self.nodes[node as usize] {
                 Node::Leaf { first, end } => {
                     looked_at += (end - first) as usize;
-                    for at in first as usize..end as usize {
+                    for at in (first as usize..end as usize).filter(|&at| Some(self.cells[at]) != without) {
                         let row = &self.coordinates[at * self.width..(at + 1) * self.width];
                         let distance: f32 = row.iter().zip(point).map(|(a, b)| (a - b) * (a - b)).sum();
                         if distance.total_cmp(&best.0).then(self.cells[at].cmp(&best.1)).is_lt() {
@@ -211,7 +220,7 @@ mod tests {
         let looked_at = |n: usize| {
             let tree = Nearest::new(&latent(n, 1)).unwrap();
             let queries = latent(300, 2);
-            (0..300).map(|query| tree.search(queries.row(query)).1).sum::<usize>() / 300
+            (0..300).map(|query| tree.search(queries.row(query), None).1).sum::<usize>() / 300
         };
         let (few, many) = (looked_at(2_000), looked_at(32_000));
         assert!(many < 2 * few && many < 32_000 / 50, "{few} of 2,000, {many} of 32,000");

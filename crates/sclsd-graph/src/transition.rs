@@ -13,9 +13,10 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use sclsd_data::{Categorical, Csr, Pattern};
 
-use crate::{Descent, Phylogeny, PhylogenyError};
+use crate::{Descent, Phylogeny, PhylogenyError, Terminal};
 
 /// Established when made and never revisited: every row is either empty (the cell is dropped, and no row leads to it)
 /// or has finite, non-negative weights that sum to one to within `1e-12`.
@@ -168,6 +169,50 @@ impl Transition {
         Ok(Self { matrix: Csr::over(pattern, values), dropped: Vec::new() })
     }
 
+    /// The same, with every step weighed by the graph's own weight of its edge as well.
+    ///
+    /// # Panics
+    /// When the graph is of another number of cells, or lacks an edge that a step takes.
+    #[must_use]
+    pub fn weighted_by(&self, graph: &Csr) -> Self {
+        assert_eq!(graph.n_rows(), self.n_cells(), "a graph of the same cells");
+        let mut values = Vec::with_capacity(self.matrix.nnz());
+        for cell in 0..self.n_cells() {
+            let ((to, p), (edges, weights)) = (self.matrix.row(cell), graph.row(cell));
+            let weight = |to: &u32| f64::from(weights[edges.binary_search(to).expect("a step along an edge")]);
+            let first = values.len();
+            values.extend(to.iter().zip(p).map(|(to, p)| p * weight(to)));
+            let total: f64 = values[first..].iter().sum();
+            values[first..].iter_mut().for_each(|v| *v /= total);
+        }
+        Self { matrix: Csr::over(Arc::clone(self.matrix.pattern()), values), dropped: self.dropped.clone() }
+    }
+
+    /// The same, with walks that end: from a terminal cell steps lead only to its neighbours within the set, or nowhere but
+    /// to the cell itself where it has none there. Cells that were dropped stay so.
+    ///
+    /// # Panics
+    /// When the terminal sets are of another number of cells.
+    #[must_use]
+    pub fn absorbing(&self, terminal: &Terminal) -> Self {
+        assert_eq!(terminal.n_cells(), self.n_cells(), "terminal sets of the same cells");
+        let row = |(number, cell): (u32, usize)| -> Vec<(u32, f64)> {
+            let (to, p) = self.matrix.row(cell);
+            let all = to.iter().copied().zip(p.iter().copied());
+            let Some(set) = terminal.of(cell).filter(|_| !to.is_empty()) else { return all.collect() };
+            let within: Vec<(u32, f64)> = all.filter(|(to, _)| terminal.of(*to as usize) == Some(set)).collect();
+            let total: f64 = within.iter().map(|(_, p)| p).sum();
+            if total > 0.0 {
+                within.into_iter().map(|(to, p)| (to, p / total)).collect()
+            } else {
+                vec![(number, 1.0)]
+            }
+        };
+        let rows = (0_u32..).zip(0..self.n_cells()).map(row);
+        let matrix = Csr::from_rows(self.n_cells(), rows).expect("rows of a matrix, or parts of them");
+        Self { matrix, dropped: self.dropped.clone() }
+    }
+
     /// Probabilities, one row per cell.
     #[must_use]
     pub fn matrix(&self) -> &Csr<f64> {
@@ -212,6 +257,27 @@ pub fn scale_time(pseudotime: &[f64]) -> Vec<f64> {
     let (low, high) =
         pseudotime.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &t| (low.min(t), high.max(t)));
     pseudotime.iter().map(|t| if high > low { (t - low) / (high - low) } else { 0.0 }).collect()
+}
+
+/// A time averaged over every cell and its neighbours, each weighted by its connectivity and the cell itself like all its
+/// neighbours together, so many times over. It gives a coarse time, such as the day of an experiment, an order within days.
+///
+/// # Panics
+/// When there is not one time per cell of the graph.
+#[must_use]
+pub fn smooth_time(graph: &Csr, time: &[f64], rounds: usize) -> Vec<f64> {
+    assert_eq!(graph.n_rows(), time.len(), "one time per cell");
+    let mut time = time.to_vec();
+    for _ in 0..rounds {
+        let mean = |cell: usize| {
+            let (others, weights) = graph.row(cell);
+            let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+            let sum: f64 = others.iter().zip(weights).map(|(&o, &w)| f64::from(w) * time[o as usize]).sum();
+            if total > 0.0 { f64::midpoint(time[cell], sum / total) } else { time[cell] }
+        };
+        time = (0..time.len()).into_par_iter().map(mean).collect();
+    }
+    time
 }
 
 fn check(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {

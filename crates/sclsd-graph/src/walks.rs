@@ -5,6 +5,8 @@
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::Distribution;
+use rand_distr::weighted::WeightedIndex;
 use rayon::prelude::*;
 use sclsd_data::{Purpose, stream};
 use serde::{Deserialize, Serialize};
@@ -22,13 +24,21 @@ pub struct WalkSpec {
     pub path_len: usize,
     /// Number of walks. At least 1. Default: 4,096.
     pub num_walks: usize,
+    /// Further walks that training does not see, by which it is stopped early. Default: 0.
+    pub held_out: usize,
+    /// Whether starts are weighted so that walks from them are expected to end in each terminal state equally often; it
+    /// needs terminal states. Default: no, since it distorts what branches of unequal size say.
+    pub balanced: bool,
     /// Seed of the walk streams; nothing else draws from them. Default: 42.
     pub random_state: u64,
 }
 
+/// Held-out walks draw from streams beyond those of any walk of training.
+const HELD_OUT: u64 = 1 << 48;
+
 impl Default for WalkSpec {
     fn default() -> Self {
-        Self { batch_size: 256, path_len: 10, num_walks: 4096, random_state: 42 }
+        Self { batch_size: 256, path_len: 10, num_walks: 4096, held_out: 0, balanced: false, random_state: 42 }
     }
 }
 
@@ -79,6 +89,7 @@ impl CheckedWalkSpec {
 pub struct Walks {
     path_len: usize,
     cells: Vec<u32>,
+    held_out: Vec<u32>,
 }
 
 impl Walks {
@@ -89,7 +100,18 @@ impl Walks {
     #[must_use]
     pub fn new(path_len: usize, cells: Vec<u32>) -> Self {
         assert!(path_len >= 2 && cells.len().is_multiple_of(path_len), "whole walks");
-        Self { path_len, cells }
+        Self { path_len, cells, held_out: Vec::new() }
+    }
+
+    /// The same walks, with others of the same length that training does not see, row after row.
+    ///
+    /// # Panics
+    /// When the cells do not fill whole walks.
+    #[must_use]
+    pub fn with_held_out(mut self, cells: Vec<u32>) -> Self {
+        assert!(cells.len().is_multiple_of(self.path_len), "whole walks");
+        self.held_out = cells;
+        self
     }
 
     /// Cells per walk.
@@ -116,10 +138,16 @@ impl Walks {
         &self.cells[walk * self.path_len..(walk + 1) * self.path_len]
     }
 
-    /// Cells of all walks, row after row.
+    /// Cells of all walks, row after row, but for those held out.
     #[must_use]
     pub fn cells(&self) -> &[u32] {
         &self.cells
+    }
+
+    /// Cells of the walks that training does not see, row after row.
+    #[must_use]
+    pub fn held_out(&self) -> &[u32] {
+        &self.held_out
     }
 }
 
@@ -132,10 +160,27 @@ impl Transition {
     /// Never: a transition has a cell that is not dropped.
     #[must_use]
     pub fn walks(&self, spec: &CheckedWalkSpec) -> Walks {
-        let spec = spec.get();
         let starts: Vec<u32> =
             (0_u32..).take(self.n_cells()).filter(|&cell| !self.matrix().row(cell as usize).0.is_empty()).collect();
-        self.draw(spec, spec.num_walks, |rng, _| starts[rng.random_range(0..starts.len())])
+        self.both(spec.get(), |rng, _| starts[rng.random_range(0..starts.len())])
+    }
+
+    /// Draws walks whose starts are weighted, `weights[cell]`; cells that are dropped are left out.
+    ///
+    /// # Panics
+    /// When there is not one finite, non-negative weight per cell, or all are zero.
+    #[must_use]
+    pub fn walks_weighted(&self, weights: &[f64], spec: &CheckedWalkSpec) -> Walks {
+        assert_eq!(weights.len(), self.n_cells(), "one weight per cell");
+        let alive = |cell: usize| !self.matrix().row(cell).0.is_empty();
+        let weights = (0..self.n_cells()).map(|cell| if alive(cell) { weights[cell] } else { 0.0 });
+        let starts = WeightedIndex::new(weights).expect("finite weights, some above 0");
+        self.both(spec.get(), |rng, _| u32::try_from(starts.sample(rng)).expect("fewer than 2^32 cells"))
+    }
+
+    fn both(&self, spec: &WalkSpec, start: impl Fn(&mut ChaCha8Rng, usize) -> u32 + Sync) -> Walks {
+        let walks = self.draw(spec, 0, spec.num_walks, &start);
+        if spec.held_out == 0 { walks } else { walks.with_held_out(self.draw(spec, HELD_OUT, spec.held_out, &start).cells) }
     }
 
     /// Draws one walk from each of the given cells, of the length and seed of `spec`; cells that are dropped have none.
@@ -146,19 +191,25 @@ impl Transition {
     pub fn walks_from(&self, cells: &[u32], spec: &CheckedWalkSpec) -> Walks {
         let starts: Vec<u32> =
             cells.iter().copied().filter(|&cell| !self.matrix().row(cell as usize).0.is_empty()).collect();
-        self.draw(spec.get(), starts.len(), |_, walk| starts[walk])
+        self.draw(spec.get(), 0, starts.len(), |_, walk| starts[walk])
     }
 
-    fn draw(&self, spec: &WalkSpec, n: usize, start: impl Fn(&mut ChaCha8Rng, usize) -> u32 + Sync) -> Walks {
+    fn draw(
+        &self,
+        spec: &WalkSpec,
+        first: u64,
+        n: usize,
+        start: impl Fn(&mut ChaCha8Rng, usize) -> u32 + Sync,
+    ) -> Walks {
         let mut cells = vec![0; n * spec.path_len];
         cells.par_chunks_mut(spec.path_len).enumerate().for_each(|(walk, row)| {
-            let mut rng = stream(spec.random_state, Purpose::Walk, walk as u64);
+            let mut rng = stream(spec.random_state, Purpose::Walk, first + walk as u64);
             row[0] = start(&mut rng, walk);
             for step in 1..row.len() {
                 row[step] = self.step(row[step - 1] as usize, &mut rng);
             }
         });
-        Walks { path_len: spec.path_len, cells }
+        Walks { path_len: spec.path_len, cells, held_out: Vec::new() }
     }
 
     fn step(&self, cell: usize, rng: &mut impl Rng) -> u32 {

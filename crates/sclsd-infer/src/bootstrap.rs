@@ -201,6 +201,7 @@ fn model_time(
             num_walks,
             batch_size: (num_walks / 16).max(1),
             random_state: spec.random_state,
+            ..WalkSpec::default()
         },
         keys: keys.clone(),
         num_epochs: spec.num_epochs,

@@ -1,7 +1,7 @@
 //! What training needs of a data set, checked once.
 
 use sclsd_data::{Csr, Dataset, DatasetError};
-use sclsd_model::SparseRows;
+use sclsd_model::{SparseRows, Start};
 
 use crate::{DataKeys, LibrarySize};
 
@@ -78,6 +78,29 @@ impl<'a> TrainingData<'a> {
     #[must_use]
     pub fn n_genes(&self) -> usize {
         self.x.n_cols()
+    }
+
+    /// Where networks may begin: mean and standard deviation of the logarithms of counts per cell, and the logarithm of
+    /// every gene's share of all counts, one count added to each.
+    pub(crate) fn start(&self) -> Start {
+        let per_cell = |cell: usize| self.counts.row(cell).1.iter().map(|&c| f64::from(c)).sum::<f64>();
+        let mut logs: Vec<f64> = (0..self.n_cells()).map(per_cell).filter(|n| *n > 0.0).map(f64::ln).collect();
+        logs.sort_by(f64::total_cmp);
+        let quantile = |share: f64| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let at = (share * logs.len().saturating_sub(1) as f64).round() as usize;
+            logs.get(at).copied().unwrap_or(0.0)
+        };
+        let mut genes = vec![1.0_f64; self.n_genes()];
+        for (&gene, &count) in self.counts.pattern().indices().iter().zip(self.counts.values()) {
+            genes[gene as usize] += f64::from(count);
+        }
+        let all: f64 = genes.iter().sum();
+        #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+        let log_rates = genes.into_iter().map(|gene| (gene / all).ln() as f32).collect();
+        // half the distance between the quantiles of a normal distribution that lie one standard deviation off
+        let spread = f64::midpoint(quantile(0.841), -quantile(0.159)).max(1e-2);
+        Start { log_library: quantile(0.5), log_library_scale: spread, log_rates }
     }
 
     /// The prior of library sizes.

@@ -14,6 +14,7 @@ mod fingerprint;
 mod import;
 mod monotonicity;
 mod peers;
+mod recommended;
 mod schedule;
 mod spec;
 mod train;
@@ -27,6 +28,10 @@ pub use fingerprint::Fingerprint;
 pub use import::{ImportError, import_pth};
 pub use monotonicity::{Monotonicity, monotonicity};
 pub use peers::{Network, threads};
+pub use recommended::DataScale;
 pub use schedule::{KlSchedule, LearningRate, WassersteinSchedule};
-pub use spec::{AdamSpec, CheckedTrainSpec, DataKeys, OptimizerSpec, PriorSpec, TrainSpec, TrainSpecError};
+pub use spec::{
+    AdamSpec, CheckedTrainSpec, DataKeys, EarlyStopping, InitialValues, OptimizerSpec, PriorSpec, TrainSpec,
+    TrainSpecError,
+};
 pub use train::{EpochRecord, Event, TrainError, train, train_on, train_with_peers};

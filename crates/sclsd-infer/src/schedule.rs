@@ -66,6 +66,11 @@ fn ramp(from: f64, to: f64, epoch: usize, epochs: usize) -> f64 {
     if epoch < epochs { from + (to - from) * epoch as f64 / epochs as f64 } else { to }
 }
 
+/// Share of a cycle in which the rate rises, and by what it begins lower: PyTorch's defaults.
+const WARM_UP: f64 = 0.3;
+/// See [`WARM_UP`].
+const START: f64 = 25.0;
+
 /// How the learning rate changes from epoch to epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -78,23 +83,35 @@ pub enum LearningRate {
     /// Cosine annealing with warm restarts (Loshchilov and Hutter, 2017): from `lr` to `eta_min` over `T_0` epochs,
     /// then again, each time `T_mult` times as long.
     Cosine,
+    /// One cycle (Smith and Topin, 2019), as PyTorch's `OneCycleLR` has it: over the first three tenths of `T_0` epochs up
+    /// from a twenty-fifth of `lr`, then down to `eta_min`, where it stays; by steps rather than epochs.
+    #[serde(rename = "one-cycle")]
+    OneCycle,
 }
 
 impl LearningRate {
-    /// The rate in an epoch, counted from 0.
+    /// The rate in an epoch, counted from 0, of which a share is over.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "epochs are far below 2^52")]
-    pub fn at(self, epoch: usize, lr: f64, eta_min: f64, t_0: usize, t_mult: usize) -> f64 {
+    pub fn at(self, epoch: usize, share: f64, lr: f64, eta_min: f64, t_0: usize, t_mult: usize) -> f64 {
+        let half_turn = |from: f64, to: f64, at: f64| to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
         match self {
             Self::Constant => lr,
+            Self::OneCycle => {
+                let at = ((epoch as f64 + share) / t_0.max(1) as f64).min(1.0);
+                if at < WARM_UP {
+                    half_turn(lr / START, lr, at / WARM_UP)
+                } else {
+                    half_turn(lr, eta_min, (at - WARM_UP) / (1.0 - WARM_UP))
+                }
+            }
             Self::Cosine => {
                 let (mut since, mut period) = (epoch, t_0.max(1));
                 while since >= period {
                     since -= period;
                     period = period.saturating_mul(t_mult.max(1));
                 }
-                let turn = std::f64::consts::PI * since as f64 / period as f64;
-                eta_min + (lr - eta_min) * 0.5 * (1.0 + turn.cos())
+                half_turn(lr, eta_min, since as f64 / period as f64)
             }
         }
     }
@@ -121,8 +138,17 @@ mod tests {
 
     #[test]
     fn cosine_restarts_after_periods_that_grow() {
-        let at = |epoch| LearningRate::Cosine.at(epoch, 1.0, 0.0, 4, 2);
+        let at = |epoch| LearningRate::Cosine.at(epoch, 0.5, 1.0, 0.0, 4, 2);
         assert!((at(0) - 1.0).abs() < 1e-12 && (at(2) - 0.5).abs() < 1e-12);
         assert!((at(4) - 1.0).abs() < 1e-12 && (at(8) - 0.5).abs() < 1e-12 && (at(12) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_cycle_rises_and_falls_to_the_least_rate() {
+        let at = |epoch, share| LearningRate::OneCycle.at(epoch, share, 1.0, 0.01, 10, 1);
+        assert!((at(0, 0.0) - 0.04).abs() < 1e-12 && (at(3, 0.0) - 1.0).abs() < 1e-12);
+        assert!((at(1, 0.5) - 0.52).abs() < 1e-12, "half way up after 1.5 of 3 epochs");
+        assert!((at(6, 0.5) - 0.505).abs() < 1e-12 && (at(10, 0.0) - 0.01).abs() < 1e-12);
+        assert!((at(40, 0.0) - 0.01).abs() < 1e-12, "and stays");
     }
 }

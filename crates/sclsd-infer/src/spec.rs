@@ -1,6 +1,6 @@
 //! Everything that can be chosen about a run, under the Python package's names.
 
-use sclsd_graph::{Descent, WalkError, WalkSpec};
+use sclsd_graph::{Descent, TerminalSpec, WalkError, WalkSpec};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
 use sclsd_model::{CheckedModelSpec, ModelSpec, ModelSpecError, Precision};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,10 @@ pub struct TrainSpec {
     pub ode: OdeSpec,
     /// Where things are in the file.
     pub keys: DataKeys,
+    /// When training ends before its last epoch.
+    pub early_stopping: EarlyStopping,
+    /// What networks are before training. Default: PyTorch's values.
+    pub initial_values: InitialValues,
     /// Passes through all walks. At least 1. Default: 60.
     pub num_epochs: usize,
     /// Seed of initial values, order of walks and noise. Default: 42.
@@ -41,6 +45,8 @@ impl Default for TrainSpec {
             prior: PriorSpec::default(),
             ode: OdeSpec::default(),
             keys: DataKeys::default(),
+            early_stopping: EarlyStopping::default(),
+            initial_values: InitialValues::default(),
             num_epochs: 60,
             random_state: 42,
             precision: Precision::F32,
@@ -88,6 +94,53 @@ impl Default for AdamSpec {
     }
 }
 
+/// When training ends before its last epoch: once the loss of the held-out walks (`walks.held_out`) has not fallen for some
+/// epochs. Under the names that scvi-tools has for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct EarlyStopping {
+    /// Epochs without an improvement after which training ends; 0: never. Default: 0.
+    pub patience: usize,
+    /// By how much the loss must fall to have improved, in nats per visit and gene. At least 0. Default: 0.
+    pub min_delta: f64,
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self { patience: 0, min_delta: 0.0 }
+    }
+}
+
+impl EarlyStopping {
+    /// Whether to end after these epochs, given their held-out losses.
+    #[must_use]
+    pub fn ends(&self, losses: impl IntoIterator<Item = Option<f64>>) -> bool {
+        if self.patience == 0 {
+            return false;
+        }
+        let (mut best, mut since) = (f64::INFINITY, 0);
+        for loss in losses.into_iter().flatten() {
+            since = if loss < best - self.min_delta { 0 } else { since + 1 };
+            best = best.min(loss);
+        }
+        since >= self.patience
+    }
+}
+
+/// What networks are before training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum InitialValues {
+    /// As PyTorch draws them, which is what the Python package does.
+    #[default]
+    Torch,
+    /// The same, but the library encoder begins at the median library size and the decoder at mean expression.
+    Data,
+}
+
 /// How pseudotime directs the walks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -97,6 +150,14 @@ pub struct PriorSpec {
     pub beta: f64,
     /// Whether to stretch pseudotime to 0…1 first. Default: no.
     pub scale_time: bool,
+    /// Whether the weights of the graph weigh the steps too. Default: no, as in the Python package, which asks only whether
+    /// two cells are neighbours.
+    pub weighted: bool,
+    /// Where walks end: `none`, `auto`, or names of clusters. Default: none, as in the Python package.
+    pub terminal: TerminalSpec,
+    /// Rounds in which the time is averaged over a cell and its neighbours first: for a coarse time, such as days.
+    /// Default: 0.
+    pub smooth_time: usize,
     /// How far down a phylogeny one step may lead. Default: children.
     pub descent: Descent,
     /// Whether cells that a phylogeny leaves without an edge are an error rather than dropped. Default: no.
@@ -105,7 +166,15 @@ pub struct PriorSpec {
 
 impl Default for PriorSpec {
     fn default() -> Self {
-        Self { beta: 50.0, scale_time: false, descent: Descent::Children, require_all_cells: false }
+        Self {
+            beta: 50.0,
+            scale_time: false,
+            weighted: false,
+            terminal: TerminalSpec::None,
+            smooth_time: 0,
+            descent: Descent::Children,
+            require_all_cells: false,
+        }
     }
 }
 
@@ -181,6 +250,7 @@ impl TrainSpec {
         let ode = self.ode.clone().check()?;
         self.walks.clone().check()?;
         let OptimizerSpec { adam, kl_schedule: kl, wasserstein_schedule: w } = &self.optimizer;
+        let stop = &self.early_stopping;
         let positive = |v: f64| v > 0.0 && v.is_finite();
         let least = |v: f64| v >= 0.0 && v.is_finite();
         #[expect(clippy::cast_precision_loss, reason = "for a message")]
@@ -198,6 +268,7 @@ impl TrainSpec {
             ("optimizer.wasserstein_schedule.min_W", w.min_w, least(w.min_w), zero),
             ("optimizer.wasserstein_schedule.max_W", w.max_w, least(w.max_w), zero),
             ("optimizer.wasserstein_schedule.max_epoch", whole(w.max_epoch), w.max_epoch >= 1, one),
+            ("early_stopping.min_delta", stop.min_delta, least(stop.min_delta), zero),
             ("prior.beta", self.prior.beta, least(self.prior.beta), zero),
             ("num_epochs", whole(self.num_epochs), self.num_epochs >= 1, one),
         ];

@@ -27,7 +27,12 @@ use crate::elbo::Terms;
 use crate::fingerprint::fingerprint;
 use crate::monotonicity::monotonicity;
 use crate::peers::{agree, threads};
-use crate::{Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, Loss, Moments, Noise, TrainingData};
+use crate::{
+    Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, InitialValues, Loss, Moments, Noise, TrainingData,
+};
+
+/// Noise of held-out walks is drawn from streams beyond those of any step.
+const HELD_OUT: u64 = 1 << 48;
 
 /// One epoch in the history of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +43,11 @@ pub struct EpochRecord {
     pub potential_rise: f64,
     /// Mean rise of the entropy along the walks of the last batch, at the end of the epoch, per step.
     pub entropy_rise: f64,
-    /// Learning rate.
+    /// Loss of the walks that training does not see, at the end of the epoch, in nats per visit and gene; nothing where no
+    /// walks are held out.
+    #[serde(default)]
+    pub held_out: Option<f64>,
+    /// Learning rate at its beginning.
     pub learning_rate: f64,
     /// Steps of the solver.
     pub solver_steps: usize,
@@ -224,7 +233,8 @@ pub fn train_with_peers(
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Checkpoint, TrainError> {
     let n_cells = data.n_cells();
-    if let Some(&cell) = walks.cells().iter().find(|&&cell| cell as usize >= n_cells) {
+    let mut cells = walks.cells().iter().chain(walks.held_out());
+    if let Some(&cell) = cells.find(|&&cell| cell as usize >= n_cells) {
         return Err(TrainError::Walks { cell, n_cells });
     }
     let fingerprint = fingerprint(data, walks);
@@ -239,6 +249,11 @@ pub fn train_with_peers(
 }
 
 type Observer<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
+
+#[expect(clippy::cast_precision_loss, reason = "steps of an epoch are far below 2^52")]
+fn share_of(step: usize, steps: usize) -> f64 {
+    step as f64 / steps as f64
+}
 
 /// What stays the same throughout.
 struct Run<'a> {
@@ -266,11 +281,19 @@ impl Job for Training<'_, '_> {
             Some(from) => (from.model.on(device)?, from.moments, from.history),
             None => {
                 let mut rng = stream(spec.random_state, Purpose::Weights, 0);
-                (Lsd::new(run.spec.model(), run.data.n_genes(), &mut rng, device), BTreeMap::new(), Vec::new())
+                let model = Lsd::new(run.spec.model(), run.data.n_genes(), &mut rng, device);
+                let model = match spec.initial_values {
+                    InitialValues::Torch => model,
+                    InitialValues::Data => model.starting_at(&run.data.start()),
+                };
+                (model, BTreeMap::new(), Vec::new())
             }
         };
         let mut adam = Adam::<B>::new(&spec.optimizer.adam, &moments, run.kernels, device);
         for epoch in history.len()..spec.num_epochs {
+            if spec.early_stopping.ends(history.iter().map(|record: &EpochRecord| record.held_out)) {
+                break;
+            }
             let (trained, record, stop) = run.epoch(model, &mut adam, epoch, device, observe)?;
             model = trained;
             history.push(record);
@@ -312,7 +335,7 @@ impl Run<'_> {
     ) -> Result<(Lsd<B>, EpochRecord, bool), TrainError> {
         let spec = self.spec.get();
         let a = &spec.optimizer.adam;
-        let learning_rate = a.schedule.at(epoch, a.lr, a.eta_min, a.t_0, a.t_mult);
+        let rate = |share: f64| a.schedule.at(epoch, share, a.lr, a.eta_min, a.t_0, a.t_mult);
         let mut order: Vec<usize> = (0..self.walks.len()).collect();
         order.shuffle(&mut stream(spec.random_state, Purpose::Shuffle, epoch as u64));
         let coefficients = self.coefficients(epoch);
@@ -331,7 +354,7 @@ impl Run<'_> {
             let elbo =
                 Elbo::new(&model, self.batch(&cells, whole), noise, &coefficients, self.kernels).map_err(flow)?;
             let gradients = elbo.loss().backward();
-            let (stepped, norms) = adam.step(learning_rate, model, gradients, self.peers);
+            let (stepped, norms) = adam.step(rate(share_of(step, steps)), model, gradients, self.peers);
             self.peers.check()?;
             model = stepped.absorb(&elbo.statistics);
             work.steps += elbo.work.steps;
@@ -358,14 +381,42 @@ impl Run<'_> {
         let rises =
             monotonicity::<B::InnerBackend>(&self.model(&model), self.data.x, &last, length, self.kernels, device)?;
         let record = EpochRecord {
+            held_out: self.held_out(&model, epoch, device)?,
             loss: Loss::mean(&losses),
             potential_rise: rises.potential_rise,
             entropy_rise: rises.entropy_rise,
-            learning_rate,
+            learning_rate: rate(0.0),
             solver_steps: work.steps,
             solver_evaluations: work.evaluations,
         };
         Ok((model, record, stop))
+    }
+
+    /// Loss of the walks that training does not see, with the same noise in every epoch.
+    fn held_out<B: Trainable>(
+        &self,
+        model: &Lsd<B>,
+        epoch: usize,
+        device: &B::Device,
+    ) -> Result<Option<f64>, TrainError> {
+        let (length, spec) = (self.walks.path_len(), self.spec.get());
+        let coefficients = self.coefficients(epoch);
+        let flow = |source| TrainError::Flow { epoch: epoch + 1, step: 0, source };
+        let (mut total, mut batches) = (0.0, 0.0);
+        for (number, cells) in self.walks.held_out().chunks(spec.walks.batch_size * length).enumerate() {
+            let whole = Whole { visits: cells.len(), peers: self.peers.clone() };
+            let share = self.peers.share(cells.len() / length);
+            let visits = share.start * length..share.end * length;
+            let noise = self.noise(HELD_OUT + number as u64, &whole, visits.clone(), device);
+            let batch = self.batch(&cells[visits], whole);
+            let elbo = Elbo::new(model, batch, noise, &coefficients, self.kernels).map_err(flow)?;
+            total += elbo.terms().read().total_over(self.peers).total();
+            self.peers.check()?;
+            #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
+            let full = cells.len() as f64 / (spec.walks.batch_size * length) as f64;
+            batches += full;
+        }
+        Ok((batches > 0.0).then(|| total / batches))
     }
 
     /// Steps after which their losses are read: to read is to wait until the device has come to them, and it should always

@@ -43,7 +43,7 @@ pub use kernels::expression::{Expression, SparseRows};
 pub use kernels::stack::normalized::RowWeights;
 pub use model::{Model, ModelError};
 pub use networks::{
-    BatchNorm, BatchStatistics, Cells, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Statistics,
+    BatchNorm, BatchStatistics, Cells, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Start, Statistics,
 };
 pub use peers::{Exchange, PeerError, Peers, Whole};
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};

@@ -11,7 +11,7 @@ mod stack;
 pub use batch_norm::{BatchNorm, BatchStatistics, Shares};
 pub use cells::Cells;
 pub use linear::Linear;
-pub use lsd::{Lsd, Statistics};
+pub use lsd::{Lsd, Start, Statistics};
 pub use potential::Potential;
 pub use recurrent::RecurrentPrior;
 pub(crate) use stack::Folded;

@@ -11,6 +11,9 @@ pub(crate) const INK: Rgb = [34, 34, 34];
 /// Cells without a value.
 pub(crate) const MISSING: Rgb = [211, 211, 211];
 
+/// A probability of 0, and the beginning of every [`Gradient::Toward`].
+pub(crate) const NOTHING: Rgb = [224, 224, 224];
+
 /// Eight colours that people with any kind of colour vision tell apart (Okabe and Ito, 2008), the yellow last.
 const FEW: [Rgb; 8] = [
     [0, 114, 178],
@@ -32,6 +35,8 @@ pub enum Gradient {
     Plasma,
     /// Blue by way of white to red, for what has a sign.
     Diverging,
+    /// Light grey to a colour of one's own, for the probability of what has that colour.
+    Toward([u8; 3]),
 }
 
 impl Gradient {
@@ -42,6 +47,7 @@ impl Gradient {
             Self::Viridis => colorous::VIRIDIS,
             Self::Plasma => colorous::PLASMA,
             Self::Diverging => return diverging(share),
+            Self::Toward(color) => return mix(NOTHING, color, share),
         };
         let color = gradient.eval_continuous(share);
         [color.r, color.g, color.b]
@@ -145,5 +151,6 @@ mod tests {
         assert_eq!(Gradient::Viridis.at(f64::NAN), MISSING);
         let [r, _, b] = Gradient::Diverging.at(0.0);
         assert!(b > r, "what is below nothing is blue");
+        assert_eq!([0.0, 1.0].map(|share| Gradient::Toward([9, 8, 7]).at(share)), [NOTHING, [9, 8, 7]]);
     }
 }

@@ -3,10 +3,10 @@
 use kuva::render::render::Scene;
 use sclsd_data::{Categorical, Matrix};
 
-use crate::color::{Gradient, INK, MISSING, Rgb, group_colors, pale};
+use crate::color::{Gradient, MISSING, Rgb, group_colors, pale};
 use crate::frame::{Frame, MARGIN, dot};
 use crate::key::Key;
-use crate::picture::{Picture, group};
+use crate::picture::{Picture, group, paper};
 
 /// Where cells stand: the first two columns of an embedding.
 #[derive(Debug, Clone, Copy)]
@@ -58,14 +58,14 @@ impl Coloring {
                 let range = range(values.iter().copied());
                 let share = |v: f64| (v - range[0]) / (range[1] - range[0]);
                 let of = values.iter().map(|v| v.is_finite().then(|| gradient.at(share(*v)))).collect();
-                (of, Key::Bar { name: name.clone(), range, gradient: *gradient })
+                (of, Key::Bar { name: name.clone(), range, gradients: vec![*gradient] })
             }
         }
     }
 
     /// Cells in the order they are painted: those without a value first; numbers from least to greatest, as scanpy does;
     /// groups thoroughly mixed, so that none covers the others.
-    fn order(&self) -> Vec<usize> {
+    pub(crate) fn order(&self) -> Vec<usize> {
         match self {
             Self::Numbers { values, .. } => {
                 let mut order: Vec<usize> = (0..values.len()).collect();
@@ -74,12 +74,19 @@ impl Coloring {
                 order
             }
             Self::Groups(groups) => {
-                let mut order: Vec<usize> = (0..groups.codes().len()).collect();
-                order.sort_by_key(|&cell| (groups.codes()[cell].is_some(), mixed(cell as u64)));
+                let mut order = shuffled(groups.codes().len());
+                order.sort_by_key(|&cell| groups.codes()[cell].is_some());
                 order
             }
         }
     }
+}
+
+/// Cells in an order that has to do with nothing, always the same.
+pub(crate) fn shuffled(n_cells: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n_cells).collect();
+    order.sort_by_key(|&cell| mixed(cell as u64));
+    order
 }
 
 /// The least and the greatest finite value, apart from one another.
@@ -152,8 +159,7 @@ impl Sheet {
     /// Paper with a frame, a title and a key.
     pub(crate) fn blank(frame: Frame, key: Option<&Key>, title: &str, basis: &str) -> Self {
         let beside = key.map_or(0.0, |key| key.width(frame.height));
-        let mut scene = Scene::new(frame.right() + beside + MARGIN, frame.bottom() + MARGIN + 4.0);
-        scene.text_color = Some(format!("#{0:02x}{0:02x}{0:02x}", INK[0]));
+        let mut scene = paper(frame.right() + beside + MARGIN, frame.bottom() + MARGIN + 4.0);
         frame.draw(&mut scene, title, basis);
         if let Some(key) = key {
             key.draw(&mut scene, frame.right(), frame.top, frame.height);

@@ -6,7 +6,7 @@ use crate::color::{INK, Rgb, paint};
 use crate::picture::group;
 
 /// Length of the longer side, in CSS pixels.
-const SIDE: f64 = 480.0;
+pub(crate) const SIDE: f64 = 480.0;
 /// Paper around the outermost cells.
 const PADDING: f64 = 14.0;
 /// Paper around everything.
@@ -29,6 +29,11 @@ pub(crate) struct Frame {
 impl Frame {
     /// A frame around all points that are finite.
     pub(crate) fn around(points: impl Iterator<Item = [f64; 2]>) -> Self {
+        Self::sized(points, SIDE)
+    }
+
+    /// A frame around all points that are finite, its longer side this long.
+    pub(crate) fn sized(points: impl Iterator<Item = [f64; 2]>, side: f64) -> Self {
         let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
         for point in points.filter(|p| p[0].is_finite() && p[1].is_finite()) {
             for axis in 0..2 {
@@ -40,11 +45,16 @@ impl Frame {
             (low, high) = ([0.0; 2], [1.0; 2]);
         }
         let range = [0, 1].map(|axis| (high[axis] - low[axis]).max(f64::MIN_POSITIVE));
-        let room = SIDE - 2.0 * PADDING;
+        let room = side - 2.0 * PADDING;
         let scale = (room / range[0].max(range[1])).min(1e30);
-        let [width, height] = range.map(|r| (r * scale + 2.0 * PADDING).max(0.6 * SIDE));
+        let [width, height] = range.map(|r| (r * scale + 2.0 * PADDING).max(0.6 * side));
         let center = [0, 1].map(|axis| f64::midpoint(low[axis], high[axis]));
         Self { left: MARGIN, top: MARGIN + 18.0, width, height, center, scale }
+    }
+
+    /// The same frame elsewhere on paper.
+    pub(crate) fn moved(self, left: f64, top: f64) -> Self {
+        Self { left, top, ..self }
     }
 
     /// The place on paper of a point of the embedding.
@@ -76,7 +86,14 @@ impl Frame {
 
     /// Title above, names of the axes, and the frame itself.
     pub(crate) fn draw(&self, scene: &mut Scene, title: &str, basis: &str) {
-        let name = basis.strip_prefix("X_").unwrap_or(basis).to_uppercase();
+        self.outline(scene);
+        let middle = self.left + self.width / 2.0;
+        text(scene, (middle, self.top - 9.0), title, TEXT + 2, TextAnchor::Middle, true);
+        self.axes(scene, basis);
+    }
+
+    /// The frame itself.
+    pub(crate) fn outline(&self, scene: &mut Scene) {
         group(scene, "frame", |scene| {
             scene.add(Primitive::Rect {
                 x: self.left,
@@ -89,19 +106,13 @@ impl Frame {
                 opacity: None,
             });
         });
-        let middle = self.left + self.width / 2.0;
-        text(scene, (middle, self.top - 9.0), title, TEXT + 2, TextAnchor::Middle, true);
+    }
+
+    /// Names of the axes, at the lower left corner.
+    pub(crate) fn axes(&self, scene: &mut Scene, basis: &str) {
+        let name = basis.strip_prefix("X_").unwrap_or(basis).to_uppercase();
         text(scene, (self.left, self.bottom() + 15.0), &format!("{name} 1"), TEXT - 2, TextAnchor::Start, false);
-        scene.add(Primitive::Text {
-            x: self.left - 7.0,
-            y: self.bottom(),
-            content: format!("{name} 2"),
-            size: TEXT - 2,
-            anchor: TextAnchor::Start,
-            rotate: Some(-90.0),
-            bold: false,
-            color: Some(paint(INK)),
-        });
+        upwards(scene, (self.left - 7.0, self.bottom()), &format!("{name} 2"), TEXT - 2, TextAnchor::Start);
     }
 }
 
@@ -114,6 +125,20 @@ pub(crate) fn text(scene: &mut Scene, (x, y): (f64, f64), content: &str, size: u
         anchor,
         rotate: None,
         bold,
+        color: Some(paint(INK)),
+    });
+}
+
+/// Text that runs upwards.
+pub(crate) fn upwards(scene: &mut Scene, (x, y): (f64, f64), content: &str, size: u32, anchor: TextAnchor) {
+    scene.add(Primitive::Text {
+        x,
+        y,
+        content: content.to_owned(),
+        size,
+        anchor,
+        rotate: Some(-90.0),
+        bold: false,
         color: Some(paint(INK)),
     });
 }
@@ -151,4 +176,17 @@ pub(crate) fn line(scene: &mut Scene, points: Vec<(f64, f64)>, color: Rgb, width
 
 pub(crate) fn dot(scene: &mut Scene, (cx, cy): (f64, f64), r: f64, fill: Rgb) {
     scene.add(Primitive::Circle { cx, cy, r, fill: paint(fill), fill_opacity: None, stroke: None, stroke_width: None });
+}
+
+/// A line of dashes, for what is there to compare with.
+pub(crate) fn dashes(scene: &mut Scene, points: Vec<(f64, f64)>, color: Rgb, width: f64) {
+    let stroke_dasharray = Some("5 4".to_owned());
+    scene.add(Primitive::PolyLine { points, stroke: paint(color), stroke_width: width, stroke_dasharray });
+}
+
+/// A circle's outline.
+pub(crate) fn ring(scene: &mut Scene, (cx, cy): (f64, f64), r: f64, color: Rgb, width: f64) {
+    let (stroke, stroke_width) = (Some(paint(color)), Some(width));
+    let fill = kuva::render::color::Color::None;
+    scene.add(Primitive::Circle { cx, cy, r, fill, fill_opacity: None, stroke, stroke_width });
 }

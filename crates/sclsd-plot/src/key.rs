@@ -3,7 +3,7 @@
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
 use crate::color::{Gradient, INK, Rgb, paint};
-use crate::frame::{TEXT, dot, line, text, text_width};
+use crate::frame::{TEXT, dot, line, ring, text, text_width};
 use crate::picture::group;
 
 /// Height of a legend's entry.
@@ -17,8 +17,8 @@ const GAP: f64 = 16.0;
 pub(crate) enum Key {
     /// A name and a colour for each group.
     Legend(Vec<(String, Rgb)>),
-    /// A range of numbers and its name.
-    Bar { name: String, range: [f64; 2], gradient: Gradient },
+    /// A range of numbers and its name; a strip for each of the gradients that show it.
+    Bar { name: String, range: [f64; 2], gradients: Vec<Gradient> },
 }
 
 impl Key {
@@ -26,9 +26,9 @@ impl Key {
     pub(crate) fn width(&self, height: f64) -> f64 {
         match self {
             Self::Legend(entries) => columns(entries, height).iter().map(|c| column_width(c)).sum::<f64>() + GAP,
-            Self::Bar { name, range, .. } => {
+            Self::Bar { name, range, gradients } => {
                 let ticks = ticks(*range, 5).into_iter().map(|(_, label)| text_width(&label, TEXT - 1));
-                (GAP + BAR + 8.0 + ticks.fold(0.0, f64::max)).max(GAP + text_width(name, TEXT))
+                (GAP + bar_width(gradients.len()) + 8.0 + ticks.fold(0.0, f64::max)).max(GAP + text_width(name, TEXT))
             }
         }
     }
@@ -47,33 +47,71 @@ impl Key {
                     x += column_width(column);
                 }
             }),
-            Self::Bar { name, range, gradient } => group(scene, "colorbar", |scene| {
-                let (x, long) = (left + GAP, (height * 0.6).min(260.0));
+            Self::Bar { name, range, gradients } => group(scene, "colorbar", |scene| {
+                let (x, long) = (left + GAP, bar_length(height));
                 let y = top + 24.0;
                 text(scene, (x, top + 10.0), name, TEXT, TextAnchor::Start, false);
-                let steps = 100_u32;
-                for step in 0..steps {
-                    let share = (f64::from(step) + 0.5) / f64::from(steps);
-                    let step_long = long / f64::from(steps);
-                    scene.add(Primitive::Rect {
-                        x,
-                        y: y + long - step_long * f64::from(step + 1),
-                        width: BAR,
-                        height: step_long + if step == 0 { 0.0 } else { 0.6 },
-                        fill: paint(gradient.at(share)),
-                        stroke: None,
-                        stroke_width: None,
-                        opacity: None,
-                    });
+                let wide = bar_width(gradients.len());
+                #[expect(clippy::cast_precision_loss, reason = "a handful of gradients")]
+                let each = wide / gradients.len() as f64;
+                for (i, gradient) in (0_u32..).zip(gradients) {
+                    strip(scene, [x + f64::from(i) * each, y, each, long], *gradient);
                 }
                 for (value, label) in ticks(*range, 5) {
                     let at = y + long * (1.0 - (value - range[0]) / (range[1] - range[0]));
-                    line(scene, vec![(x + BAR, at), (x + BAR + 4.0, at)], INK, 0.8);
-                    text(scene, (x + BAR + 7.0, at + 4.0), &label, TEXT - 1, TextAnchor::Start, false);
+                    line(scene, vec![(x + wide, at), (x + wide + 4.0, at)], INK, 0.8);
+                    text(scene, (x + wide + 7.0, at + 4.0), &label, TEXT - 1, TextAnchor::Start, false);
                 }
             }),
         }
     }
+}
+
+/// A gradient from its beginning, below, to its end.
+fn strip(scene: &mut Scene, [x, y, width, long]: [f64; 4], gradient: Gradient) {
+    let steps = 100_u32;
+    for step in 0..steps {
+        let share = (f64::from(step) + 0.5) / f64::from(steps);
+        let step_long = long / f64::from(steps);
+        scene.add(Primitive::Rect {
+            x,
+            y: y + long - step_long * f64::from(step + 1),
+            width,
+            height: step_long + if step == 0 { 0.0 } else { 0.6 },
+            fill: paint(gradient.at(share)),
+            stroke: None,
+            stroke_width: None,
+            opacity: None,
+        });
+    }
+}
+
+/// Width of a bar of so many strips.
+fn bar_width(strips: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a handful of gradients")]
+    let strips = strips as f64;
+    if strips > 1.0 { (9.0 * strips).clamp(BAR, 54.0) } else { BAR }
+}
+
+/// Length of a bar beside something of this height; it begins 24 below the top.
+pub(crate) fn bar_length(height: f64) -> f64 {
+    (height * 0.6).min(260.0)
+}
+
+/// What the sizes of marks mean: three rings, the greatest for `most`, from `x` to the right with their middle at `y`.
+pub(crate) fn sizes(scene: &mut Scene, name: &str, most: usize, radius: impl Fn(usize) -> f64, (x, y): (f64, f64)) {
+    group(scene, "sizes", |scene| {
+        let greatest = radius(most);
+        text(scene, (x, y - greatest - 7.0), name, TEXT, TextAnchor::Start, false);
+        let mut x = x + greatest;
+        let mut shown = [most.div_ceil(10), most.div_ceil(3), most].to_vec();
+        shown.dedup();
+        for number in shown {
+            ring(scene, (x, y), radius(number).max(1.0), [110; 3], 0.9);
+            text(scene, (x, y + greatest + 14.0), &number.to_string(), TEXT - 1, TextAnchor::Middle, false);
+            x += (2.0 * greatest + 16.0).max(text_width(&most.to_string(), TEXT - 1) + 8.0);
+        }
+    });
 }
 
 fn columns(entries: &[(String, Rgb)], height: f64) -> Vec<&[(String, Rgb)]> {

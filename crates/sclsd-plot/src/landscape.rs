@@ -78,7 +78,7 @@ impl Landscape {
     }
 
     pub(crate) fn key(&self) -> Key {
-        Key::Bar { name: "potential V".into(), range: self.range, gradient: Gradient::Viridis }
+        Key::Bar { name: "potential V".into(), range: self.range, gradients: vec![Gradient::Viridis] }
     }
 
     /// The squares of the grid whose corners all have cells: corner and heights.

@@ -4,7 +4,7 @@ use kuva::render::render::{Primitive, Scene, TextAnchor};
 
 use crate::color::{Gradient, INK, paint};
 use crate::frame::{MARGIN, TEXT, line, text, text_width};
-use crate::key::Key;
+use crate::key::{Key, sizes};
 use crate::picture::{Picture, group};
 
 /// Distance between genes and between fates.
@@ -33,7 +33,8 @@ pub fn perturbations(changes: &[FateChange], title: &str) -> Picture {
     let most = changes.iter().map(|c| c.cells).max().unwrap_or(1).max(1);
     let finite = changes.iter().map(|c| c.log2_fold_change.abs()).filter(|v| v.is_finite());
     let limit = finite.fold(0.5, f64::max);
-    let key = Key::Bar { name: "log2 fold change".into(), range: [-limit, limit], gradient: Gradient::Diverging };
+    let key =
+        Key::Bar { name: "log2 fold change".into(), range: [-limit, limit], gradients: vec![Gradient::Diverging] };
 
     let widest = |names: &[String]| names.iter().map(|n| text_width(n, TEXT)).fold(0.0, f64::max);
     let (left, top) = (MARGIN + widest(&genes) + 14.0, MARGIN + 34.0);
@@ -91,23 +92,7 @@ pub fn perturbations(changes: &[FateChange], title: &str) -> Picture {
         }
     });
     key.draw(&mut scene, left + width, top, tall);
-    group(&mut scene, "sizes", |scene| {
-        let (mut x, y) = (left + width + 16.0 + RADIUS, top + tall * 0.6 + 62.0);
-        text(scene, (left + width + 16.0, y - 24.0), "cells", TEXT, TextAnchor::Start, false);
-        for cells in [most.div_ceil(10), most.div_ceil(3), most] {
-            scene.add(Primitive::Circle {
-                cx: x,
-                cy: y,
-                r: radius(cells).max(1.0),
-                fill: paint([255; 3]),
-                fill_opacity: None,
-                stroke: Some(paint([110; 3])),
-                stroke_width: Some(0.9),
-            });
-            text(scene, (x, y + RADIUS + 14.0), &cells.to_string(), TEXT - 1, TextAnchor::Middle, false);
-            x += 2.0 * RADIUS + 16.0;
-        }
-    });
+    sizes(&mut scene, "cells", most, radius, (left + width + 16.0, top + tall * 0.6 + 62.0));
     Picture::new(scene)
 }
 

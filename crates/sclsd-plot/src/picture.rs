@@ -8,6 +8,8 @@ use kuva::backend::png::PngBackend;
 use kuva::backend::svg::SvgBackend;
 use kuva::render::render::{Primitive, Scene};
 
+use crate::color::INK;
+
 /// The fonts a picture asks for, the one its widths were measured in first.
 pub(crate) const FONTS: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
 
@@ -115,6 +117,13 @@ impl Picture {
         whole.elements.extend(self.scene.elements.iter().cloned());
         paint(&whole, DOTS)
     }
+}
+
+/// White paper of this size, with text in ink.
+pub(crate) fn paper(width: f64, height: f64) -> Scene {
+    let mut scene = Scene::new(width, height);
+    scene.text_color = Some(format!("#{0:02x}{0:02x}{0:02x}", INK[0]));
+    scene
 }
 
 /// A scene of the same size and looks without its marks.

@@ -12,16 +12,20 @@ use serde::Serialize;
 
 use crate::color::{Gradient, group_colors};
 use crate::embedding::{Coloring, mixed, range};
-use crate::fates::FateCounts;
 use crate::landscape::Landscape;
 use crate::streamlines::Streamline;
 
+mod fates;
+
+pub use fates::{FateEstimates, ReportFates};
+
 const PAGE: &str = include_str!("report/page.html");
 const STYLE: &str = include_str!("report/style.css");
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 6] = [
     include_str!("report/unpack.js"),
     include_str!("report/cells.js"),
     include_str!("report/landscape.js"),
+    include_str!("report/fates.js"),
     include_str!("report/charts.js"),
     include_str!("report/main.js"),
 ];
@@ -49,7 +53,7 @@ pub struct Report {
     pub trajectories: Option<ReportTrajectories>,
     /// Values by epoch.
     pub history: BTreeMap<String, Vec<f64>>,
-    /// Where cells end.
+    /// How likely cells are to end where.
     pub fates: Option<ReportFates>,
     /// Expression along pseudotime.
     pub trends: Option<ReportTrends>,
@@ -107,14 +111,6 @@ pub struct ReportTrajectories {
     /// Colour of each path, as in the first colouring.
     colors: Vec<String>,
     places: Packed,
-}
-
-/// Cells by cluster and fate.
-#[derive(Debug, Clone, Serialize)]
-pub struct ReportFates {
-    clusters: Vec<String>,
-    colors: Vec<String>,
-    cells: Vec<usize>,
 }
 
 /// Mean expression in bins of pseudotime.
@@ -241,13 +237,6 @@ impl ReportTrajectories {
         assert_eq!(paths.len(), colors.len(), "one colour per path");
         let places = Packed::places(paths.iter().map(Vec::as_slice));
         Self { times, colors: colors.iter().copied().map(hex).collect(), places }
-    }
-}
-
-impl From<FateCounts> for ReportFates {
-    fn from(counts: FateCounts) -> Self {
-        let colors = counts.colors.into_iter().map(hex).collect();
-        Self { clusters: counts.clusters, colors, cells: counts.cells }
     }
 }
 

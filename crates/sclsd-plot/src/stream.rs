@@ -62,7 +62,7 @@ pub fn stream(places: Places<'_>, velocity: &Matrix, coloring: &Coloring, style:
     let lines = stream_lines(places, velocity, style);
     let fastest = range(lines.iter().flat_map(|line| line.speeds.iter().copied()))[1];
     let mut sheet = if style.color_by_speed {
-        let key = Key::Bar { name: "speed".into(), range: [0.0, fastest], gradient: Gradient::Plasma };
+        let key = Key::Bar { name: "speed".into(), range: [0.0, fastest], gradients: vec![Gradient::Plasma] };
         let mut sheet = Sheet::blank(Frame::around(places.all()), Some(&key), title, places.basis);
         sheet.paint_cells(places, None, false);
         sheet

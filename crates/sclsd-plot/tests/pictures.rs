@@ -8,9 +8,13 @@ use std::path::Path;
 use roxmltree::{Document, Node};
 use sclsd_data::{Categorical, Matrix};
 use sclsd_plot::{
-    Coloring, Curve, FateChange, FateCounts, Format, Gradient, Landscape, Panel, Paths, Picture, Places, StreamStyle,
-    View, contour_map, embedding, fates, panels, perturbations, stream, surface, walks,
+    CalibrationCurve, Coloring, Curve, FateChange, FateCounts, FateProbabilities, Format, Gradient, Landscape, Panel,
+    Paths, Picture, Places, StreamStyle, View, calibration, contour_map, embedding, fate_circle, fate_probabilities,
+    fates, panels, perturbations, stream, surface, walks,
 };
+
+const FATES: [&str; 4] = ["Alpha", "Beta", "Delta & co", "Gamma"];
+const COLORS: [[u8; 3]; 4] = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167]];
 
 const NAMES: [&str; 3] = ["Early & young", "Middle", "Late"];
 
@@ -51,6 +55,19 @@ impl Arc {
         Coloring::Numbers { name: "pseudotime".into(), values: self.time.clone(), gradient: Gradient::Viridis }
     }
 
+    /// One of `n` fates, more likely the farther along the arc; the first cells of a hundred reach none.
+    #[expect(clippy::cast_precision_loss, reason = "a few fates")]
+    fn fates(&self, n: usize) -> FateProbabilities {
+        let mut values = Vec::new();
+        for (cell, time) in self.time.iter().enumerate() {
+            let sure = time * time;
+            let p = |fate: usize| (1.0 - sure) / n as f64 + if fate == cell % n { sure } else { 0.0 };
+            values.extend((0..n).map(|fate| if *time < 0.01 { 0.0 } else { p(fate) }));
+        }
+        let names = FATES[..n].iter().map(|&name| name.to_owned()).collect();
+        FateProbabilities { names, colors: COLORS[..n].to_vec(), values }
+    }
+
     /// A path along the arc.
     fn path(&self) -> Vec<[f64; 2]> {
         let n = self.points.n_rows();
@@ -74,11 +91,27 @@ fn number(node: &Node<'_, '_>, name: &str) -> f64 {
     node.attribute(name).unwrap_or_else(|| panic!("{name} of {node:?}")).parse().unwrap()
 }
 
-/// Left, top, right and bottom of the frame.
+/// Left, top, right and bottom of the first frame.
 fn frame(document: &Document<'_>) -> [f64; 4] {
-    let frame = group(document, "frame")[0].descendants().find(|n| n.has_tag_name("rect")).unwrap();
-    let [x, y, width, height] = ["x", "y", "width", "height"].map(|name| number(&frame, name));
-    [x, y, x + width, y + height]
+    frames(document)[0]
+}
+
+/// Left, top, right and bottom of every frame.
+fn frames(document: &Document<'_>) -> Vec<[f64; 4]> {
+    let edges = |frame: &Node<'_, '_>| {
+        let frame = frame.descendants().find(|n| n.has_tag_name("rect")).unwrap();
+        let [x, y, width, height] = ["x", "y", "width", "height"].map(|name| number(&frame, name));
+        [x, y, x + width, y + height]
+    };
+    group(document, "frame").iter().map(edges).collect()
+}
+
+fn circles<'a, 'input>(within: &Node<'a, 'input>) -> Vec<Node<'a, 'input>> {
+    within.descendants().filter(|node| node.has_tag_name("circle")).collect()
+}
+
+fn hex([r, g, b]: [u8; 3]) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 /// The points of a path or polyline.
@@ -285,6 +318,172 @@ fn fates_flow_from_every_cluster_to_every_fate_it_has() {
 }
 
 #[test]
+fn every_fate_has_a_panel_with_its_name_and_every_cell_within_it() {
+    let arc = arc(300);
+    for n in 1..5 {
+        let text = svg(&fate_probabilities(arc.places(), &arc.fates(n), "probabilities"));
+        let document = Document::parse(&text).unwrap();
+        let (frames, panels) = (frames(&document), group(&document, "cells"));
+        assert_eq!((frames.len(), panels.len()), (n, n));
+        for ([left, top, right, bottom], panel) in frames.iter().zip(&panels) {
+            let cells = circles(panel);
+            assert_eq!(cells.len(), 300);
+            for cell in cells {
+                let [x, y, r] = ["cx", "cy", "r"].map(|name| number(&cell, name));
+                assert!(x - r >= *left && x + r <= *right && y - r >= *top && y + r <= *bottom, "clipped at {x} {y}");
+            }
+        }
+        for (i, a) in frames.iter().enumerate() {
+            assert!(frames[..i].iter().all(|b| a[0] > b[2] || a[1] > b[3]), "panels do not overlap");
+        }
+        let said = texts(&document);
+        assert!(FATES[..n].iter().all(|name| said.iter().any(|t| t == name)), "{said:?}");
+        let root = document.root_element();
+        let (width, height) = (number(&root, "width"), number(&root, "height"));
+        assert!(frames.iter().all(|f| f[2] < width && f[3] < height));
+    }
+}
+
+#[test]
+fn a_probability_is_as_far_from_grey_to_the_fates_color_whatever_the_others_are() {
+    let points = Matrix::new(2, vec![0.0, 0.0, 1.0, 0.0, 2.0, 0.0]);
+    let places = Places { basis: "X_umap", points: &points };
+    let fates = |values: [f64; 6]| FateProbabilities {
+        names: ["a", "b"].map(str::to_owned).to_vec(),
+        colors: vec![[24, 124, 224], [0, 0, 0]],
+        values: values.to_vec(),
+    };
+    // 224 is the grey of a probability of 0.
+    for (values, colors) in [
+        ([0.0, 1.0, 0.5, 0.5, 1.0, 0.0], ["#e0e0e0", "#7caee0", "#187ce0"]),
+        ([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], ["#7caee0"; 3]),
+    ] {
+        let text = svg(&fate_probabilities(places, &fates(values), ""));
+        let document = Document::parse(&text).unwrap();
+        let mut cells = circles(&group(&document, "cells")[0]);
+        cells.sort_by(|a, b| number(a, "cx").total_cmp(&number(b, "cx")));
+        let fills: Vec<&str> = cells.iter().map(|cell| cell.attribute("fill").unwrap()).collect();
+        assert_eq!(fills, colors);
+        let bars = group(&document, "colorbar");
+        assert_eq!(bars.len(), 1, "one key for all panels");
+        let said: Vec<&str> = bars[0].descendants().filter_map(|node| node.text()).collect();
+        assert!(["probability", "0.0", "1.0"].iter().all(|text| said.contains(text)), "{said:?}");
+        assert!(group(&document, "unreached").is_empty(), "every cell reaches a terminal state");
+    }
+}
+
+#[test]
+fn the_same_cells_are_on_top_in_the_panel_of_every_fate() {
+    let arc = arc(200);
+    let text = svg(&fate_probabilities(arc.places(), &arc.fates(2), ""));
+    let document = Document::parse(&text).unwrap();
+    let (frames, panels) = (frames(&document), group(&document, "cells"));
+    let order = |panel: usize| -> Vec<i64> {
+        #[expect(clippy::cast_possible_truncation, reason = "hundredths of a unit on paper")]
+        let tell = |cell: &Node<'_, '_>| {
+            (1e4 * number(cell, "cy") + 10.0 * (number(cell, "cx") - frames[panel][0])).round() as i64
+        };
+        circles(&panels[panel]).iter().map(tell).collect()
+    };
+    assert_eq!(order(0), order(1));
+}
+
+#[test]
+fn a_cell_that_reaches_no_terminal_state_is_a_ring_and_the_key_says_so() {
+    let arc = arc(300);
+    let text = svg(&fate_probabilities(arc.places(), &arc.fates(3), ""));
+    let document = Document::parse(&text).unwrap();
+    for panel in group(&document, "cells") {
+        assert_eq!(circles(&panel).iter().filter(|cell| cell.attribute("fill") == Some("none")).count(), 3);
+    }
+    assert_eq!(count(&group(&document, "unreached")[0], "circle"), 1);
+    let said = texts(&document);
+    assert!(said.iter().any(|t| t == "reaches no") && said.iter().any(|t| t == "terminal state"), "{said:?}");
+}
+
+#[test]
+fn more_cells_of_all_panels_than_marks_are_one_image() {
+    let arc = arc(u32::try_from(Picture::MAX_MARKS / 3).unwrap() + 1);
+    let fates = arc.fates(3);
+    let text = svg(&fate_probabilities(arc.places(), &fates, "many"));
+    let document = Document::parse(&text).unwrap();
+    let cells = group(&document, "cells");
+    assert!(cells.len() == 1 && cells[0].has_tag_name("image"));
+    assert_eq!(frames(&document).len(), 3);
+    let many = decode(&fate_probabilities(arc.places(), &fates, "many").render(Format::Png).unwrap());
+    assert!(many.colored() > 0.02, "the PNG shows the cells too: {}", many.colored());
+}
+
+#[test]
+fn a_circle_has_a_corner_for_every_fate_and_cells_of_the_color_of_their_likeliest() {
+    let arc = arc(300);
+    for n in 2..5 {
+        let fates = arc.fates(n);
+        let text = svg(&fate_circle(&fates, None, "circle"));
+        let document = Document::parse(&text).unwrap();
+        let cells = circles(&group(&document, "cells")[0]);
+        assert_eq!(cells.len(), 297, "all but those that reach nothing");
+        let corners = &group(&document, "corners")[0];
+        let said = texts(&document);
+        for (fate, color) in COLORS[..n].iter().enumerate() {
+            let own = cells.iter().filter(|cell| cell.attribute("fill") == Some(&hex(*color))).count();
+            assert_eq!(own, (3..300).filter(|cell| cell % n == fate).count(), "{}", FATES[fate]);
+            assert!(corners.descendants().any(|node| node.attribute("stroke") == Some(&hex(*color))));
+            assert!(said.iter().any(|t| t == FATES[fate]), "{said:?}");
+        }
+        assert!(said.iter().any(|t| t == "not shown: 3 of 300 cells, which reach no terminal state"), "{said:?}");
+        let root = document.root_element();
+        for cell in &cells {
+            let [x, y] = ["cx", "cy"].map(|name| number(cell, name));
+            assert!(x > 0.0 && x < number(&root, "width") && y > 0.0 && y < number(&root, "height"));
+        }
+    }
+    let by_group = svg(&fate_circle(&arc.fates(3), Some(&arc.by_group()), ""));
+    let document = Document::parse(&by_group).unwrap();
+    assert_eq!(count(&group(&document, "legend")[0], "circle"), 3, "clusters have a legend");
+}
+
+#[test]
+fn on_a_circle_more_cells_than_marks_are_an_image() {
+    let arc = arc(u32::try_from(Picture::MAX_MARKS).unwrap() + 1);
+    let text = svg(&fate_circle(&arc.fates(3), Some(&arc.by_time()), "many"));
+    let document = Document::parse(&text).unwrap();
+    assert!(group(&document, "cells")[0].has_tag_name("image"));
+    assert!(texts(&document).iter().any(|t| t == "Alpha") && texts(&document).iter().any(|t| t == "pseudotime"));
+}
+
+#[test]
+fn what_is_calibrated_lies_on_the_diagonal_and_marks_are_as_large_as_bins_have_predictions() {
+    let curve = |name: &str, observed: [f64; 3], counts: [usize; 3]| CalibrationCurve {
+        name: name.into(),
+        predicted: vec![0.2, 0.5, 0.8],
+        observed: observed.to_vec(),
+        counts: counts.to_vec(),
+    };
+    let all = [curve("model", [0.2, 0.5, 0.8], [400, 100, 25]), curve("prior", [0.9, f64::NAN, 0.1], [9, 0, 9])];
+    let text = svg(&calibration(&all, "calibration"));
+    let document = Document::parse(&text).unwrap();
+    let [left, top, right, bottom] = frame(&document);
+    let marks = circles(&group(&document, "bins")[0]);
+    assert_eq!(marks.len(), 5, "a bin without predictions has no mark");
+    let legend = circles(&group(&document, "legend")[0]);
+    let model = legend[0].attribute("fill");
+    let own: Vec<&Node<'_, '_>> = marks.iter().filter(|mark| mark.attribute("fill") == model).collect();
+    for mark in &own {
+        let along = (number(mark, "cx") - left) / (right - left);
+        let upwards = (bottom - number(mark, "cy")) / (bottom - top);
+        assert!((along - upwards).abs() < 1e-3, "{along} {upwards}");
+    }
+    assert!((number(own[0], "r") / number(own[1], "r") - 2.0).abs() < 1e-2, "area is the number of predictions");
+    assert_eq!(assert_within(&document, "curves"), 2);
+    assert_eq!(assert_within(&document, "diagonal"), 1);
+    let said = texts(&document);
+    for wanted in ["model", "prior", "predicted probability", "observed frequency", "400"] {
+        assert!(said.iter().any(|t| t == wanted), "{wanted} in {said:?}");
+    }
+}
+
+#[test]
 fn perturbations_have_a_mark_for_every_gene_and_fate() {
     let change = |gene: &str, fate: &str, fold: f64, cells| FateChange {
         gene: gene.into(),
@@ -316,11 +515,23 @@ fn a_picture_of_no_or_one_or_odd_cells_is_still_a_picture() {
         let places = Places { basis: "X_umap", points: &points };
         let numbers = Coloring::Numbers { name: "x".into(), values: vec![f64::NAN; n], gradient: Gradient::Viridis };
         let velocity = Matrix::new(2, vec![0.0; 2 * n]);
+        let fates = |values: Vec<f64>| FateProbabilities {
+            names: FATES[..2].iter().map(|&name| name.to_owned()).collect(),
+            colors: COLORS[..2].to_vec(),
+            values,
+        };
+        let nowhere = FateProbabilities { names: Vec::new(), colors: Vec::new(), values: Vec::new() };
         for picture in [
             embedding(places, &numbers, ""),
             stream(places, &velocity, &numbers, &StreamStyle::default(), ""),
             contour_map(&Landscape::new(places, &vec![0.0; n]), &[], ""),
             surface(&Landscape::new(places, &vec![0.0; n]), &[], View::default(), ""),
+            fate_probabilities(places, &fates(vec![0.5; 2 * n]), ""),
+            fate_probabilities(places, &fates(vec![0.0; 2 * n]), ""),
+            fate_probabilities(places, &nowhere, ""),
+            fate_circle(&fates(vec![0.5; 2 * n]), Some(&numbers), ""),
+            fate_circle(&fates(vec![f64::NAN; 2 * n]), None, ""),
+            calibration(&[], ""),
         ] {
             let text = svg(&picture);
             assert!(Document::parse(&text).is_ok() && !text.contains("NaN") && !text.contains("inf"), "{text}");
@@ -377,4 +588,6 @@ fn pictures_look_as_they_did_when_last_looked_at() {
     );
     assert_looks_like(&surface(&landscape, &[arc.path()], View::default(), "surface"), "surface");
     assert_looks_like(&contour_map(&landscape, &[arc.path()], "contours"), "contours");
+    assert_looks_like(&fate_probabilities(arc.places(), &arc.fates(2), "fates"), "fate_probabilities");
+    assert_looks_like(&fate_circle(&arc.fates(3), Some(&arc.by_group()), "fates"), "fate_circle");
 }

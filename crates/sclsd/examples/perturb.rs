@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use sclsd::Device;
-use sclsd::analysis::{FateSpec, FateTable, PerturbSpec, fates, perturb};
+use sclsd::analysis::{FateTable, HardFateSpec, PerturbSpec, hard_fates, perturb};
 use sclsd::data::{Keys, read_h5ad};
 use sclsd::infer::Checkpoint;
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Checkpoint::load(Path::new(model))?.model;
     let (device, clusters) = (Device::parse("cpu")?, cells.groups("clusters")?);
 
-    let found = fates(&model, &cells.obsm["X_cell_state"], &FateSpec::default(), &device)?;
+    let found = hard_fates(&model, &cells.obsm["X_cell_state"], &HardFateSpec::default(), &device)?;
     let all: Vec<u32> = (0..u32::try_from(cells.n_cells())?).collect();
     println!("cells end in {:?}: {:?}", clusters.categories(), FateTable::new(&clusters, &all, &found.cells).ends());
 

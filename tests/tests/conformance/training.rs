@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use sclsd::Device;
-use sclsd::analysis::{FateSpec, annotate, fates};
+use sclsd::analysis::{HardFateSpec, annotate, hard_fates};
 use sclsd::data::{Dataset, Keys, Matrix, read_h5ad};
 use sclsd::graph::{Transition, WalkSpec};
 use sclsd::infer::{Checkpoint, Event, TrainSpec, TrainingData, import_pth, train_on};
@@ -137,10 +137,10 @@ fn the_golden_model_says_the_golden_things_about_cells() {
     let model = import_pth(&fixture("trained.pth"), data.var.names.clone()).expect("a model");
     let (settings, golden) = (json("analysis.json"), tensors("analysis.safetensors"));
     let number = |key: &str| settings[key].as_f64().expect("a number");
-    let spec = FateSpec { time_range: number("time_range"), dt: number("dt"), ..FateSpec::default() };
+    let spec = HardFateSpec { time_range: number("time_range"), dt: number("dt"), ..HardFateSpec::default() };
     let check = |place: &Place| {
         let said = annotate(&model, &data, "connectivities", place).expect("an annotation");
-        let ends = fates(&model, &said.cell_state, &spec, place).expect("fates").states;
+        let ends = hard_fates(&model, &said.cell_state, &spec, place).expect("fates").states;
         let mut errors = Errors::default();
         errors.compare("X_cell_state", &state(&said.cell_state), &golden["X_cell_state"]);
         errors.compare("X_diff_state", &state(&said.diff_state), &golden["X_diff_state"]);

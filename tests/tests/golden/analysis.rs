@@ -2,7 +2,7 @@
 
 use sclsd::Device;
 use sclsd::analysis::{
-    Annotation, FateSpec, PerturbSpec, Score, annotate, cross_boundary_correctness, fates, inner_cluster_coherence,
+    Annotation, HardFateSpec, PerturbSpec, Score, annotate, cross_boundary_correctness, hard_fates, inner_cluster_coherence,
     mean_score, perturb, velocity_from_transitions,
 };
 use sclsd::data::{Categorical, Dataset, Keys, Matrix, read_h5ad};
@@ -39,8 +39,8 @@ fn fates_and_paths_are_the_golden_ones() {
     let (data, model, said) = golden_model();
     let (settings, golden) = (json("analysis.json"), tensors("analysis.safetensors"));
     let number = |key: &str| settings[key].as_f64().expect("a number");
-    let spec = FateSpec { time_range: number("time_range"), dt: number("dt"), paths: true, ..FateSpec::default() };
-    let found = fates(&model, &said.cell_state, &spec, &Device::Cpu).expect("fates");
+    let spec = HardFateSpec { time_range: number("time_range"), dt: number("dt"), paths: true, ..HardFateSpec::default() };
+    let found = hard_fates(&model, &said.cell_state, &spec, &Device::Cpu).expect("fates");
     assert_close("fate_trajectory_last", found.states.values(), &golden["fate_trajectory_last"].values);
     assert_nearly_all_equal("fate_index", &found.cells, &golden["fate_index"].values);
     assert_eq!(golden["fate_paths"].shape, [found.times.len(), data.n_cells()]);
@@ -53,8 +53,8 @@ fn fates_and_paths_are_the_golden_ones() {
 fn fates_do_not_depend_on_whether_paths_are_kept() {
     let (_, model, said) = golden_model();
     let on = |paths| {
-        let spec = FateSpec { paths, ..FateSpec::default() };
-        fates(&model, &said.cell_state, &spec, &Device::Cpu).expect("fates")
+        let spec = HardFateSpec { paths, ..HardFateSpec::default() };
+        hard_fates(&model, &said.cell_state, &spec, &Device::Cpu).expect("fates")
     };
     let (with, without) = (on(true), on(false));
     assert_close("states", with.states.values(), without.states.values());
@@ -137,7 +137,7 @@ fn permuting_cells_permutes_what_is_said_of_them() {
     let expected: Vec<f32> = expected.chunks_exact(n).flat_map(|row| order.iter().map(|&cell| row[cell])).collect();
     assert_close("transitions", &found, &expected);
 
-    let ends = |state: &Matrix| fates(&model, state, &FateSpec::default(), &Device::Cpu).expect("fates").cells;
+    let ends = |state: &Matrix| hard_fates(&model, state, &HardFateSpec::default(), &Device::Cpu).expect("fates").cells;
     let (found, expected) = (ends(&permuted.cell_state), ends(&said.cell_state));
     let expected: Vec<f32> = order.iter().map(|&cell| expected[cell] as f32).collect();
     let found: Vec<u32> = found.iter().map(|&cell| u32::try_from(order[cell as usize]).expect("a cell")).collect();

@@ -198,7 +198,8 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
         [&["fates", input, "--model", "m.safetensors", "-o", "out.h5ad"][..], more].concat()
     };
     let key = ["--cluster-key", "clusters"];
-    let on = |more: &[&'static str]| fates("result.h5ad", &[&key[..], more].concat());
+    let key_of_hard = ["--hard", "--cluster-key", "clusters"];
+    let on = |more: &[&'static str]| fates("result.h5ad", &[&key_of_hard[..], more].concat());
     refused(d, &on(&["--time-range", "0"]), &["time_range is 0, expected a finite time above 0"]);
     refused(d, &on(&["--time-range=-3"]), &["time_range is -3, expected a finite time above 0"]);
     refused(d, &on(&["--dt", "0"]), &["dt is 0, expected a finite time above 0"]);
@@ -207,11 +208,15 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
     std::fs::write(d.join("cut.h5ad"), &whole[..whole.len() / 2]).expect("a file");
     refused(d, &fates("cut.h5ad", &key), &["error: cut.h5ad is not a whole HDF5 file"]);
     refused(d, &fates("nowhere.h5ad", &key), &["error: nowhere.h5ad cannot be read: no such file"]);
-    refused(d, &fates("in.h5ad", &key), &["sclsd annotate writes", "in.h5ad lacks obsm[\"X_cell_state\"]"]);
+    refused(d, &fates("in.h5ad", &key), &["sclsd train or annotate writes", "in.h5ad lacks", "obsm[\"X_cell_state\"]"]);
     refused(d, &fates("result.h5ad", &["--cluster-key", "types"]), &["lacks obs[\"types\"] (obs has clusters"]);
+    let named = |names: &[&'static str]| fates("result.h5ad", &[&["--terminal"][..], names].concat());
+    refused(d, &named(&["Nobody"]), &["terminal cluster \"Nobody\" is not one of "]);
+    refused(d, &named(&["Fate A", "Fate A"]), &["terminal cluster \"Fate A\" is named twice"]);
+    refused(d, &fates("result.h5ad", &["--method", "flow", "--time-range", "0"]), &["time_range is 0, expected"]);
     refused(
         d,
-        &fates("result.h5ad", &["--cluster-key", "entropy"]),
+        &fates("result.h5ad", &["--hard", "--cluster-key", "entropy"]),
         &["obs[\"entropy\"] is a float column, expected names"],
     );
 

@@ -26,7 +26,7 @@
     found.drawn = document.documentElement.dataset.drawn;
     found.map = ink("map");
     found.surface = ink("surface");
-    found.flows = document.querySelectorAll("#fates svg path").length;
+    found.fate_panels = document.querySelectorAll("#fates canvas").length;
     found.curves = document.querySelectorAll("#training svg polyline").length;
     found.trends = document.querySelectorAll("#trends svg polyline").length;
     found.sections = [...document.querySelectorAll("main section:not([hidden])")].map((s) => s.id);

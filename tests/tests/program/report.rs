@@ -86,7 +86,7 @@ fn the_report_draws_every_figure_and_answers_in_a_browser_wide_and_narrow() {
         for section in sections {
             assert!(found["sections"].as_array().unwrap().iter().any(|s| s == section), "{section} in {found}");
         }
-        assert!(number("flows") >= 1.0 && number("curves") >= 8.0 && number("trends") >= 6.0, "{found}");
+        assert!(number("fate_panels") >= 2.0 && number("curves") >= 8.0 && number("trends") >= 6.0, "{found}");
         assert!(number("legend") >= 2.0 && number("facts") >= 6.0 && number("bar") >= 1.0, "{found}");
         for answer in ["recolored", "zoomed", "whole", "bare", "turnedByKey", "turnedByHand", "moved", "otherPaper"] {
             assert_eq!(found[answer], true, "{answer} at {width}: {found}");
@@ -120,7 +120,10 @@ fn every_kind_of_picture_is_drawn_from_a_result() {
     let genes = succeed(at, &["--json", "inspect", "result.h5ad"]);
     assert!(!genes.is_empty());
     let model = ["--model", "model.safetensors"];
-    let pictures: [(&str, &str, &[&str]); 9] = [
+    let pictures: [(&str, &str, &[&str]); 12] = [
+        ("fate-probabilities", "fates.h5ad", &[]),
+        ("fate-circle", "fates.h5ad", &[]),
+        ("embedding", "fates.h5ad", &["--color", "fate_entropy"]),
         ("embedding", "result.h5ad", &[]),
         ("stream", "result.h5ad", &["--color", "lsd_pseudotime"]),
         ("stream", "result.h5ad", &["--velocity", "drift", "--color-by-speed"]),
@@ -149,7 +152,8 @@ fn what_cannot_be_drawn_is_an_error_that_names_the_culprit() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     result(at);
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
+        (&["--kind", "fate-circle", "-o", "x.svg"], "obsm[\"fate_probabilities\"] is missing"),
         (&["--kind", "embedding", "-o", "x.jpeg"], "x.jpeg is neither .svg nor .png"),
         (&["--kind", "embedding", "--color", "lsd_pseudotim", "-o", "x.svg"], "neither a column of obs nor a gene"),
         (&["--kind", "embedding", "--basis", "X_tsne", "-o", "x.svg"], "obsm[\"X_tsne\"]"),

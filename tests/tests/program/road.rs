@@ -24,9 +24,16 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     for prior in [&["--time-key", "dpt_pseudotime"][..], &["--infer-phylogeny", "Stem", "--bootstrap-prior"]] {
         succeed(d, &[&["train", "prepared.h5ad", "-o", "result.h5ad"][..], &model, &small, &walks, prior].concat());
     }
-    let fates = ["fates", "result.h5ad", "--model", "m.safetensors", "-o", "fates.h5ad", "--paths", "p.safetensors"];
-    let said = succeed(d, &[&fates[..], &key, &["--json"]].concat());
+    let fates = ["fates", "result.h5ad", "--model", "m.safetensors", "-o"];
+    let hard = ["hard.h5ad", "--hard", "--paths", "p.safetensors"];
+    let said = succeed(d, &[&fates[..], &hard, &key, &["--json"]].concat());
     assert!(said.contains("\"fates\":{") && said.contains("\"Stem\":{\"cells\":"), "{said}");
+    let found = read_h5ad(&d.join("hard.h5ad"), &Keys::none().with_obs("fate")).expect("a result");
+    assert_eq!(found.groups("fate").expect("fates").categories(), result_clusters(d));
+    for method in ["prior", "neighbors", "drift", "flow", "transitions"] {
+        succeed(d, &[&fates[..], &["fates.h5ad", "--method", method]].concat());
+        probabilities(d, method);
+    }
     let perturb = ["perturb", "fates.h5ad", "--model", "m.safetensors", "--gene", "Gene01", "-o", "t.csv"];
     succeed(d, &[&perturb[..], &key].concat());
     let said =
@@ -40,11 +47,33 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
         .with_obsm("velocity_umap")
         .with_obsm("drift_velocity_umap");
     let result = read_h5ad(&d.join("fates.h5ad"), &keys).expect("a result with everything in it");
-    assert_eq!(result.groups("fate").expect("fates").categories(), result_clusters(d));
     let time = result.numbers("prior_pseudotime").expect("a prior time");
     assert!(time.iter().all(|t| (0.0..=1.0).contains(t)));
     let tensors = std::fs::read(d.join("p.safetensors")).expect("paths");
     assert!(tensors.len() > 200 * 30 * 4, "30 points for every cell");
+}
+
+/// What `sclsd fates` wrote: rows that sum to one, the two baselines beside, and the likeliest fate.
+fn probabilities(directory: &std::path::Path, method: &str) {
+    let elements = ["fate_probabilities", "fate_probabilities_prior", "fate_probabilities_neighbors"];
+    let mut keys = Keys::none().with_obs("fate").with_obs("fate_entropy").with_obs("terminal_states");
+    keys.obsm = elements.map(str::to_owned).to_vec();
+    let found = read_h5ad(&directory.join("fates.h5ad"), &keys).expect("a result");
+    let (fate, states) = (found.groups("fate").expect("fates"), found.groups("terminal_states").expect("states"));
+    assert_eq!(fate.categories(), states.categories(), "{method}");
+    for key in elements {
+        let matrix = &found.obsm[key];
+        assert_eq!(matrix.n_cols(), fate.categories().len());
+        for cell in 0..matrix.n_rows() {
+            assert!((matrix.row(cell).iter().sum::<f32>() - 1.0).abs() < 1e-5, "{method}: {key} of cell {cell}");
+        }
+    }
+    for cell in 0..found.n_cells() {
+        let (row, code) = (found.obsm[elements[0]].row(cell), fate.codes()[cell].expect("a fate") as usize);
+        assert!(row.iter().all(|p| *p <= row[code]), "{method}: the fate of cell {cell} is the likeliest");
+    }
+    let most = f64::from(u32::try_from(fate.categories().len()).expect("a few")).ln();
+    assert!(found.numbers("fate_entropy").expect("entropies").iter().all(|h| (0.0..=most + 1e-9).contains(h)));
 }
 
 fn result_clusters(directory: &std::path::Path) -> Vec<String> {

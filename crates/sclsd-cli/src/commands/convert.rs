@@ -1,7 +1,7 @@
 //! `sclsd convert`: a checkpoint of the Python package as one of ours.
 
 use sclsd::data::{Keys, read_h5ad};
-use sclsd::infer::{Checkpoint, import_pth};
+use sclsd::infer::{Checkpoint, TrainSpec, import_pth};
 
 use super::check_writable;
 use crate::args::ConvertArgs;
@@ -10,7 +10,7 @@ use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &ConvertArgs, output: Output) -> anyhow::Result<()> {
-    let mut spec = config::read(args.config.as_deref(), &[])?;
+    let mut spec = config::read(&TrainSpec::reference(), args.config.as_deref(), &[])?;
     check_writable(&args.output)?;
     let genes = match &args.genes {
         Some(path) => read_h5ad(path, &Keys::none())?.var.names,

@@ -1,17 +1,20 @@
 //! `sclsd demo`: from nothing, by way of raw counts, to a trained model that can be compared with the truth.
 
 use anyhow::Context;
-use sclsd::analysis::spearman;
+use sclsd::analysis::{agreement, kept_fates, spearman};
 use sclsd::data::{Dataset, SimulateSpec, plain_reason, simulate, write_h5ad};
-use sclsd::graph::{PrepareSpec, Root, WalkSpec, prepare};
-use sclsd::infer::{AdamSpec, LearningRate, OptimizerSpec, TrainSpec};
-use sclsd::model::{LayerDims, ModelSpec, Peers};
+use sclsd::graph::{PrepareSpec, Root, prepare};
+use sclsd::infer::Checkpoint;
+use sclsd::model::Peers;
 
+use super::fates::{self, Told};
 use super::prior::PriorChoice;
 use super::report;
+use super::settings::Settings;
 use super::train::Job;
-use super::{check_writable, device};
-use crate::args::DemoArgs;
+use super::{check_writable, device, telling};
+use crate::args::{DemoArgs, FatesArgs};
+use crate::figures::Figures;
 use crate::progress::Output;
 
 /// The cluster in which simulated cells begin.
@@ -44,7 +47,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         input: &prepared,
         output: &result,
         model: &model,
-        spec: spec(args),
+        settings: Settings::recommended(args.epochs, args.seed),
         prior: PriorChoice::default(),
         basis: "X_umap",
         checkpoint_every: 10,
@@ -53,6 +56,12 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         peers: Peers::alone(),
     };
     let (pseudotime, mut figures) = job.run(output)?;
+    let told = fates::probabilities(
+        &FatesArgs::of(&result, &model),
+        &Checkpoint::load(&model)?,
+        device,
+        Output { quiet: true, ..output },
+    )?;
     let choice = report::Choice {
         input: &result,
         model: Some(&model),
@@ -66,6 +75,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     let truth = cells.numbers("true_time").context("the simulated cells")?;
     figures.number("spearman of prior with true time", time, 4);
     figures.number("spearman with true time", spearman(&pseudotime, &truth), 4);
+    score(&told, &cells, &mut figures)?;
     figures.text("simulated", simulated.display());
     figures.text("prepared", prepared.display());
     figures.text("model", model.display());
@@ -75,34 +85,29 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Fates against the truth, beside those of the prior and of neighbors.
+fn score(told: &Told, cells: &Dataset, figures: &mut Figures) -> anyhow::Result<()> {
+    let clusters = cells.groups("clusters")?;
+    let all = [("model", &told.found)].into_iter();
+    let all = all.chain(told.baselines.iter().map(|(key, f)| (key.trim_start_matches("fate_probabilities_"), f)));
+    for (name, fates) in all {
+        let Some(found) = telling::truth(cells, fates)?.and_then(|truth| agreement(fates, &truth)) else { continue };
+        let kept = kept_fates(fates, &clusters, &told.terminal);
+        #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+        let (stay, mature) = kept.iter().fold((0.0, 0.0), |(stay, all), (_, share, cells)| {
+            (stay + share.unwrap_or(0.0) * *cells as f64, all + *cells as f64)
+        });
+        figures.optional(&format!("fates by {name}: accuracy"), found.accuracy, 4, "no cell is decided");
+        figures.number(&format!("fates by {name}: mean squared error"), found.mean_squared_error, 4);
+        figures.number(&format!("fates by {name}: mature cells that keep theirs"), stay / f64::max(mature, 1.0), 4);
+    }
+    Ok(())
+}
+
 /// The simulated counts in X, and what is true of the cells; nothing that preparation makes.
 fn counts_only(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
     let mut cells = simulate(&spec.clone().check()?);
     cells.x = cells.layers.remove("raw");
     cells.obs.columns.retain(|(name, _)| !["librarysize", "prior_time"].contains(&name.as_str()));
     Ok(cells)
-}
-
-/// Small networks, long walks, small batches and a high learning rate that falls: what brings a thousand cells to a
-/// settled potential in about a minute on two cores.
-fn spec(args: &DemoArgs) -> TrainSpec {
-    TrainSpec {
-        model: ModelSpec {
-            layer_dims: LayerDims { x_encoder: vec![64, 32], z_decoder: vec![32, 64], ..LayerDims::default() },
-            ..ModelSpec::default()
-        },
-        optimizer: OptimizerSpec {
-            adam: AdamSpec {
-                lr: 0.007,
-                schedule: LearningRate::Cosine,
-                t_0: args.epochs.max(1),
-                ..AdamSpec::default()
-            },
-            ..OptimizerSpec::default()
-        },
-        walks: WalkSpec { num_walks: 512, path_len: 20, batch_size: 32, random_state: args.seed },
-        num_epochs: args.epochs,
-        random_state: args.seed,
-        ..TrainSpec::default()
-    }
 }

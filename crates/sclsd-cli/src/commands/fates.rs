@@ -1,16 +1,20 @@
-//! `sclsd fates`: where every cell ends.
+//! `sclsd fates`: how likely every cell is to end in each terminal state, or where its flow ends.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Context;
 use safetensors::tensor::{Dtype, TensorView};
-use sclsd::analysis::{FateSpec, FateTable, Fates, fates};
-use sclsd::data::{Additions, Keys, add_to_h5ad};
+use sclsd::Device;
+use sclsd::analysis::{FateProbabilities, FateTable, HardFateSpec, HardFates, hard_fates};
+use sclsd::data::{Additions, Column, Keys, add_to_h5ad, inspect};
+use sclsd::graph::Terminal;
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
-use super::{check_writable, device, read_with_hint, write_file};
+use super::telling::{self, Teller};
+use super::train::TERMINAL;
+use super::{check_writable, device, read_with_hint, record, write_file};
 use crate::args::FatesArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -22,18 +26,129 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
         check_writable(paths)?;
     }
     let checkpoint = Checkpoint::load(&args.model)?;
-    let wanted = Keys::none().with_obs(&args.cluster_key).with_obsm("X_cell_state");
+    if args.hard {
+        return hard(args, &checkpoint, device, output);
+    }
+    let told = probabilities(args, &checkpoint, device, output)?;
+    let mut figures = Figures::default();
+    figures.count("cells", told.found.n_cells());
+    figures.text("method", args.method.name());
+    figures.count("cells that reach no terminal state", told.found.unreachable());
+    let (shown, value) = table(&told);
+    figures.nested("fates", shown, value);
+    figures.text("result", args.output.display());
+    figures.print(output);
+    Ok(())
+}
+
+/// Fates that were told and written.
+pub(super) struct Told {
+    pub found: FateProbabilities,
+    pub terminal: Terminal,
+    pub baselines: Vec<(&'static str, FateProbabilities)>,
+}
+
+/// Tells the probabilities of every terminal state, beside those of the prior and of neighbors, and writes them.
+pub(super) fn probabilities(
+    args: &FatesArgs,
+    checkpoint: &Checkpoint,
+    device: Device,
+    output: Output,
+) -> anyhow::Result<Told> {
+    let shown = || args.input.display().to_string();
+    let has = inspect(&args.input)?;
+    let record = record::of_file(&args.input, &has)?;
+    let spec = record.as_ref().map_or(&checkpoint.spec, |record| &record.spec).clone();
+    let mut wanted = telling::keys(&has, &spec, args.cluster_key.as_ref());
+    for (slot, keys, key) in
+        [("obs", &mut wanted.obs, "lsd_pseudotime"), ("obsp", &mut wanted.obsp, spec.keys.connectivities.as_str())]
+    {
+        if !keys.iter().any(|k| k == key) && !has.has(slot, key) {
+            keys.push(key.to_owned()); // what is read is an error that says what is there
+        }
+    }
+    if !has.has("obsm", "X_cell_state") {
+        wanted.obsm.push("X_cell_state".into());
+    }
+    let hint = "fates are told from what sclsd train or annotate writes";
+    let data = read_with_hint(&args.input, &wanted, hint)?;
+    let teller = Teller { data: &data, record: record.as_ref(), checkpoint: Some(checkpoint), device, beta: args.beta, output };
+    let terminal = teller.terminal(&args.terminal, args.cluster_key.as_deref()).with_context(shown)?;
+    let found = teller
+        .tell(args.method, &terminal, args.time_range)
+        .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
+    let baselines = teller.baselines(&terminal);
+    let key = args.cluster_key.as_ref().unwrap_or(&spec.keys.clusters);
+    let clusters = data.obs.get(key).and_then(Column::to_categorical);
+    let mut additions = telling::additions(&found, args.method.name(), &baselines, clusters.as_ref());
+    let states = telling::colored(terminal.column(), clusters.as_ref());
+    additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
+    add_to_h5ad(&args.input, &args.output, &additions)?;
+
+    let unreachable = found.unreachable();
+    if unreachable > 0 {
+        output.note(format!(
+            "{unreachable} of {} cells can reach no terminal state: the graph does not join them to one; their \
+             probabilities are zero and they have no fate",
+            data.n_cells()
+        ));
+    }
+    Ok(Told { found, terminal, baselines })
+}
+
+/// Every fate's terminal cells, likely cells and mean probability, the mean of the baselines beside.
+fn table(told: &Told) -> (String, Value) {
+    let Told { found, terminal, baselines } = told;
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    let mean = |fates: &FateProbabilities, k: usize| {
+        let reaching = fates.n_cells() - fates.unreachable();
+        (0..fates.n_cells()).map(|cell| fates.row(cell)[k]).sum::<f64>() / reaching.max(1) as f64
+    };
+    let likely = |k: usize| (0..found.n_cells()).filter(|&cell| found.likeliest(cell) == Some(k)).count();
+    let width = found.names().iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let (mut shown, mut values) = (String::new(), Map::new());
+    for (k, name) in found.names().iter().enumerate() {
+        let beside: Vec<(&str, f64)> = baselines
+            .iter()
+            .map(|(key, fates)| (key.trim_start_matches("fate_probabilities_"), mean(fates, k)))
+            .collect();
+        let words: Vec<String> = beside.iter().map(|(key, mean)| format!("{key} {mean:.3}")).collect();
+        shown.push_str(&format!(
+            "\n    {name:<width$}  mean probability {:.3}{}  likeliest of {} cells  {} terminal cells",
+            mean(found, k),
+            if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) },
+            likely(k),
+            terminal.sizes()[k]
+        ));
+        let means: Map<String, Value> = beside.into_iter().map(|(key, mean)| (key.to_owned(), json!(mean))).collect();
+        values.insert(
+            name.clone(),
+            json!({
+                "mean": mean(found, k),
+                "baselines": means,
+                "cells": likely(k),
+                "terminal_cells": terminal.sizes()[k],
+            }),
+        );
+    }
+    (shown, Value::Object(values))
+}
+
+/// The one cell every cell ends nearest to, as the Python package finds it.
+fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Output) -> anyhow::Result<()> {
+    let cluster_key = args.cluster_key.as_ref().unwrap_or(&checkpoint.spec.keys.clusters);
+    let wanted = Keys::none().with_obs(cluster_key).with_obsm("X_cell_state");
     let hint = "fates start from obsm[\"X_cell_state\"], which sclsd annotate writes";
     let data = read_with_hint(&args.input, &wanted, hint)?;
     let shown = || args.input.display().to_string();
-    let clusters = data.groups(&args.cluster_key).with_context(shown)?;
-    let spec = FateSpec {
+    let clusters = data.groups(cluster_key).with_context(shown)?;
+    let spec = HardFateSpec {
         time_range: args.time_range,
         dt: args.dt,
         paths: args.paths.is_some(),
         ode: checkpoint.spec.ode.clone(),
     };
-    let found = fates(&checkpoint.model, &data.obsm["X_cell_state"], &spec, &device)
+    let found = hard_fates(&checkpoint.model, &data.obsm["X_cell_state"], &spec, &device)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let additions = Additions { obs: vec![("fate".into(), found.column(&clusters))], ..Additions::default() };
     if let Some(paths) = &args.paths {
@@ -79,7 +194,7 @@ fn summary(table: &FateTable) -> (String, Value) {
 }
 
 /// `times` in f64 and `cells`, times × cells, in u32.
-fn write_paths(path: &Path, fates: &Fates) -> anyhow::Result<()> {
+fn write_paths(path: &Path, fates: &HardFates) -> anyhow::Result<()> {
     let times: Vec<u8> = fates.times.iter().flat_map(|t| t.to_le_bytes()).collect();
     let cells: Vec<u8> = fates.paths.iter().flatten().flat_map(|c| c.to_le_bytes()).collect();
     let shape = vec![fates.times.len(), fates.cells.len()];

@@ -4,16 +4,18 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use sclsd::Device;
+use sclsd::analysis::agreement;
 use sclsd::data::{Categorical, Column, Dataset, Keys, closest_names, did_you_mean, inspect, read_h5ad};
 use sclsd::infer::Checkpoint;
 use sclsd::plot::{
-    Coloring, Curve, FateChange, FateCounts, Format, Gradient, Landscape, Panel, Paths, Picture, Places, StreamStyle,
-    View, contour_map, embedding, fates, group_colors, palette, panels, perturbations, stream, surface, walks,
+    CalibrationCurve, Coloring, Curve, FateChange, FateCounts, FateProbabilities, Format, Gradient, Landscape, Panel,
+    Paths, Picture, Places, StreamStyle, View, calibration, contour_map, embedding, fate_circle, fate_probabilities,
+    fates, group_colors, palette, panels, perturbations, stream, surface, walks,
 };
 
 use super::record::{self, Record};
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
-use super::{check_writable, device, read_with_hint, write_file};
+use super::{check_writable, device, read_with_hint, telling, write_file};
 use crate::args::{PlotArgs, PlotKind, VelocityArg};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -43,6 +45,9 @@ fn draw(args: &PlotArgs, device: Device, output: Output) -> anyhow::Result<Pictu
         PlotKind::Components => file.components(device),
         PlotKind::Loss => file.loss(),
         PlotKind::Fates => file.fates(),
+        PlotKind::FateProbabilities => Ok(fate_probabilities(file.places()?, &file.probabilities()?, &file.title("fates"))),
+        PlotKind::FateCircle => file.fate_circle(),
+        PlotKind::Calibration => file.calibration(),
         PlotKind::Perturb => bail!("a table of perturbations is no .h5ad file"),
     }
 }
@@ -67,12 +72,31 @@ impl<'a> File<'a> {
 
         let mut keys = Keys::none();
         let mut color = Some(color);
-        let on_cells =
-            matches!(args.kind, PlotKind::Embedding | PlotKind::Stream | PlotKind::Landscape | PlotKind::Walks);
+        let on_cells = matches!(
+            args.kind,
+            PlotKind::Embedding
+                | PlotKind::Stream
+                | PlotKind::Landscape
+                | PlotKind::Walks
+                | PlotKind::FateProbabilities
+        );
         if on_cells {
             keys.obsm.push(args.basis.clone());
-        } else {
+        }
+        if !on_cells || args.kind == PlotKind::FateProbabilities {
             color = None;
+        }
+        if matches!(args.kind, PlotKind::FateProbabilities | PlotKind::FateCircle | PlotKind::Calibration) {
+            keys.obsm.push(telling::PROBABILITIES.into());
+            keys.uns.push(telling::PROBABILITIES.into());
+            if !has.has("obsm", telling::PROBABILITIES) {
+                bail!("obsm[\"{}\"] is missing, which sclsd fates writes", telling::PROBABILITIES);
+            }
+        }
+        if args.kind == PlotKind::Calibration {
+            let baselines = [telling::BY_PRIOR, telling::BY_NEIGHBORS].into_iter().filter(|key| has.has("obsm", key));
+            keys.obsm.extend(baselines.map(str::to_owned));
+            keys.obs.extend(has.keys("obs").filter(|key| key.starts_with("true_fate_")).map(str::to_owned));
         }
         let mut want = |key: &str| {
             if !keys.obs.iter().any(|k| k == key) {
@@ -237,6 +261,51 @@ impl<'a> File<'a> {
         Ok(panels("epoch", &epochs, &all, &self.title("training")))
     }
 
+    fn stored(&self, key: &str) -> anyhow::Result<FateEstimate> {
+        let of_clusters = self.cluster_key.as_ref().and_then(|key| self.data.groups(key).ok());
+        let found = telling::stored(&self.data, key)
+            .with_context(|| format!("uns[\"{}\"] has no names for obsm[\"{key}\"]", telling::PROBABILITIES))?;
+        let colors = group_colors(&telling::colored(found.column(), of_clusters.as_ref()));
+        Ok(FateEstimate { found, colors })
+    }
+
+    fn probabilities(&self) -> anyhow::Result<FateProbabilities> {
+        Ok(self.stored(telling::PROBABILITIES)?.into())
+    }
+
+    fn fate_circle(&self) -> anyhow::Result<Picture> {
+        let fates = self.probabilities()?;
+        if fates.names.len() < 2 {
+            bail!("there is one fate, {}, so no cell is between fates", fates.names.join(", "));
+        }
+        let coloring = self.cluster_key.as_ref().map(|key| coloring(&self.data, key)).transpose()?;
+        Ok(fate_circle(&fates, coloring.as_ref(), &self.title("between fates")))
+    }
+
+    fn calibration(&self) -> anyhow::Result<Picture> {
+        let method = telling::stored_method(&self.data).unwrap_or_else(|| "model".into());
+        let mut curves = Vec::new();
+        for (name, key) in
+            [(method.as_str(), telling::PROBABILITIES), ("prior", telling::BY_PRIOR), ("neighbors", telling::BY_NEIGHBORS)]
+        {
+            if !self.data.obsm.contains_key(key) {
+                continue;
+            }
+            let fates = self.stored(key)?.found;
+            let Some(agreement) = telling::truth(&self.data, &fates)?.and_then(|truth| agreement(&fates, &truth)) else {
+                bail!("the file has no true probabilities to compare with (obs[\"true_fate_…\"], one for every fate)");
+            };
+            let bins = agreement.calibration.bins;
+            curves.push(CalibrationCurve {
+                name: name.to_owned(),
+                predicted: bins.iter().map(|b| b.predicted).collect(),
+                observed: bins.iter().map(|b| b.observed).collect(),
+                counts: bins.iter().map(|b| b.count).collect(),
+            });
+        }
+        Ok(calibration(&curves, &self.title("predicted and true fates")))
+    }
+
     fn fates(&self) -> anyhow::Result<Picture> {
         let Some(key) = &self.cluster_key else {
             bail!("--kind fates needs --cluster-key, the column of obs cells start in")
@@ -244,6 +313,22 @@ impl<'a> File<'a> {
         let (clusters, ends) = (self.data.groups(key)?, self.data.groups("fate")?);
         let counts = fate_counts(&clusters, &ends);
         Ok(fates(&counts, &self.title("where cells end")))
+    }
+}
+
+/// Probabilities with the colors of their fates.
+pub(super) struct FateEstimate {
+    pub found: sclsd::analysis::FateProbabilities,
+    pub colors: Vec<[u8; 3]>,
+}
+
+impl From<FateEstimate> for FateProbabilities {
+    fn from(estimate: FateEstimate) -> Self {
+        Self {
+            names: estimate.found.names().to_vec(),
+            colors: estimate.colors,
+            values: estimate.found.values().to_vec(),
+        }
     }
 }
 

@@ -7,11 +7,13 @@ use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::data::{Dataset, read_matrix_market};
 use sclsd::graph::{
-    InferPhylogenySpec, Phylogeny, Transition, TransitionError, infer_phylogeny, pseudotime_in_range, scale_time,
+    InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition, TransitionError, infer_phylogeny,
+    leiden, pseudotime_in_range, scale_time, smooth_time, steps_to_absorption,
 };
 use sclsd::infer::{BootstrapSpec, TrainSpec, bootstrap_time};
 
 use super::read_text;
+use super::record::Record;
 use crate::args::TrainArgs;
 use crate::progress::{Output, Progress};
 
@@ -21,6 +23,8 @@ pub(super) struct PriorChoice {
     phylogeny: PhylogenyChoice,
     bootstrap: Option<BootstrapSpec>,
     matrix: Option<PathBuf>,
+    /// Whether the matrix of a run that is over is not at hand.
+    own: bool,
     /// Whether a column with clusters was named: it has to be there, needed or not.
     clusters_named: bool,
 }
@@ -44,10 +48,12 @@ pub(super) struct Prior {
     /// Whether the time was made here, and is to be kept.
     pub bootstrapped: bool,
     pub phylogeny: Option<Phylogeny>,
+    /// Where walks end; nothing where they do not.
+    pub terminal: Option<Terminal>,
 }
 
 impl PriorChoice {
-    pub(super) fn new(args: &TrainArgs, spec: &TrainSpec) -> anyhow::Result<Self> {
+    pub(super) fn new(args: &TrainArgs) -> anyhow::Result<Self> {
         let phylogeny = match (&args.phylogeny, &args.infer_phylogeny) {
             (Some(path), _) => PhylogenyChoice::Given(read_phylogeny(path)?),
             (None, Some(root)) => {
@@ -63,22 +69,36 @@ impl PriorChoice {
         let bootstrap = args.bootstrap_prior.then(|| BootstrapSpec {
             num_epochs: args.bootstrap_epochs,
             per_branch: args.bootstrap_per_branch,
-            random_state: spec.random_state,
             ..BootstrapSpec::default()
         });
-        Ok(Self { phylogeny, bootstrap, matrix: args.prior.clone(), clusters_named: args.cluster_key.is_some() })
+        let clusters_named = args.cluster_key.is_some();
+        Ok(Self { phylogeny, bootstrap, matrix: args.prior.clone(), own: false, clusters_named })
     }
 
     /// The prior of a run that is over: by its time, within its phylogeny.
-    pub(super) fn recorded(phylogeny: Option<Phylogeny>) -> Self {
-        let phylogeny = phylogeny.map_or(PhylogenyChoice::None, PhylogenyChoice::Given);
-        Self { phylogeny, ..Self::default() }
+    pub(super) fn recorded(record: &Record) -> Self {
+        let phylogeny = record.phylogeny.clone().map_or(PhylogenyChoice::None, PhylogenyChoice::Given);
+        Self { phylogeny, own: record.own_prior, ..Self::default() }
+    }
+
+    /// Its transitions as they are without terminal states.
+    pub(super) fn unending(&self, data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Transition> {
+        if self.own {
+            bail!("the model's walks were directed by a matrix (--prior), which the file does not have");
+        }
+        let phylogeny = match &self.phylogeny {
+            PhylogenyChoice::Given(phylogeny) => Some(phylogeny),
+            _ => None,
+        };
+        let time = smoothed(data, spec, given_time(data, spec)?)?;
+        transition(data, spec, &time, phylogeny)
     }
 
     /// Columns of obs that the prior reads.
     pub(super) fn columns(&self, spec: &TrainSpec) -> Vec<String> {
         let time = (self.bootstrap.is_none() && self.matrix.is_none()).then(|| spec.keys.time.clone());
-        let clusters = (self.clusters_named || !matches!(self.phylogeny, PhylogenyChoice::None))
+        let ends = matches!(spec.prior.terminal, TerminalSpec::Clusters(_));
+        let clusters = (ends || self.clusters_named || !matches!(self.phylogeny, PhylogenyChoice::None))
             .then(|| spec.keys.clusters.clone());
         time.into_iter().chain(clusters).collect()
     }
@@ -90,13 +110,17 @@ impl PriorChoice {
         device: Device,
         output: Output,
     ) -> anyhow::Result<Prior> {
+        if self.own {
+            bail!("the model's walks were directed by a matrix (--prior), which the file does not have");
+        }
         if let Some(path) = &self.matrix {
             let transition = from_matrix(path, data)?;
-            return Ok(Prior { transition, time: None, bootstrapped: false, phylogeny: None });
+            return Ok(Prior { transition, time: None, bootstrapped: false, phylogeny: None, terminal: None });
         }
         let phylogeny = self.phylogeny(data, spec, output)?;
         let time = match (&self.bootstrap, &phylogeny) {
             (Some(bootstrap), Some(phylogeny)) => {
+                let bootstrap = &BootstrapSpec { random_state: spec.random_state, ..bootstrap.clone() };
                 output.note(format!("making a prior time: {} epochs of a small model", bootstrap.num_epochs));
                 let progress = Progress::new(output, 0, bootstrap.num_epochs);
                 let mut observe = |event: sclsd::infer::Event<'_>| {
@@ -109,8 +133,12 @@ impl PriorChoice {
             }
             _ => given_time(data, spec)?,
         };
-        let transition = transition(data, spec, &time, phylogeny.as_ref())?;
-        Ok(Prior { transition, time: Some(time), bootstrapped: self.bootstrap.is_some(), phylogeny })
+        let time = smoothed(data, spec, time)?;
+        let unending = transition(data, spec, &time, phylogeny.as_ref())?;
+        let terminal = terminal(data, spec, &time, phylogeny.as_ref(), &unending, output)?;
+        let transition = terminal.as_ref().map_or_else(|| unending.clone(), |terminal| unending.absorbing(terminal));
+        let bootstrapped = self.bootstrap.is_some();
+        Ok(Prior { transition, time: Some(time), bootstrapped, phylogeny, terminal })
     }
 
     fn phylogeny(&self, data: &Dataset, spec: &TrainSpec, output: Output) -> anyhow::Result<Option<Phylogeny>> {
@@ -127,6 +155,72 @@ impl PriorChoice {
                 Ok(Some(found))
             }
         }
+    }
+}
+
+/// The terminal states that were asked for, and a word on which they are and why.
+fn terminal(
+    data: &Dataset,
+    spec: &TrainSpec,
+    time: &[f64],
+    phylogeny: Option<&Phylogeny>,
+    unending: &Transition,
+    output: Output,
+) -> anyhow::Result<Option<Terminal>> {
+    let place = || format!("obs[\"{}\"]", spec.keys.clusters);
+    let graph = data.graph(&spec.keys.connectivities)?;
+    let clusters = match (&spec.prior.terminal, data.obs.get(&spec.keys.clusters)) {
+        (TerminalSpec::None, _) => return Ok(None),
+        (TerminalSpec::Auto, None) => {
+            output.note(format!("{} is missing: terminal states are sought among clusters made by Leiden", place()));
+            leiden(graph, 1.0, spec.random_state)
+        }
+        _ => data.groups(&spec.keys.clusters)?,
+    };
+    let (names, why) = match (&spec.prior.terminal, phylogeny.map(Phylogeny::leaves)) {
+        (TerminalSpec::Clusters(names), _) => (names.clone(), "as named".to_owned()),
+        (_, Some(leaves)) if !leaves.is_empty() => (leaves, "leaves of the phylogeny".to_owned()),
+        _ => match Leaves::find(graph, &clusters, time) {
+            Ok(leaves) => (leaves.names(), "clusters from which no later one descends".to_owned()),
+            Err(TerminalError::NoStates) => {
+                output.note(
+                    "warning: no terminal state is found, since no cluster is clearly later than another that it touches: \
+                     walks do not end, and fates cannot be told; name the clusters in which differentiation ends with \
+                     --terminal",
+                );
+                return Ok(None);
+            }
+            Err(error) => return Err(error).with_context(place),
+        },
+    };
+    let terminal = Terminal::latest(&clusters, time, &names).with_context(place)?;
+    terminal.check_entered(graph).with_context(|| format!("obsp[\"{}\"]", spec.keys.connectivities))?;
+    let sizes = terminal.sizes();
+    let listed = names.iter().zip(&sizes).map(|(name, n)| format!("{name} ({n} cells)"));
+    output.note(format!("terminal states, {why}: {}", listed.collect::<Vec<_>>().join(", ")));
+    if names.len() == 1 {
+        output.note(format!(
+            "warning: {} is the only terminal state, so every cell's fate is to become it; name others with --terminal \
+             if there are any",
+            names[0]
+        ));
+    }
+    let steps = steps_to_absorption(unending.matrix(), &terminal)?;
+    let lost = steps.iter().filter(|steps| steps.is_infinite()).count();
+    if lost > 0 {
+        output.note(format!(
+            "warning: {lost} of {} cells can reach no terminal state: the graph is in pieces, or all but so; name a \
+             terminal cluster in every piece with --terminal",
+            data.n_cells()
+        ));
+    }
+    Ok(Some(terminal))
+}
+
+fn smoothed(data: &Dataset, spec: &TrainSpec, time: Vec<f64>) -> anyhow::Result<Vec<f64>> {
+    match spec.prior.smooth_time {
+        0 => Ok(time),
+        rounds => Ok(smooth_time(data.graph(&spec.keys.connectivities)?, &time, rounds)),
     }
 }
 
@@ -155,6 +249,7 @@ fn transition(
 ) -> anyhow::Result<Transition> {
     let (keys, choice) = (&spec.keys, &spec.prior);
     let graph = data.graph(&keys.connectivities)?;
+    let weigh = |made: Transition| if choice.weighted { made.weighted_by(graph) } else { made };
     let made = match phylogeny {
         None => Transition::from_pseudotime(graph, time, choice.beta),
         Some(phylogeny) => {
@@ -162,7 +257,7 @@ fn transition(
             Transition::from_phylogeny(graph, time, choice.beta, phylogeny, &clusters, choice.descent)
         }
     };
-    let made = made.map_err(|error| match error {
+    let made = made.map(weigh).map_err(|error| match error {
         TransitionError::Isolated { cell, isolated } => anyhow::anyhow!(
             "obsp[\"{}\"]: cell {} has no neighbour ({isolated} such cells in all); remove them or rebuild the graph",
             keys.connectivities,

@@ -4,18 +4,20 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use sclsd::Device;
-use sclsd::analysis::{FateSpec, cluster_flow, evaluate, fates, inner_cluster_coherence, mean_score, spearman, trends};
+use sclsd::analysis::{cluster_flow, evaluate, inner_cluster_coherence, mean_score, spearman, trends};
 use sclsd::data::{Categorical, Dataset, Inspection, Keys, Uns, inspect};
 use sclsd::infer::{Checkpoint, TrainSpec};
 use sclsd::plot::{
-    Coloring, Landscape, Places, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories, ReportTrends,
+    Coloring, FateEstimates, Landscape, Places, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories, ReportTrends,
     StreamStyle, group_colors, pack_streamlines, shown_cells, stream_lines,
 };
 
-use super::plot::{coloring, fate_counts};
+use super::plot::{FateEstimate, coloring};
 use super::record::{self, Record};
 use super::trajectories::{choose, follow, on_embedding};
+use super::telling::{self, Teller};
 use super::{check_writable, device, read_with_hint, write_file};
+use crate::args::FateMethodArg;
 use crate::args::ReportArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -82,7 +84,7 @@ impl<'a> Source<'a> {
     fn read(choice: &'a Choice<'a>, checkpoint: Option<Checkpoint>) -> anyhow::Result<Self> {
         let has = inspect(choice.input)?;
         let mut keys = Keys { x: has.entries.iter().any(|e| e.slot == "X"), ..Keys::none() };
-        keys.uns = ["sclsd", "cluster_edges"].into_iter().filter(|k| has.has("uns", k)).map(Into::into).collect();
+        keys.uns = ["sclsd", "cluster_edges", telling::PROBABILITIES].into_iter().filter(|k| has.has("uns", k)).map(Into::into).collect();
         let uns = super::read_with_hint(choice.input, &Keys { uns: keys.uns.clone(), ..Keys::none() }, "")?;
         let record = record::read(&uns)?;
         let spec = record.as_ref().map(|r| &r.spec).or(checkpoint.as_ref().map(|c| &c.spec));
@@ -98,6 +100,10 @@ impl<'a> Source<'a> {
         if checkpoint.is_some() {
             keys.obsm.push("X_cell_state".into());
         }
+        let fates = [telling::PROBABILITIES, telling::BY_PRIOR, telling::BY_NEIGHBORS, "X_pca"];
+        keys.obsm.extend(fates.into_iter().filter(|key| has.has("obsm", key)).map(str::to_owned));
+        keys.obsm.sort();
+        keys.obsm.dedup();
         keys.obs = ["lsd_pseudotime", "potential"].map(Into::into).to_vec();
         let wanted = cluster_key.iter().cloned().chain(optional_columns(&has, spec, choice.color));
         for key in wanted {
@@ -330,25 +336,47 @@ impl<'a> Source<'a> {
         Ok(Some(ReportTrajectories::new(flow.times, &paths, &colors)))
     }
 
-    /// Fates the file has, or those of the cells that are shown.
+    /// Fate probabilities: those the file has, or those told now from the model's transitions; the prior's beside.
     fn fates(&self, device: Device) -> anyhow::Result<Option<ReportFates>> {
-        let Some((_, clusters)) = &self.clusters else { return Ok(None) };
-        if self.data.obs.get("fate").is_some() {
-            return Ok(Some(fate_counts(clusters, &self.data.groups("fate")?).into()));
-        }
-        let Some(checkpoint) = &self.checkpoint else { return Ok(None) };
-        let (shown, time_range) = (shown_cells(self.data.n_cells()), self.choice.time_range);
-        let spec = FateSpec {
-            time_range,
-            dt: (0.5_f64).min(time_range / 2.0),
-            ode: checkpoint.spec.ode.clone(),
-            ..FateSpec::default()
+        let data = &self.data;
+        let (found, baselines, note) = match telling::stored(data, telling::PROBABILITIES) {
+            Some(found) => {
+                let keys = [telling::BY_PRIOR, telling::BY_NEIGHBORS];
+                let method = telling::stored_method(data).unwrap_or_else(|| "model".into());
+                let baselines: Vec<_> = keys.into_iter().filter_map(|k| Some((k, telling::stored(data, k)?))).collect();
+                (found, baselines, method)
+            }
+            None => {
+                if self.record.is_none() {
+                    return Ok(None);
+                }
+                let output = Output { quiet: true, json: false };
+                let teller = Teller {
+                    data,
+                    record: self.record.as_ref(),
+                    checkpoint: self.checkpoint.as_ref(),
+                    device,
+                    beta: telling::BETA,
+                    output,
+                };
+                let key = self.clusters.as_ref().map(|(key, _)| key.as_str());
+                let Ok(terminal) = teller.terminal(&[], key) else { return Ok(None) };
+                let method = FateMethodArg::Transitions;
+                (teller.tell(method, &terminal, 0.0)?, teller.baselines(&terminal), method.name().to_owned())
+            }
         };
-        let states = self.data.obsm["X_cell_state"].select_rows(&shown);
-        let found = fates(&checkpoint.model, &states, &spec, &device)?;
-        let clusters = some_of(clusters, &shown);
-        let ends = found.column(&clusters).to_categorical().context("a column of clusters is one of groups")?;
-        Ok(Some(fate_counts(&clusters, &ends).into()))
+        let clusters = self.clusters.as_ref().map(|(_, clusters)| clusters);
+        let colors = group_colors(&telling::colored(found.column(), clusters));
+        let model = FateEstimate { found, colors }.into();
+        let of = |key: &str| baselines.iter().find(|(k, _)| *k == key).map(|(_, found)| found.values());
+        let estimates = FateEstimates {
+            model: &model,
+            prior: of(telling::BY_PRIOR),
+            neighbors: of(telling::BY_NEIGHBORS),
+            clusters,
+            note: Some(told_by(&note).to_owned()),
+        };
+        Ok(Some(ReportFates::new(estimates, &shown_cells(data.n_cells()))))
     }
 
     fn trends(&self) -> Option<ReportTrends> {
@@ -367,9 +395,30 @@ impl<'a> Source<'a> {
     }
 }
 
+/// What a reader must know of a method.
+fn told_by(method: &str) -> &'static str {
+    match method {
+        "prior" => "Model: none. These are the probabilities that a walk of the prior is absorbed in each terminal state.",
+        "neighbors" => "Model: none. These are the states of the 15 nearest terminal cells.",
+        "drift" => {
+            "Model: the probability that a walk to neighbors in the direction of the drift is absorbed in each terminal \
+             state. Prior: the same for the walks that the model was trained on. Neighbors: the states of the 15 nearest \
+             terminal cells."
+        }
+        "flow" => {
+            "Model: the terminal cells nearest to where the flow ends, which knows no noise. Prior: the probability that a \
+             walk of the prior is absorbed in each terminal state. Neighbors: the states of the 15 nearest terminal cells."
+        }
+        _ => {
+            "Model: the probability that a walk down the model's potential is absorbed in each terminal state. Prior: the \
+             same for the walks that the model was trained on. Neighbors: the states of the 15 nearest terminal cells."
+        }
+    }
+}
+
 /// Columns that are shown where the file has them; genes among `colors` are read with X.
 fn optional_columns(has: &Inspection, spec: Option<&TrainSpec>, colors: &[String]) -> Vec<String> {
-    let known = ["entropy", "fate", "true_time", "prior_pseudotime"].into_iter().map(str::to_owned);
+    let known = ["entropy", "fate", "fate_entropy", "terminal_states", "true_time", "prior_pseudotime"].into_iter().map(str::to_owned);
     let time = spec.map(|s| s.keys.time.clone());
     known.chain(time).chain(colors.iter().cloned()).filter(|key| has.has("obs", key)).collect()
 }

@@ -1,7 +1,7 @@
-//! `sclsd simulate`: cells whose truth is known, ready for `train`.
+//! `sclsd simulate`: cells whose truth is known, ready for `train`, with a layout to draw them on.
 
 use sclsd::data::{Dataset, SimulateSpec, Topology, pca, simulate, write_h5ad};
-use sclsd::graph::{connectivities, neighbors};
+use sclsd::graph::{connectivities, diffusion_map, layout, neighbors};
 
 use super::check_writable;
 use crate::args::{SimulateArgs, TopologyArg};
@@ -12,14 +12,11 @@ use crate::progress::Output;
 const N_PCS: usize = 30;
 /// Neighbours of a cell, itself included.
 const N_NEIGHBORS: usize = 15;
+/// Diffusion components that the layout starts from: the stationary state, which it leaves out, and two.
+const N_LAYOUT_COMPONENTS: usize = 3;
 
 pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
-    let topology = match args.topology {
-        TopologyArg::Linear => Topology::Linear,
-        TopologyArg::Bifurcation => Topology::Bifurcation,
-        TopologyArg::Tree => Topology::Tree,
-        TopologyArg::Cycle => Topology::Cycle,
-    };
+    let topology = topology(args.topology);
     if topology == Topology::Cycle {
         output.note(
             "warning: no potential drives cells round a cycle, so no model of this kind describes these cells; \
@@ -45,12 +42,55 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Simulated cells with principal components and connectivities.
+fn topology(arg: TopologyArg) -> Topology {
+    match arg {
+        TopologyArg::Linear => Topology::Linear,
+        TopologyArg::Bifurcation => Topology::Bifurcation,
+        TopologyArg::Trifurcation => Topology::Trifurcation,
+        TopologyArg::Tree => Topology::Tree,
+        TopologyArg::UnequalTree => Topology::UnequalTree,
+        TopologyArg::Cycle => Topology::Cycle,
+    }
+}
+
+/// Simulated cells with principal components (obsm `X_pca`), connectivities (obsp `connectivities`) and a layout in
+/// two dimensions (obsm `X_umap`).
 fn with_graph(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
     let mut data = simulate(&spec.clone().check()?);
     let components = pca(data.expression()?, N_PCS).scores;
     let neighbors = neighbors(&components, N_NEIGHBORS.min(data.n_cells()), spec.seed)?;
-    data.obsp.insert("connectivities".into(), connectivities(&neighbors));
+    let graph = connectivities(&neighbors);
+    let diffusion = diffusion_map(&graph, N_LAYOUT_COMPONENTS)?;
+    data.obsm.insert("X_umap".into(), layout(&graph, &diffusion.components, spec.seed));
     data.obsm.insert("X_pca".into(), components);
+    data.obsp.insert("connectivities".into(), graph);
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn a_topology_has_the_same_name_on_the_command_line_and_in_the_file() {
+        assert_eq!(TopologyArg::value_variants().len(), Topology::ALL.len());
+        for &arg in TopologyArg::value_variants() {
+            assert_eq!(arg.to_possible_value().unwrap().get_name(), topology(arg).name());
+        }
+    }
+
+    #[test]
+    fn simulated_cells_come_with_components_a_graph_and_a_layout_that_the_seed_fixes() {
+        for n_cells in [10, 60] {
+            let spec = SimulateSpec { n_cells, n_genes: 20, topology: Topology::Linear, ..SimulateSpec::default() };
+            let data = with_graph(&spec).unwrap();
+            let layout = &data.obsm["X_umap"];
+            assert_eq!((layout.n_rows(), layout.n_cols()), (n_cells, 2));
+            assert!((0..n_cells).all(|cell| layout.row(cell).iter().all(|v| v.is_finite())));
+            assert!(data.obsm.contains_key("X_pca") && data.obsp.contains_key("connectivities"));
+            assert_eq!(data, with_graph(&spec).unwrap());
+        }
+    }
 }

@@ -7,41 +7,35 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
-use sclsd::data::{Column, Dataset, Keys, add_to_h5ad, read_h5ad};
-use sclsd::infer::{Checkpoint, Event, Network, TrainError, TrainSpec, TrainingData, train_on, train_with_peers};
+use sclsd::data::{Column, Dataset, Keys, add_to_h5ad, inspect, read_h5ad};
+use sclsd::graph::{TerminalSpec, Walks, absorption};
+use sclsd::infer::{
+    Checkpoint, DataScale, Event, Network, TrainError, TrainSpec, TrainingData, train_on, train_with_peers,
+};
 use sclsd::model::Peers;
 
-use super::prior::PriorChoice;
+use serde_json::{Map, Value};
+
+use super::prior::{Prior, PriorChoice};
 use super::record;
+use super::settings::Settings;
 use super::velocity::{present, velocities};
 use super::{check_writable, devices};
 use crate::args::TrainArgs;
-use crate::config;
 use crate::figures::Figures;
 use crate::progress::{Output, Progress};
 
+/// Column of obs with the terminal state of every terminal cell.
+pub(super) const TERMINAL: &str = "terminal_states";
+
 pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
-    let mut spec = config::read(args.config.as_deref(), &args.set)?;
-    if let Some(key) = &args.time_key {
-        spec.keys.time.clone_from(key);
-    }
-    if let Some(key) = &args.cluster_key {
-        spec.keys.clusters.clone_from(key);
-    }
-    if let Some(epochs) = args.epochs {
-        spec.num_epochs = epochs;
-    }
-    if let Some(seed) = args.seed {
-        spec.random_state = seed;
-        spec.walks.random_state = seed;
-    }
-    spec.prior.scale_time |= args.scale_time;
-    let prior = PriorChoice::new(args, &spec)?;
+    let settings = Settings::new(args);
+    let prior = PriorChoice::new(args)?;
     let job = Job {
         input: &args.input,
         output: &args.output,
         model: &args.model,
-        spec,
+        settings,
         prior,
         basis: &args.basis,
         checkpoint_every: args.checkpoint_every as usize,
@@ -59,6 +53,24 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     }
     figures.print(output);
     Ok(())
+}
+
+/// The walks of a run.
+fn draw(prior: &Prior, spec: &TrainSpec) -> anyhow::Result<Walks> {
+    let walks = spec.walks.clone().check()?;
+    if !spec.walks.balanced {
+        return Ok(prior.transition.walks(&walks));
+    }
+    let Some(terminal) = &prior.terminal else {
+        bail!("walks.balanced is true, but there are no terminal states to balance walks over; name them with --terminal");
+    };
+    let absorbed = absorption(prior.transition.matrix(), terminal)?;
+    let totals: Vec<f64> = (0..terminal.len())
+        .map(|k| absorbed.probabilities.iter().skip(k).step_by(terminal.len()).sum::<f64>())
+        .collect();
+    let weight = |row: &[f64]| row.iter().zip(&totals).map(|(p, total)| p / total).sum::<f64>();
+    let weights: Vec<f64> = absorbed.probabilities.chunks(terminal.len()).map(weight).collect();
+    Ok(prior.transition.walks_weighted(&weights, &walks))
 }
 
 /// Those to train with, once all of them are there.
@@ -80,7 +92,7 @@ pub(super) struct Job<'a> {
     pub input: &'a Path,
     pub output: &'a Path,
     pub model: &'a Path,
-    pub spec: TrainSpec,
+    pub settings: Settings,
     pub prior: PriorChoice,
     pub basis: &'a str,
     pub checkpoint_every: usize,
@@ -93,14 +105,15 @@ impl Job<'_> {
     /// Trains, annotates and writes; returns the pseudotime of every cell and figures about the run.
     pub(super) fn run(self, output: Output) -> anyhow::Result<(Vec<f64>, Figures)> {
         let began = Instant::now();
-        let spec = self.spec.clone().check()?;
+        let mut scale = DataScale::unknown();
+        let first = self.settings.spec(&scale)?.check()?;
         check_writable(self.model)?;
         check_writable(self.output)?;
-        let data = self.read()?;
+        let data = self.read(first.get())?;
         let input = || self.input.display().to_string();
-        let training = TrainingData::new(&data, &spec.get().keys).with_context(input)?;
+        let training = TrainingData::new(&data, &first.get().keys).with_context(input)?;
         let device = self.devices[0];
-        let prior = self.prior.make(&data, spec.get(), device, output).with_context(input)?;
+        let prior = self.prior.make(&data, first.get(), device, output).with_context(input)?;
         let dropped = prior.transition.dropped().len();
         if dropped > 0 {
             output.note(format!(
@@ -108,7 +121,13 @@ impl Job<'_> {
                 data.n_cells()
             ));
         }
-        let walks = prior.transition.walks(&spec.get().walks.clone().check()?);
+        scale = DataScale {
+            n_cells: data.n_cells(),
+            n_genes: data.n_genes(),
+            steps_to_leaf: DataScale::steps_to_leaf(&prior.transition, prior.terminal.as_ref()),
+        };
+        let spec = self.settings.spec(&scale)?.check()?;
+        let walks = draw(&prior, spec.get())?;
         let from = self.from(output)?;
         let done = from.as_ref().map_or(0, Checkpoint::epoch);
 
@@ -152,9 +171,12 @@ impl Job<'_> {
         let graph = &spec.get().keys.connectivities;
         additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, self.basis, device)?);
         if let (true, Some(time)) = (prior.bootstrapped, &prior.time) {
-            additions.obs.push(("prior_pseudotime".into(), Column::Float(time.clone())));
+            additions.obs.push((record::PRIOR_TIME.into(), Column::Float(time.clone())));
         }
-        additions.uns.insert(record::KEY.into(), record::write(&fit, prior.phylogeny.as_ref())?);
+        if let Some(terminal) = &prior.terminal {
+            additions.obs.push((TERMINAL.into(), Column::Categorical(terminal.column())));
+        }
+        additions.uns.insert(record::KEY.into(), record::write(&fit, &prior)?);
         if writes {
             add_to_h5ad(self.input, self.output, &additions)?;
         }
@@ -164,6 +186,13 @@ impl Job<'_> {
         figures.count("genes", data.n_genes());
         figures.count("walks", walks.len());
         figures.count("dropped cells", dropped);
+        figures.count("cells per walk", walks.path_len());
+        if let Some(terminal) = &prior.terminal {
+            let sizes = terminal.names().iter().zip(terminal.sizes());
+            let value: Map<String, Value> = sizes.map(|(name, n)| (name.clone(), Value::from(n))).collect();
+            let shown = value.iter().map(|(name, n)| format!("{name} ({n} cells)")).collect::<Vec<_>>().join(", ");
+            figures.nested("terminal states", shown, Value::Object(value));
+        }
         figures.count("epochs", fit.epoch());
         if let Some(last) = fit.history.last() {
             figures.number("loss", last.loss.total(), 4);
@@ -187,10 +216,16 @@ impl Job<'_> {
         Ok((annotation.pseudotime, figures))
     }
 
-    fn read(&self) -> anyhow::Result<Dataset> {
-        let keys = &self.spec.keys;
+    fn read(&self, spec: &TrainSpec) -> anyhow::Result<Dataset> {
+        let keys = &spec.keys;
         let mut obs = vec![keys.library_size.clone()];
-        obs.extend(self.prior.columns(&self.spec));
+        obs.extend(self.prior.columns(spec));
+        if spec.prior.terminal != TerminalSpec::None
+            && !obs.contains(&keys.clusters)
+            && inspect(self.input)?.has("obs", &keys.clusters)
+        {
+            obs.push(keys.clusters.clone());
+        }
         let wanted = Keys {
             x: true,
             layers: vec![keys.counts.clone()],

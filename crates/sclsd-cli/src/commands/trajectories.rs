@@ -90,7 +90,7 @@ pub(super) fn prior_walks(
     device: Device,
     output: Output,
 ) -> anyhow::Result<Vec<Path>> {
-    let prior = PriorChoice::recorded(record.phylogeny).make(data, &record.spec, device, output)?;
+    let prior = PriorChoice::recorded(&record).make(data, &record.spec, device, output)?;
     let spec = WalkSpec { random_state: seed, ..record.spec.walks }.check()?;
     let starts = cells.iter().map(|&cell| u32::try_from(cell)).collect::<Result<Vec<u32>, _>>()?;
     let walks = prior.transition.walks_from(&starts, &spec);

@@ -34,6 +34,11 @@ impl Inspection {
     pub fn has(&self, slot: &str, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.slot == slot && entry.name == name)
     }
+
+    /// Names of a slot's elements.
+    pub fn keys<'a>(&'a self, slot: &'a str) -> impl Iterator<Item = &'a str> {
+        self.entries.iter().filter(move |entry| entry.slot == slot).map(|entry| entry.name.as_str())
+    }
 }
 
 /// Lists the elements of an `.h5ad` file.

@@ -40,6 +40,17 @@ pub struct Lsd<B: Backend> {
     pub log_inverse_dispersion: Param<Tensor<B, 1>>,
 }
 
+/// What the last layers of encoder and decoder give on average before training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Median of the logarithm of a cell's counts.
+    pub log_library: f64,
+    /// Standard deviation of the same.
+    pub log_library_scale: f64,
+    /// Logarithm of every gene's share of all counts.
+    pub log_rates: Vec<f32>,
+}
+
 /// Batch statistics of the normalised networks in one training pass.
 #[derive(Debug, Clone)]
 pub struct Statistics<B: Backend> {
@@ -75,6 +86,23 @@ impl<B: Backend> Lsd<B> {
                 device,
             )),
         }
+    }
+
+    /// The same, but for what the last layers give on average: the library encoder the data's library size, the decoder
+    /// every gene its mean rate.
+    ///
+    /// # Panics
+    /// When there is not one rate per gene.
+    #[must_use]
+    pub fn starting_at(mut self, start: &Start) -> Self {
+        let n_genes = self.log_inverse_dispersion.dims()[0];
+        assert_eq!(start.log_rates.len(), n_genes, "one rate per gene");
+        #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+        let (library, scale) = (start.log_library as f32, start.log_library_scale as f32);
+        self.xl_encoder = self.xl_encoder.starting_at(&[(0, library)], &[(0, scale)]);
+        let rates: Vec<(usize, f32)> = (n_genes..).zip(start.log_rates.iter().copied()).collect();
+        self.z_decoder = self.z_decoder.starting_at(&rates, &[]);
+        self
     }
 
     /// A model with given weights.

@@ -1,8 +1,8 @@
 //! A stack of linear layers with softplus between them, with batch normalisation or without.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use super::{BatchNorm, BatchStatistics, Cells, Linear, Shares};
 use crate::kernels::derivative::{INPUTS, Trainable, input};
@@ -47,6 +47,31 @@ impl<B: Backend> Stack<B> {
             })
             .collect();
         Self { layers }
+    }
+
+    /// The same with other means, and standard deviations, of some outputs: β and γ of the last normalisation. A stack
+    /// without one gets the means as biases.
+    #[must_use]
+    pub(crate) fn starting_at(mut self, means: &[(usize, f32)], scales: &[(usize, f32)]) -> Self {
+        let replace = |param: Param<Tensor<B, 1>>, new: &[(usize, f32)]| {
+            let device = param.device();
+            let mut values: Vec<f32> = param.val().into_data().iter::<f32>().collect();
+            new.iter().for_each(|&(at, value)| values[at] = value);
+            let n = values.len();
+            Param::from_tensor(Tensor::from_data(TensorData::new(values, [n]), &device))
+        };
+        if let Some(mut layer) = self.layers.pop() {
+            match layer.norm.take() {
+                Some(mut norm) => {
+                    norm.bias = replace(norm.bias, means);
+                    norm.weight = replace(norm.weight, scales);
+                    layer.norm = Some(norm);
+                }
+                None => layer.linear.bias = replace(layer.linear.bias, means),
+            }
+            self.layers.push(layer);
+        }
+        self
     }
 
     /// In evaluation mode.

@@ -41,14 +41,28 @@ function said(coloring, value) {
 }
 
 /** From units of the embedding to CSS pixels. */
-function placed() {
-  const { width, height, view, box } = cells;
+function placed({ width, height, view, box } = cells) {
   const scale = 0.94 * Math.min(width / box.width, height / box.height) * view.zoom;
   return {
     scale,
     x: (x) => width / 2 + (x - box.x - view.x) * scale,
     y: (y) => height / 2 - (y - box.y - view.y) * scale,
   };
+}
+
+/** Radius of a cell's mark where all cells are seen. */
+function cellRadius(width, height, zoom = 1) {
+  return Math.max(0.7, Math.min(5, Math.sqrt((0.035 * width * height) / Math.max(cells.n, 1)) * Math.sqrt(zoom)));
+}
+
+/** A path around each of some cells. */
+function trace(context, to, members, radius) {
+  context.beginPath();
+  for (const i of members) {
+    const x = to.x(cells.at[2 * i]), y = to.y(cells.at[2 * i + 1]);
+    if (radius < 1.6) context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
+    else { context.moveTo(x + radius, y); context.arc(x, y, radius, 0, 7); }
+  }
 }
 
 function drawCells() {
@@ -59,7 +73,7 @@ function drawCells() {
   context.fillStyle = style("--card");
   context.fillRect(0, 0, width, height);
   const to = placed();
-  const radius = Math.max(0.7, Math.min(5, Math.sqrt((0.035 * width * height) / Math.max(cells.n, 1)) * Math.sqrt(cells.view.zoom)));
+  const radius = cellRadius(width, height, cells.view.zoom);
   const coloring = data.cells.colorings[cells.coloring];
   const values = coloring ? decoded(coloring) : null;
   const faint = (cells.streams.length && $("stream").checked) || $("rolling").checked;
@@ -74,12 +88,7 @@ function drawCells() {
   }
   for (const [value, members] of [...groups].sort((a, b) => a[0] - b[0])) {
     context.fillStyle = coloring ? colorOf(coloring, value) : style("--soft");
-    context.beginPath();
-    for (const i of members) {
-      const x = to.x(cells.at[2 * i]), y = to.y(cells.at[2 * i + 1]);
-      if (radius < 1.6) context.rect(x - radius, y - radius, 2 * radius, 2 * radius);
-      else { context.moveTo(x + radius, y); context.arc(x, y, radius, 0, 7); }
-    }
+    trace(context, to, members, radius);
     context.fill();
   }
   context.globalAlpha = 1;
@@ -181,7 +190,7 @@ function tell(cell, px, py) {
   const tip = $("tip");
   tip.hidden = cell < 0;
   if (cell < 0) return;
-  const about = data.cells.colorings.map((c) => `${c.name}: ${said(c, decoded(c)[cell])}`);
+  const about = data.cells.colorings.map((c) => `${c.name}: ${said(c, decoded(c)[cell])}`).concat(fatesOf(cell));
   tip.replaceChildren(element("strong", {}, data.cells.names[cell]), ...about.flatMap((line) => [element("br"), line]));
   tip.style.left = `${Math.max(4, Math.min(px + 12, cells.width - tip.offsetWidth - 6))}px`;
   tip.style.top = `${Math.max(4, Math.min(py + 12, cells.height - tip.offsetHeight - 6))}px`;
@@ -209,7 +218,7 @@ function startCells() {
     drawCells();
   });
   if (data.cells.names.length < data.cells.n) {
-    $("sample").textContent = `Showing ${data.cells.names.length.toLocaleString("en")} of ${data.cells.n.toLocaleString("en")} cells, drawn evenly at random. Streamlines, landscape and genes are of all cells; trajectories, and fates unless the file has them, are of those shown.`;
+    $("sample").textContent = `Showing ${data.cells.names.length.toLocaleString("en")} of ${data.cells.n.toLocaleString("en")} cells, drawn evenly at random. Streamlines, landscape and genes are of all cells; trajectories${data.fates && data.fates.n < data.cells.n ? " and fates" : ""} are of those shown.`;
   }
   if (!cells.streams.length) document.querySelectorAll(".for-stream").forEach((node) => (node.hidden = true));
   if (!cells.paths.length) document.querySelectorAll(".for-trajectories").forEach((node) => (node.hidden = true));

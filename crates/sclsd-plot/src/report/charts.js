@@ -1,4 +1,4 @@
-// Curves, flows and tables.
+// Curves.
 
 const SVG = "http://www.w3.org/2000/svg";
 const CURVES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7f7f7f", "#b8a600"];
@@ -100,66 +100,4 @@ function startTrends() {
   });
   $("clear").addEventListener("click", () => { chosen = []; draw(); });
   draw();
-}
-
-function startFates() {
-  const fates = data.fates;
-  if (!fates) return;
-  $("fates").hidden = false;
-  const n = fates.clusters.length;
-  const count = (from, to) => fates.cells[from * n + to];
-  const all = fates.cells.reduce((a, b) => a + b, 0) || 1;
-  const indices = [...Array(n).keys()];
-  const from = indices.map((a) => indices.reduce((s, b) => s + count(a, b), 0));
-  const into = indices.map((b) => indices.reduce((s, a) => s + count(a, b), 0));
-  const sources = indices.filter((i) => from[i]), ends = indices.filter((i) => into[i]);
-
-  const figure = $("fates").querySelector(".figure");
-  const width = Math.max(320, Math.min(760, figure.clientWidth)), gap = 8, height = Math.max(240, 34 * Math.max(sources.length, ends.length));
-  const most = width < 500 ? 14 : 24;
-  const label = (i) => fates.clusters[i].length > most ? `${fates.clusters[i].slice(0, most - 1)}…` : fates.clusters[i];
-  const wide = 6.3 * Math.max(...indices.map((i) => label(i).length)) + 50;
-  const x = [Math.min(wide, 0.38 * width), width - Math.min(wide + 22, 0.4 * width)];
-  const svg = mark("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Where the cells of each cluster end; the table below has the numbers" });
-  const stack = (list, sizes) => {
-    const unit = (height - gap * (list.length - 1)) / all;
-    let y = 0;
-    const tops = {};
-    for (const i of list) { tops[i] = { y, unit, used: 0 }; y += sizes[i] * unit + gap; }
-    return tops;
-  };
-  const left = stack(sources, from), right = stack(ends, into);
-  for (const a of sources) {
-    for (const b of ends) {
-      const cells = count(a, b);
-      if (!cells) continue;
-      const [l, r] = [left[a], right[b]];
-      const y0 = l.y + l.used, y1 = r.y + r.used;
-      l.used += cells * l.unit;
-      r.used += cells * r.unit;
-      const middle = (x[0] + x[1]) / 2;
-      const d = `M${x[0] + 12} ${y0}C${middle} ${y0} ${middle} ${y1} ${x[1]} ${y1}V${y1 + cells * r.unit}C${middle} ${y1 + cells * r.unit} ${middle} ${y0 + cells * l.unit} ${x[0] + 12} ${y0 + cells * l.unit}Z`;
-      const flow = mark("path", { d, fill: fates.colors[a], "fill-opacity": 0.45 });
-      flow.append(mark("title", {}, `${fates.clusters[a]} to ${fates.clusters[b]}: ${cells} cells`));
-      svg.append(flow);
-    }
-  }
-  const block = (list, tops, sizes, at, anchor, tx, text) => {
-    let last = -Infinity;
-    for (const i of list) {
-      const tall = Math.max(1, sizes[i] * tops[i].unit);
-      svg.append(mark("rect", { x: at, y: tops[i].y, width: 12, height: tall, fill: fates.colors[i] }));
-      last = Math.max(tops[i].y + tall / 2 + 4, last + 13); // no label on another
-      svg.append(mark("text", { x: tx, y: last, "text-anchor": anchor }, text(i)));
-    }
-  };
-  block(sources, left, from, x[0], "end", x[0] - 8, (i) => `${label(i)} (${from[i]})`);
-  block(ends, right, into, x[1], "start", x[1] + 20, (i) => `${label(i)}: ${((100 * into[i]) / all).toFixed(1)} %`);
-  figure.append(svg);
-
-  const table = $("fates").querySelector("table");
-  table.append(element("tr", {}, element("th", { scope: "col" }, "from \\ to"), ...ends.map((b) => element("th", { scope: "col" }, fates.clusters[b]))));
-  for (const a of sources) {
-    table.append(element("tr", {}, element("th", { scope: "row" }, fates.clusters[a]), ...ends.map((b) => element("td", { class: "number" }, String(count(a, b))))));
-  }
 }

@@ -20,6 +20,7 @@ function startNavigation() {
 function redraw() {
   drawCells();
   drawSurface();
+  drawFates();
 }
 
 function startTheme() {

@@ -1,0 +1,206 @@
+//! Where cells end: followed down the potential, then taken for the cell whose state is nearest.
+
+use sclsd_data::{Categorical, Column, Matrix};
+use sclsd_graph::{Nearest, NearestError};
+use sclsd_model::ode::{OdeError, OdeSpec, linspace};
+use sclsd_model::{Device, Model};
+use serde::{Deserialize, Serialize};
+
+use crate::FlowError;
+use crate::flow::follow;
+
+/// How far to follow cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HardFateSpec {
+    /// Time to follow them for, in units of a training walk's length. Above 0. Default: 15.
+    pub time_range: f64,
+    /// Time between two points of a path, about: there are ⌊time_range / dt⌋ points from 0 to `time_range`. Above 0 and
+    /// at most half of `time_range`. Default: 0.5.
+    pub dt: f64,
+    /// Whether to keep the nearest cell at every point. Default: no.
+    pub paths: bool,
+    /// How the flow is solved.
+    pub ode: OdeSpec,
+}
+
+impl Default for HardFateSpec {
+    fn default() -> Self {
+        Self { time_range: 15.0, dt: 0.5, paths: false, ode: OdeSpec::default() }
+    }
+}
+
+/// Why there are no fates.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HardFateError {
+    /// Cells cannot be followed.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    /// A cell's state is not finite.
+    #[error("obsm[\"X_cell_state\"]: {0}")]
+    State(#[from] NearestError),
+}
+
+impl From<OdeError> for HardFateError {
+    fn from(error: OdeError) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+/// Where cells end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HardFates {
+    /// The nearest cell to every cell's state at the end.
+    pub cells: Vec<u32>,
+    /// State of every cell at the end, `n_cells × z`.
+    pub states: Matrix,
+    /// Times of the points of a path.
+    pub times: Vec<f64>,
+    /// The nearest cell to every cell's state at every time, times × cells; empty unless asked for.
+    pub paths: Vec<Vec<u32>>,
+}
+
+/// Follows every cell from its state, `n_cells × z`, and finds the cell it ends nearest to.
+///
+/// Reference: `LSD.get_cell_fates`.
+///
+/// # Errors
+/// [`HardFateError`] where a choice is out of range, a state is not finite, or the flow blows up.
+pub fn hard_fates(model: &Model, cell_state: &Matrix, spec: &HardFateSpec, device: &impl Device) -> Result<HardFates, HardFateError> {
+    let times = grid(spec)?;
+    let nearest = Nearest::new(cell_state)?;
+    let ode = spec.ode.clone().check()?;
+    let solved = if spec.paths { times.clone() } else { vec![0.0, spec.time_range] };
+    let blocks = follow(model, cell_state, &solved, &ode, device, |states| {
+        let project = |state: &Matrix| nearest.of_rows(state);
+        let paths: Vec<Vec<u32>> = if spec.paths { states.iter().map(project).collect() } else { Vec::new() };
+        let last = states[states.len() - 1].clone();
+        let ends = paths.last().cloned().unwrap_or_else(|| project(&last));
+        (ends, last, paths)
+    })?;
+    let paths = (0..if spec.paths { times.len() } else { 0 })
+        .map(|time| blocks.iter().flat_map(|block| block.2[time].iter().copied()).collect())
+        .collect();
+    let states = blocks.iter().flat_map(|block| block.1.values().iter().copied()).collect();
+    let cells = blocks.into_iter().flat_map(|block| block.0).collect();
+    Ok(HardFates { cells, states: Matrix::new(cell_state.n_cols(), states), times, paths })
+}
+
+fn grid(spec: &HardFateSpec) -> Result<Vec<f64>, FlowError> {
+    let positive = |field, value: f64| {
+        if value > 0.0 && value.is_finite() {
+            return Ok(());
+        }
+        Err(FlowError::Value { field, value, expected: "a finite time above 0" })
+    };
+    positive("time_range", spec.time_range)?;
+    positive("dt", spec.dt)?;
+    if spec.time_range / spec.dt < 2.0 {
+        return Err(FlowError::Value { field: "dt", value: spec.dt, expected: "at most half of time_range" });
+    }
+    if spec.time_range / spec.dt > 1e6 {
+        return Err(FlowError::Value { field: "dt", value: spec.dt, expected: "at least a millionth of time_range" });
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 2 and a million")]
+    let points = (spec.time_range / spec.dt) as usize;
+    Ok(linspace(0.0, spec.time_range, points))
+}
+
+impl HardFates {
+    /// The cluster each cell ends in, as a column like the one it comes from; obs `fate`.
+    #[must_use]
+    pub fn column(&self, clusters: &Categorical) -> Column {
+        let codes = self.cells.iter().map(|&cell| clusters.codes()[cell as usize]).collect();
+        let column = Categorical::new(codes, clusters.categories().to_vec(), clusters.ordered());
+        Column::Categorical(column.with_colors(clusters.colors().to_vec()))
+    }
+}
+
+/// How many cells of each cluster end in which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FateTable {
+    /// Names of the clusters, for rows (where cells come from) and columns (where they end).
+    pub clusters: Vec<String>,
+    /// Cells, row after row.
+    pub counts: Vec<usize>,
+}
+
+impl FateTable {
+    /// Counts for cells `origins[i]` that end at cells `ends[i]`; a cell without a cluster does not count.
+    ///
+    /// # Panics
+    /// When the two are not of the same length.
+    #[must_use]
+    pub fn new(clusters: &Categorical, origins: &[u32], ends: &[u32]) -> Self {
+        assert_eq!(origins.len(), ends.len(), "one end per cell");
+        let n = clusters.categories().len();
+        let mut counts = vec![0; n * n];
+        let code = |cell: &u32| clusters.codes()[*cell as usize].map(|c| c as usize);
+        for (from, to) in origins.iter().zip(ends) {
+            if let (Some(from), Some(to)) = (code(from), code(to)) {
+                counts[from * n + to] += 1;
+            }
+        }
+        Self { clusters: clusters.categories().to_vec(), counts }
+    }
+
+    /// Cells that go from one cluster to another.
+    #[must_use]
+    pub fn count(&self, from: usize, to: usize) -> usize {
+        self.counts[from * self.clusters.len() + to]
+    }
+
+    /// Cells that end in each cluster.
+    #[must_use]
+    pub fn ends(&self) -> Vec<usize> {
+        let n = self.clusters.len();
+        (0..n).map(|to| (0..n).map(|from| self.count(from, to)).sum()).collect()
+    }
+
+    /// Share of a cluster's cells that go to another; 0 for a cluster without cells.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    pub fn fraction(&self, from: usize, to: usize) -> f64 {
+        let n = self.clusters.len();
+        let all: usize = self.counts[from * n..(from + 1) * n].iter().sum();
+        if all == 0 { 0.0 } else { self.count(from, to) as f64 / all as f64 }
+    }
+
+    /// log₂ of how many more cells end in each cluster than in `base`, one cell being added to both so that an empty
+    /// cluster has a number.
+    ///
+    /// # Panics
+    /// When the tables are of different clusters.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    pub fn log2_fold_change(&self, base: &Self) -> Vec<f64> {
+        assert_eq!(self.clusters, base.clusters, "tables of the same clusters");
+        let ratio = |(here, there): (usize, usize)| ((here as f64 + 1.0) / (there as f64 + 1.0)).log2();
+        self.ends().into_iter().zip(base.ends()).map(ratio).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_counts_where_cells_of_each_cluster_end() {
+        let clusters = Categorical::from_names(["a", "a", "b", "c"]);
+        let table = FateTable::new(&clusters, &[0, 1, 2, 3], &[2, 0, 3, 3]);
+        assert_eq!(table.counts, [1, 1, 0, 0, 0, 1, 0, 0, 1]);
+        assert_eq!((table.ends(), table.fraction(0, 1)), (vec![1, 1, 2], 0.5));
+        let other = FateTable::new(&clusters, &[0, 1, 2, 3], &[0, 0, 0, 3]);
+        assert_eq!(table.log2_fold_change(&other), [-1.0, 1.0, (1.5_f64).log2()]);
+    }
+
+    #[test]
+    fn a_time_range_that_is_not_positive_is_an_error() {
+        let error = grid(&HardFateSpec { time_range: 0.0, ..HardFateSpec::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "time_range is 0, expected a finite time above 0");
+        let error = grid(&HardFateSpec { dt: 10.0, ..HardFateSpec::default() }).unwrap_err();
+        assert_eq!(error.to_string(), "dt is 10, expected at most half of time_range");
+        assert_eq!(grid(&HardFateSpec::default()).unwrap().len(), 30);
+    }
+}

@@ -1,0 +1,116 @@
+//! Fates against true probabilities, sister cells and maturity, by every method the file has.
+
+use anyhow::bail;
+use sclsd::analysis::{EndOfFlow, FateProbabilities, agreement, kept_fates, off_data, sister_agreement};
+use sclsd::data::{Categorical, Uns};
+use sclsd::graph::Terminal;
+use serde_json::{Map, Value, json};
+
+use super::Scored;
+use crate::commands::telling::{self, BY_NEIGHBORS, BY_PRIOR, PROBABILITIES};
+use crate::figures::Figures;
+
+/// Beginning of the columns of obs with true probabilities; spaces of a fate's name are underscores.
+pub(super) const TRUTH: &str = "true_fate_";
+
+/// Adds the scores of fates, where the file has any.
+pub(super) fn report(scored: &Scored<'_>, clusters: &Categorical, figures: &mut Figures) -> anyhow::Result<()> {
+    let data = scored.data;
+    let Some(fates) = telling::stored(data, PROBABILITIES) else {
+        if scored.args.sisters.is_some() {
+            bail!("obsm[\"{PROBABILITIES}\"] is missing, which sclsd fates writes: there is nothing to compare with sisters");
+        }
+        return Ok(());
+    };
+    let method = telling::stored_method(data).unwrap_or_else(|| "model".into());
+    let mut all = vec![(method, fates)];
+    for (name, key) in [("prior", BY_PRIOR), ("neighbors", BY_NEIGHBORS)] {
+        all.extend(telling::stored(data, key).map(|found| (name.to_owned(), found)));
+    }
+    let terminal = scored.teller.terminal(&[], scored.args.cluster_key.as_deref())?;
+    let truth = telling::truth(data, &all[0].1)?;
+    let sisters = sisters(scored)?;
+    let (mut shown, mut values) = (String::new(), Map::new());
+    for (name, fates) in &all {
+        let (line, value) = one(fates, clusters, &terminal, truth.as_deref(), sisters.as_ref());
+        shown.push_str(&format!("\n    {name:<12} {line}"));
+        values.insert(name.clone(), value);
+    }
+    figures.nested("fates", shown, Value::Object(values));
+    if let Some(checkpoint) = scored.teller.checkpoint
+        && let Some(states) = data.obsm.get("X_cell_state")
+    {
+        let ode = checkpoint.spec.ode.clone().check()?;
+        let flow = EndOfFlow {
+            model: &checkpoint.model,
+            cell_state: states,
+            time_range: 15.0,
+            k: 15,
+            ode: &ode,
+            device: &scored.teller.device,
+        };
+        figures.number("share of path ends off the data", off_data(&flow.ends()?, states)?, 4);
+    }
+    Ok(())
+}
+
+/// The scores of one method: for people and for machines.
+fn one(
+    fates: &FateProbabilities,
+    clusters: &Categorical,
+    terminal: &Terminal,
+    truth: Option<&[f64]>,
+    sisters: Option<&(Vec<String>, sclsd::data::Matrix)>,
+) -> (String, Value) {
+    let mut words = Vec::new();
+    let mut value = Map::new();
+    if let Some(found) = truth.and_then(|truth| agreement(fates, truth)) {
+        let accuracy = found.accuracy.map_or_else(|| "none decided".into(), |a| format!("{a:.4}"));
+        words.push(format!(
+            "accuracy {accuracy}  squared error {:.4}  Brier {:.4}  calibration error {:.4}",
+            found.mean_squared_error, found.brier, found.calibration.error
+        ));
+        let bins = &found.calibration.bins;
+        value.insert("accuracy".into(), json!(found.accuracy));
+        value.insert("mean_squared_error".into(), json!(found.mean_squared_error));
+        value.insert("brier".into(), json!(found.brier));
+        value.insert("calibration_error".into(), json!(found.calibration.error));
+        let curve: Vec<Value> = bins
+            .iter()
+            .map(|b| json!({"predicted": b.predicted, "observed": b.observed, "count": b.count}))
+            .collect();
+        value.insert("calibration".into(), Value::Array(curve));
+    }
+    let kept = kept_fates(fates, clusters, terminal);
+    let listed: Vec<String> =
+        kept.iter().filter_map(|(name, share, _)| share.map(|share| format!("{name} {share:.3}"))).collect();
+    if !listed.is_empty() {
+        words.push(format!("mature cells that keep their fate: {}", listed.join(", ")));
+    }
+    let kept: Map<String, Value> =
+        kept.into_iter().map(|(name, share, cells)| (name, json!({"share": share, "cells": cells}))).collect();
+    value.insert("kept".into(), Value::Object(kept));
+    value.insert("unreachable".into(), json!(fates.unreachable()));
+    if let Some(found) = sisters.and_then(|(names, counts)| sister_agreement(fates, names, counts)) {
+        words.push(format!("sisters: r {:.3}  AUROC {:.3} ({} cells)", found.pearson, found.auroc, found.n_cells));
+        value.insert(
+            "sisters".into(),
+            json!({"pearson": found.pearson, "auroc": found.auroc, "cells": found.n_cells, "fates": found.fates}),
+        );
+    }
+    (words.join("  "), Value::Object(value))
+}
+
+/// Names and counts of sister cells by fate.
+fn sisters(scored: &Scored<'_>) -> anyhow::Result<Option<(Vec<String>, sclsd::data::Matrix)>> {
+    let Some(key) = &scored.args.sisters else { return Ok(None) };
+    let counts = &scored.data.obsm[key];
+    match scored.data.uns.get(&scored.args.sister_names) {
+        Some(Uns::Texts(_, names)) if names.len() == counts.n_cols() => Ok(Some((names.clone(), counts.clone()))),
+        _ => bail!(
+            "uns[\"{}\"] is no list of {} names, one for each column of obsm[\"{key}\"]; name it with --sister-names",
+            scored.args.sister_names,
+            counts.n_cols()
+        ),
+    }
+}

@@ -1,0 +1,86 @@
+//! The settings of a run: a preset, a file over it, single settings, and flags of their own.
+
+use std::path::PathBuf;
+
+use sclsd::infer::{DataScale, TrainSpec};
+
+use crate::args::{PresetArg, TrainArgs};
+use crate::config;
+
+/// What was chosen, before it is known how large the data are.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub preset: PresetArg,
+    pub config: Option<PathBuf>,
+    pub set: Vec<String>,
+    pub time_key: Option<String>,
+    pub cluster_key: Option<String>,
+    pub terminal: Vec<String>,
+    pub smooth_time: Option<usize>,
+    pub scale_time: bool,
+    pub epochs: Option<usize>,
+    pub seed: Option<u64>,
+}
+
+impl Settings {
+    pub(super) fn new(args: &TrainArgs) -> Self {
+        Self {
+            preset: args.preset,
+            config: args.config.clone(),
+            set: args.set.clone(),
+            time_key: args.time_key.clone(),
+            cluster_key: args.cluster_key.clone(),
+            terminal: args.terminal.clone(),
+            smooth_time: args.smooth_time,
+            scale_time: args.scale_time,
+            epochs: args.epochs,
+            seed: args.seed,
+        }
+    }
+
+    /// The recommended preset and nothing else.
+    pub(super) fn recommended(epochs: Option<usize>, seed: u64) -> Self {
+        Self {
+            preset: PresetArg::Recommended,
+            config: None,
+            set: Vec::new(),
+            time_key: None,
+            cluster_key: None,
+            terminal: Vec::new(),
+            smooth_time: None,
+            scale_time: false,
+            epochs,
+            seed: Some(seed),
+        }
+    }
+
+    /// The specification for data of this scale.
+    pub(super) fn spec(&self, scale: &DataScale) -> anyhow::Result<TrainSpec> {
+        let preset = match self.preset {
+            PresetArg::Recommended => TrainSpec::recommended(scale),
+            PresetArg::Reference => TrainSpec::reference(),
+        };
+        let mut spec = config::read(&preset, self.config.as_deref(), &self.set)?;
+        if let Some(key) = &self.time_key {
+            spec.keys.time.clone_from(key);
+        }
+        if let Some(key) = &self.cluster_key {
+            spec.keys.clusters.clone_from(key);
+        }
+        if !self.terminal.is_empty() {
+            spec.prior.terminal = self.terminal.as_slice().into();
+        }
+        if let Some(rounds) = self.smooth_time {
+            spec.prior.smooth_time = rounds;
+        }
+        spec.prior.scale_time |= self.scale_time;
+        if let Some(epochs) = self.epochs {
+            spec.num_epochs = epochs;
+        }
+        if let Some(seed) = self.seed {
+            spec.random_state = seed;
+            spec.walks.random_state = seed;
+        }
+        Ok(spec)
+    }
+}

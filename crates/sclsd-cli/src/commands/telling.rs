@@ -1,0 +1,275 @@
+//! Fates of a result's cells, by whichever method: what several commands share.
+
+use anyhow::{Context, bail};
+use sclsd::Device;
+use sclsd::analysis::{Absorbed, DriftDirected, EndOfFlow, FateMethod, FateProbabilities, Neighbors, drift};
+use sclsd::data::{Additions, Categorical, Column, Dataset, Inspection, Keys, Uns, pca};
+use sclsd::graph::{Leaves, Phylogeny, Terminal, Transition};
+use sclsd::infer::{Checkpoint, TrainSpec};
+use sclsd::plot::group_colors;
+
+use super::prior::PriorChoice;
+use super::record::Record;
+use super::train::TERMINAL;
+use crate::args::FateMethodArg;
+use crate::progress::Output;
+
+/// Probabilities by the method that was asked for.
+pub(super) const PROBABILITIES: &str = "fate_probabilities";
+/// Absorption of the prior.
+pub(super) const BY_PRIOR: &str = "fate_probabilities_prior";
+/// Vote of the nearest terminal cells.
+pub(super) const BY_NEIGHBORS: &str = "fate_probabilities_neighbors";
+
+/// Terminal cells that vote in the baseline and at the end of the flow.
+const VOTERS: usize = 15;
+/// Sharpness of the drift's preference for neighbors in its direction.
+const SOFTMAX_SCALE: f64 = 10.0;
+/// Components that neighbors are sought in where the file has none.
+const N_PCS: usize = 50;
+
+/// What fates are told from.
+pub(super) struct Teller<'a> {
+    pub data: &'a Dataset,
+    pub record: Option<&'a Record>,
+    pub checkpoint: Option<&'a Checkpoint>,
+    pub device: Device,
+    /// β of the walks that are absorbed, in 1/pseudotime.
+    pub beta: f64,
+    pub output: Output,
+}
+
+/// β of the walks that are absorbed, unless another is asked for. Training walks are steeper, since they have to arrive
+/// within their length; walks that may take their time stay in their own branch where cells of another are near.
+/// `docs/fates.md` compares values.
+pub(crate) const BETA: f64 = 5.0;
+
+/// What a command reads of a file to tell fates; `spec` is what the run was configured with.
+pub(super) fn keys(has: &Inspection, spec: &TrainSpec, cluster_key: Option<&String>) -> Keys {
+    let present = |slot: &'static str, keys: &[&str]| -> Vec<String> {
+        keys.iter().filter(|key| has.has(slot, key)).map(ToString::to_string).collect()
+    };
+    let mut obs = present("obs", &[TERMINAL, &spec.keys.time, &spec.keys.clusters, "lsd_pseudotime"]);
+    obs.extend(cluster_key.cloned());
+    obs.sort();
+    obs.dedup();
+    let pcs = present("obsm", &["X_pca"]);
+    Keys {
+        x: pcs.is_empty(),
+        obs,
+        obsm: pcs.into_iter().chain(present("obsm", &["X_cell_state"])).collect(),
+        obsp: present("obsp", &[&spec.keys.connectivities, "transitions"]),
+        uns: present("uns", &[super::record::KEY]),
+        ..Keys::none()
+    }
+}
+
+impl Teller<'_> {
+    fn spec(&self) -> TrainSpec {
+        let recorded = self.record.map(|record| record.spec.clone());
+        recorded.or_else(|| self.checkpoint.map(|c| c.spec.clone())).unwrap_or_default()
+    }
+
+    /// The terminal states: those named, those of the run, or those found.
+    pub(super) fn terminal(&self, names: &[String], cluster_key: Option<&str>) -> anyhow::Result<Terminal> {
+        let spec = self.spec();
+        if names.is_empty()
+            && let Some(column) = self.data.obs.get(TERMINAL)
+        {
+            let sets = column.to_categorical().with_context(|| format!("obs[\"{TERMINAL}\"] names no states"))?;
+            return Terminal::new(&sets).with_context(|| format!("obs[\"{TERMINAL}\"]"));
+        }
+        let key = cluster_key.unwrap_or(&spec.keys.clusters);
+        let clusters = self.data.groups(key)?;
+        let time = self.time(&spec)?;
+        let names = match (names, self.phylogeny().map(Phylogeny::leaves)) {
+            ([], Some(leaves)) if !leaves.is_empty() => leaves,
+            ([], _) => Leaves::find(self.data.graph(&spec.keys.connectivities)?, &clusters, &time)
+                .with_context(|| format!("obs[\"{key}\"]; name terminal clusters with --terminal"))?
+                .names(),
+            (names, _) => names.to_vec(),
+        };
+        let terminal = Terminal::latest(&clusters, &time, &names).with_context(|| format!("obs[\"{key}\"]"))?;
+        terminal
+            .check_entered(self.data.graph(&spec.keys.connectivities)?)
+            .with_context(|| format!("obsp[\"{}\"]", spec.keys.connectivities))?;
+        Ok(terminal)
+    }
+
+    fn phylogeny(&self) -> Option<&Phylogeny> {
+        self.record.and_then(|record| record.phylogeny.as_ref())
+    }
+
+    /// The time that directed the run's walks, or where the file lacks it the model's own.
+    fn time(&self, spec: &TrainSpec) -> anyhow::Result<Vec<f64>> {
+        match self.data.obs.get(&spec.keys.time) {
+            Some(_) => Ok(self.data.numbers(&spec.keys.time)?),
+            None => Ok(self.data.numbers("lsd_pseudotime")?),
+        }
+    }
+
+    /// Fates by one method.
+    pub(super) fn tell(
+        &self,
+        method: FateMethodArg,
+        terminal: &Terminal,
+        time_range: f64,
+    ) -> anyhow::Result<FateProbabilities> {
+        let told = match method {
+            FateMethodArg::Prior => {
+                Absorbed { transitions: self.prior_of_fates()?.matrix() }.probabilities(terminal)?
+            }
+            FateMethodArg::Neighbors => self.neighbors(terminal)?,
+            FateMethodArg::Transitions => Absorbed { transitions: self.transitions()?.matrix() }.probabilities(terminal)?,
+            FateMethodArg::Drift => {
+                let states = &self.data.obsm["X_cell_state"];
+                let method = DriftDirected {
+                    drift: &drift(&self.checkpoint()?.model, states, &self.device)?,
+                    cell_state: states,
+                    connectivities: self.data.graph(&self.spec().keys.connectivities)?,
+                    softmax_scale: SOFTMAX_SCALE,
+                };
+                method.probabilities(terminal)?
+            }
+            FateMethodArg::Flow => {
+                let checkpoint = self.checkpoint()?;
+                let method = EndOfFlow {
+                    model: &checkpoint.model,
+                    cell_state: &self.data.obsm["X_cell_state"],
+                    time_range,
+                    k: VOTERS,
+                    ode: &checkpoint.spec.ode.clone().check()?,
+                    device: &self.device,
+                };
+                method.probabilities(terminal)?
+            }
+        };
+        Ok(told)
+    }
+
+    fn checkpoint(&self) -> anyhow::Result<&Checkpoint> {
+        self.checkpoint.context("this method follows the model's drift: give --model")
+    }
+
+    fn neighbors(&self, terminal: &Terminal) -> anyhow::Result<FateProbabilities> {
+        let computed;
+        let points = match self.data.obsm.get("X_pca") {
+            Some(points) => points,
+            None => {
+                computed = pca(self.data.expression()?, N_PCS.min(self.data.n_cells().min(self.data.n_genes()) - 1)).scores;
+                &computed
+            }
+        };
+        Neighbors { points, k: VOTERS }.probabilities(terminal).context("obsm[\"X_pca\"]")
+    }
+
+    /// The prior's transitions before walks end.
+    pub(super) fn prior(&self) -> anyhow::Result<Transition> {
+        let Some(record) = self.record else {
+            bail!("the file does not say what prior its model was trained with; sclsd train writes that to uns[\"sclsd\"]")
+        };
+        PriorChoice::recorded(record).unending(self.data, &record.spec)
+    }
+
+    /// The prior's transitions as walks that are absorbed take them: at their own β, weighted by the graph.
+    fn prior_of_fates(&self) -> anyhow::Result<Transition> {
+        let Some(record) = self.record else { return self.prior() };
+        let mut spec = record.spec.clone();
+        (spec.prior.beta, spec.prior.weighted) = (self.beta, true);
+        PriorChoice::recorded(record).unending(self.data, &spec)
+    }
+
+    /// The model's transitions, at the temperature of the prior's: V has no scale of its own, so β is that of V turned over and
+    /// scaled to 0…1, `lsd_pseudotime`.
+    fn transitions(&self) -> anyhow::Result<Transition> {
+        let spec = self.spec();
+        let graph = self.data.graph(&spec.keys.connectivities)?;
+        let time = self.data.numbers("lsd_pseudotime")?;
+        let place = || format!("obsp[\"{}\"]", spec.keys.connectivities);
+        let made = Transition::from_pseudotime(graph, &time, self.beta).with_context(place)?;
+        Ok(made.weighted_by(graph))
+    }
+
+    /// Fates by the prior and by neighbors, as far as there are any: what a model is compared with.
+    pub(super) fn baselines(&self, terminal: &Terminal) -> Vec<(&'static str, FateProbabilities)> {
+        [(BY_PRIOR, FateMethodArg::Prior), (BY_NEIGHBORS, FateMethodArg::Neighbors)]
+            .into_iter()
+            .filter_map(|(key, method)| match self.tell(method, terminal, 0.0) {
+                Ok(found) => Some((key, found)),
+                Err(error) => {
+                    self.output.note(format!("obsm[\"{key}\"] is not written: {error:#}"));
+                    None
+                }
+            })
+            .collect()
+    }
+}
+
+/// The terminal states in the colors that clusters of their names have.
+pub(super) fn colored(fates: Categorical, clusters: Option<&Categorical>) -> Categorical {
+    let own = group_colors(&fates);
+    let hex = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
+    let of = clusters.map(|clusters| (clusters, group_colors(clusters)));
+    let color = |(k, name): (usize, &String)| {
+        let place = of.as_ref().and_then(|(c, colors)| c.categories().iter().position(|n| n == name).map(|at| colors[at]));
+        hex(place.unwrap_or(own[k]))
+    };
+    let colors = fates.categories().iter().enumerate().map(color).collect();
+    fates.with_colors(colors)
+}
+
+/// Everything about fates that a result gets.
+pub(super) fn additions(
+    fates: &FateProbabilities,
+    method: &str,
+    baselines: &[(&'static str, FateProbabilities)],
+    clusters: Option<&Categorical>,
+) -> Additions {
+    let column = colored(fates.column(), clusters);
+    let texts = |texts: &[String]| Uns::Texts(vec![texts.len()], texts.to_vec());
+    let about = [
+        ("names".to_owned(), texts(fates.names())),
+        ("colors".to_owned(), texts(column.colors())),
+        ("method".to_owned(), Uns::Text(method.to_owned())),
+    ];
+    let mut added = Additions {
+        obs: vec![
+            ("fate".into(), Column::Categorical(column)),
+            ("fate_entropy".into(), Column::Float(fates.entropy())),
+        ],
+        ..Additions::default()
+    };
+    added.obsm.insert(PROBABILITIES.into(), fates.matrix());
+    added.obsm.extend(baselines.iter().map(|(key, found)| ((*key).to_owned(), found.matrix())));
+    added.uns.insert(PROBABILITIES.into(), Uns::Map(about.into()));
+    added
+}
+
+/// Probabilities that a file has under a key, with the names it has for them.
+pub(super) fn stored(data: &Dataset, key: &str) -> Option<FateProbabilities> {
+    let Some(Uns::Map(about)) = data.uns.get(PROBABILITIES) else { return None };
+    let Some(Uns::Texts(_, names)) = about.get("names") else { return None };
+    let values = data.obsm.get(key).filter(|m| m.n_cols() == names.len())?;
+    Some(FateProbabilities::from_rows(names.clone(), values.values().iter().map(|&v| f64::from(v)).collect()))
+}
+
+/// The method that a file's probabilities were told by.
+pub(super) fn stored_method(data: &Dataset) -> Option<String> {
+    match data.uns.get(PROBABILITIES) {
+        Some(Uns::Map(about)) => match about.get("method") {
+            Some(Uns::Text(method)) => Some(method.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// True probabilities in the order of the fates, from obs `true_fate_<name>`; nothing where the file lacks one of them.
+pub(super) fn truth(data: &Dataset, fates: &FateProbabilities) -> anyhow::Result<Option<Vec<f64>>> {
+    let key = |name: &String| format!("true_fate_{}", name.replace(' ', "_"));
+    if fates.names().iter().any(|name| data.obs.get(&key(name)).is_none()) {
+        return Ok(None);
+    }
+    let columns = fates.names().iter().map(|name| Ok(data.numbers(&key(name))?)).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Some((0..data.n_cells()).flat_map(|cell| columns.iter().map(move |column| column[cell])).collect()))
+}

@@ -1,0 +1,114 @@
+//! The shapes of landscape that can be simulated, each a tree of valleys in the plane.
+//!
+//! Where a path parts, a cell takes the valley on whose side noise has put it, so the geometry sets how often each is
+//! taken: valleys that mirror each other are taken equally often, and a longer valley that takes the same time is
+//! steeper and taken more often.
+
+use serde::{Deserialize, Serialize};
+
+use super::valleys::Point;
+
+/// The shape of the simulated landscape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Topology {
+    /// One path through three stages.
+    Linear,
+    /// One path that parts in two.
+    Bifurcation,
+    /// One path that parts in three at one place; the three ends are reached about equally often.
+    Trifurcation,
+    /// One path that parts in two, twice.
+    Tree,
+    /// One path with an early, short branch (Fate A), that parts in two further on. Of 100 cells about 30 end as
+    /// Fate A, 55 as Fate B and 15 as Fate C. Fate A ends at time 0.6: its cells leave the tissue then and are not
+    /// found later.
+    #[serde(rename = "unequal-tree")]
+    UnequalTree,
+    /// A ring. No potential drives cells round one, so the model cannot describe it: a case to be warned of.
+    Cycle,
+}
+
+/// One valley of a topology: what it is called, the valley it goes on from, where it ends and at what time.
+pub(super) struct Branch {
+    pub(super) name: &'static str,
+    /// Index of the valley before; none for the first, which starts at (0, 0) at time 0.
+    pub(super) parent: Option<usize>,
+    pub(super) to: Point,
+    pub(super) end: f64,
+}
+
+impl Topology {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Linear, Self::Bifurcation, Self::Trifurcation, Self::Tree, Self::UnequalTree, Self::Cycle];
+
+    /// Name, as the command line and `uns["simulation"]["topology"]` have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Bifurcation => "bifurcation",
+            Self::Trifurcation => "trifurcation",
+            Self::Tree => "tree",
+            Self::UnequalTree => "unequal-tree",
+            Self::Cycle => "cycle",
+        }
+    }
+
+    /// The valleys, parents before children; none for a cycle.
+    pub(super) fn branches(self) -> Vec<Branch> {
+        let rows: &[(&'static str, Option<usize>, Point, f64)] = match self {
+            Self::Linear => &[
+                ("Stem", None, [0.4, 0.0], 0.33),
+                ("Transit", Some(0), [0.8, 0.0], 0.66),
+                ("Mature", Some(1), [1.2, 0.0], 1.0),
+            ],
+            Self::Bifurcation => &[
+                ("Stem", None, [0.35, 0.0], 0.25),
+                ("Progenitor", Some(0), [0.6, 0.0], 0.5),
+                ("Fate A", Some(1), [1.2, 0.6], 1.0),
+                ("Fate B", Some(1), [1.2, -0.6], 1.0),
+            ],
+            // the length of Fate B sets how often it is taken: if it ended at x = 1.2, less than once in ten times
+            Self::Trifurcation => &[
+                ("Stem", None, [0.35, 0.0], 0.25),
+                ("Progenitor", Some(0), [0.6, 0.0], 0.5),
+                ("Fate A", Some(1), [1.1, 0.6], 1.0),
+                ("Fate B", Some(1), [1.4, 0.0], 1.0),
+                ("Fate C", Some(1), [1.1, -0.6], 1.0),
+            ],
+            Self::Tree => &[
+                ("Stem", None, [0.4, 0.0], 0.3),
+                ("Upper", Some(0), [0.8, 0.6], 0.6),
+                ("Lower", Some(0), [0.8, -0.6], 0.6),
+                ("Fate A", Some(1), [1.2, 1.0], 1.0),
+                ("Fate B", Some(1), [1.3, 0.35], 1.0),
+                ("Fate C", Some(2), [1.3, -0.35], 1.0),
+                ("Fate D", Some(2), [1.2, -1.0], 1.0),
+            ],
+            Self::UnequalTree => &[
+                ("Stem", None, [0.3, 0.0], 0.25),
+                ("Progenitor", Some(0), [0.7, -0.25], 0.55),
+                ("Fate A", Some(0), [0.5, 0.27], 0.6),
+                ("Fate B", Some(1), [1.3, -0.25], 1.0),
+                ("Fate C", Some(1), [0.9, -0.65], 1.0),
+            ],
+            Self::Cycle => &[],
+        };
+        rows.iter().map(|&(name, parent, to, end)| Branch { name, parent, to, end }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_topology_is_the_one_it_has_in_a_configuration() {
+        for topology in Topology::ALL {
+            assert_eq!(serde_json::to_value(topology).unwrap(), topology.name());
+        }
+    }
+}

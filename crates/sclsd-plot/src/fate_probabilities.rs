@@ -1,0 +1,186 @@
+//! The probability of every fate, a panel for each on the same embedding and the same scale.
+//!
+//! ```text
+//! color(cell, fate) = grey + p(cell, fate) · (color(fate) − grey),   0 ≤ p ≤ 1
+//! ```
+//!
+//! The scale is always 0 to 1, so that panels, and pictures of the model and of the prior, can be compared. A cell that
+//! reaches no terminal state has a row of zeros; it is a ring, lest it be taken for one that surely ends elsewhere.
+
+use kuva::render::render::{Scene, TextAnchor};
+
+use crate::color::{Gradient, MISSING, Rgb};
+use crate::embedding::{Places, radius, shuffled};
+use crate::frame::{Frame, MARGIN, SIDE, TEXT, dot, ring, text, text_width};
+use crate::key::{Key, bar_length};
+use crate::picture::{Picture, group, paper};
+
+/// Distance between panels.
+const GAP: f64 = 16.0;
+/// Height of a panel's title, and of what stands below it.
+const HEAD: f64 = 30.0;
+/// What a ring means.
+const UNREACHED: [&str; 2] = ["reaches no", "terminal state"];
+
+/// Probabilities of fates: of all cells or of some, from the model, the prior or the neighbors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FateProbabilities {
+    /// Names of the fates.
+    pub names: Vec<String>,
+    /// A color for each.
+    pub colors: Vec<[u8; 3]>,
+    /// Probabilities, `n_cells × n_fates`, row by row; a row sums to one, or is zero where no terminal state is
+    /// reached.
+    pub values: Vec<f64>,
+}
+
+impl FateProbabilities {
+    /// Number of cells.
+    ///
+    /// # Panics
+    /// When there is not one color per fate, or the values are not cells × fates.
+    #[must_use]
+    pub fn n_cells(&self) -> usize {
+        let n = self.names.len();
+        assert_eq!(self.colors.len(), n, "one color per fate");
+        assert!(self.values.len().is_multiple_of(n.max(1)) && (n > 0 || self.values.is_empty()), "cells × fates");
+        self.values.len() / n.max(1)
+    }
+
+    /// The probabilities of a cell, one per fate.
+    pub(crate) fn of(&self, cell: usize) -> &[f64] {
+        let n = self.names.len();
+        &self.values[cell * n..(cell + 1) * n]
+    }
+
+    /// Whether a cell reaches a terminal state at all.
+    pub(crate) fn reaches(&self, cell: usize) -> bool {
+        reaches(self.of(cell))
+    }
+
+    /// The most likely fate of a cell, the first of equals; nothing where it reaches none.
+    pub(crate) fn likeliest(&self, cell: usize) -> Option<usize> {
+        let row = self.of(cell);
+        (0..row.len()).filter(|_| reaches(row)).reduce(|best, fate| if row[fate] > row[best] { fate } else { best })
+    }
+}
+
+/// Whether a row of probabilities is one: finite, and not all zero.
+pub(crate) fn reaches(row: &[f64]) -> bool {
+    let sum: f64 = row.iter().sum();
+    sum.is_finite() && sum > 0.0
+}
+
+/// A panel per fate on the embedding, from light grey (0) to the fate's own color (1). Cells that reach no terminal state
+/// are rings.
+///
+/// In every panel the same cells are on top, by chance: what is seen of a cell adds up to one. (With the likeliest on
+/// top, as scanpy paints numbers, every panel would show the most that there is of its fate.)
+///
+/// # Panics
+/// When there is not one row of probabilities per place, or one color per fate.
+#[must_use]
+pub fn fate_probabilities(places: Places<'_>, fates: &FateProbabilities, title: &str) -> Picture {
+    let (n_cells, n_fates) = (fates.n_cells(), fates.names.len());
+    assert!(n_fates == 0 || n_cells == places.points.n_rows(), "one row of probabilities per place");
+    let columns = columns(n_fates);
+    let side = [320.0, 320.0, 270.0, 240.0][columns - 1];
+    let first = Frame::sized(places.all(), side);
+    let top = MARGIN + if title.is_empty() { 18.0 } else { 42.0 };
+    #[expect(clippy::cast_precision_loss, reason = "a few fates")]
+    let panel = |fate: usize| {
+        let (column, row) = ((fate % columns) as f64, (fate / columns) as f64);
+        first.moved(MARGIN + column * (first.width + GAP), top + row * (first.height + HEAD))
+    };
+    let last = panel(n_fates.div_ceil(columns).max(1) * columns - 1);
+    let unreached = (0..n_cells).any(|cell| !fates.reaches(cell));
+    let gradients = fates.colors.iter().map(|&color| Gradient::Toward(color)).collect();
+    let key = Key::Bar { name: "probability".into(), range: [0.0, 1.0], gradients };
+    let said = UNREACHED.map(|line| text_width(line, TEXT - 1)).into_iter().fold(0.0, f64::max) + 32.0;
+    let beside = if unreached { key.width(first.height).max(said) } else { key.width(first.height) };
+    let mut scene = paper(last.right() + beside + MARGIN, last.bottom() + MARGIN + 4.0);
+    if !title.is_empty() {
+        let middle = f64::midpoint(MARGIN, last.right());
+        text(&mut scene, (middle, MARGIN + 10.0), title, TEXT + 2, TextAnchor::Middle, true);
+    }
+    for (fate, name) in fates.names.iter().enumerate() {
+        let frame = panel(fate);
+        frame.outline(&mut scene);
+        let middle = frame.left + frame.width / 2.0;
+        text(&mut scene, (middle, frame.top - 8.0), name, TEXT, TextAnchor::Middle, true);
+    }
+    panel(n_fates.saturating_sub(1) / columns * columns).axes(&mut scene, places.basis);
+    if n_fates > 0 {
+        key.draw(&mut scene, last.right(), top, first.height);
+    }
+    if unreached {
+        explain_ring(&mut scene, last.right() + 16.0, top + bar_length(first.height) + 46.0);
+    }
+    let r = (radius(n_cells) * (side / SIDE).sqrt()).max(0.45);
+    let paint = |scene: &mut Scene| {
+        for fate in 0..n_fates {
+            panel_of_cells(scene, panel(fate), places, fates, fate, r);
+        }
+    };
+    if n_cells * n_fates > Picture::MAX_MARKS {
+        let mut cells = Scene::with_capacity(scene.width, scene.height, n_cells * n_fates).with_background(None);
+        paint(&mut cells);
+        Picture::over(scene, cells)
+    } else {
+        paint(&mut scene);
+        Picture::new(scene)
+    }
+}
+
+fn panel_of_cells(scene: &mut Scene, frame: Frame, places: Places<'_>, fates: &FateProbabilities, fate: usize, r: f64) {
+    let gradient = Gradient::Toward(fates.colors[fate]);
+    group(scene, "cells", |scene| {
+        for cell in shuffled(fates.n_cells()) {
+            let place = places.of(cell);
+            if !(place[0].is_finite() && place[1].is_finite()) {
+                continue;
+            }
+            if fates.reaches(cell) {
+                dot(scene, frame.at(place), r, gradient.at(fates.of(cell)[fate]));
+            } else {
+                ring(scene, frame.at(place), r * 0.8, RING, r * 0.4);
+            }
+        }
+    });
+}
+
+/// Color of a ring.
+const RING: Rgb = [MISSING[0] - 40; 3];
+
+fn explain_ring(scene: &mut Scene, x: f64, y: f64) {
+    group(scene, "unreached", |scene| {
+        ring(scene, (x + 5.0, y), 3.2, RING, 1.4);
+        for (line, said) in (0_u32..).zip(UNREACHED) {
+            text(scene, (x + 16.0, y + 4.0 + 14.0 * f64::from(line)), said, TEXT - 1, TextAnchor::Start, false);
+        }
+    });
+}
+
+/// Panels to a row: nearly a square, four at most.
+fn columns(panels: usize) -> usize {
+    if panels <= 3 { panels.max(1) } else { (2..4).find(|c| c * c >= panels).unwrap_or(4) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_that_reaches_nothing_has_no_likeliest_fate_and_of_equals_it_is_the_first() {
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let values = vec![0.2, 0.5, 0.3, 0.0, 0.0, 0.0, 0.25, 0.25, 0.5, 0.5, 0.5, 0.0];
+        let fates = FateProbabilities { names, colors: vec![[0; 3]; 3], values };
+        let found: Vec<Option<usize>> = (0..fates.n_cells()).map(|cell| fates.likeliest(cell)).collect();
+        assert_eq!(found, [Some(1), None, Some(2), Some(0)]);
+    }
+
+    #[test]
+    fn panels_fill_rows_of_four_at_most() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 9, 10, 20].map(columns), [1, 1, 2, 3, 2, 3, 3, 4, 4]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Fates on the page: probabilities of the cells that are shown, and their means within clusters over all cells.
+//!
+//! ```text
+//! mean(cluster, fate) = Σ p(cell, fate) / n      over the n cells of the cluster that reach a terminal state
+//! ```
+//!
+//! A probability is one byte, in 254ths; 255 says that the cell reaches no terminal state.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sclsd_data::Categorical;
+use serde::Serialize;
+
+use super::{Packed, byte, hex};
+use crate::fate_probabilities::{FateProbabilities, reaches};
+
+/// Fate probabilities by one method after another. Each has the shape of the model's, `n_cells × n_fates`.
+#[derive(Debug, Clone)]
+pub struct FateEstimates<'a> {
+    /// Of the trained model, with the names and colors of fates.
+    pub model: &'a FateProbabilities,
+    /// Of the prior, without a model.
+    pub prior: Option<&'a [f64]>,
+    /// Of the neighbors.
+    pub neighbors: Option<&'a [f64]>,
+    /// The cluster of each cell, for the table of means.
+    pub clusters: Option<&'a Categorical>,
+    /// What a reader must know of how they were found.
+    pub note: Option<String>,
+}
+
+/// Fate probabilities as a page shows them.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportFates {
+    names: Vec<String>,
+    colors: Vec<String>,
+    /// Cells there are probabilities of.
+    n: usize,
+    /// Those among them that reach no terminal state by the model.
+    unreached: usize,
+    /// Names of clusters and their numbers of cells; empty without clusters.
+    clusters: Vec<(String, usize)>,
+    /// The model, and what stands beside it.
+    methods: Vec<Method>,
+    note: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Method {
+    name: &'static str,
+    /// Cells that are shown × fates.
+    values: Packed,
+    /// Clusters × fates; nothing where no cell of a cluster reaches a terminal state.
+    means: Vec<Option<f64>>,
+}
+
+impl ReportFates {
+    /// Probabilities of the `shown` cells (rows of the estimates), which are those of the page's
+    /// [`ReportCells`](crate::ReportCells), in their order; means over all cells there are probabilities of.
+    ///
+    /// # Panics
+    /// When a method has not as many probabilities as the model, there is not one cluster per cell, or a cell is shown
+    /// that there is none of.
+    #[must_use]
+    pub fn new(estimates: FateEstimates<'_>, shown: &[usize]) -> Self {
+        let FateEstimates { model, prior, neighbors, clusters, note } = estimates;
+        let n = model.n_cells();
+        let method = |name: &'static str, values: &[f64]| {
+            assert_eq!(values.len(), model.values.len(), "{name}: cells × fates");
+            let rows = Rows { values, n_fates: model.names.len() };
+            let means = clusters.map_or_else(Vec::new, |clusters| rows.means(clusters, n));
+            Method { name, values: rows.packed(shown), means }
+        };
+        let mut methods = vec![method("model", &model.values)];
+        methods.extend(prior.map(|values| method("prior", values)));
+        methods.extend(neighbors.map(|values| method("neighbors", values)));
+        Self {
+            names: model.names.clone(),
+            colors: model.colors.iter().copied().map(hex).collect(),
+            n,
+            unreached: (0..n).filter(|&cell| !model.reaches(cell)).count(),
+            clusters: clusters.map_or_else(Vec::new, sizes),
+            methods,
+            note,
+        }
+    }
+}
+
+/// Clusters and their numbers of cells.
+fn sizes(clusters: &Categorical) -> Vec<(String, usize)> {
+    let mut sizes = vec![0; clusters.categories().len()];
+    for code in clusters.codes().iter().flatten() {
+        sizes[*code as usize] += 1;
+    }
+    clusters.categories().iter().cloned().zip(sizes).collect()
+}
+
+struct Rows<'a> {
+    values: &'a [f64],
+    n_fates: usize,
+}
+
+impl Rows<'_> {
+    fn of(&self, cell: usize) -> &[f64] {
+        &self.values[cell * self.n_fates..(cell + 1) * self.n_fates]
+    }
+
+    fn packed(&self, shown: &[usize]) -> Packed {
+        let mut bytes = Vec::with_capacity(shown.len() * self.n_fates);
+        for &cell in shown {
+            let row = self.of(cell);
+            let reaches = reaches(row);
+            bytes.extend(row.iter().map(|&p| if reaches { byte(p, [0.0, 1.0]) } else { 255 }));
+        }
+        Packed { data: STANDARD.encode(bytes), range: vec![[0.0, 1.0]], lengths: Vec::new() }
+    }
+
+    /// Means of each cluster's cells that reach a terminal state, clusters × fates.
+    fn means(&self, clusters: &Categorical, n_cells: usize) -> Vec<Option<f64>> {
+        assert_eq!(clusters.codes().len(), n_cells, "one cluster per cell");
+        let n = clusters.categories().len();
+        let (mut sums, mut cells) = (vec![0.0; n * self.n_fates], vec![0_u32; n]);
+        for (cell, code) in clusters.codes().iter().enumerate() {
+            let (Some(code), row) = (code, self.of(cell)) else { continue };
+            if reaches(row) {
+                let cluster = *code as usize;
+                cells[cluster] += 1;
+                for (sum, p) in sums[cluster * self.n_fates..].iter_mut().zip(row) {
+                    *sum += p;
+                }
+            }
+        }
+        let mean = |(i, sum): (usize, &f64)| {
+            let cells = cells[i / self.n_fates];
+            // Four digits: as many as a table may ever show.
+            (cells > 0).then(|| (sum / f64::from(cells) * 1e4).round() / 1e4)
+        };
+        sums.iter().enumerate().map(mean).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model() -> FateProbabilities {
+        let values = vec![1.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0];
+        FateProbabilities { names: vec!["a".into(), "b".into()], colors: vec![[255, 0, 0], [0, 0, 255]], values }
+    }
+
+    #[test]
+    fn cells_that_reach_nothing_are_counted_and_not_part_of_a_mean() {
+        let (model, clusters) = (model(), Categorical::from_names(["early", "early", "early", "late"]));
+        let prior = [0.0, 1.0, 0.0, 1.0, 0.25, 0.75, 0.5, 0.5];
+        let estimates = FateEstimates {
+            model: &model,
+            prior: Some(&prior),
+            neighbors: None,
+            clusters: Some(&clusters),
+            note: Some("why".into()),
+        };
+        let fates = ReportFates::new(estimates, &[0, 2]);
+        assert_eq!((fates.n, fates.unreached), (4, 2));
+        assert_eq!(fates.clusters, [("early".to_owned(), 3), ("late".to_owned(), 1)]);
+        assert_eq!(fates.methods[0].means, [Some(0.75), Some(0.25), None, None]);
+        assert_eq!(fates.methods[1].means, [Some(0.0833), Some(0.9167), Some(0.5), Some(0.5)]);
+        assert_eq!(fates.methods.iter().map(|m| m.name).collect::<Vec<_>>(), ["model", "prior"]);
+    }
+
+    #[test]
+    fn a_page_holds_the_cells_that_are_shown_in_their_order_a_byte_for_each_fate() {
+        let model = model();
+        let estimates = FateEstimates { model: &model, prior: None, neighbors: None, clusters: None, note: None };
+        let fates = ReportFates::new(estimates, &[3, 1, 0]);
+        let bytes = STANDARD.decode(&fates.methods[0].values.data).unwrap();
+        assert_eq!(bytes, [255, 255, 127, 127, 254, 0]);
+        assert!(fates.clusters.is_empty() && fates.methods[0].means.is_empty());
+    }
+}
