@@ -47,7 +47,7 @@ pub fn run(plan: &Plan) -> Result<String, String> {
     let sets = plan.out.join("sets");
     create_dir_all(&sets).map_err(|e| format!("{} cannot be made: {e}", sets.display()))?;
     let table = plan.out.join("scores.jsonl");
-    let mut done = read(&table)?;
+    let mut done = read(&table);
     for seed in plan.seeds.clone() {
         for topology in TOPOLOGIES {
             let name = format!("{topology}-{seed}");
@@ -87,7 +87,9 @@ fn score(plan: &Plan, sets: &Path, topology: &str, seed: u64) -> Result<Row, Str
             }
             row.extend(kept(scores).map(|v| (format!("{key} kept"), v)));
         }
-        for (name, key) in [("time", "spearman_with_true_time"), ("time of prior", "spearman_with_true_time_of_the_prior")] {
+        for (name, key) in
+            [("time", "spearman_with_true_time"), ("time of prior", "spearman_with_true_time_of_the_prior")]
+        {
             row.extend(number(&scores, key).map(|v| (name.to_owned(), v)));
         }
     }
@@ -138,10 +140,10 @@ fn command(command: &mut Command) -> Result<Value, String> {
     serde_json::from_slice(&output.stdout).map_err(|e| format!("{shown} printed no JSON: {e}"))
 }
 
-fn read(table: &Path) -> Result<BTreeMap<String, Row>, String> {
-    let Ok(text) = read_to_string(table) else { return Ok(BTreeMap::new()) };
+fn read(table: &Path) -> BTreeMap<String, Row> {
+    let text = read_to_string(table).unwrap_or_default();
     // a last line that was cut off is a set that is scored again
-    Ok(text.lines().filter_map(|line| serde_json::from_str::<(String, Row)>(line).ok()).collect())
+    text.lines().filter_map(|line| serde_json::from_str::<(String, Row)>(line).ok()).collect()
 }
 
 fn append(table: &Path, name: &str, row: &Row) -> Result<(), String> {

@@ -69,7 +69,8 @@ pub struct Calibration {
 pub fn agreement(fates: &FateProbabilities, truth: &[f64]) -> Option<Agreement> {
     assert_eq!(fates.values().len(), truth.len(), "one true probability for each");
     let k = fates.names().len();
-    let known: Vec<usize> = (0..fates.n_cells()).filter(|&c| truth[c * k..(c + 1) * k].iter().sum::<f64>() > 0.5).collect();
+    let known: Vec<usize> =
+        (0..fates.n_cells()).filter(|&c| truth[c * k..(c + 1) * k].iter().sum::<f64>() > 0.5).collect();
     if known.is_empty() {
         return None;
     }
@@ -283,11 +284,8 @@ mod tests {
     #[test]
     fn mature_cells_outside_the_terminal_sets_are_asked_for_their_fate() {
         let clusters = Categorical::from_names(["a", "a", "a", "b", "b", "stem"]);
-        let sets = Categorical::new(
-            vec![None, None, Some(0), Some(1), Some(1), None],
-            vec!["a".into(), "b".into()],
-            false,
-        );
+        let sets =
+            Categorical::new(vec![None, None, Some(0), Some(1), Some(1), None], vec!["a".into(), "b".into()], false);
         let fates = two(&[0.9, 0.1, 0.3, 0.7, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.5, 0.5]);
         let kept = kept_fates(&fates, &clusters, &Terminal::new(&sets).unwrap());
         assert_eq!(kept, [("a".to_owned(), Some(0.5), 2), ("b".to_owned(), None, 0)]);

@@ -67,7 +67,12 @@ pub struct HardFates {
 ///
 /// # Errors
 /// [`HardFateError`] where a choice is out of range, a state is not finite, or the flow blows up.
-pub fn hard_fates(model: &Model, cell_state: &Matrix, spec: &HardFateSpec, device: &impl Device) -> Result<HardFates, HardFateError> {
+pub fn hard_fates(
+    model: &Model,
+    cell_state: &Matrix,
+    spec: &HardFateSpec,
+    device: &impl Device,
+) -> Result<HardFates, HardFateError> {
     let times = grid(spec)?;
     let nearest = Nearest::new(cell_state)?;
     let ode = spec.ode.clone().check()?;

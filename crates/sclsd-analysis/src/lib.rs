@@ -29,9 +29,7 @@ pub use fate_scores::{
     Agreement, Calibration, CalibrationBin, SisterAgreement, agreement, area_under_roc, calibration, kept_fates,
     off_data, pearson, sister_agreement,
 };
-pub use fates::{
-    Absorbed, DriftDirected, EndOfFlow, FateError, FateMethod, FateProbabilities, Neighbors,
-};
+pub use fates::{Absorbed, DriftDirected, EndOfFlow, FateError, FateMethod, FateProbabilities, Neighbors};
 pub use flow::{FlowError, drift, propagate};
 pub use genes::{GenesError, match_genes};
 pub use hard_fates::{FateTable, HardFateError, HardFateSpec, HardFates, hard_fates};

@@ -90,7 +90,8 @@ pub fn cross_boundary_correlation(
         let (mut sum, mut total) = (vec![0.0; points.n_cols()], 0.0);
         for (other, weight) in weighted {
             total += weight;
-            let step = points.row(other as usize).iter().zip(points.row(cell)).map(|(there, here)| f64::from(there - here));
+            let step =
+                points.row(other as usize).iter().zip(points.row(cell)).map(|(there, here)| f64::from(there - here));
             sum.iter_mut().zip(step).for_each(|(sum, step)| *sum += weight * step);
         }
         sum.iter_mut().for_each(|v| *v /= if total > 0.0 { total } else { 1.0 });

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! κ = 1e-10 ends a walk for good in any step: a walk that is not absorbed within some 10¹⁰ steps counts as one that never
-//! is. Without it, cells that a steep bias all but locks in would make the system singular in double precision.
+//! is. Without it, cells that a steep bias all but locks in would make the system singular in double precision. Where the
+//! solver does not converge even so, walks are given up sooner: after 10⁸, then 10⁶ steps.
 //!
 //! The systems are solved by restarted GMRES (Saad and Schultz, 1986), preconditioned by an incomplete factorisation over the
 //! graph's own pattern that keeps row sums (MILU(0), Gustafsson, 1978). Cells are eliminated from the sets outwards, in
@@ -26,8 +27,8 @@ use sclsd_data::Csr;
 
 use crate::Terminal;
 
-/// Probability that a walk ends for good in a step.
-const KILLING: f64 = 1e-10;
+/// Probability that a walk ends for good in a step, from what is tried first to what is tried last.
+const KILLING: [f64; 3] = [1e-10, 1e-8, 1e-6];
 /// Largest correction at which the solver is done, relative to the largest value.
 const TOLERANCE: f64 = 1e-10;
 /// The same where it gets no further: rounding is magnified where cells are all but locked in.
@@ -79,7 +80,23 @@ pub enum AbsorptionError {
 /// # Errors
 /// [`AbsorptionError`] where the two are of different cells or the solver does not converge.
 pub fn absorption(transitions: &Csr<f64>, terminal: &Terminal) -> Result<Absorption, AbsorptionError> {
-    let system = System::new(transitions, terminal)?;
+    first_that_converges(|killing| absorption_at(killing, transitions, terminal))
+}
+
+/// The first result that is not a failure to converge, or the last failure.
+fn first_that_converges<T>(at: impl Fn(f64) -> Result<T, AbsorptionError>) -> Result<T, AbsorptionError> {
+    let mut result = at(KILLING[0]);
+    for &killing in &KILLING[1..] {
+        match result {
+            Err(AbsorptionError::NotConverged { .. }) => result = at(killing),
+            _ => break,
+        }
+    }
+    result
+}
+
+fn absorption_at(killing: f64, transitions: &Csr<f64>, terminal: &Terminal) -> Result<Absorption, AbsorptionError> {
+    let system = System::new(killing, transitions, terminal)?;
     let (n, k) = (transitions.n_rows(), terminal.len());
     let solved: Vec<Vec<f64>> = (0..k)
         .into_par_iter()
@@ -87,7 +104,7 @@ pub fn absorption(transitions: &Csr<f64>, terminal: &Terminal) -> Result<Absorpt
             let into = |cell: u32| {
                 let (to, p) = transitions.row(cell as usize);
                 let entering = to.iter().zip(p).filter(|(to, _)| terminal.of(**to as usize) == Some(set));
-                (1.0 - KILLING) * entering.map(|(_, p)| p).sum::<f64>()
+                (1.0 - killing) * entering.map(|(_, p)| p).sum::<f64>()
             };
             let entering: Vec<f64> = system.cells.iter().map(|&cell| into(cell)).collect();
             system.solve(&entering).map_err(|error| AbsorptionError::NotConverged { set, error })
@@ -117,7 +134,11 @@ pub fn absorption(transitions: &Csr<f64>, terminal: &Terminal) -> Result<Absorpt
 /// # Errors
 /// As [`absorption`].
 pub fn steps_to_absorption(transitions: &Csr<f64>, terminal: &Terminal) -> Result<Vec<f64>, AbsorptionError> {
-    let system = System::new(transitions, terminal)?;
+    first_that_converges(|killing| steps_at(killing, transitions, terminal))
+}
+
+fn steps_at(killing: f64, transitions: &Csr<f64>, terminal: &Terminal) -> Result<Vec<f64>, AbsorptionError> {
+    let system = System::new(killing, transitions, terminal)?;
     let solved = system
         .solve(&vec![1.0; system.cells.len()])
         .map_err(|error| AbsorptionError::NotConverged { set: 0, error })?;
@@ -125,7 +146,7 @@ pub fn steps_to_absorption(transitions: &Csr<f64>, terminal: &Terminal) -> Resul
     (0..steps.len()).filter(|&cell| terminal.of(cell).is_some()).for_each(|cell| steps[cell] = 0.0);
     for (&cell, solved) in system.cells.iter().zip(solved) {
         // half of all walks are gone after ln 2 / κ steps
-        steps[cell as usize] = if solved < std::f64::consts::LN_2 / KILLING { solved.max(1.0) } else { f64::INFINITY };
+        steps[cell as usize] = if solved < std::f64::consts::LN_2 / killing { solved.max(1.0) } else { f64::INFINITY };
     }
     Ok(steps)
 }
@@ -145,7 +166,7 @@ struct System {
 }
 
 impl System {
-    fn new(transitions: &Csr<f64>, terminal: &Terminal) -> Result<Self, AbsorptionError> {
+    fn new(killing: f64, transitions: &Csr<f64>, terminal: &Terminal) -> Result<Self, AbsorptionError> {
         let (found, expected) = (terminal.n_cells(), transitions.n_rows());
         if found != expected {
             return Err(AbsorptionError::Cells { found, expected });
@@ -169,18 +190,17 @@ impl System {
                 .iter()
                 .zip(p)
                 .filter(|(to, p)| **to != cell && inside(**to) && **p > 0.0)
-                .map(|(to, p)| (place[*to as usize], -(1.0 - KILLING) * p))
+                .map(|(to, p)| (place[*to as usize], -(1.0 - killing) * p))
                 .collect();
             row.sort_unstable_by_key(|entry| entry.0);
             columns.extend(row.iter().map(|entry| entry.0));
             values.extend(row.iter().map(|entry| entry.1));
             starts.push(columns.len());
-            let end = KILLING * (staying + leaving);
-            diagonal.push((1.0 - KILLING) * leaving + end);
-            outside.push((1.0 - KILLING) * gone + end);
+            let end = killing * (staying + leaving);
+            diagonal.push((1.0 - killing) * leaving + end);
+            outside.push((1.0 - killing) * gone + end);
         }
-        let mut system =
-            Self { cells, starts, columns, values, diagonal, factors: Vec::new(), pivots: Vec::new() };
+        let mut system = Self { cells, starts, columns, values, diagonal, factors: Vec::new(), pivots: Vec::new() };
         system.factor(outside);
         Ok(system)
     }
@@ -469,12 +489,8 @@ mod tests {
     fn cells_that_are_all_but_locked_in_are_told_apart_from_those_that_are() {
         // from 1 and 2, which lead to each other, the way out is taken once in 1e6 steps, or once in 1e30
         for (out, reached) in [(1e-6, true), (1e-30, false)] {
-            let rows = vec![
-                vec![(1, 1.0)],
-                vec![(0, out), (2, 1.0 - out)],
-                vec![(1, 1.0 - out), (3, out)],
-                vec![(2, 1.0)],
-            ];
+            let rows =
+                vec![vec![(1, 1.0)], vec![(0, out), (2, 1.0 - out)], vec![(1, 1.0 - out), (3, out)], vec![(2, 1.0)]];
             let walk = Csr::from_rows(4, rows).unwrap();
             let found = absorption(&walk, &sets(&[Some(0), None, None, Some(1)], 2)).unwrap();
             assert_eq!(found.unreachable.is_empty(), reached);

@@ -202,11 +202,7 @@ impl Transition {
             let Some(set) = terminal.of(cell).filter(|_| !to.is_empty()) else { return all.collect() };
             let within: Vec<(u32, f64)> = all.filter(|(to, _)| terminal.of(*to as usize) == Some(set)).collect();
             let total: f64 = within.iter().map(|(_, p)| p).sum();
-            if total > 0.0 {
-                within.into_iter().map(|(to, p)| (to, p / total)).collect()
-            } else {
-                vec![(number, 1.0)]
-            }
+            if total > 0.0 { within.into_iter().map(|(to, p)| (to, p / total)).collect() } else { vec![(number, 1.0)] }
         };
         let rows = (0_u32..).zip(0..self.n_cells()).map(row);
         let matrix = Csr::from_rows(self.n_cells(), rows).expect("rows of a matrix, or parts of them");

@@ -180,7 +180,11 @@ impl Transition {
 
     fn both(&self, spec: &WalkSpec, start: impl Fn(&mut ChaCha8Rng, usize) -> u32 + Sync) -> Walks {
         let walks = self.draw(spec, 0, spec.num_walks, &start);
-        if spec.held_out == 0 { walks } else { walks.with_held_out(self.draw(spec, HELD_OUT, spec.held_out, &start).cells) }
+        if spec.held_out == 0 {
+            walks
+        } else {
+            walks.with_held_out(self.draw(spec, HELD_OUT, spec.held_out, &start).cells)
+        }
     }
 
     /// Draws one walk from each of the given cells, of the length and seed of `spec`; cells that are dropped have none.

@@ -20,7 +20,10 @@ pub(crate) fn fingerprint(data: &TrainingData<'_>, walks: &Walks) -> Fingerprint
         ("counts", counts),
         ("genes", hash(words(&genes))),
         ("library sizes", hash(library.into_iter().map(f64::to_bits))),
-        ("walks (and so graph, prior time or walk settings)", hash(walks.cells().iter().chain(walks.held_out()).map(|&c| u64::from(c)))),
+        (
+            "walks (and so graph, prior time or walk settings)",
+            hash(walks.cells().iter().chain(walks.held_out()).map(|&c| u64::from(c))),
+        ),
     ];
     parts.into_iter().map(|(part, hash)| (part.to_owned(), format!("{hash:016x}"))).collect()
 }

@@ -62,8 +62,7 @@ impl TrainSpec {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]
         let path_len = scale.steps_to_leaf.round().clamp(8.0, 24.0) as usize;
         let num_walks = (scale.n_cells / 2).clamp(1024, 16_384);
-        let layer_dims =
-            LayerDims { x_encoder: vec![128, 64], z_decoder: vec![64, 128], ..LayerDims::default() };
+        let layer_dims = LayerDims { x_encoder: vec![128, 64], z_decoder: vec![64, 128], ..LayerDims::default() };
         let adam = AdamSpec { lr: 0.01, schedule: LearningRate::OneCycle, t_0: EPOCHS, ..AdamSpec::default() };
         Self {
             model: ModelSpec { v_coeff: 1e-3, layer_dims, ..ModelSpec::default() },

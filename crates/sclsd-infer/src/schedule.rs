@@ -94,7 +94,8 @@ impl LearningRate {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "epochs are far below 2^52")]
     pub fn at(self, epoch: usize, share: f64, lr: f64, eta_min: f64, t_0: usize, t_mult: usize) -> f64 {
-        let half_turn = |from: f64, to: f64, at: f64| to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
+        let half_turn =
+            |from: f64, to: f64, at: f64| to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * at).cos());
         match self {
             Self::Constant => lr,
             Self::OneCycle => {

@@ -2,8 +2,8 @@
 
 use sclsd::Device;
 use sclsd::analysis::{
-    Annotation, HardFateSpec, PerturbSpec, Score, annotate, cross_boundary_correctness, hard_fates, inner_cluster_coherence,
-    mean_score, perturb, velocity_from_transitions,
+    Annotation, HardFateSpec, PerturbSpec, Score, annotate, cross_boundary_correctness, hard_fates,
+    inner_cluster_coherence, mean_score, perturb, velocity_from_transitions,
 };
 use sclsd::data::{Categorical, Dataset, Keys, Matrix, read_h5ad};
 use sclsd::infer::import_pth;
@@ -39,7 +39,8 @@ fn fates_and_paths_are_the_golden_ones() {
     let (data, model, said) = golden_model();
     let (settings, golden) = (json("analysis.json"), tensors("analysis.safetensors"));
     let number = |key: &str| settings[key].as_f64().expect("a number");
-    let spec = HardFateSpec { time_range: number("time_range"), dt: number("dt"), paths: true, ..HardFateSpec::default() };
+    let spec =
+        HardFateSpec { time_range: number("time_range"), dt: number("dt"), paths: true, ..HardFateSpec::default() };
     let found = hard_fates(&model, &said.cell_state, &spec, &Device::Cpu).expect("fates");
     assert_close("fate_trajectory_last", found.states.values(), &golden["fate_trajectory_last"].values);
     assert_nearly_all_equal("fate_index", &found.cells, &golden["fate_index"].values);

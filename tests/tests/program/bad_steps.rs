@@ -274,7 +274,9 @@ fn evaluations_that_cannot_be_are_named_and_what_never_touches_has_no_score() {
     assert!(said.contains("Single none: no two of its cells are neighbours"), "{said}");
     let said = succeed(d, &evaluate(&["--edges", "Single>Far", "--json"]));
     assert!(
-        said.contains(r#""cross-boundary_correctness":{"each":{"Single->Far":{"cells":0,"score":null}},"mean":null}"#),
+        said.contains(
+            r#""cross-boundary_correctness":{"each":{"Single->Far":{"cells":0,"prior":null,"score":null}},"mean":null,"#
+        ),
         "{said}"
     );
     let circle = succeed(d, &evaluate(&["--edges", "Single>Stem,Stem>Single"]));

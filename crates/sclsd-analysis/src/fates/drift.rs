@@ -28,6 +28,9 @@ pub struct DriftDirected<'a> {
 
 impl DriftDirected<'_> {
     /// The transitions themselves.
+    ///
+    /// # Panics
+    /// When drift, states and graph are of different cells.
     #[must_use]
     pub fn transitions(&self) -> Csr<f64> {
         let rows: Vec<Vec<(u32, f64)>> = (0..self.connectivities.n_rows())

@@ -77,7 +77,8 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         output,
     };
     let scored = Scored { args, data: &data, record: record.as_ref(), teller: &teller, spec: &spec };
-    scored.report(&cluster_key, data.obsm.contains_key(&drift).then_some(drift.as_str()), output)
+    scored
+        .report(&cluster_key, data.obsm.contains_key(&drift).then_some(drift.as_str()), output)
         .with_context(|| args.input.display().to_string())
 }
 
@@ -127,7 +128,13 @@ impl Scored<'_> {
         if let Some(points) = data.obsm.get("X_pca") {
             let of = |p: &Csr<f64>| cross_boundary_correlation(points, p, graph, &clusters, &edges);
             let before = prior.as_ref().map(|(p, _)| of(p)).transpose()?;
-            scores(&mut figures, "cross-boundary correlation (CellRank's cbc)", &of(&transitions)?, before.as_ref(), APART);
+            scores(
+                &mut figures,
+                "cross-boundary correlation (CellRank's cbc)",
+                &of(&transitions)?,
+                before.as_ref(),
+                APART,
+            );
         }
         let absent = "none: the edges run in a circle, or pseudotime does not vary";
         let prior_stage = before.as_ref().and_then(|before| before.stage_correlation);
@@ -187,7 +194,9 @@ fn scores(figures: &mut Figures, title: &str, scores: &[Score], prior: Option<&V
     let each: Vec<String> = scores
         .iter()
         .map(|s| match s.mean {
-            Some(mean) => format!("\n    {}", with(format!("{} {mean:.4} ({} cells)", s.name, s.n_cells), of_prior(&s.name))),
+            Some(mean) => {
+                format!("\n    {}", with(format!("{} {mean:.4} ({} cells)", s.name, s.n_cells), of_prior(&s.name)))
+            }
             None => format!("\n    {} none: {absent}", s.name),
         })
         .collect();

@@ -1,6 +1,7 @@
 //! `sclsd fates`: how likely every cell is to end in each terminal state, or where its flow ends.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -72,7 +73,8 @@ pub(super) fn probabilities(
     }
     let hint = "fates are told from what sclsd train or annotate writes";
     let data = read_with_hint(&args.input, &wanted, hint)?;
-    let teller = Teller { data: &data, record: record.as_ref(), checkpoint: Some(checkpoint), device, beta: args.beta, output };
+    let teller =
+        Teller { data: &data, record: record.as_ref(), checkpoint: Some(checkpoint), device, beta: args.beta, output };
     let terminal = teller.terminal(&args.terminal, args.cluster_key.as_deref()).with_context(shown)?;
     let found = teller
         .tell(args.method, &terminal, args.time_range)
@@ -113,21 +115,20 @@ fn table(told: &Told) -> (String, Value) {
             .map(|(key, fates)| (key.trim_start_matches("fate_probabilities_"), mean(fates, k)))
             .collect();
         let words: Vec<String> = beside.iter().map(|(key, mean)| format!("{key} {mean:.3}")).collect();
-        shown.push_str(&format!(
-            "\n    {name:<width$}  mean probability {:.3}{}  likeliest of {} cells  {} terminal cells",
-            mean(found, k),
-            if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) },
-            likely(k),
-            terminal.sizes()[k]
-        ));
+        let beside_shown = if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) };
+        let (mean, likely, cells) = (mean(found, k), likely(k), terminal.sizes()[k]);
+        let _ = write!(
+            shown,
+            "\n    {name:<width$}  mean probability {mean:.3}{beside_shown}  likeliest of {likely} cells  {cells} terminal cells"
+        );
         let means: Map<String, Value> = beside.into_iter().map(|(key, mean)| (key.to_owned(), json!(mean))).collect();
         values.insert(
             name.clone(),
             json!({
-                "mean": mean(found, k),
+                "mean": mean,
                 "baselines": means,
-                "cells": likely(k),
-                "terminal_cells": terminal.sizes()[k],
+                "cells": likely,
+                "terminal_cells": cells,
             }),
         );
     }

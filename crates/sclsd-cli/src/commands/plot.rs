@@ -45,7 +45,9 @@ fn draw(args: &PlotArgs, device: Device, output: Output) -> anyhow::Result<Pictu
         PlotKind::Components => file.components(device),
         PlotKind::Loss => file.loss(),
         PlotKind::Fates => file.fates(),
-        PlotKind::FateProbabilities => Ok(fate_probabilities(file.places()?, &file.probabilities()?, &file.title("fates"))),
+        PlotKind::FateProbabilities => {
+            Ok(fate_probabilities(file.places()?, &file.probabilities()?, &file.title("fates")))
+        }
         PlotKind::FateCircle => file.fate_circle(),
         PlotKind::Calibration => file.calibration(),
         PlotKind::Perturb => bail!("a table of perturbations is no .h5ad file"),
@@ -192,11 +194,11 @@ impl<'a> File<'a> {
         Ok(contour_map(&landscape, &paths, &title))
     }
 
-    fn walks(mut self, device: Device, output: Output) -> anyhow::Result<Picture> {
+    fn walks(self, device: Device, output: Output) -> anyhow::Result<Picture> {
         let (cells, _) =
             choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(6))?;
         let mut kinds = Vec::new();
-        if let Some(record) = self.record.take() {
+        if let Some(record) = &self.record {
             let places = prior_walks(record, &self.data, &cells, &self.args.basis, self.args.seed, device, output)?;
             kinds.push(Paths { name: "prior walks".into(), places });
         }
@@ -285,14 +287,17 @@ impl<'a> File<'a> {
     fn calibration(&self) -> anyhow::Result<Picture> {
         let method = telling::stored_method(&self.data).unwrap_or_else(|| "model".into());
         let mut curves = Vec::new();
-        for (name, key) in
-            [(method.as_str(), telling::PROBABILITIES), ("prior", telling::BY_PRIOR), ("neighbors", telling::BY_NEIGHBORS)]
-        {
+        for (name, key) in [
+            (method.as_str(), telling::PROBABILITIES),
+            ("prior", telling::BY_PRIOR),
+            ("neighbors", telling::BY_NEIGHBORS),
+        ] {
             if !self.data.obsm.contains_key(key) {
                 continue;
             }
             let fates = self.stored(key)?.found;
-            let Some(agreement) = telling::truth(&self.data, &fates)?.and_then(|truth| agreement(&fates, &truth)) else {
+            let Some(agreement) = telling::truth(&self.data, &fates)?.and_then(|truth| agreement(&fates, &truth))
+            else {
                 bail!("the file has no true probabilities to compare with (obs[\"true_fate_…\"], one for every fate)");
             };
             let bins = agreement.calibration.bins;

@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::data::{Dataset, read_matrix_market};
 use sclsd::graph::{
-    InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition, TransitionError, infer_phylogeny,
-    leiden, pseudotime_in_range, scale_time, smooth_time, steps_to_absorption,
+    InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition, TransitionError,
+    infer_phylogeny, leiden, pseudotime_in_range, scale_time, smooth_time, steps_to_absorption,
 };
 use sclsd::infer::{BootstrapSpec, TrainSpec, bootstrap_time};
 

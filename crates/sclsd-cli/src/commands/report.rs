@@ -8,14 +8,14 @@ use sclsd::analysis::{cluster_flow, evaluate, inner_cluster_coherence, mean_scor
 use sclsd::data::{Categorical, Dataset, Inspection, Keys, Uns, inspect};
 use sclsd::infer::{Checkpoint, TrainSpec};
 use sclsd::plot::{
-    Coloring, FateEstimates, Landscape, Places, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories, ReportTrends,
-    StreamStyle, group_colors, pack_streamlines, shown_cells, stream_lines,
+    Coloring, FateEstimates, Landscape, Places, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories,
+    ReportTrends, StreamStyle, group_colors, pack_streamlines, shown_cells, stream_lines,
 };
 
 use super::plot::{FateEstimate, coloring};
 use super::record::{self, Record};
-use super::trajectories::{choose, follow, on_embedding};
 use super::telling::{self, Teller};
+use super::trajectories::{choose, follow, on_embedding};
 use super::{check_writable, device, read_with_hint, write_file};
 use crate::args::FateMethodArg;
 use crate::args::ReportArgs;
@@ -84,7 +84,11 @@ impl<'a> Source<'a> {
     fn read(choice: &'a Choice<'a>, checkpoint: Option<Checkpoint>) -> anyhow::Result<Self> {
         let has = inspect(choice.input)?;
         let mut keys = Keys { x: has.entries.iter().any(|e| e.slot == "X"), ..Keys::none() };
-        keys.uns = ["sclsd", "cluster_edges", telling::PROBABILITIES].into_iter().filter(|k| has.has("uns", k)).map(Into::into).collect();
+        keys.uns = ["sclsd", "cluster_edges", telling::PROBABILITIES]
+            .into_iter()
+            .filter(|k| has.has("uns", k))
+            .map(Into::into)
+            .collect();
         let uns = super::read_with_hint(choice.input, &Keys { uns: keys.uns.clone(), ..Keys::none() }, "")?;
         let record = record::read(&uns)?;
         let spec = record.as_ref().map(|r| &r.spec).or(checkpoint.as_ref().map(|c| &c.spec));
@@ -398,7 +402,9 @@ impl<'a> Source<'a> {
 /// What a reader must know of a method.
 fn told_by(method: &str) -> &'static str {
     match method {
-        "prior" => "Model: none. These are the probabilities that a walk of the prior is absorbed in each terminal state.",
+        "prior" => {
+            "Model: none. These are the probabilities that a walk of the prior is absorbed in each terminal state."
+        }
         "neighbors" => "Model: none. These are the states of the 15 nearest terminal cells.",
         "drift" => {
             "Model: the probability that a walk to neighbors in the direction of the drift is absorbed in each terminal \
@@ -418,7 +424,9 @@ fn told_by(method: &str) -> &'static str {
 
 /// Columns that are shown where the file has them; genes among `colors` are read with X.
 fn optional_columns(has: &Inspection, spec: Option<&TrainSpec>, colors: &[String]) -> Vec<String> {
-    let known = ["entropy", "fate", "fate_entropy", "terminal_states", "true_time", "prior_pseudotime"].into_iter().map(str::to_owned);
+    let known = ["entropy", "fate", "fate_entropy", "terminal_states", "true_time", "prior_pseudotime"]
+        .into_iter()
+        .map(str::to_owned);
     let time = spec.map(|s| s.keys.time.clone());
     known.chain(time).chain(colors.iter().cloned()).filter(|key| has.has("obs", key)).collect()
 }

@@ -120,7 +120,9 @@ impl Teller<'_> {
                 Absorbed { transitions: self.prior_of_fates()?.matrix() }.probabilities(terminal)?
             }
             FateMethodArg::Neighbors => self.neighbors(terminal)?,
-            FateMethodArg::Transitions => Absorbed { transitions: self.transitions()?.matrix() }.probabilities(terminal)?,
+            FateMethodArg::Transitions => {
+                Absorbed { transitions: self.transitions()?.matrix() }.probabilities(terminal)?
+            }
             FateMethodArg::Drift => {
                 let states = &self.data.obsm["X_cell_state"];
                 let method = DriftDirected {
@@ -156,7 +158,8 @@ impl Teller<'_> {
         let points = match self.data.obsm.get("X_pca") {
             Some(points) => points,
             None => {
-                computed = pca(self.data.expression()?, N_PCS.min(self.data.n_cells().min(self.data.n_genes()) - 1)).scores;
+                computed =
+                    pca(self.data.expression()?, N_PCS.min(self.data.n_cells().min(self.data.n_genes()) - 1)).scores;
                 &computed
             }
         };
@@ -166,7 +169,9 @@ impl Teller<'_> {
     /// The prior's transitions before walks end.
     pub(super) fn prior(&self) -> anyhow::Result<Transition> {
         let Some(record) = self.record else {
-            bail!("the file does not say what prior its model was trained with; sclsd train writes that to uns[\"sclsd\"]")
+            bail!(
+                "the file does not say what prior its model was trained with; sclsd train writes that to uns[\"sclsd\"]"
+            )
         };
         PriorChoice::recorded(record).unending(self.data, &record.spec)
     }
@@ -211,7 +216,8 @@ pub(super) fn colored(fates: Categorical, clusters: Option<&Categorical>) -> Cat
     let hex = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
     let of = clusters.map(|clusters| (clusters, group_colors(clusters)));
     let color = |(k, name): (usize, &String)| {
-        let place = of.as_ref().and_then(|(c, colors)| c.categories().iter().position(|n| n == name).map(|at| colors[at]));
+        let place =
+            of.as_ref().and_then(|(c, colors)| c.categories().iter().position(|n| n == name).map(|at| colors[at]));
         hex(place.unwrap_or(own[k]))
     };
     let colors = fates.categories().iter().enumerate().map(color).collect();

@@ -62,7 +62,9 @@ fn draw(prior: &Prior, spec: &TrainSpec) -> anyhow::Result<Walks> {
         return Ok(prior.transition.walks(&walks));
     }
     let Some(terminal) = &prior.terminal else {
-        bail!("walks.balanced is true, but there are no terminal states to balance walks over; name them with --terminal");
+        bail!(
+            "walks.balanced is true, but there are no terminal states to balance walks over; name them with --terminal"
+        );
     };
     let absorbed = absorption(prior.transition.matrix(), terminal)?;
     let totals: Vec<f64> = (0..terminal.len())
@@ -71,6 +73,32 @@ fn draw(prior: &Prior, spec: &TrainSpec) -> anyhow::Result<Walks> {
     let weight = |row: &[f64]| row.iter().zip(&totals).map(|(p, total)| p / total).sum::<f64>();
     let weights: Vec<f64> = absorbed.probabilities.chunks(terminal.len()).map(weight).collect();
     Ok(prior.transition.walks_weighted(&weights, &walks))
+}
+
+/// What a run was and how it ended.
+fn figures(fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Figures {
+    let mut figures = Figures::default();
+    figures.count("cells", n_cells);
+    figures.count("genes", fit.model.n_genes);
+    figures.count("walks", walks.len());
+    figures.count("dropped cells", prior.transition.dropped().len());
+    figures.count("cells per walk", walks.path_len());
+    if let Some(terminal) = &prior.terminal {
+        let sizes = terminal.names().iter().zip(terminal.sizes());
+        let value: Map<String, Value> = sizes.map(|(name, n)| (name.clone(), Value::from(n))).collect();
+        let shown = value.iter().map(|(name, n)| format!("{name} ({n} cells)")).collect::<Vec<_>>().join(", ");
+        figures.nested("terminal states", shown, Value::Object(value));
+    }
+    figures.count("epochs", fit.epoch());
+    if let Some(last) = fit.history.last() {
+        figures.number("loss", last.loss.total(), 4);
+        for (name, value) in last.loss.terms() {
+            figures.number(name, value, 4);
+        }
+        figures.number("potential rise", last.potential_rise, 4);
+        figures.number("entropy rise", last.entropy_rise, 4);
+    }
+    figures
 }
 
 /// Those to train with, once all of them are there.
@@ -181,27 +209,7 @@ impl Job<'_> {
             add_to_h5ad(self.input, self.output, &additions)?;
         }
 
-        let mut figures = Figures::default();
-        figures.count("cells", data.n_cells());
-        figures.count("genes", data.n_genes());
-        figures.count("walks", walks.len());
-        figures.count("dropped cells", dropped);
-        figures.count("cells per walk", walks.path_len());
-        if let Some(terminal) = &prior.terminal {
-            let sizes = terminal.names().iter().zip(terminal.sizes());
-            let value: Map<String, Value> = sizes.map(|(name, n)| (name.clone(), Value::from(n))).collect();
-            let shown = value.iter().map(|(name, n)| format!("{name} ({n} cells)")).collect::<Vec<_>>().join(", ");
-            figures.nested("terminal states", shown, Value::Object(value));
-        }
-        figures.count("epochs", fit.epoch());
-        if let Some(last) = fit.history.last() {
-            figures.number("loss", last.loss.total(), 4);
-            for (name, value) in last.loss.terms() {
-                figures.number(name, value, 4);
-            }
-            figures.number("potential rise", last.potential_rise, 4);
-            figures.number("entropy rise", last.entropy_rise, 4);
-        }
+        let mut figures = figures(&fit, &walks, &prior, data.n_cells());
         if let Some(time) = &prior.time {
             let correlation = spearman(&annotation.pseudotime, time);
             if correlation < 0.0 {

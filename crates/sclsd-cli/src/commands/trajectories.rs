@@ -82,7 +82,7 @@ pub(super) fn on_embedding(flow: &Flow, data: &Dataset, basis: &str) -> anyhow::
 
 /// A walk of the prior from each of the cells, as long as those of training.
 pub(super) fn prior_walks(
-    record: Record,
+    record: &Record,
     data: &Dataset,
     cells: &[usize],
     basis: &str,
@@ -90,8 +90,8 @@ pub(super) fn prior_walks(
     device: Device,
     output: Output,
 ) -> anyhow::Result<Vec<Path>> {
-    let prior = PriorChoice::recorded(&record).make(data, &record.spec, device, output)?;
-    let spec = WalkSpec { random_state: seed, ..record.spec.walks }.check()?;
+    let prior = PriorChoice::recorded(record).make(data, &record.spec, device, output)?;
+    let spec = WalkSpec { random_state: seed, ..record.spec.walks.clone() }.check()?;
     let starts = cells.iter().map(|&cell| u32::try_from(cell)).collect::<Result<Vec<u32>, _>>()?;
     let walks = prior.transition.walks_from(&starts, &spec);
     Ok((0..walks.len())

@@ -1,5 +1,7 @@
 //! Fates against true probabilities, sister cells and maturity, by every method the file has.
 
+use std::fmt::Write;
+
 use anyhow::bail;
 use sclsd::analysis::{EndOfFlow, FateProbabilities, agreement, kept_fates, off_data, sister_agreement};
 use sclsd::data::{Categorical, Uns};
@@ -18,7 +20,9 @@ pub(super) fn report(scored: &Scored<'_>, clusters: &Categorical, figures: &mut 
     let data = scored.data;
     let Some(fates) = telling::stored(data, PROBABILITIES) else {
         if scored.args.sisters.is_some() {
-            bail!("obsm[\"{PROBABILITIES}\"] is missing, which sclsd fates writes: there is nothing to compare with sisters");
+            bail!(
+                "obsm[\"{PROBABILITIES}\"] is missing, which sclsd fates writes: there is nothing to compare with sisters"
+            );
         }
         return Ok(());
     };
@@ -33,7 +37,7 @@ pub(super) fn report(scored: &Scored<'_>, clusters: &Categorical, figures: &mut 
     let (mut shown, mut values) = (String::new(), Map::new());
     for (name, fates) in &all {
         let (line, value) = one(fates, clusters, &terminal, truth.as_deref(), sisters.as_ref());
-        shown.push_str(&format!("\n    {name:<12} {line}"));
+        let _ = write!(shown, "\n    {name:<12} {line}");
         values.insert(name.clone(), value);
     }
     figures.nested("fates", shown, Value::Object(values));
@@ -75,10 +79,8 @@ fn one(
         value.insert("mean_squared_error".into(), json!(found.mean_squared_error));
         value.insert("brier".into(), json!(found.brier));
         value.insert("calibration_error".into(), json!(found.calibration.error));
-        let curve: Vec<Value> = bins
-            .iter()
-            .map(|b| json!({"predicted": b.predicted, "observed": b.observed, "count": b.count}))
-            .collect();
+        let curve: Vec<Value> =
+            bins.iter().map(|b| json!({"predicted": b.predicted, "observed": b.observed, "count": b.count})).collect();
         value.insert("calibration".into(), Value::Array(curve));
     }
     let kept = kept_fates(fates, clusters, terminal);
