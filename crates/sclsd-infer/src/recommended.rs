@@ -7,8 +7,8 @@ use crate::{AdamSpec, EarlyStopping, InitialValues, LearningRate, OptimizerSpec,
 
 /// Steps to a leaf where walks do not end.
 const UNENDING: f64 = 10.0;
-/// Epochs of the recommended preset.
-const EPOCHS: usize = 20;
+/// Steps that a walk of training takes in all epochs together: shorter walks are passed through more often.
+const STEPS: usize = 560;
 
 /// What recommended settings depend on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,14 +28,15 @@ impl DataScale {
         Self { n_cells: 1000, n_genes: 1000, steps_to_leaf: UNENDING }
     }
 
-    /// The median over the cells outside terminal states of the steps that a walk takes to one, on average; 10 where walks
-    /// do not end.
+    /// The mean over the cells outside terminal states of the steps that a walk takes to one, on average; 10 where walks do not
+    /// end.
     #[must_use]
     pub fn steps_to_leaf(prior: &Transition, terminal: Option<&Terminal>) -> f64 {
         let steps = terminal.and_then(|terminal| steps_to_absorption(prior.matrix(), terminal).ok());
-        let mut steps: Vec<f64> = steps.into_iter().flatten().filter(|s| *s > 0.0 && s.is_finite()).collect();
-        steps.sort_by(f64::total_cmp);
-        steps.get(steps.len() / 2).copied().unwrap_or(UNENDING)
+        let steps: Vec<f64> = steps.into_iter().flatten().filter(|s| *s > 0.0 && s.is_finite()).collect();
+        #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+        let n = steps.len() as f64;
+        if steps.is_empty() { UNENDING } else { steps.iter().sum::<f64>() / n }
     }
 }
 
@@ -49,29 +50,31 @@ impl TrainSpec {
     /// Settings that follow from the data:
     ///
     /// ```text
-    /// walks        half as many as cells, from 1,024 to 16,384, in batches of 64
-    /// path length  steps to a leaf, from 8 to 24 cells
-    /// rate         one cycle up to 0.01 over 20 epochs, or until held-out walks have not improved for 5
+    /// walks        a quarter as many as cells, from 1,024 to 16,384, in batches of 64
+    /// path length  steps to a leaf, from 8 to 30 cells
+    /// epochs       560 by the path length, from 20 to 40, or until held-out walks have not improved for 5
+    /// rate         one cycle up to 0.01 over all epochs
     /// networks     hidden layers of 128 and 64 around the cell state
     /// ```
     ///
-    /// Walks end in terminal states, and steps are weighted by the graph at β = 10. The potential's square weighs a tenth
+    /// Walks end in terminal states, and steps are weighted by the graph. The potential's square weighs a tenth
     /// of what it does in the Python package, and networks begin at the data's means. `docs/fates.md` says what was tried.
     #[must_use]
     pub fn recommended(scale: &DataScale) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]
-        let path_len = scale.steps_to_leaf.round().clamp(8.0, 24.0) as usize;
-        let num_walks = (scale.n_cells / 2).clamp(1024, 16_384);
+        let path_len = scale.steps_to_leaf.round().clamp(8.0, 30.0) as usize;
+        let epochs = (STEPS / path_len).clamp(20, 40);
+        let num_walks = (scale.n_cells / 4).clamp(1024, 16_384);
         let layer_dims = LayerDims { x_encoder: vec![128, 64], z_decoder: vec![64, 128], ..LayerDims::default() };
-        let adam = AdamSpec { lr: 0.01, schedule: LearningRate::OneCycle, t_0: EPOCHS, ..AdamSpec::default() };
+        let adam = AdamSpec { lr: 0.01, schedule: LearningRate::OneCycle, t_0: epochs, ..AdamSpec::default() };
         Self {
             model: ModelSpec { v_coeff: 1e-3, layer_dims, ..ModelSpec::default() },
             optimizer: OptimizerSpec { adam, ..OptimizerSpec::default() },
             walks: WalkSpec { num_walks, batch_size: 64, path_len, held_out: 64, ..WalkSpec::default() },
-            prior: PriorSpec { beta: 10.0, weighted: true, terminal: TerminalSpec::Auto, ..PriorSpec::default() },
+            prior: PriorSpec { weighted: true, terminal: TerminalSpec::Auto, ..PriorSpec::default() },
             early_stopping: EarlyStopping { patience: 5, ..EarlyStopping::default() },
             initial_values: InitialValues::Data,
-            num_epochs: EPOCHS,
+            num_epochs: epochs,
             ..Self::default()
         }
     }
@@ -85,9 +88,11 @@ mod tests {
     fn recommended_settings_follow_the_data_and_can_be_trained_with() {
         let at = |n_cells, steps_to_leaf| TrainSpec::recommended(&DataScale { n_cells, n_genes: 200, steps_to_leaf });
         let lengths: Vec<usize> = [1.0, 16.2, 500.0].map(|steps| at(1000, steps).walks.path_len).to_vec();
-        assert_eq!(lengths, [8, 16, 24]);
+        assert_eq!(lengths, [8, 16, 30]);
+        let epochs: Vec<usize> = [1.0, 16.2, 500.0].map(|steps| at(1000, steps).num_epochs).to_vec();
+        assert_eq!(epochs, [40, 35, 20]);
         let walks: Vec<usize> = [60, 10_000, 1_000_000].map(|n| at(n, 10.0).walks.num_walks).to_vec();
-        assert_eq!(walks, [1024, 5000, 16_384]);
+        assert_eq!(walks, [1024, 2500, 16_384]);
         assert!(at(1000, 10.0).check().is_ok() && TrainSpec::reference().check().is_ok());
         assert_eq!(TrainSpec::reference().prior.terminal, TerminalSpec::None);
     }
