@@ -7,8 +7,8 @@ use crate::{AdamSpec, EarlyStopping, InitialValues, LearningRate, OptimizerSpec,
 
 /// Steps to a leaf where walks do not end.
 const UNENDING: f64 = 10.0;
-/// Steps that a walk of training takes in all epochs together: shorter walks are passed through more often.
-const STEPS: usize = 560;
+/// Epochs of the recommended preset.
+const EPOCHS: usize = 20;
 
 /// What recommended settings depend on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,15 +17,23 @@ pub struct DataScale {
     pub n_cells: usize,
     /// Number of genes.
     pub n_genes: usize,
+    /// Inverse temperature of the prior: the first of [`BETAS`](DataScale::BETAS) by which a walk arrives within
+    /// [`LONGEST`](DataScale::LONGEST) steps, or the last.
+    pub beta: f64,
     /// Steps of the prior's walk from a cell to a terminal state, [as measured](DataScale::steps_to_leaf).
     pub steps_to_leaf: f64,
 }
 
 impl DataScale {
+    /// Inverse temperatures from flat to steep, in 1/pseudotime; the last is the Python package's.
+    pub const BETAS: [f64; 3] = [10.0, 20.0, 50.0];
+    /// The longest walk, in steps.
+    pub const LONGEST: f64 = 30.0;
+
     /// Before anything is known of the data: what recommended settings do not depend on is the same for all scales.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { n_cells: 1000, n_genes: 1000, steps_to_leaf: UNENDING }
+        Self { n_cells: 1000, n_genes: 1000, beta: Self::BETAS[0], steps_to_leaf: UNENDING }
     }
 
     /// The mean over the cells outside terminal states of the steps that a walk takes to one, on average; 10 where walks do not
@@ -50,10 +58,10 @@ impl TrainSpec {
     /// Settings that follow from the data:
     ///
     /// ```text
+    /// β            the first of 10, 20, 50 by which a walk takes at most 30 steps to a leaf
     /// walks        a quarter as many as cells, from 1,024 to 16,384, in batches of 64
     /// path length  steps to a leaf, from 8 to 30 cells
-    /// epochs       560 by the path length, from 20 to 40, or until held-out walks have not improved for 5
-    /// rate         one cycle up to 0.01 over all epochs
+    /// rate         one cycle up to 0.01 over 20 epochs, or until held-out walks have not improved for 5
     /// networks     hidden layers of 128 and 64 around the cell state
     /// ```
     ///
@@ -62,19 +70,18 @@ impl TrainSpec {
     #[must_use]
     pub fn recommended(scale: &DataScale) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]
-        let path_len = scale.steps_to_leaf.round().clamp(8.0, 30.0) as usize;
-        let epochs = (STEPS / path_len).clamp(20, 40);
+        let path_len = scale.steps_to_leaf.round().clamp(8.0, DataScale::LONGEST) as usize;
         let num_walks = (scale.n_cells / 4).clamp(1024, 16_384);
         let layer_dims = LayerDims { x_encoder: vec![128, 64], z_decoder: vec![64, 128], ..LayerDims::default() };
-        let adam = AdamSpec { lr: 0.01, schedule: LearningRate::OneCycle, t_0: epochs, ..AdamSpec::default() };
+        let adam = AdamSpec { lr: 0.01, schedule: LearningRate::OneCycle, t_0: EPOCHS, ..AdamSpec::default() };
         Self {
             model: ModelSpec { v_coeff: 1e-3, layer_dims, ..ModelSpec::default() },
             optimizer: OptimizerSpec { adam, ..OptimizerSpec::default() },
             walks: WalkSpec { num_walks, batch_size: 64, path_len, held_out: 64, ..WalkSpec::default() },
-            prior: PriorSpec { weighted: true, terminal: TerminalSpec::Auto, ..PriorSpec::default() },
+            prior: PriorSpec { beta: scale.beta, weighted: true, terminal: TerminalSpec::Auto, ..PriorSpec::default() },
             early_stopping: EarlyStopping { patience: 5, ..EarlyStopping::default() },
             initial_values: InitialValues::Data,
-            num_epochs: epochs,
+            num_epochs: EPOCHS,
             ..Self::default()
         }
     }
@@ -86,11 +93,11 @@ mod tests {
 
     #[test]
     fn recommended_settings_follow_the_data_and_can_be_trained_with() {
-        let at = |n_cells, steps_to_leaf| TrainSpec::recommended(&DataScale { n_cells, n_genes: 200, steps_to_leaf });
+        let at = |n_cells, steps_to_leaf| {
+            TrainSpec::recommended(&DataScale { n_cells, n_genes: 200, beta: 20.0, steps_to_leaf })
+        };
         let lengths: Vec<usize> = [1.0, 16.2, 500.0].map(|steps| at(1000, steps).walks.path_len).to_vec();
         assert_eq!(lengths, [8, 16, 30]);
-        let epochs: Vec<usize> = [1.0, 16.2, 500.0].map(|steps| at(1000, steps).num_epochs).to_vec();
-        assert_eq!(epochs, [40, 35, 20]);
         let walks: Vec<usize> = [60, 10_000, 1_000_000].map(|n| at(n, 10.0).walks.num_walks).to_vec();
         assert_eq!(walks, [1024, 2500, 16_384]);
         assert!(at(1000, 10.0).check().is_ok() && TrainSpec::reference().check().is_ok());

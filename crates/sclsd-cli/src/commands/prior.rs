@@ -8,7 +8,7 @@ use sclsd::Device;
 use sclsd::data::{Dataset, read_matrix_market};
 use sclsd::graph::{
     InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition, TransitionError,
-    infer_phylogeny, leiden, pseudotime_in_range, scale_time, smooth_time, steps_to_absorption,
+    infer_phylogeny, leiden, pseudotime_in_range, rank_time, scale_time, smooth_time, steps_to_absorption,
 };
 use sclsd::infer::{BootstrapSpec, TrainSpec, bootstrap_time};
 
@@ -141,6 +141,17 @@ impl PriorChoice {
         Ok(Prior { transition, time: Some(time), bootstrapped, phylogeny, terminal })
     }
 
+    /// The same prior by other settings of its transitions: time, phylogeny and terminal states stay.
+    pub(super) fn again(&self, data: &Dataset, spec: &TrainSpec, prior: Prior) -> anyhow::Result<Prior> {
+        let Some(time) = &prior.time else { return Ok(prior) };
+        let unending = transition(data, spec, time, prior.phylogeny.as_ref())?;
+        let transition = match &prior.terminal {
+            Some(terminal) => unending.absorbing(terminal),
+            None => unending,
+        };
+        Ok(Prior { transition, ..prior })
+    }
+
     fn phylogeny(&self, data: &Dataset, spec: &TrainSpec, output: Output) -> anyhow::Result<Option<Phylogeny>> {
         match &self.phylogeny {
             PhylogenyChoice::None => Ok(None),
@@ -248,6 +259,13 @@ fn transition(
     phylogeny: Option<&Phylogeny>,
 ) -> anyhow::Result<Transition> {
     let (keys, choice) = (&spec.keys, &spec.prior);
+    let ranks;
+    let time = if choice.rank_time {
+        ranks = rank_time(time);
+        &ranks
+    } else {
+        time
+    };
     let graph = data.graph(&keys.connectivities)?;
     let weigh = |made: Transition| if choice.weighted { made.weighted_by(graph) } else { made };
     let made = match phylogeny {

@@ -180,7 +180,7 @@ impl Teller<'_> {
     fn prior_of_fates(&self) -> anyhow::Result<Transition> {
         let Some(record) = self.record else { return self.prior() };
         let mut spec = record.spec.clone();
-        (spec.prior.beta, spec.prior.weighted) = (self.beta, true);
+        (spec.prior.beta, spec.prior.weighted, spec.prior.rank_time) = (self.beta, true, false);
         PriorChoice::recorded(record).unending(self.data, &spec)
     }
 

@@ -133,15 +133,14 @@ impl Job<'_> {
     /// Trains, annotates and writes; returns the pseudotime of every cell and figures about the run.
     pub(super) fn run(self, output: Output) -> anyhow::Result<(Vec<f64>, Figures)> {
         let began = Instant::now();
-        let mut scale = DataScale::unknown();
-        let first = self.settings.spec(&scale)?.check()?;
+        let first = self.settings.spec(&DataScale::unknown())?.check()?;
         check_writable(self.model)?;
         check_writable(self.output)?;
         let data = self.read(first.get())?;
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &first.get().keys).with_context(input)?;
         let device = self.devices[0];
-        let prior = self.prior.make(&data, first.get(), device, output).with_context(input)?;
+        let (prior, scale) = self.prior(&data, device, output).with_context(input)?;
         let dropped = prior.transition.dropped().len();
         if dropped > 0 {
             output.note(format!(
@@ -149,11 +148,6 @@ impl Job<'_> {
                 data.n_cells()
             ));
         }
-        scale = DataScale {
-            n_cells: data.n_cells(),
-            n_genes: data.n_genes(),
-            steps_to_leaf: DataScale::steps_to_leaf(&prior.transition, prior.terminal.as_ref()),
-        };
         let spec = self.settings.spec(&scale)?.check()?;
         let walks = draw(&prior, spec.get())?;
         let from = self.from(output)?;
@@ -222,6 +216,24 @@ impl Job<'_> {
         }
         figures.number("seconds", began.elapsed().as_secs_f64(), 1);
         Ok((annotation.pseudotime, figures))
+    }
+
+    /// The prior, as flat as lets its walks arrive, and the scale of the data by it.
+    fn prior(&self, data: &Dataset, device: Device, output: Output) -> anyhow::Result<(Prior, DataScale)> {
+        let mut scale = DataScale { n_cells: data.n_cells(), n_genes: data.n_genes(), ..DataScale::unknown() };
+        let mut prior = self.prior.make(data, &self.settings.spec(&scale)?, device, output)?;
+        for beta in DataScale::BETAS {
+            let before = std::mem::replace(&mut scale.beta, beta);
+            let spec = self.settings.spec(&scale)?;
+            if beta != before && spec != self.settings.spec(&DataScale { beta: before, ..scale })? {
+                prior = self.prior.again(data, &spec, prior)?;
+            }
+            scale.steps_to_leaf = DataScale::steps_to_leaf(&prior.transition, prior.terminal.as_ref());
+            if scale.steps_to_leaf <= DataScale::LONGEST {
+                break;
+            }
+        }
+        Ok((prior, scale))
     }
 
     fn read(&self, spec: &TrainSpec) -> anyhow::Result<Dataset> {
