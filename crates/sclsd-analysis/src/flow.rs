@@ -46,7 +46,7 @@ pub enum FlowError {
 }
 
 /// Trajectories of cells: their states z at every time of `grid`, the first being `start` itself. Memory is
-/// times × cells × z; [`fates`](crate::fates) needs less.
+/// times × cells × z; [`hard_fates`](crate::hard_fates) needs less.
 ///
 /// Reference: `LSD.propagate`, with t = linspace(0, range, points).
 ///

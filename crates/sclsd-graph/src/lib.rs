@@ -49,7 +49,5 @@ pub use phylogeny::{
 };
 pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare};
 pub use terminal::{Leaf, Leaves, Terminal, TerminalError, TerminalSpec};
-pub use transition::{
-    Transition, TransitionError, boltzmann_rows, pseudotime_in_range, rank_time, scale_time, smooth_time,
-};
+pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time, smooth_time};
 pub use walks::{CheckedWalkSpec, WalkError, WalkSpec, Walks};

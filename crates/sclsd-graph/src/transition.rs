@@ -255,20 +255,6 @@ pub fn scale_time(pseudotime: &[f64]) -> Vec<f64> {
     pseudotime.iter().map(|t| if high > low { (t - low) / (high - low) } else { 0.0 }).collect()
 }
 
-/// The rank of every time, stretched to 0…1; equal times share their mean rank.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-pub fn rank_time(time: &[f64]) -> Vec<f64> {
-    let mut sorted = time.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let last = sorted.len().saturating_sub(1).max(1) as f64;
-    let rank = |t: &f64| {
-        let (below, not_above) = (sorted.partition_point(|s| s < t), sorted.partition_point(|s| s <= t));
-        f64::midpoint(below as f64, not_above.saturating_sub(1) as f64) / last
-    };
-    time.iter().map(rank).collect()
-}
-
 /// A time averaged over every cell and its neighbours, each weighted by its connectivity and the cell itself like all its
 /// neighbours together, so many times over. It gives a coarse time, such as the day of an experiment, an order within days.
 ///
@@ -372,12 +358,6 @@ mod tests {
         }
         let (back, on) = ((2.0 * -0.3_f64).exp(), (2.0 * 0.7_f64).exp());
         assert!((p.matrix().row(1).1[1] - on / (back + on)).abs() < 1e-12);
-    }
-
-    #[test]
-    fn ranks_of_times_are_even_and_ties_share_theirs() {
-        assert_eq!(rank_time(&[0.9, 0.1, 0.1, 0.2, 7.0]), [0.75, 0.125, 0.125, 0.5, 1.0]);
-        assert_eq!(rank_time(&[3.0]), [0.0]);
     }
 
     #[test]

@@ -155,9 +155,6 @@ pub struct PriorSpec {
     pub weighted: bool,
     /// Where walks end: `none`, `auto`, or names of clusters. Default: none, as in the Python package.
     pub terminal: TerminalSpec,
-    /// Whether walks go by the rank of a cell's time, 0…1, rather than by the time itself: where most cells stand at a
-    /// beginning that pseudotime compresses, they go forwards there too. Default: no.
-    pub rank_time: bool,
     /// Rounds in which the time is averaged over a cell and its neighbours first: for a coarse time, such as days.
     /// Default: 0.
     pub smooth_time: usize,
@@ -174,7 +171,6 @@ impl Default for PriorSpec {
             scale_time: false,
             weighted: false,
             terminal: TerminalSpec::None,
-            rank_time: false,
             smooth_time: 0,
             descent: Descent::Children,
             require_all_cells: false,

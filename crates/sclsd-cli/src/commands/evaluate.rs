@@ -72,7 +72,7 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         data: &data,
         record: record.as_ref(),
         checkpoint: checkpoint.as_ref(),
-        device: Device::Cpu,
+        device: Device::parse(Device::DEFAULT).ok(),
         beta: telling::BETA,
         output,
     };

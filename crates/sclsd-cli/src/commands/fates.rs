@@ -73,8 +73,14 @@ pub(super) fn probabilities(
     }
     let hint = "fates are told from what sclsd train or annotate writes";
     let data = read_with_hint(&args.input, &wanted, hint)?;
-    let teller =
-        Teller { data: &data, record: record.as_ref(), checkpoint: Some(checkpoint), device, beta: args.beta, output };
+    let teller = Teller {
+        data: &data,
+        record: record.as_ref(),
+        checkpoint: Some(checkpoint),
+        device: Some(device),
+        beta: args.beta,
+        output,
+    };
     let terminal = teller.terminal(&args.terminal, args.cluster_key.as_deref()).with_context(shown)?;
     let found = teller
         .tell(args.method, &terminal, args.time_range)

@@ -8,7 +8,7 @@ use sclsd::Device;
 use sclsd::data::{Dataset, read_matrix_market};
 use sclsd::graph::{
     InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition, TransitionError,
-    infer_phylogeny, leiden, pseudotime_in_range, rank_time, scale_time, smooth_time, steps_to_absorption,
+    infer_phylogeny, leiden, pseudotime_in_range, scale_time, smooth_time, steps_to_absorption,
 };
 use sclsd::infer::{BootstrapSpec, TrainSpec, bootstrap_time};
 
@@ -50,6 +50,19 @@ pub(super) struct Prior {
     pub phylogeny: Option<Phylogeny>,
     /// Where walks end; nothing where they do not.
     pub terminal: Option<Terminal>,
+}
+
+impl Prior {
+    /// The same by other settings of its transitions: time, phylogeny and terminal states stay.
+    pub(super) fn again(self, data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Self> {
+        let Some(time) = &self.time else { return Ok(self) };
+        let unending = transition(data, spec, time, self.phylogeny.as_ref())?;
+        let transition = match &self.terminal {
+            Some(terminal) => unending.absorbing(terminal),
+            None => unending,
+        };
+        Ok(Self { transition, ..self })
+    }
 }
 
 impl PriorChoice {
@@ -139,17 +152,6 @@ impl PriorChoice {
         let transition = terminal.as_ref().map_or_else(|| unending.clone(), |terminal| unending.absorbing(terminal));
         let bootstrapped = self.bootstrap.is_some();
         Ok(Prior { transition, time: Some(time), bootstrapped, phylogeny, terminal })
-    }
-
-    /// The same prior by other settings of its transitions: time, phylogeny and terminal states stay.
-    pub(super) fn again(&self, data: &Dataset, spec: &TrainSpec, prior: Prior) -> anyhow::Result<Prior> {
-        let Some(time) = &prior.time else { return Ok(prior) };
-        let unending = transition(data, spec, time, prior.phylogeny.as_ref())?;
-        let transition = match &prior.terminal {
-            Some(terminal) => unending.absorbing(terminal),
-            None => unending,
-        };
-        Ok(Prior { transition, ..prior })
     }
 
     fn phylogeny(&self, data: &Dataset, spec: &TrainSpec, output: Output) -> anyhow::Result<Option<Phylogeny>> {
@@ -259,13 +261,6 @@ fn transition(
     phylogeny: Option<&Phylogeny>,
 ) -> anyhow::Result<Transition> {
     let (keys, choice) = (&spec.keys, &spec.prior);
-    let ranks;
-    let time = if choice.rank_time {
-        ranks = rank_time(time);
-        &ranks
-    } else {
-        time
-    };
     let graph = data.graph(&keys.connectivities)?;
     let weigh = |made: Transition| if choice.weighted { made.weighted_by(graph) } else { made };
     let made = match phylogeny {

@@ -359,7 +359,7 @@ impl<'a> Source<'a> {
                     data,
                     record: self.record.as_ref(),
                     checkpoint: self.checkpoint.as_ref(),
-                    device,
+                    device: Some(device),
                     beta: telling::BETA,
                     output,
                 };

@@ -33,7 +33,8 @@ pub(super) struct Teller<'a> {
     pub data: &'a Dataset,
     pub record: Option<&'a Record>,
     pub checkpoint: Option<&'a Checkpoint>,
-    pub device: Device,
+    /// Where the drift is computed and the flow solved; nothing in a build without a backend.
+    pub device: Option<Device>,
     /// β of the walks that are absorbed, in 1/pseudotime.
     pub beta: f64,
     pub output: Output,
@@ -126,7 +127,7 @@ impl Teller<'_> {
             FateMethodArg::Drift => {
                 let states = &self.data.obsm["X_cell_state"];
                 let method = DriftDirected {
-                    drift: &drift(&self.checkpoint()?.model, states, &self.device)?,
+                    drift: &drift(&self.checkpoint()?.model, states, &self.device()?)?,
                     cell_state: states,
                     connectivities: self.data.graph(&self.spec().keys.connectivities)?,
                     softmax_scale: SOFTMAX_SCALE,
@@ -141,7 +142,7 @@ impl Teller<'_> {
                     time_range,
                     k: VOTERS,
                     ode: &checkpoint.spec.ode.clone().check()?,
-                    device: &self.device,
+                    device: &self.device()?,
                 };
                 method.probabilities(terminal)?
             }
@@ -151,6 +152,10 @@ impl Teller<'_> {
 
     fn checkpoint(&self) -> anyhow::Result<&Checkpoint> {
         self.checkpoint.context("this method follows the model's drift: give --model")
+    }
+
+    pub(super) fn device(&self) -> anyhow::Result<Device> {
+        self.device.context("this program was built without a backend to compute with")
     }
 
     fn neighbors(&self, terminal: &Terminal) -> anyhow::Result<FateProbabilities> {
@@ -180,7 +185,7 @@ impl Teller<'_> {
     fn prior_of_fates(&self) -> anyhow::Result<Transition> {
         let Some(record) = self.record else { return self.prior() };
         let mut spec = record.spec.clone();
-        (spec.prior.beta, spec.prior.weighted, spec.prior.rank_time) = (self.beta, true, false);
+        (spec.prior.beta, spec.prior.weighted) = (self.beta, true);
         PriorChoice::recorded(record).unending(self.data, &spec)
     }
 

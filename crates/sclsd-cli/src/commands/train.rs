@@ -221,12 +221,14 @@ impl Job<'_> {
     /// The prior, as flat as lets its walks arrive, and the scale of the data by it.
     fn prior(&self, data: &Dataset, device: Device, output: Output) -> anyhow::Result<(Prior, DataScale)> {
         let mut scale = DataScale { n_cells: data.n_cells(), n_genes: data.n_genes(), ..DataScale::unknown() };
-        let mut prior = self.prior.make(data, &self.settings.spec(&scale)?, device, output)?;
+        let mut spec = self.settings.spec(&scale)?;
+        let mut prior = self.prior.make(data, &spec, device, output)?;
         for beta in DataScale::BETAS {
-            let before = std::mem::replace(&mut scale.beta, beta);
-            let spec = self.settings.spec(&scale)?;
-            if beta != before && spec != self.settings.spec(&DataScale { beta: before, ..scale })? {
-                prior = self.prior.again(data, &spec, prior)?;
+            scale.beta = beta;
+            let next = self.settings.spec(&scale)?;
+            if next != spec {
+                prior = prior.again(data, &next)?;
+                spec = next;
             }
             scale.steps_to_leaf = DataScale::steps_to_leaf(&prior.transition, prior.terminal.as_ref());
             if scale.steps_to_leaf <= DataScale::LONGEST {

@@ -51,7 +51,7 @@ pub(super) fn report(scored: &Scored<'_>, clusters: &Categorical, figures: &mut 
             time_range: 15.0,
             k: 15,
             ode: &ode,
-            device: &scored.teller.device,
+            device: &scored.teller.device()?,
         };
         figures.number("share of path ends off the data", off_data(&flow.ends()?, states)?, 4);
     }
