@@ -15,8 +15,8 @@ use serde_json::Value;
 
 /// Topologies that have fates to tell apart.
 const TOPOLOGIES: [&str; 4] = ["bifurcation", "trifurcation", "tree", "unequal-tree"];
-/// Methods that need a model, the default first.
-const METHODS: [&str; 3] = ["transitions", "drift", "flow"];
+/// Methods that need a model, the default last: its file is what CellRank's script compares with.
+const METHODS: [&str; 3] = ["flow", "drift", "transitions"];
 /// Scores of a method, as `sclsd evaluate` names them.
 const SCORES: [&str; 4] = ["accuracy", "mean_squared_error", "brier", "calibration_error"];
 const CELLS: &str = "800";
