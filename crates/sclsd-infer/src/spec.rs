@@ -298,3 +298,18 @@ impl CheckedTrainSpec {
         &self.ode
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_ends_once_held_out_walks_have_not_improved_for_as_long_as_patience_lasts() {
+        let stopping = EarlyStopping { patience: 2, min_delta: 0.1 };
+        let ends = |losses: &[f64]| stopping.ends(losses.iter().copied().map(Some));
+        assert!(!ends(&[]) && !ends(&[3.0, 2.0, 1.95]) && !ends(&[3.0, 2.0, 1.95, 1.8]));
+        assert!(ends(&[3.0, 2.0, 1.95, 2.5]), "1.95 is no improvement by 0.1");
+        assert!(!stopping.ends([None, None, None]), "nothing was held out");
+        assert!(!EarlyStopping::default().ends([1.0, 2.0, 3.0].map(Some)));
+    }
+}

@@ -137,7 +137,7 @@ pub enum TrainError {
     Peer(#[from] PeerError),
     /// A batch has fewer walks than there are peers.
     #[error(
-        "the last batch of an epoch has {walks} walks for {peers} peers; choose another walks.batch_size or walks.num_walks"
+        "the last batch of an epoch has {walks} walks for {peers} peers; choose another walks.batch_size, walks.num_walks or walks.held_out"
     )]
     Share {
         /// Walks of the smallest batch.
@@ -314,8 +314,10 @@ impl Run<'_> {
         if peers == 1 {
             return Ok(());
         }
-        let rest = walks % self.spec.get().walks.batch_size;
-        let smallest = if rest == 0 { walks.min(self.spec.get().walks.batch_size) } else { rest };
+        let batch = self.spec.get().walks.batch_size;
+        let last = |walks: usize| if walks.is_multiple_of(batch) { walks.min(batch) } else { walks % batch };
+        let held_out = self.walks.held_out().len() / self.walks.path_len();
+        let smallest = if held_out == 0 { last(walks) } else { last(walks).min(last(held_out)) };
         if smallest < peers {
             return Err(TrainError::Share { walks: smallest, peers });
         }

@@ -241,3 +241,26 @@ impl rand::TryRng for Zeros {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Flex;
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::ModelSpec;
+
+    #[test]
+    fn a_model_that_starts_at_the_data_gives_its_means_from_the_last_layers() {
+        let spec = ModelSpec::default().check().unwrap();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let start = Start { log_library: 7.5, log_library_scale: 0.25, log_rates: vec![-1.0, -2.0, -3.0] };
+        let model = Lsd::<Flex>::new(&spec, 3, &mut rng, &Default::default()).starting_at(&start);
+        let last = |stack: &Stack<Flex>| {
+            let norm = stack.layers.last().unwrap().norm.as_ref().unwrap();
+            [&norm.bias, &norm.weight].map(|p| p.val().into_data().iter::<f32>().collect::<Vec<f32>>())
+        };
+        assert_eq!(last(&model.xl_encoder), [vec![7.5, 0.0], vec![0.25, 1.0]]);
+        assert_eq!(last(&model.z_decoder), [vec![0.0, 0.0, 0.0, -1.0, -2.0, -3.0], vec![1.0; 6]]);
+    }
+}
