@@ -218,7 +218,8 @@ fn terminal(
             names[0]
         ));
     }
-    let steps = steps_to_absorption(unending.matrix(), &terminal)?;
+    // only for a warning: where the solver does not converge, training goes on
+    let steps = steps_to_absorption(unending.matrix(), &terminal).unwrap_or_default();
     let lost = steps.iter().filter(|steps| steps.is_infinite()).count();
     if lost > 0 {
         output.note(format!(
