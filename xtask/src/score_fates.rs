@@ -15,8 +15,15 @@ use serde_json::Value;
 
 /// Topologies that have fates to tell apart.
 const TOPOLOGIES: [&str; 4] = ["bifurcation", "trifurcation", "tree", "unequal-tree"];
-/// Methods that need a model, the default last: its file is what CellRank's script compares with.
-const METHODS: [&str; 3] = ["flow", "drift", "transitions"];
+/// Methods that need a model, with their options, the default last: its file is what CellRank's script compares with.
+const METHODS: [(&str, &[&str]); 4] = [
+    ("flow", &["--method", "flow"]),
+    ("drift", &["--method", "drift"]),
+    ("model alone", &["--method", "transitions", "--prior-weight", "0"]),
+    ("transitions", &["--method", "transitions"]),
+];
+/// What `evaluate` reports beside the method itself.
+const BASELINES: [&str; 2] = ["prior", "neighbors"];
 /// Scores of a method, as `sclsd evaluate` names them.
 const SCORES: [&str; 4] = ["accuracy", "mean_squared_error", "brier", "calibration_error"];
 const CELLS: &str = "800";
@@ -78,10 +85,11 @@ fn score(plan: &Plan, sets: &Path, topology: &str, seed: u64) -> Result<Row, Str
     let mut row = Row::new();
     row.extend(number(&trained, "seconds").map(|v| ("seconds".to_owned(), v)));
     row.insert("exact leaves".into(), f64::from(u8::from(exact_leaves(&trained, topology))));
-    for method in METHODS {
-        sclsd(&["fates", &result, "--model", &model, "-o", &told, "--method", method])?;
+    for (method, options) in METHODS {
+        sclsd(&[&["fates", &result, "--model", &model, "-o", &told], options].concat())?;
         let scores = sclsd(&["evaluate", &told, "--time-key", "true_time"])?;
         for (key, scores) in scores["fates"].as_object().into_iter().flatten() {
+            let key = if BASELINES.contains(&key.as_str()) { key } else { method };
             for name in SCORES {
                 row.extend(number(scores, name).map(|v| (format!("{key} {name}"), v)));
             }

@@ -310,10 +310,13 @@ pub(crate) struct FatesArgs {
     /// Clusters in which differentiation ends [default: those of the run].
     #[arg(long, num_args = 1.., value_name = "NAME", conflicts_with = "hard")]
     pub terminal: Vec<String>,
-    /// How much likelier a step is the later it leads, with --method prior or transitions, per unit of pseudotime (0 to 1).
+    /// How much rarer a step is the earlier it leads, with --method prior or transitions, per unit of pseudotime (0 to 1).
     /// Lower it where mature cells are said to become another fate, raise it where fates hardly differ.
     #[arg(long, default_value_t = crate::commands::FATE_BETA, conflicts_with = "hard")]
     pub beta: f64,
+    /// Share of the prior's steps among the model's, 0 to 1, with --method transitions.
+    #[arg(long, default_value_t = crate::commands::PRIOR_WEIGHT, value_parser = share, conflicts_with = "hard")]
+    pub prior_weight: f64,
     /// Follow each cell down the potential and take the cluster of the one cell it ends nearest to, as the Python package
     /// does, in place of probabilities.
     #[arg(long)]
@@ -344,6 +347,7 @@ impl FatesArgs {
             method: FateMethodArg::Transitions,
             terminal: Vec::new(),
             beta: crate::commands::FATE_BETA,
+            prior_weight: crate::commands::PRIOR_WEIGHT,
             hard: false,
             cluster_key: None,
             time_range: 15.0,
@@ -352,6 +356,11 @@ impl FatesArgs {
             machine: MachineArgs { device: sclsd::Device::DEFAULT.to_owned(), threads: None },
         }
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a share of 0 to 1".into()) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -11,6 +11,7 @@
 //! A cell without a neighbour has no row to normalise. It is an error here rather than a `NaN` three crates later,
 //! unless it was [dropped](Transition::dropped) because a phylogeny took its edges away.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -188,6 +189,63 @@ impl Transition {
         Self { matrix: Csr::over(Arc::clone(self.matrix.pattern()), values), dropped: self.dropped.clone() }
     }
 
+    /// The same, with every step taken to earlier cells accepted as rarely as the Metropolis algorithm does it:
+    ///
+    /// ```text
+    /// P'(i → j) ∝ P(i → j) min(1, exp(β (τ_j − τ_i)))
+    /// ```
+    ///
+    /// Over [`from_pseudotime`](Self::from_pseudotime) at β = 0, a step to any later neighbour is as likely as its edge is strong:
+    /// a cell at a fork goes either way, however much later one of them is, and a mature cell is not drawn to the latest
+    /// cell near it, of whatever branch.
+    ///
+    /// # Panics
+    /// When there is not one time per cell.
+    #[must_use]
+    pub fn metropolis(&self, pseudotime: &[f64], beta: f64) -> Self {
+        assert_eq!(pseudotime.len(), self.n_cells(), "one time per cell");
+        let mut values = Vec::with_capacity(self.matrix.nnz());
+        for cell in 0..self.n_cells() {
+            let (to, p) = self.matrix.row(cell);
+            let exponent = |to: &u32| (beta * (pseudotime[*to as usize] - pseudotime[cell])).min(0.0);
+            let largest = to.iter().map(exponent).fold(f64::NEG_INFINITY, f64::max);
+            let first = values.len();
+            values.extend(to.iter().zip(p).map(|(to, p)| p * (exponent(to) - largest).exp()));
+            let total: f64 = values[first..].iter().sum();
+            values[first..].iter_mut().for_each(|v| *v /= total);
+        }
+        Self { matrix: Csr::over(Arc::clone(self.matrix.pattern()), values), dropped: self.dropped.clone() }
+    }
+
+    /// Steps of two walks in turn: `1 − share` of these and `share` of the other's. A cell that one of them drops has the other's
+    /// steps.
+    ///
+    /// # Panics
+    /// When the two are of different numbers of cells.
+    #[must_use]
+    pub fn combined(&self, other: &Self, share: f64) -> Self {
+        assert_eq!(other.n_cells(), self.n_cells(), "transitions of the same cells");
+        let row = |cell: usize| {
+            let (own, others) = (self.matrix.row(cell), other.matrix.row(cell));
+            let share = if own.0.is_empty() {
+                1.0
+            } else if others.0.is_empty() {
+                0.0
+            } else {
+                share
+            };
+            let mut row: BTreeMap<u32, f64> = own.0.iter().zip(own.1).map(|(to, p)| (*to, (1.0 - share) * p)).collect();
+            for (to, p) in others.0.iter().zip(others.1) {
+                *row.entry(*to).or_insert(0.0) += share * p;
+            }
+            row.into_iter().collect()
+        };
+        let matrix =
+            Csr::from_rows(self.n_cells(), (0..self.n_cells()).map(row)).expect("columns of two matrices, rising");
+        let dropped = self.dropped.iter().copied().filter(|cell| other.dropped.binary_search(cell).is_ok()).collect();
+        Self { matrix, dropped }
+    }
+
     /// The same, with walks that end: from a terminal cell steps lead only to its neighbours within the set, or nowhere but
     /// to the cell itself where it has none there. Cells that were dropped stay so.
     ///
@@ -348,6 +406,26 @@ mod tests {
 
     fn chain() -> Csr {
         Csr::from_rows(3, [vec![(1, 0.2)], vec![(0, 0.9), (2, 0.1)], vec![(1, 1.0)]]).unwrap()
+    }
+
+    #[test]
+    fn metropolis_steps_to_later_cells_are_as_likely_as_their_edges_are_strong() {
+        let graph =
+            Csr::from_rows(4, [vec![(1, 0.2), (2, 0.4), (3, 0.4)], vec![(0, 1.0)], vec![(0, 1.0)], vec![(0, 1.0)]]);
+        let graph = graph.unwrap();
+        let time = [0.5, 0.3, 0.6, 1.0];
+        let even = Transition::from_pseudotime(&graph, &time, 0.0).unwrap().weighted_by(&graph);
+        let p = even.metropolis(&time, 10.0);
+        let back = 0.2 * (-2.0_f64).exp();
+        for (found, expected) in p.matrix().row(0).1.iter().zip([back, 0.4, 0.4]) {
+            assert!((found - expected / (back + 0.8)).abs() < 1e-7, "{found}");
+        }
+        assert_eq!(p.metropolis(&time, 1e6).matrix().row(3).1, [1.0], "a cell that is ahead of all goes back");
+        let half = even.combined(&p, 0.5);
+        for (found, (a, b)) in half.matrix().row(0).1.iter().zip(even.matrix().row(0).1.iter().zip(p.matrix().row(0).1))
+        {
+            assert!((found - f64::midpoint(*a, *b)).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use peers::{Network, threads};
 pub use recommended::DataScale;
 pub use schedule::{KlSchedule, LearningRate, WassersteinSchedule};
 pub use spec::{
-    AdamSpec, CheckedTrainSpec, DataKeys, EarlyStopping, InitialValues, OptimizerSpec, PriorSpec, TrainSpec,
-    TrainSpecError,
+    AdamSpec, CheckedTrainSpec, DataKeys, EarlyStopping, InitialValues, OptimizerSpec, PriorSpec, StepKernel,
+    TrainSpec, TrainSpecError,
 };
 pub use train::{EpochRecord, Event, TrainError, train, train_on, train_with_peers};

@@ -3,7 +3,7 @@
 use sclsd_graph::{Terminal, TerminalSpec, Transition, WalkSpec, steps_to_absorption};
 use sclsd_model::{LayerDims, ModelSpec};
 
-use crate::{AdamSpec, EarlyStopping, InitialValues, LearningRate, OptimizerSpec, PriorSpec, TrainSpec};
+use crate::{AdamSpec, EarlyStopping, InitialValues, LearningRate, OptimizerSpec, PriorSpec, StepKernel, TrainSpec};
 
 /// Steps to a leaf where walks do not end.
 const UNENDING: f64 = 10.0;
@@ -17,23 +17,24 @@ pub struct DataScale {
     pub n_cells: usize,
     /// Number of genes.
     pub n_genes: usize,
-    /// Inverse temperature of the prior: the first of [`BETAS`](DataScale::BETAS) by which a walk arrives within
-    /// [`LONGEST`](DataScale::LONGEST) steps, or the last.
-    pub beta: f64,
+    /// Kernel and inverse temperature of the prior's steps: the first of [`STEPS`](DataScale::STEPS) by which a walk arrives
+    /// within [`LONGEST`](DataScale::LONGEST) steps, or the last.
+    pub steps: (StepKernel, f64),
     /// Steps of the prior's walk from a cell to a terminal state, [as measured](DataScale::steps_to_leaf).
     pub steps_to_leaf: f64,
 }
 
 impl DataScale {
-    /// Inverse temperatures from flat to steep, in 1/pseudotime; the last is the Python package's.
-    pub const BETAS: [f64; 3] = [10.0, 20.0, 50.0];
+    /// Kernels and inverse temperatures (in 1/pseudotime) from flat to steep; the last is the Python package's.
+    pub const STEPS: [(StepKernel, f64); 3] =
+        [(StepKernel::Metropolis, 20.0), (StepKernel::Metropolis, 50.0), (StepKernel::Softmax, 50.0)];
     /// The longest walk, in steps.
     pub const LONGEST: f64 = 30.0;
 
     /// Before anything is known of the data: what recommended settings do not depend on is the same for all scales.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { n_cells: 1000, n_genes: 1000, beta: Self::BETAS[0], steps_to_leaf: UNENDING }
+        Self { n_cells: 1000, n_genes: 1000, steps: Self::STEPS[0], steps_to_leaf: UNENDING }
     }
 
     /// The mean over the cells outside terminal states of the steps that a walk takes to one, on average; 10 where walks do not
@@ -58,7 +59,7 @@ impl TrainSpec {
     /// Settings that follow from the data:
     ///
     /// ```text
-    /// β            the first of 10, 20, 50 by which a walk takes at most 30 steps to a leaf
+    /// kernel, β    the first of Metropolis at 20, at 50, softmax at 50 by which a walk takes at most 30 steps to a leaf
     /// walks        a quarter as many as cells, from 1,024 to 16,384, in batches of 64
     /// path length  steps to a leaf, from 8 to 30 cells
     /// rate         one cycle up to 0.01 over 20 epochs, or until held-out walks have not improved for 5
@@ -78,7 +79,13 @@ impl TrainSpec {
             model: ModelSpec { v_coeff: 1e-3, layer_dims, ..ModelSpec::default() },
             optimizer: OptimizerSpec { adam, ..OptimizerSpec::default() },
             walks: WalkSpec { num_walks, batch_size: 64, path_len, held_out: 64, ..WalkSpec::default() },
-            prior: PriorSpec { beta: scale.beta, weighted: true, terminal: TerminalSpec::Auto, ..PriorSpec::default() },
+            prior: PriorSpec {
+                kernel: scale.steps.0,
+                beta: scale.steps.1,
+                weighted: true,
+                terminal: TerminalSpec::Auto,
+                ..PriorSpec::default()
+            },
             early_stopping: EarlyStopping { patience: 5, ..EarlyStopping::default() },
             initial_values: InitialValues::Data,
             num_epochs: EPOCHS,
@@ -94,7 +101,7 @@ mod tests {
     #[test]
     fn recommended_settings_follow_the_data_and_can_be_trained_with() {
         let at = |n_cells, steps_to_leaf| {
-            TrainSpec::recommended(&DataScale { n_cells, n_genes: 200, beta: 20.0, steps_to_leaf })
+            TrainSpec::recommended(&DataScale { n_cells, n_genes: 200, steps: DataScale::STEPS[0], steps_to_leaf })
         };
         let lengths: Vec<usize> = [1.0, 16.2, 500.0].map(|steps| at(1000, steps).walks.path_len).to_vec();
         assert_eq!(lengths, [8, 16, 30]);

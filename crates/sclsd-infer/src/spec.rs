@@ -141,6 +141,19 @@ pub enum InitialValues {
     Data,
 }
 
+/// How a step of a walk depends on the difference in time Δτ between two neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StepKernel {
+    /// exp(β Δτ): of two later neighbours the later is preferred.
+    #[default]
+    Softmax,
+    /// min(1, exp(β Δτ)), as the Metropolis algorithm accepts: later neighbours are alike, earlier ones rare.
+    Metropolis,
+}
+
 /// How pseudotime directs the walks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -150,6 +163,8 @@ pub struct PriorSpec {
     pub beta: f64,
     /// Whether to stretch pseudotime to 0…1 first. Default: no.
     pub scale_time: bool,
+    /// How a step depends on β and the difference in time. Default: softmax, as in the Python package.
+    pub kernel: StepKernel,
     /// Whether the weights of the graph weigh the steps too. Default: no, as in the Python package, which asks only whether
     /// two cells are neighbours.
     pub weighted: bool,
@@ -169,6 +184,7 @@ impl Default for PriorSpec {
         Self {
             beta: 50.0,
             scale_time: false,
+            kernel: StepKernel::Softmax,
             weighted: false,
             terminal: TerminalSpec::None,
             smooth_time: 0,

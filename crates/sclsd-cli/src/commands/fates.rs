@@ -79,6 +79,7 @@ pub(super) fn probabilities(
         checkpoint: Some(checkpoint),
         device: Some(device),
         beta: args.beta,
+        prior_weight: args.prior_weight,
         output,
     };
     let terminal = teller.terminal(&args.terminal, args.cluster_key.as_deref()).with_context(shown)?;

@@ -10,7 +10,7 @@ use sclsd::graph::{
     InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition, TransitionError,
     infer_phylogeny, leiden, pseudotime_in_range, scale_time, smooth_time, steps_to_absorption,
 };
-use sclsd::infer::{BootstrapSpec, TrainSpec, bootstrap_time};
+use sclsd::infer::{BootstrapSpec, StepKernel, TrainSpec, bootstrap_time};
 
 use super::read_text;
 use super::record::Record;
@@ -263,15 +263,20 @@ fn transition(
 ) -> anyhow::Result<Transition> {
     let (keys, choice) = (&spec.keys, &spec.prior);
     let graph = data.graph(&keys.connectivities)?;
+    let (bias, metropolis) = match choice.kernel {
+        StepKernel::Metropolis => (0.0, true),
+        _ => (choice.beta, false),
+    };
     let weigh = |made: Transition| if choice.weighted { made.weighted_by(graph) } else { made };
+    let accept = |made: Transition| if metropolis { made.metropolis(time, choice.beta) } else { made };
     let made = match phylogeny {
-        None => Transition::from_pseudotime(graph, time, choice.beta),
+        None => Transition::from_pseudotime(graph, time, bias),
         Some(phylogeny) => {
             let clusters = data.groups(&keys.clusters)?;
-            Transition::from_phylogeny(graph, time, choice.beta, phylogeny, &clusters, choice.descent)
+            Transition::from_phylogeny(graph, time, bias, phylogeny, &clusters, choice.descent)
         }
     };
-    let made = made.map(weigh).map_err(|error| match error {
+    let made = made.map(weigh).map(accept).map_err(|error| match error {
         TransitionError::Isolated { cell, isolated } => anyhow::anyhow!(
             "obsp[\"{}\"]: cell {} has no neighbour ({isolated} such cells in all); remove them or rebuild the graph",
             keys.connectivities,

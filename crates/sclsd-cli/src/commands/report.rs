@@ -361,6 +361,7 @@ impl<'a> Source<'a> {
                     checkpoint: self.checkpoint.as_ref(),
                     device: Some(device),
                     beta: telling::BETA,
+                    prior_weight: telling::PRIOR_WEIGHT,
                     output,
                 };
                 let key = self.clusters.as_ref().map(|(key, _)| key.as_str());

@@ -5,7 +5,7 @@ use sclsd::Device;
 use sclsd::analysis::{Absorbed, DriftDirected, EndOfFlow, FateMethod, FateProbabilities, Neighbors, drift};
 use sclsd::data::{Additions, Categorical, Column, Dataset, Inspection, Keys, Uns, pca};
 use sclsd::graph::{Leaves, Phylogeny, Terminal, Transition};
-use sclsd::infer::{Checkpoint, TrainSpec};
+use sclsd::infer::{Checkpoint, PriorSpec, StepKernel, TrainSpec};
 use sclsd::plot::group_colors;
 
 use super::prior::PriorChoice;
@@ -37,13 +37,18 @@ pub(super) struct Teller<'a> {
     pub device: Option<Device>,
     /// β of the walks that are absorbed, in 1/pseudotime.
     pub beta: f64,
+    /// Share of the prior's steps in the walks of method `transitions`.
+    pub prior_weight: f64,
     pub output: Output,
 }
 
 /// β of the walks that are absorbed, unless another is asked for. Training walks are steeper, since they have to arrive
 /// within their length; walks that may take their time stay in their own branch where cells of another are near.
 /// `docs/fates.md` compares values.
-pub(crate) const BETA: f64 = 5.0;
+pub(crate) const BETA: f64 = 50.0;
+/// Share of the prior's steps in the walks of method `transitions`: the errors of a model and of a prior are of different kinds, and
+/// their mean has less than either (`docs/fates.md`).
+pub(crate) const PRIOR_WEIGHT: f64 = 0.5;
 
 /// What a command reads of a file to tell fates; `spec` is what the run was configured with.
 pub(super) fn keys(has: &Inspection, spec: &TrainSpec, cluster_key: Option<&String>) -> Keys {
@@ -122,7 +127,7 @@ impl Teller<'_> {
             }
             FateMethodArg::Neighbors => self.neighbors(terminal)?,
             FateMethodArg::Transitions => {
-                Absorbed { transitions: self.transitions()?.matrix() }.probabilities(terminal)?
+                Absorbed { transitions: self.combined()?.matrix() }.probabilities(terminal)?
             }
             FateMethodArg::Drift => {
                 let states = &self.data.obsm["X_cell_state"];
@@ -185,7 +190,7 @@ impl Teller<'_> {
     fn prior_of_fates(&self) -> anyhow::Result<Transition> {
         let Some(record) = self.record else { return self.prior() };
         let mut spec = record.spec.clone();
-        (spec.prior.beta, spec.prior.weighted) = (self.beta, true);
+        spec.prior = PriorSpec { beta: self.beta, kernel: StepKernel::Metropolis, weighted: true, ..spec.prior };
         PriorChoice::recorded(record).unending(self.data, &spec)
     }
 
@@ -196,8 +201,23 @@ impl Teller<'_> {
         let graph = self.data.graph(&spec.keys.connectivities)?;
         let time = self.data.numbers("lsd_pseudotime")?;
         let place = || format!("obsp[\"{}\"]", spec.keys.connectivities);
-        let made = Transition::from_pseudotime(graph, &time, self.beta).with_context(place)?;
-        Ok(made.weighted_by(graph))
+        let made = Transition::from_pseudotime(graph, &time, 0.0).with_context(place)?;
+        Ok(made.weighted_by(graph).metropolis(&time, self.beta))
+    }
+
+    /// Steps of the model and of its prior in turn; the model's alone where the file does not have the prior.
+    fn combined(&self) -> anyhow::Result<Transition> {
+        let own = self.transitions()?;
+        if self.prior_weight <= 0.0 {
+            return Ok(own);
+        }
+        match self.prior_of_fates() {
+            Ok(prior) => Ok(own.combined(&prior, self.prior_weight)),
+            Err(error) => {
+                self.output.note(format!("fates are told from the model's transitions alone: {error:#}"));
+                Ok(own)
+            }
+        }
     }
 
     /// Fates by the prior and by neighbors, as far as there are any: what a model is compared with.

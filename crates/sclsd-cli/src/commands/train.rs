@@ -223,8 +223,8 @@ impl Job<'_> {
         let mut scale = DataScale { n_cells: data.n_cells(), n_genes: data.n_genes(), ..DataScale::unknown() };
         let mut spec = self.settings.spec(&scale)?;
         let mut prior = self.prior.make(data, &spec, device, output)?;
-        for beta in DataScale::BETAS {
-            scale.beta = beta;
+        for steps in DataScale::STEPS {
+            scale.steps = steps;
             let next = self.settings.spec(&scale)?;
             if next != spec {
                 prior = prior.again(data, &next)?;

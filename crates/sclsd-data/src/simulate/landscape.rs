@@ -75,7 +75,7 @@ impl Landscape {
         if self.ring {
             return p[1].atan2(p[0]).rem_euclid(std::f64::consts::TAU) / (TURN * std::f64::consts::TAU);
         }
-        let valley = self.blend(p).deepest;
+        let valley = self.blend(p).entered;
         let stage = &self.stages[valley];
         stage.start + (stage.end - stage.start) * self.valleys.along(valley, p)
     }
@@ -98,7 +98,7 @@ impl Landscape {
                 .nth(self.ring_quarter(p))
                 .unwrap_or("Phase 4");
         }
-        self.stages[self.blend(p).deepest].name
+        self.stages[self.blend(p).entered].name
     }
 
     fn ring_quarter(&self, p: Point) -> usize {
@@ -137,7 +137,7 @@ impl Landscape {
         if self.ring {
             return false;
         }
-        let valley = self.blend(p).deepest;
+        let valley = self.blend(p).entered;
         self.valleys.is_leaf(valley) && self.stages[valley].end < 1.0 && self.valleys.along(valley, p) > 1.0
     }
 

@@ -52,8 +52,11 @@ pub(super) struct Blend {
     total: f64,
     /// The least U_e. The potential itself is lower by T ln `total`.
     pub(super) least: f64,
-    /// The valley with the least U_e: the one that the point is in.
+    /// The valley with the least U_e.
     pub(super) deepest: usize,
+    /// The valley that the point is in: the one with the least U_e of those whose beginning it is past. Just before a
+    /// fork the valleys after it are lower and equally so, which must not call every cell there by the first one's name.
+    pub(super) entered: usize,
 }
 
 impl Blend {
@@ -175,12 +178,16 @@ impl Valleys {
         along.iter_mut().enumerate().for_each(|(valley, w)| *w = self.along(valley, p));
         let potentials = self.potentials(p, &along);
         let (mut least, mut deepest) = (f64::INFINITY, 0);
+        let (mut least_entered, mut entered) = (f64::INFINITY, 0);
         for (valley, &potential) in potentials.iter().enumerate() {
             if potential < least {
                 (least, deepest) = (potential, valley);
             }
+            if potential < least_entered && along[valley] > self.bounds[0][valley] {
+                (least_entered, entered) = (potential, valley);
+            }
         }
-        let mut blend = Blend { along, weights: [0.0; MOST], total: 0.0, least, deepest };
+        let mut blend = Blend { along, weights: [0.0; MOST], total: 0.0, least, deepest, entered };
         for (weight, potential) in blend.weights.iter_mut().zip(potentials) {
             let height = potential - least;
             if height < NEGLIGIBLE {
@@ -278,6 +285,14 @@ mod tests {
             let pass = valleys.pass(leaf);
             assert!((pass - lowest).abs() < 0.004, "{pass} {lowest}");
         }
+    }
+
+    #[test]
+    fn a_cell_before_a_fork_is_in_neither_of_the_valleys_after_it() {
+        let valleys = fork();
+        let before = valleys.blend([0.49, 0.0]);
+        assert_eq!((before.deepest, before.entered), (1, 0), "the valleys after the fork are lower there");
+        assert_eq!([[0.52, 0.01], [0.52, -0.01]].map(|p| valleys.blend(p).entered), [1, 2]);
     }
 
     #[test]
