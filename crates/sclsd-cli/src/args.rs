@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Annotate the cells of a file with a trained model.
     Annotate(AnnotateArgs),
-    /// Follow cells down the potential and say where they end.
+    /// Say how likely each cell is to end in each terminal state.
     Fates(FatesArgs),
     /// Knock genes out, or set them to a level, and say where cells end then.
     Perturb(PerturbArgs),
@@ -310,13 +310,13 @@ pub(crate) struct FatesArgs {
     /// Clusters in which differentiation ends [default: those of the run].
     #[arg(long, num_args = 1.., value_name = "NAME", conflicts_with = "hard")]
     pub terminal: Vec<String>,
-    /// How much rarer a step is the earlier it leads, with --method prior or transitions, per unit of pseudotime (0 to 1).
-    /// Lower it where mature cells are said to become another fate, raise it where fates hardly differ.
-    #[arg(long, default_value_t = crate::commands::FATE_BETA, conflicts_with = "hard")]
+    /// How much rarer a step is the earlier it leads, per unit of pseudotime (0 to 1): with --method transitions or prior, and
+    /// for the prior's fates that are written beside every method's. Lower it where mature cells are said to become another fate, raise it where fates hardly differ.
+    #[arg(long, default_value_t = crate::commands::FATE_BETA, allow_negative_numbers = true, conflicts_with = "hard")]
     pub beta: f64,
-    /// Share of the prior's steps among the model's, 0 to 1, with --method transitions.
-    #[arg(long, default_value_t = crate::commands::PRIOR_WEIGHT, value_parser = share, conflicts_with = "hard")]
-    pub prior_weight: f64,
+    /// Share of the prior's steps among the model's, 0 (the model alone) to 1, with --method transitions [default: 0.5].
+    #[arg(long, value_parser = share, allow_negative_numbers = true, conflicts_with = "hard")]
+    pub prior_weight: Option<f64>,
     /// Follow each cell down the potential and take the cluster of the one cell it ends nearest to, as the Python package
     /// does, in place of probabilities.
     #[arg(long)]
@@ -347,7 +347,7 @@ impl FatesArgs {
             method: FateMethodArg::Transitions,
             terminal: Vec::new(),
             beta: crate::commands::FATE_BETA,
-            prior_weight: crate::commands::PRIOR_WEIGHT,
+            prior_weight: None,
             hard: false,
             cluster_key: None,
             time_range: 15.0,
@@ -377,7 +377,7 @@ pub(crate) enum FateMethodArg {
     Prior,
     /// The vote of the 15 terminal cells that are nearest in X_pca: without a model.
     Neighbors,
-    /// Where a walk by the model's transitions is absorbed.
+    /// Where a walk is absorbed whose steps are the model's or the prior's.
     Transitions,
     /// The same for steps to neighbours in the direction of the model's drift.
     Drift,

@@ -19,7 +19,7 @@ pub(crate) mod train;
 mod trajectories;
 mod velocity;
 
-pub(crate) use telling::{BETA as FATE_BETA, PRIOR_WEIGHT};
+pub(crate) use telling::BETA as FATE_BETA;
 
 use std::path::Path;
 

@@ -4,6 +4,8 @@
 //! P(i → j) = exp(β (τ_j − τ_i)) / Σ_{k ∈ N(i)} exp(β (τ_k − τ_i))
 //! ```
 //!
+//! or, [as the Metropolis algorithm accepts](Transition::metropolis), ∝ min(1, exp(β (τ_j − τ_i))).
+//!
 //! `β` has units of 1/`τ`: at `β = 0` the walk is unbiased, and as `β → ∞` it always takes the neighbour that is
 //! furthest ahead. Exponents are taken relative to the row's largest, so no `τ` overflows. `N(i)` are the neighbours
 //! with positive connectivity; how strong it is does not matter, as in the Python package.
@@ -177,16 +179,10 @@ impl Transition {
     #[must_use]
     pub fn weighted_by(&self, graph: &Csr) -> Self {
         assert_eq!(graph.n_rows(), self.n_cells(), "a graph of the same cells");
-        let mut values = Vec::with_capacity(self.matrix.nnz());
-        for cell in 0..self.n_cells() {
-            let ((to, p), (edges, weights)) = (self.matrix.row(cell), graph.row(cell));
-            let weight = |to: &u32| f64::from(weights[edges.binary_search(to).expect("a step along an edge")]);
-            let first = values.len();
-            values.extend(to.iter().zip(p).map(|(to, p)| p * weight(to)));
-            let total: f64 = values[first..].iter().sum();
-            values[first..].iter_mut().for_each(|v| *v /= total);
-        }
-        Self { matrix: Csr::over(Arc::clone(self.matrix.pattern()), values), dropped: self.dropped.clone() }
+        self.scaled(|cell, _| {
+            let (edges, weights) = graph.row(cell);
+            move |to| f64::from(weights[edges.binary_search(&to).expect("a step along an edge")])
+        })
     }
 
     /// The same, with every step taken to earlier cells accepted as rarely as the Metropolis algorithm does it:
@@ -199,32 +195,43 @@ impl Transition {
     /// a cell at a fork goes either way, however much later one of them is, and a mature cell is not drawn to the latest
     /// cell near it, of whatever branch.
     ///
+    /// # Errors
+    /// [`TransitionError`] where β or a time is no number to go by.
+    ///
     /// # Panics
     /// When there is not one time per cell.
-    #[must_use]
-    pub fn metropolis(&self, pseudotime: &[f64], beta: f64) -> Self {
+    pub fn metropolis(&self, pseudotime: &[f64], beta: f64) -> Result<Self, TransitionError> {
         assert_eq!(pseudotime.len(), self.n_cells(), "one time per cell");
+        check_numbers(pseudotime, beta)?;
+        Ok(self.scaled(|cell, to| {
+            let exponent = move |to: u32| (beta * (pseudotime[to as usize] - pseudotime[cell])).min(0.0);
+            let largest = to.iter().map(|&to| exponent(to)).fold(f64::NEG_INFINITY, f64::max);
+            move |to| (exponent(to) - largest).exp()
+        }))
+    }
+
+    /// The same steps with other probabilities: those there are, times a factor for every step, normalised.
+    fn scaled<F: Fn(u32) -> f64>(&self, factors: impl Fn(usize, &[u32]) -> F) -> Self {
         let mut values = Vec::with_capacity(self.matrix.nnz());
         for cell in 0..self.n_cells() {
             let (to, p) = self.matrix.row(cell);
-            let exponent = |to: &u32| (beta * (pseudotime[*to as usize] - pseudotime[cell])).min(0.0);
-            let largest = to.iter().map(exponent).fold(f64::NEG_INFINITY, f64::max);
-            let first = values.len();
-            values.extend(to.iter().zip(p).map(|(to, p)| p * (exponent(to) - largest).exp()));
+            let (factor, first) = (factors(cell, to), values.len());
+            values.extend(to.iter().zip(p).map(|(&to, p)| p * factor(to)));
             let total: f64 = values[first..].iter().sum();
             values[first..].iter_mut().for_each(|v| *v /= total);
         }
         Self { matrix: Csr::over(Arc::clone(self.matrix.pattern()), values), dropped: self.dropped.clone() }
     }
 
-    /// Steps of two walks in turn: `1 − share` of these and `share` of the other's. A cell that one of them drops has the other's
-    /// steps.
+    /// A walk each of whose steps is the other's with probability `share`, and one of these otherwise. A cell that one of the
+    /// two drops has the other's steps.
     ///
     /// # Panics
-    /// When the two are of different numbers of cells.
+    /// When the two are of different numbers of cells, or the share is not in 0…1.
     #[must_use]
     pub fn combined(&self, other: &Self, share: f64) -> Self {
         assert_eq!(other.n_cells(), self.n_cells(), "transitions of the same cells");
+        assert!((0.0..=1.0).contains(&share), "a share of 0 to 1");
         let row = |cell: usize| {
             let (own, others) = (self.matrix.row(cell), other.matrix.row(cell));
             let share = if own.0.is_empty() {
@@ -339,6 +346,10 @@ fn check(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<(), TransitionErr
     if rows != cells || columns != cells {
         return Err(TransitionError::Shape { rows, columns, cells });
     }
+    check_numbers(pseudotime, beta)
+}
+
+fn check_numbers(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
     if !beta.is_finite() || beta < 0.0 {
         return Err(TransitionError::Beta { beta });
     }
@@ -415,17 +426,31 @@ mod tests {
         let graph = graph.unwrap();
         let time = [0.5, 0.3, 0.6, 1.0];
         let even = Transition::from_pseudotime(&graph, &time, 0.0).unwrap().weighted_by(&graph);
-        let p = even.metropolis(&time, 10.0);
+        let p = even.metropolis(&time, 10.0).unwrap();
         let back = 0.2 * (-2.0_f64).exp();
         for (found, expected) in p.matrix().row(0).1.iter().zip([back, 0.4, 0.4]) {
             assert!((found - expected / (back + 0.8)).abs() < 1e-7, "{found}");
         }
-        assert_eq!(p.metropolis(&time, 1e6).matrix().row(3).1, [1.0], "a cell that is ahead of all goes back");
+        assert_eq!(p.metropolis(&time, 1e6).unwrap().matrix().row(3).1, [1.0], "a cell that is ahead of all goes back");
+        for beta in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(even.metropolis(&time, beta), Err(TransitionError::Beta { .. })), "{beta}");
+        }
+        assert!(matches!(even.metropolis(&[0.5, f64::NAN, 0.6, 1.0], 1.0), Err(TransitionError::Time { cell: 1, .. })));
         let half = even.combined(&p, 0.5);
         for (found, (a, b)) in half.matrix().row(0).1.iter().zip(even.matrix().row(0).1.iter().zip(p.matrix().row(0).1))
         {
             assert!((found - f64::midpoint(*a, *b)).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn a_combined_walk_takes_steps_of_both_and_of_one_where_the_other_drops_a_cell() {
+        let rows = |rows: [Vec<(u32, f64)>; 3]| Csr::from_rows(3, rows).unwrap();
+        let own = Transition { matrix: rows([vec![(1, 1.0)], vec![(0, 1.0)], vec![]]), dropped: vec![2] };
+        let other = Transition { matrix: rows([vec![(2, 1.0)], vec![], vec![(0, 1.0)]]), dropped: vec![1] };
+        let both = own.combined(&other, 0.25);
+        assert_eq!(both.matrix(), &rows([vec![(1, 0.75), (2, 0.25)], vec![(0, 1.0)], vec![(0, 1.0)]]));
+        assert!(both.dropped().is_empty());
     }
 
     #[test]

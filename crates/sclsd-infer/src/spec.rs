@@ -145,7 +145,6 @@ pub enum InitialValues {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum StepKernel {
     /// exp(β Δτ): of two later neighbours the later is preferred.
     #[default]

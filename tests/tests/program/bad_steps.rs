@@ -213,6 +213,11 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
     let named = |names: &[&'static str]| fates("result.h5ad", &[&["--terminal"][..], names].concat());
     refused(d, &named(&["Nobody"]), &["terminal cluster \"Nobody\" is not one of "]);
     refused(d, &named(&["Fate A", "Fate A"]), &["terminal cluster \"Fate A\" is named twice"]);
+    for (beta, shown) in [("--beta=-1", "beta is -1"), ("--beta=nan", "beta is NaN"), ("--beta=inf", "beta is inf")] {
+        refused(d, &fates("result.h5ad", &[beta]), &[shown, "expected a finite number of 0 or more"]);
+    }
+    let weighted = ["--method", "drift", "--prior-weight", "0.5"];
+    refused(d, &fates("result.h5ad", &weighted), &["--prior-weight is of --method transitions, not of --method drift"]);
     refused(d, &fates("result.h5ad", &["--method", "flow", "--time-range", "0"]), &["time_range is 0, expected"]);
     refused(
         d,

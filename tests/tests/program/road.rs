@@ -1,6 +1,6 @@
 //! From raw counts to fates, through the program alone.
 
-use sclsd::data::{Dataset, Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
+use sclsd::data::{Dataset, Keys, Matrix, SimulateSpec, Uns, read_h5ad, simulate, write_h5ad};
 
 use crate::succeed;
 
@@ -34,6 +34,15 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
         succeed(d, &[&fates[..], &["fates.h5ad", "--method", method]].concat());
         probabilities(d, method);
     }
+    let shared = |weight: &str| {
+        succeed(d, &[&fates[..], &["shared.h5ad", "--prior-weight", weight, "--beta", "20"]].concat());
+        shared_fates(d)
+    };
+    let [alone, half, prior] = ["0", "0.5", "1"].map(shared);
+    let difference =
+        |a: &Matrix, b: &Matrix| a.values().iter().zip(b.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(difference(&prior.0, &prior.1) < 1e-6, "steps of the prior alone are the prior");
+    assert!(difference(&alone.0, &half.0) > 1e-4 && difference(&half.0, &prior.0) > 1e-4);
     let perturb = ["perturb", "fates.h5ad", "--model", "m.safetensors", "--gene", "Gene01", "-o", "t.csv"];
     succeed(d, &[&perturb[..], &key].concat());
     let said =
@@ -51,6 +60,18 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     assert!(time.iter().all(|t| (0.0..=1.0).contains(t)));
     let tensors = std::fs::read(d.join("p.safetensors")).expect("paths");
     assert!(tensors.len() > 200 * 30 * 4, "30 points for every cell");
+}
+
+/// Probabilities, and the prior's, of a file that says which β and which share of the prior's steps they were told with.
+fn shared_fates(directory: &std::path::Path) -> (Matrix, Matrix) {
+    let mut keys = Keys::none().with_obsm("fate_probabilities").with_obsm("fate_probabilities_prior");
+    keys.uns.push("fate_probabilities".into());
+    let mut data = read_h5ad(&directory.join("shared.h5ad"), &keys).expect("a result");
+    let Some(Uns::Map(about)) = data.uns.get("fate_probabilities") else { panic!("{:?}", data.uns) };
+    assert_eq!(about["beta"], Uns::Floats(vec![], vec![20.0]));
+    assert!(matches!(&about["prior_weight"], Uns::Floats(_, share) if share.len() == 1));
+    let mut take = |key| data.obsm.remove(key).expect("probabilities");
+    (take("fate_probabilities"), take("fate_probabilities_prior"))
 }
 
 /// What `sclsd fates` wrote: rows that sum to one, the two baselines beside, and the likeliest fate.

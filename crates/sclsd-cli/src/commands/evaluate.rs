@@ -74,7 +74,7 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         checkpoint: checkpoint.as_ref(),
         device: Device::parse(Device::DEFAULT).ok(),
         beta: telling::BETA,
-        prior_weight: telling::PRIOR_WEIGHT,
+        prior_weight: None,
         output,
     };
     let scored = Scored { args, data: &data, record: record.as_ref(), teller: &teller, spec: &spec };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use sclsd::Device;
 use sclsd::analysis::{FateProbabilities, FateTable, HardFateSpec, HardFates, hard_fates};
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::telling::{self, Teller};
 use super::train::TERMINAL;
 use super::{check_writable, device, read_with_hint, record, write_file};
-use crate::args::FatesArgs;
+use crate::args::{FateMethodArg, FatesArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
 
@@ -27,6 +27,9 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
         check_writable(paths)?;
     }
     let checkpoint = Checkpoint::load(&args.model)?;
+    if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
+        bail!("--prior-weight is of --method transitions, not of --method {}", args.method.name());
+    }
     if args.hard {
         return hard(args, &checkpoint, device, output);
     }
@@ -83,17 +86,18 @@ pub(super) fn probabilities(
         output,
     };
     let terminal = teller.terminal(&args.terminal, args.cluster_key.as_deref()).with_context(shown)?;
-    let found = teller
+    let estimate = teller
         .tell(args.method, &terminal, args.time_range)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let baselines = teller.baselines(&terminal);
     let key = args.cluster_key.as_ref().unwrap_or(&spec.keys.clusters);
     let clusters = data.obs.get(key).and_then(Column::to_categorical);
-    let mut additions = telling::additions(&found, args.method.name(), &baselines, clusters.as_ref());
+    let mut additions = telling::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = telling::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
     add_to_h5ad(&args.input, &args.output, &additions)?;
 
+    let found = estimate.found;
     let unreachable = found.unreachable();
     if unreachable > 0 {
         output.note(format!(

@@ -263,12 +263,15 @@ fn transition(
 ) -> anyhow::Result<Transition> {
     let (keys, choice) = (&spec.keys, &spec.prior);
     let graph = data.graph(&keys.connectivities)?;
-    let (bias, metropolis) = match choice.kernel {
-        StepKernel::Metropolis => (0.0, true),
-        _ => (choice.beta, false),
+    let bias = match choice.kernel {
+        StepKernel::Softmax => choice.beta,
+        StepKernel::Metropolis => 0.0,
     };
     let weigh = |made: Transition| if choice.weighted { made.weighted_by(graph) } else { made };
-    let accept = |made: Transition| if metropolis { made.metropolis(time, choice.beta) } else { made };
+    let accept = |made: Transition| match choice.kernel {
+        StepKernel::Softmax => Ok(made),
+        StepKernel::Metropolis => made.metropolis(time, choice.beta),
+    };
     let made = match phylogeny {
         None => Transition::from_pseudotime(graph, time, bias),
         Some(phylogeny) => {
@@ -276,7 +279,7 @@ fn transition(
             Transition::from_phylogeny(graph, time, bias, phylogeny, &clusters, choice.descent)
         }
     };
-    let made = made.map(weigh).map(accept).map_err(|error| match error {
+    let made = made.map(weigh).and_then(accept).map_err(|error| match error {
         TransitionError::Isolated { cell, isolated } => anyhow::anyhow!(
             "obsp[\"{}\"]: cell {} has no neighbour ({isolated} such cells in all); remove them or rebuild the graph",
             keys.connectivities,

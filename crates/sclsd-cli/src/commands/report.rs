@@ -340,7 +340,7 @@ impl<'a> Source<'a> {
         Ok(Some(ReportTrajectories::new(flow.times, &paths, &colors)))
     }
 
-    /// Fate probabilities: those the file has, or those told now from the model's transitions; the prior's beside.
+    /// Fate probabilities: those the file has, or those told now from the model's and the prior's transitions; the prior's beside.
     fn fates(&self, device: Device) -> anyhow::Result<Option<ReportFates>> {
         let data = &self.data;
         let (found, baselines, note) = match telling::stored(data, telling::PROBABILITIES) {
@@ -361,13 +361,13 @@ impl<'a> Source<'a> {
                     checkpoint: self.checkpoint.as_ref(),
                     device: Some(device),
                     beta: telling::BETA,
-                    prior_weight: telling::PRIOR_WEIGHT,
+                    prior_weight: None,
                     output,
                 };
                 let key = self.clusters.as_ref().map(|(key, _)| key.as_str());
                 let Ok(terminal) = teller.terminal(&[], key) else { return Ok(None) };
                 let method = FateMethodArg::Transitions;
-                (teller.tell(method, &terminal, 0.0)?, teller.baselines(&terminal), method.name().to_owned())
+                (teller.tell(method, &terminal, 0.0)?.found, teller.baselines(&terminal), method.name().to_owned())
             }
         };
         let clusters = self.clusters.as_ref().map(|(_, clusters)| clusters);
@@ -409,7 +409,7 @@ fn told_by(method: &str) -> &'static str {
         "neighbors" => "Model: none. These are the states of the 15 nearest terminal cells.",
         "drift" => {
             "Model: the probability that a walk to neighbors in the direction of the drift is absorbed in each terminal \
-             state. Prior: the same for the walks that the model was trained on. Neighbors: the states of the 15 nearest \
+             state. Prior: the same for a walk by the prior time alone. Neighbors: the states of the 15 nearest \
              terminal cells."
         }
         "flow" => {
@@ -417,8 +417,8 @@ fn told_by(method: &str) -> &'static str {
              walk of the prior is absorbed in each terminal state. Neighbors: the states of the 15 nearest terminal cells."
         }
         _ => {
-            "Model: the probability that a walk down the model's potential is absorbed in each terminal state. Prior: the \
-             same for the walks that the model was trained on. Neighbors: the states of the 15 nearest terminal cells."
+            "Model: the probability that a walk down the model's potential, with steps of the prior among its own unless \
+             there were none, is absorbed in each terminal state. Prior: the same for a walk by the prior time alone. Neighbors: the states of the 15 nearest terminal cells."
         }
     }
 }

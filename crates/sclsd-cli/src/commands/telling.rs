@@ -1,6 +1,8 @@
 //! Fates of a result's cells, by whichever method: what several commands share.
 
-use anyhow::{Context, bail};
+use std::collections::BTreeMap;
+
+use anyhow::Context;
 use sclsd::Device;
 use sclsd::analysis::{Absorbed, DriftDirected, EndOfFlow, FateMethod, FateProbabilities, Neighbors, drift};
 use sclsd::data::{Additions, Categorical, Column, Dataset, Inspection, Keys, Uns, pca};
@@ -37,17 +39,16 @@ pub(super) struct Teller<'a> {
     pub device: Option<Device>,
     /// β of the walks that are absorbed, in 1/pseudotime.
     pub beta: f64,
-    /// Share of the prior's steps in the walks of method `transitions`.
-    pub prior_weight: f64,
+    /// Share of the prior's steps in the walks of method `transitions`; none: [`PRIOR_WEIGHT`], or 0 where the prior is not at
+    /// hand.
+    pub prior_weight: Option<f64>,
     pub output: Output,
 }
 
-/// β of the walks that are absorbed, unless another is asked for. Training walks are steeper, since they have to arrive
-/// within their length; walks that may take their time stay in their own branch where cells of another are near.
-/// `docs/fates.md` compares values.
+/// β of the walks that are absorbed, unless another is asked for; `docs/fates.md` compares values.
 pub(crate) const BETA: f64 = 50.0;
-/// Share of the prior's steps in the walks of method `transitions`: the errors of a model and of a prior are of different kinds, and
-/// their mean has less than either (`docs/fates.md`).
+/// Share of the prior's steps in the walks of method `transitions`, unless another is asked for: where one training's
+/// potential leans to one branch, the prior holds against it. `docs/fates.md` has the model alone beside it.
 pub(crate) const PRIOR_WEIGHT: f64 = 0.5;
 
 /// What a command reads of a file to tell fates; `spec` is what the run was configured with.
@@ -68,6 +69,12 @@ pub(super) fn keys(has: &Inspection, spec: &TrainSpec, cluster_key: Option<&Stri
         uns: present("uns", &[super::record::KEY]),
         ..Keys::none()
     }
+}
+
+/// Probabilities, and the numbers they depend on by name.
+pub(super) struct Estimate {
+    pub found: FateProbabilities,
+    pub about: Vec<(&'static str, f64)>,
 }
 
 impl Teller<'_> {
@@ -115,19 +122,20 @@ impl Teller<'_> {
     }
 
     /// Fates by one method.
-    pub(super) fn tell(
-        &self,
-        method: FateMethodArg,
-        terminal: &Terminal,
-        time_range: f64,
-    ) -> anyhow::Result<FateProbabilities> {
-        let told = match method {
+    pub(super) fn tell(&self, method: FateMethodArg, terminal: &Terminal, time_range: f64) -> anyhow::Result<Estimate> {
+        let mut about = Vec::new();
+        if matches!(method, FateMethodArg::Prior | FateMethodArg::Transitions) {
+            about.push(("beta", self.beta));
+        }
+        let found = match method {
             FateMethodArg::Prior => {
                 Absorbed { transitions: self.prior_of_fates()?.matrix() }.probabilities(terminal)?
             }
             FateMethodArg::Neighbors => self.neighbors(terminal)?,
             FateMethodArg::Transitions => {
-                Absorbed { transitions: self.combined()?.matrix() }.probabilities(terminal)?
+                let (transitions, share) = self.combined()?;
+                about.push(("prior_weight", share));
+                Absorbed { transitions: transitions.matrix() }.probabilities(terminal)?
             }
             FateMethodArg::Drift => {
                 let states = &self.data.obsm["X_cell_state"];
@@ -152,7 +160,7 @@ impl Teller<'_> {
                 method.probabilities(terminal)?
             }
         };
-        Ok(told)
+        Ok(Estimate { found, about })
     }
 
     fn checkpoint(&self) -> anyhow::Result<&Checkpoint> {
@@ -176,19 +184,21 @@ impl Teller<'_> {
         Neighbors { points, k: VOTERS }.probabilities(terminal).context("obsm[\"X_pca\"]")
     }
 
+    fn recorded(&self) -> anyhow::Result<&Record> {
+        self.record.context(
+            "the file does not say what prior its model was trained with; sclsd train writes that to uns[\"sclsd\"]",
+        )
+    }
+
     /// The prior's transitions before walks end.
     pub(super) fn prior(&self) -> anyhow::Result<Transition> {
-        let Some(record) = self.record else {
-            bail!(
-                "the file does not say what prior its model was trained with; sclsd train writes that to uns[\"sclsd\"]"
-            )
-        };
+        let record = self.recorded()?;
         PriorChoice::recorded(record).unending(self.data, &record.spec)
     }
 
-    /// The prior's transitions as walks that are absorbed take them: at their own β, weighted by the graph.
+    /// The prior's transitions as walks that are absorbed take them: accepted at their own β, weighted by the graph.
     fn prior_of_fates(&self) -> anyhow::Result<Transition> {
-        let Some(record) = self.record else { return self.prior() };
+        let record = self.recorded()?;
         let mut spec = record.spec.clone();
         spec.prior = PriorSpec { beta: self.beta, kernel: StepKernel::Metropolis, weighted: true, ..spec.prior };
         PriorChoice::recorded(record).unending(self.data, &spec)
@@ -202,20 +212,23 @@ impl Teller<'_> {
         let time = self.data.numbers("lsd_pseudotime")?;
         let place = || format!("obsp[\"{}\"]", spec.keys.connectivities);
         let made = Transition::from_pseudotime(graph, &time, 0.0).with_context(place)?;
-        Ok(made.weighted_by(graph).metropolis(&time, self.beta))
+        made.weighted_by(graph).metropolis(&time, self.beta).with_context(place)
     }
 
-    /// Steps of the model and of its prior in turn; the model's alone where the file does not have the prior.
-    fn combined(&self) -> anyhow::Result<Transition> {
+    /// Steps of the model or of its prior, and the share of the prior's; the model's alone where the file does not have the
+    /// prior and no share of it was asked for.
+    fn combined(&self) -> anyhow::Result<(Transition, f64)> {
         let own = self.transitions()?;
-        if self.prior_weight <= 0.0 {
-            return Ok(own);
+        let share = self.prior_weight.unwrap_or(PRIOR_WEIGHT);
+        if share <= 0.0 {
+            return Ok((own, 0.0));
         }
         match self.prior_of_fates() {
-            Ok(prior) => Ok(own.combined(&prior, self.prior_weight)),
+            Ok(prior) => Ok((own.combined(&prior, share), share)),
+            Err(error) if self.prior_weight.is_some() => Err(error.context("--prior-weight")),
             Err(error) => {
                 self.output.note(format!("fates are told from the model's transitions alone: {error:#}"));
-                Ok(own)
+                Ok((own, 0.0))
             }
         }
     }
@@ -225,7 +238,7 @@ impl Teller<'_> {
         [(BY_PRIOR, FateMethodArg::Prior), (BY_NEIGHBORS, FateMethodArg::Neighbors)]
             .into_iter()
             .filter_map(|(key, method)| match self.tell(method, terminal, 0.0) {
-                Ok(found) => Some((key, found)),
+                Ok(told) => Some((key, told.found)),
                 Err(error) => {
                     self.output.note(format!("obsm[\"{key}\"] is not written: {error:#}"));
                     None
@@ -251,18 +264,19 @@ pub(super) fn colored(fates: Categorical, clusters: Option<&Categorical>) -> Cat
 
 /// Everything about fates that a result gets.
 pub(super) fn additions(
-    fates: &FateProbabilities,
+    Estimate { found: fates, about: settings }: &Estimate,
     method: &str,
     baselines: &[(&'static str, FateProbabilities)],
     clusters: Option<&Categorical>,
 ) -> Additions {
     let column = colored(fates.column(), clusters);
     let texts = |texts: &[String]| Uns::Texts(vec![texts.len()], texts.to_vec());
-    let about = [
+    let mut about = BTreeMap::from([
         ("names".to_owned(), texts(fates.names())),
         ("colors".to_owned(), texts(column.colors())),
         ("method".to_owned(), Uns::Text(method.to_owned())),
-    ];
+    ]);
+    about.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), Uns::Floats(Vec::new(), vec![*value]))));
     let mut added = Additions {
         obs: vec![
             ("fate".into(), Column::Categorical(column)),
@@ -272,7 +286,7 @@ pub(super) fn additions(
     };
     added.obsm.insert(PROBABILITIES.into(), fates.matrix());
     added.obsm.extend(baselines.iter().map(|(key, found)| ((*key).to_owned(), found.matrix())));
-    added.uns.insert(PROBABILITIES.into(), Uns::Map(about.into()));
+    added.uns.insert(PROBABILITIES.into(), Uns::Map(about));
     added
 }
 

@@ -10,7 +10,7 @@ use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Column, Dataset, Keys, add_to_h5ad, inspect, read_h5ad};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
-    Checkpoint, DataScale, Event, Network, TrainError, TrainSpec, TrainingData, train_on, train_with_peers,
+    Checkpoint, DataScale, Event, Network, StepKernel, TrainError, TrainSpec, TrainingData, train_on, train_with_peers,
 };
 use sclsd::model::Peers;
 
@@ -82,6 +82,14 @@ fn figures(fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Fi
     figures.count("genes", fit.model.n_genes);
     figures.count("walks", walks.len());
     figures.count("dropped cells", prior.transition.dropped().len());
+    if prior.time.is_some() {
+        let spec = &fit.spec.prior;
+        let kernel = match spec.kernel {
+            StepKernel::Softmax => "softmax",
+            StepKernel::Metropolis => "Metropolis",
+        };
+        figures.text("steps", format!("{kernel}, beta {}", spec.beta));
+    }
     figures.count("cells per walk", walks.path_len());
     if let Some(terminal) = &prior.terminal {
         let sizes = terminal.names().iter().zip(terminal.sizes());
