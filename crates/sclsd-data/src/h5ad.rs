@@ -4,14 +4,20 @@
 //! the older encodings that scanpy wrote before it: string columns of fixed width, categories kept in `__categories`,
 //! sparse matrices marked `h5sparse_format`.
 
+mod bytes;
+mod cut;
+mod foreign;
 mod inspect;
+mod open;
 mod read;
 mod storage;
 mod write;
 
-pub use inspect::{Entry, Inspection, inspect};
-pub use read::{Keys, read_h5ad};
-pub use write::{Additions, add_to_h5ad, write_h5ad};
+pub use inspect::{Entry, Inspection};
+pub use open::{H5ad, add_to_h5ad, inspect, read_h5ad};
+pub use read::Keys;
+pub use storage::Compression;
+pub use write::{Additions, write_h5ad};
 
 /// What is wrong with a file, in one sentence that names it.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,30 @@ pub enum H5adError {
         /// The file.
         path: String,
         /// What was found instead.
+        reason: String,
+    },
+    /// The file is of another kind.
+    #[error("{path} is no .h5ad: {reason}")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What it is, and how to make an `.h5ad` of it.
+        reason: String,
+    },
+    /// The file was changed between being read and being copied.
+    #[error("{path} was changed while it was in use ({what}), so no result is written; run the command on it again")]
+    Changed {
+        /// The file.
+        path: String,
+        /// What happened to it.
+        what: String,
+    },
+    /// The file cannot be added to in place; it can be written anew.
+    #[error("{path} cannot be written: {reason}")]
+    NotInPlace {
+        /// The file.
+        path: String,
+        /// The reason.
         reason: String,
     },
     /// The file is HDF5, but not AnnData.

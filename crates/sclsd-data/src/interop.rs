@@ -221,9 +221,9 @@ number!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 /// Compressed rows from the three arrays of them.
 fn compressed<T: Number>(element: &str, n_cols: usize, parts: (&[usize], &[usize], &[T])) -> Result<Csr> {
     let (offsets, columns, values) = parts;
-    let columns: Vec<i64> = columns.iter().map(|&column| i64::try_from(column).unwrap_or(i64::MAX)).collect();
+    let columns: Vec<u32> = columns.iter().map(|&column| u32::try_from(column).unwrap_or(u32::MAX)).collect();
     let values = values.iter().map(|value| value.single()).collect();
-    Csr::from_parts(n_cols, offsets.to_vec(), &columns, values)
+    Csr::from_arrays(n_cols, offsets.to_vec(), columns, values)
         .map_err(|error| AnnDataError::Access { element: element.to_owned(), reason: error.to_string() })
 }
 

@@ -7,12 +7,12 @@
 //! cells from a known landscape, so that what is inferred can be compared with the truth.
 //!
 //! ```
-//! use sclsd_data::{Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
+//! use sclsd_data::{Compression, Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
 //!
 //! let spec = SimulateSpec { n_cells: 60, n_genes: 40, ..SimulateSpec::default() };
 //! let data = simulate(&spec.check()?);
 //! let path = std::env::temp_dir().join("sclsd-data-example.h5ad");
-//! write_h5ad(&path, &data)?;
+//! write_h5ad(&path, &data, Compression::None)?;
 //! let read = read_h5ad(&path, &Keys { obsp: vec![], ..Keys::default() }.with_obs("true_time"))?;
 //! assert_eq!(read.counts("raw")?, data.counts("raw")?);
 //! # std::fs::remove_file(path)?;
@@ -27,6 +27,7 @@ mod interop;
 mod loess;
 mod matrix;
 mod matrix_market;
+mod memory;
 mod names;
 mod normalize;
 mod pca;
@@ -38,11 +39,14 @@ mod variable_genes;
 
 pub use column::{Categorical, Column};
 pub use dataset::{Dataset, DatasetError, Frame, Uns};
-pub use h5ad::{Additions, Entry, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad, write_h5ad};
+pub use h5ad::{
+    Additions, Compression, Entry, H5ad, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad, write_h5ad,
+};
 #[cfg(feature = "anndata")]
 pub use interop::AnnDataError;
 pub use matrix::Matrix;
 pub use matrix_market::read_matrix_market;
+pub use memory::available as available_memory;
 pub use names::{closest_names, did_you_mean};
 pub use normalize::{library_sizes, log1p_normalize};
 pub use pca::{Pca, pca};

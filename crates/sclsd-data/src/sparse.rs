@@ -1,21 +1,21 @@
-//! Compressed sparse rows whose pattern can be shared.
+//! Compressed sparse rows whose pattern can be shared, on [`sprs`].
 //!
 //! Expression and counts of the same cells are non-zero at the same places, and so are the connectivities of a
 //! neighbour graph and the transition probabilities on it. A [`Csr`] therefore holds its [`Pattern`] behind an
-//! [`Arc`]: two matrices over one pattern cost one set of indices.
+//! [`Arc`]: two matrices over one pattern cost one set of indices. [`Csr::view`] is the same matrix as one of sprs, without
+//! a copy, and `From` takes one in.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
+
+use sprs::{CompressedStorage, CsMatI, CsMatViewI, CsStructureI};
 
 /// Where a matrix is non-zero: row `i` has the columns `indices[indptr[i]..indptr[i + 1]]`.
 ///
-/// Established by [`Pattern::new`] and never revisited: `indptr` starts at 0, never falls and ends at the number of
+/// Established once and never revisited: `indptr` starts at 0, never falls and ends at the number of
 /// indices; within a row the columns rise strictly and are below `n_cols`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern {
-    n_cols: usize,
-    indptr: Vec<usize>,
-    indices: Vec<u32>,
-}
+pub struct Pattern(CsStructureI<u32, usize>);
 
 /// What makes an index structure not a sparse matrix.
 #[derive(Debug, thiserror::Error)]
@@ -35,16 +35,18 @@ pub enum SparseError {
         /// Row of the bad index.
         row: usize,
         /// The bad index.
-        column: i64,
+        column: u32,
         /// Number of columns.
         n_cols: usize,
     },
-    /// One row names a column twice.
-    #[error("row {row} names column {column} twice")]
-    Duplicate {
-        /// Row of the repeated index.
+    /// The columns of one row are not in order, or one is named twice.
+    #[error("the columns of row {row} do not rise ({before}, then {column})")]
+    Order {
+        /// Row of the index.
         row: usize,
-        /// The repeated column.
+        /// The column before it.
+        before: u32,
+        /// The column that does not follow.
         column: u32,
     },
     /// Values and indices are of different lengths.
@@ -64,55 +66,60 @@ impl Pattern {
     /// [`SparseError`] names the first place where the structure is not one.
     pub fn new(n_cols: usize, indptr: Vec<usize>, indices: Vec<u32>) -> Result<Self, SparseError> {
         check_indptr(&indptr, indices.len())?;
-        for (row, bounds) in indptr.windows(2).enumerate() {
-            let columns = &indices[bounds[0]..bounds[1]];
-            if let Some(&column) = columns.iter().find(|&&c| c as usize >= n_cols) {
-                return Err(SparseError::Column { row, column: i64::from(column), n_cols });
-            }
-            if let Some(pair) = columns.windows(2).find(|pair| pair[0] >= pair[1]) {
-                return Err(SparseError::Duplicate { row, column: pair[1] });
-            }
-        }
-        Ok(Self { n_cols, indptr, indices })
+        let shape = (indptr.len() - 1, n_cols);
+        let values = vec![(); indices.len()];
+        CsStructureI::try_new(shape, indptr, indices, values)
+            .map(Self)
+            .map_err(|(indptr, indices, _, _)| first_wrong(n_cols, &indptr, &indices))
+    }
+
+    /// The structure of arrays that are one.
+    fn known(n_cols: usize, indptr: Vec<usize>, indices: Vec<u32>) -> Self {
+        let (shape, values) = ((indptr.len() - 1, n_cols), vec![(); indices.len()]);
+        debug_assert!(CsMatViewI::try_new(shape, &indptr[..], &indices[..], &values[..]).is_ok(), "a sparse matrix");
+        #[expect(unsafe_code, reason = "what was taken from a checked matrix need not be checked again")]
+        // SAFETY: every caller has these arrays from a checked matrix, or made rows of rising columns below n_cols of one.
+        Self(unsafe { CsStructureI::new_unchecked(CompressedStorage::CSR, shape, indptr, indices, values) })
     }
 
     /// Number of rows.
     #[must_use]
     pub fn n_rows(&self) -> usize {
-        self.indptr.len() - 1
+        self.0.rows()
     }
 
     /// Number of columns.
     #[must_use]
     pub fn n_cols(&self) -> usize {
-        self.n_cols
+        self.0.cols()
     }
 
     /// Number of stored entries.
     #[must_use]
     pub fn nnz(&self) -> usize {
-        self.indices.len()
+        self.0.indices().len()
     }
 
     /// Row pointer, `n_rows + 1` long.
     #[must_use]
     pub fn indptr(&self) -> &[usize] {
-        &self.indptr
+        self.0.indptr().into_raw_storage()
     }
 
     /// Column of every stored entry.
     #[must_use]
     pub fn indices(&self) -> &[u32] {
-        &self.indices
+        self.0.indices()
     }
 
     /// Columns stored in `row`.
     #[must_use]
     pub fn row(&self, row: usize) -> &[u32] {
-        &self.indices[self.indptr[row]..self.indptr[row + 1]]
+        &self.indices()[self.indptr()[row]..self.indptr()[row + 1]]
     }
 }
 
+/// What sprs takes for granted before it looks at the rows.
 fn check_indptr(indptr: &[usize], indices: usize) -> Result<(), SparseError> {
     let bad = |found: String| Err(SparseError::Indptr { indices, found });
     match indptr.first() {
@@ -127,6 +134,20 @@ fn check_indptr(indptr: &[usize], indices: usize) -> Result<(), SparseError> {
         Some(&last) if last != indices => bad(format!("it ends at {last}")),
         _ => Ok(()),
     }
+}
+
+/// The first place where rows are none of a matrix, of which sprs says only that there is one.
+fn first_wrong(n_cols: usize, indptr: &[usize], indices: &[u32]) -> SparseError {
+    for (row, bounds) in indptr.windows(2).enumerate() {
+        let columns = &indices[bounds[0]..bounds[1]];
+        if let Some(&column) = columns.iter().find(|&&c| c as usize >= n_cols) {
+            return SparseError::Column { row, column, n_cols };
+        }
+        if let Some(pair) = columns.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return SparseError::Order { row, before: pair[0], column: pair[1] };
+        }
+    }
+    SparseError::Indptr { indices: indices.len(), found: "it does not".into() }
 }
 
 /// A sparse matrix in compressed rows.
@@ -147,43 +168,31 @@ impl<T: Copy> Csr<T> {
         Self { pattern, values }
     }
 
-    /// A matrix from the three arrays of a file: indices may be unsorted and of any integer type.
+    /// A matrix from the three arrays of a file. The columns of a row may be in any order; entries of one place are added up.
     ///
     /// # Errors
     /// [`SparseError`] names what is not a sparse matrix about them.
-    pub fn from_parts(
+    pub fn from_arrays(
         n_cols: usize,
         indptr: Vec<usize>,
-        indices: &[i64],
-        mut values: Vec<T>,
-    ) -> Result<Self, SparseError> {
+        indices: Vec<u32>,
+        values: Vec<T>,
+    ) -> Result<Self, SparseError>
+    where
+        T: AddAssign + Default,
+    {
         check_indptr(&indptr, indices.len())?;
         if values.len() != indices.len() {
             return Err(SparseError::Values { values: values.len(), indices: indices.len() });
         }
-        let mut columns = Vec::with_capacity(indices.len());
-        for (row, bounds) in indptr.windows(2).enumerate() {
-            for &column in &indices[bounds[0]..bounds[1]] {
-                match u32::try_from(column) {
-                    Ok(c) if (c as usize) < n_cols => columns.push(c),
-                    _ => return Err(SparseError::Column { row, column, n_cols }),
-                }
+        let shape = (indptr.len() - 1, n_cols);
+        match CsMatI::new_from_unsorted(shape, indptr, indices, values) {
+            Ok(matrix) => Ok(Self::from(matrix)),
+            Err((mut indptr, mut indices, mut values, _)) => {
+                add_up(&mut indptr, &mut indices, &mut values);
+                Ok(Self { pattern: Arc::new(Pattern::new(n_cols, indptr, indices)?), values })
             }
         }
-        for bounds in indptr.windows(2) {
-            let span = bounds[0]..bounds[1];
-            if columns[span.clone()].is_sorted() {
-                continue;
-            }
-            let mut entries: Vec<(u32, T)> =
-                columns[span.clone()].iter().copied().zip(values[span.clone()].iter().copied()).collect();
-            entries.sort_by_key(|entry| entry.0);
-            for (slot, (column, value)) in span.zip(entries) {
-                columns[slot] = column;
-                values[slot] = value;
-            }
-        }
-        Ok(Self { pattern: Arc::new(Pattern::new(n_cols, indptr, columns)?), values })
     }
 
     /// A matrix from rows of `(column, value)` pairs, columns rising within each row.
@@ -200,6 +209,36 @@ impl<T: Copy> Csr<T> {
             indptr.push(indices.len());
         }
         Ok(Self { pattern: Arc::new(Pattern::new(n_cols, indptr, indices)?), values })
+    }
+
+    /// The same matrix as one of sprs, without a copy.
+    #[must_use]
+    pub fn view(&self) -> CsMatViewI<'_, T, u32, usize> {
+        let shape = (self.n_rows(), self.n_cols());
+        #[expect(unsafe_code, reason = "the pattern need not be checked again")]
+        // SAFETY: the pattern was checked when it was made, and there is one value per entry.
+        unsafe {
+            CsMatViewI::new_unchecked(
+                CompressedStorage::CSR,
+                shape,
+                self.pattern.indptr(),
+                self.pattern.indices(),
+                &self.values,
+            )
+        }
+    }
+
+    /// The same matrix as one of sprs; the pattern is copied where other matrices have it too.
+    #[must_use]
+    pub fn into_sprs(self) -> CsMatI<T, u32, usize> {
+        let shape = (self.n_rows(), self.n_cols());
+        let pattern = Arc::try_unwrap(self.pattern).unwrap_or_else(|shared| (*shared).clone());
+        let (indptr, indices, _) = pattern.0.into_raw_storage();
+        #[expect(unsafe_code, reason = "the pattern need not be checked again")]
+        // SAFETY: the pattern was checked when it was made, and there is one value per entry.
+        unsafe {
+            CsMatI::new_unchecked(CompressedStorage::CSR, shape, indptr, indices, self.values)
+        }
     }
 
     /// The shared pattern.
@@ -235,8 +274,9 @@ impl<T: Copy> Csr<T> {
     /// Columns and values stored in `row`.
     #[must_use]
     pub fn row(&self, row: usize) -> (&[u32], &[T]) {
-        let span = self.pattern.indptr[row]..self.pattern.indptr[row + 1];
-        (&self.pattern.indices[span.clone()], &self.values[span])
+        let indptr = self.pattern.indptr();
+        let span = indptr[row]..indptr[row + 1];
+        (&self.pattern.indices()[span.clone()], &self.values[span])
     }
 
     /// The same pattern with other values.
@@ -251,26 +291,7 @@ impl<T: Copy> Csr<T> {
     where
         T: Default,
     {
-        let mut indptr = vec![0; self.n_cols() + 1];
-        for &column in &self.pattern.indices {
-            indptr[column as usize + 1] += 1;
-        }
-        for column in 0..self.n_cols() {
-            indptr[column + 1] += indptr[column];
-        }
-        let mut next = indptr.clone();
-        let mut indices = vec![0; self.nnz()];
-        let mut values = vec![T::default(); self.nnz()];
-        for row in 0..self.n_rows() {
-            let (columns, entries) = self.row(row);
-            for (&column, &value) in columns.iter().zip(entries) {
-                let slot = &mut next[column as usize];
-                indices[*slot] = index(row);
-                values[*slot] = value;
-                *slot += 1;
-            }
-        }
-        Self { pattern: Arc::new(Pattern { n_cols: self.n_rows(), indptr, indices }), values }
+        Self::from(self.view().transpose_into().to_csr())
     }
 
     /// The chosen rows, in the order given; a row may be chosen more than once.
@@ -285,7 +306,7 @@ impl<T: Copy> Csr<T> {
             values.extend_from_slice(entries);
             indptr.push(indices.len());
         }
-        Self { pattern: Arc::new(Pattern { n_cols: self.n_cols(), indptr, indices }), values }
+        Self { pattern: Arc::new(Pattern::known(self.n_cols(), indptr, indices)), values }
     }
 
     /// The chosen columns, in the order given; `columns` names each at most once.
@@ -314,7 +335,7 @@ impl<T: Copy> Csr<T> {
             values.extend(kept.iter().map(|entry| entry.1));
             indptr.push(indices.len());
         }
-        Self { pattern: Arc::new(Pattern { n_cols: columns.len(), indptr, indices }), values }
+        Self { pattern: Arc::new(Pattern::known(columns.len(), indptr, indices)), values }
     }
 
     /// Makes `self` use `other`'s pattern where the two are equal, so that one copy of the indices is kept.
@@ -359,6 +380,38 @@ impl Csr<f32> {
     }
 }
 
+impl<T: Copy + Default> From<CsMatI<T, u32, usize>> for Csr<T> {
+    /// Takes the arrays of a matrix of rows as they are, and turns one of columns.
+    fn from(matrix: CsMatI<T, u32, usize>) -> Self {
+        let matrix = if matrix.is_csr() { matrix } else { matrix.to_csr() };
+        let n_cols = matrix.cols();
+        let (indptr, indices, values) = matrix.into_raw_storage();
+        Self { pattern: Arc::new(Pattern::known(n_cols, indptr, indices)), values }
+    }
+}
+
+/// Joins neighbouring entries of one column, rows being in order.
+fn add_up<T: Copy + AddAssign>(indptr: &mut [usize], indices: &mut Vec<u32>, values: &mut Vec<T>) {
+    let (mut start, mut kept) = (0, 0);
+    for end in &mut indptr[1..] {
+        let first = kept;
+        for entry in start..*end {
+            if kept > first && indices[kept - 1] == indices[entry] {
+                let value = values[entry];
+                values[kept - 1] += value;
+            } else {
+                indices[kept] = indices[entry];
+                values[kept] = values[entry];
+                kept += 1;
+            }
+        }
+        start = *end;
+        *end = kept;
+    }
+    indices.truncate(kept);
+    values.truncate(kept);
+}
+
 /// A row or column number as it is stored.
 fn index(i: usize) -> u32 {
     u32::try_from(i).expect("more than 2^32 rows or columns")
@@ -379,26 +432,41 @@ mod tests {
     }
 
     #[test]
-    fn unsorted_columns_are_sorted_and_repeated_ones_are_an_error() {
-        let sorted = Csr::from_parts(3, vec![0, 2], &[2, 0], vec![2.0, 1.0]).unwrap();
+    fn unsorted_columns_are_sorted_and_repeated_ones_added_up() {
+        let sorted = Csr::from_arrays(3, vec![0, 2], vec![2, 0], vec![2.0, 1.0]).unwrap();
         assert_eq!(sorted.row(0), (&[0_u32, 2][..], &[1.0_f32, 2.0][..]));
-        let error = Csr::from_parts(3, vec![0, 2], &[1, 1], vec![2.0_f32, 1.0]).unwrap_err();
-        assert_eq!(error.to_string(), "row 0 names column 1 twice");
+        let twice = Csr::from_arrays(3, vec![0, 4, 5], vec![2, 1, 2, 1, 0], vec![2.0_f32, 1.0, 4.0, 8.0, 3.0]).unwrap();
+        assert_eq!(twice.row(0), (&[1_u32, 2][..], &[9.0_f32, 6.0][..]));
+        assert_eq!(twice.row(1), (&[0_u32][..], &[3.0_f32][..]));
     }
 
     #[test]
     fn corrupt_indices_are_errors_that_say_where() {
         let cases = [
             (vec![0, 1], vec![3], "row 0 has column index 3, but there are 3 columns"),
-            (vec![0, 1], vec![-1], "row 0 has column index -1, but there are 3 columns"),
             (vec![1, 1], vec![0], "indptr must rise from 0 to 1 (the number of indices) but it starts at 1"),
             (vec![0, 2, 1], vec![0], "indptr must rise from 0 to 1 (the number of indices) but it falls after row 1"),
             (vec![0, 3], vec![0], "indptr must rise from 0 to 1 (the number of indices) but it ends at 3"),
+            (vec![], vec![], "indptr must rise from 0 to 0 (the number of indices) but it is empty"),
         ];
         for (indptr, indices, expected) in cases {
             let values = vec![1.0_f32; indices.len()];
-            assert_eq!(Csr::from_parts(3, indptr, &indices, values).unwrap_err().to_string(), expected);
+            assert_eq!(Csr::from_arrays(3, indptr, indices, values).unwrap_err().to_string(), expected);
         }
+        assert_eq!(
+            Pattern::new(3, vec![0, 2], vec![2, 0]).unwrap_err().to_string(),
+            "the columns of row 0 do not rise (2, then 0)"
+        );
+    }
+
+    #[test]
+    fn a_matrix_of_sprs_comes_in_and_goes_out_the_same() {
+        let m = small();
+        let view: CsMatViewI<'_, f32, u32, usize> = m.view();
+        assert_eq!((view.shape(), view.nnz(), view.get(0, 2)), ((3, 3), 3, Some(&2.0)));
+        let other: CsMatI<f32, u32, usize> = m.clone().into_sprs();
+        assert_eq!(Csr::from(other.clone()), m);
+        assert_eq!(Csr::from(other.to_csc()), m);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Every form of file that scanpy writes or wrote reads the same.
 
-use sclsd::data::{Column, Dataset, Keys, read_h5ad};
+use std::path::PathBuf;
+
+use sclsd::data::{Additions, Categorical, Column, Compression, Csr, Dataset, H5ad, Keys, Matrix, Uns, read_h5ad};
 use sclsd_tests::fixture;
 
 fn keys() -> Keys {
@@ -19,7 +21,8 @@ fn every_matrix_form_and_string_encoding_reads_the_same() {
     let clusters = expected.groups("clusters").expect("clusters");
     assert_eq!((clusters.name(0), clusters.colors()[0].as_str()), (Some("b"), "#ff0000"));
     for name in
-        ["csc", "dense", "dense_gzip", "lzf", "raw_int64", "raw_int32_dense", "raw_uint16_csc", "columns", "legacy"]
+        ["csc", "dense", "dense_gzip", "lzf", "raw_int64", "raw_int32_dense", "raw_uint16_csc", "columns", "legacy", "odd", "latest",
+            "tracked", "edited", "nullable_names", "categories", "duplicates", "claims", "circle", "soft_link", "not_utf8"]
     {
         assert_eq!(read(name), expected, "{name}");
     }
@@ -53,6 +56,167 @@ fn what_is_written_reads_back_the_same() {
     let data = read_h5ad(&path, &everything).expect("a data set");
     let directory = tempfile::tempdir().expect("a directory");
     let copy = directory.path().join("copy.h5ad");
-    sclsd::data::write_h5ad(&copy, &data).expect("a file");
+    sclsd::data::write_h5ad(&copy, &data, Compression::Gzip).expect("a file");
     assert_eq!(read_h5ad(&copy, &everything).expect("a data set"), data);
+}
+
+/// Forms that can be added to: all but the one whose link could not be kept.
+const FORMS: [&str; 20] = [
+    "csr", "csc", "dense", "dense_gzip", "lzf", "raw_int64", "raw_int32_dense", "raw_uint16_csc", "columns", "legacy", "odd",
+    "latest", "tracked", "edited", "nullable_names", "categories", "duplicates", "no_x", "claims", "not_utf8",
+];
+
+fn path(name: &str) -> PathBuf {
+    fixture(&format!("forms/{name}.h5ad"))
+}
+
+/// Results as a command adds them.
+fn additions() -> Additions {
+    let names = ["a", "b"].into_iter().cycle().take(10);
+    let fate = Categorical::from_names(names).with_colors(vec!["#000000".into(), "#ffffff".into()]);
+    Additions {
+        obs: vec![("fate".into(), Column::Categorical(fate)), ("time".into(), Column::Float(vec![0.5; 10]))],
+        obsm: [("X_cell_state".to_owned(), Matrix::new(3, vec![1.5; 30]))].into(),
+        obsp: [("transitions".to_owned(), Csr::from_rows(10, (0..10).map(|i| vec![(i, 1.0)])).expect("a graph"))].into(),
+        uns: [("sclsd".to_owned(), Uns::Map([("a/b".to_owned(), Uns::Text("x".into()))].into()))].into(),
+    }
+}
+
+/// Everything that can be read, save the elements named.
+fn rest(file: &H5ad, without: &[&str]) -> Dataset {
+    let mut keys = file.keys().expect("keys");
+    let stays = |key: &String| !without.contains(&key.as_str());
+    keys.obs.retain(stays);
+    keys.obsm.retain(stays);
+    keys.obsp.retain(stays);
+    keys.uns.retain(stays);
+    file.read(&keys).expect("a data set")
+}
+
+/// `huge` and `latin` cannot be read, and `time` is replaced.
+const ADDED: [&str; 8] = ["fate", "time", "fate_colors", "X_cell_state", "transitions", "sclsd", "huge", "latin"];
+
+#[test]
+fn results_are_added_to_every_form_and_nothing_else_changes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in FORMS {
+        let file = H5ad::open(&path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let output = directory.path().join(format!("{name}.h5ad"));
+        file.add(&output, &additions(), Compression::None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let written = H5ad::open(&output).expect("a file");
+        assert_eq!(rest(&written, &ADDED), rest(&file, &ADDED), "{name}");
+        let (before, after) = (file.inspect().expect("entries"), written.inspect().expect("entries"));
+        for entry in before.entries.iter().filter(|entry| entry.name != "time") {
+            assert!(after.entries.contains(entry), "{name}: {entry:?} is not in the result");
+        }
+        let order = |of: &sclsd::data::Inspection| of.keys("obs").map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(order(&after)[..order(&before).len()], order(&before), "{name}: order of columns");
+        let keys = Keys { obs: vec!["fate".into(), "time".into()], obsp: vec!["transitions".into()], ..Keys::none() };
+        let found = written.read(&keys.with_obsm("X_cell_state")).expect("the results");
+        let expected = additions();
+        assert_eq!((&found.obs.columns, &found.obsm, &found.obsp), (&expected.obs, &expected.obsm, &expected.obsp), "{name}");
+    }
+}
+
+#[test]
+fn adding_the_same_results_again_does_not_let_a_file_grow() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in ["csr", "latest", "legacy"] {
+        let output = directory.path().join(format!("{name}.h5ad"));
+        std::fs::copy(path(name), &output).expect("a copy");
+        let mut sizes = Vec::new();
+        for _ in 0..4 {
+            let file = H5ad::open(&output).expect("a file");
+            file.add(&output, &additions(), Compression::Gzip).expect("the same file with results");
+            sizes.push(std::fs::metadata(&output).expect("a size").len());
+        }
+        assert!(sizes[3] <= sizes[1], "{name}: {sizes:?}");
+    }
+}
+
+#[test]
+fn a_file_is_cut_to_cells_and_genes_with_everything_that_can_be_read_in_its_own_type() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (cells, genes) = ([0, 1, 2, 4, 5, 7, 9], [1, 2, 5]);
+    for name in FORMS {
+        let file = H5ad::open(&path(name)).expect("a file");
+        let names = file.read(&Keys::none()).expect("names");
+        let output = directory.path().join(format!("{name}.h5ad"));
+        let now = names.select_cells(&cells).select_genes(&genes);
+        let lost = file.cut(&output, &now, &[], Compression::None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let expected: &[&str] = match name {
+            "claims" => &["obs[\"huge\"]: it claims 1000000000000 values, more than a file of this size can hold"],
+            "not_utf8" => {
+                &["obs[\"latin\"]: its text is not UTF-8 (value 0); read it with its own encoding and write it again"]
+            }
+            _ => &[],
+        };
+        assert_eq!(lost, expected, "{name}");
+        let cut = H5ad::open(&output).expect("a file");
+        let whole = rest(&file, &["huge", "latin"]);
+        assert_eq!(rest(&cut, &[]), whole.select_cells(&cells).select_genes(&genes), "{name}");
+        let form = |of: &H5ad| -> Vec<(String, String)> {
+            let entries = of.inspect().expect("entries").entries.into_iter();
+            let last = |form: &str| form.rsplit(' ').next().unwrap_or_default().to_owned();
+            entries.filter(|e| e.name != "clusters").map(|e| (format!("{}/{}", e.slot, e.name), last(&e.form))).collect()
+        };
+        let types: Vec<_> =
+            form(&file).into_iter().filter(|(key, _)| !matches!(key.as_str(), "obs/huge" | "obs/latin")).collect();
+        assert_eq!(form(&cut), types, "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_named_where_it_is_asked_for() {
+    let refused = |name: &str, keys: Keys| {
+        let file = H5ad::open(&path(name)).expect("a file");
+        file.read(&keys).expect_err("an error").to_string()
+    };
+    let column = |key: &str| Keys::none().with_obs(key);
+    let said = refused("claims", column("huge"));
+    assert!(said.ends_with("obs[\"huge\"]: it claims 1000000000000 values, more than a file of this size can hold"), "{said}");
+    let said = refused("not_utf8", column("latin"));
+    assert!(said.contains("obs[\"latin\"]: its text is not UTF-8"), "{said}");
+    let said = refused("circle", Keys { uns: vec!["self".into()], ..Keys::none() });
+    assert!(said.ends_with("uns[\"self\"]: its groups go round in a circle"), "{said}");
+    let said = refused("no_x", Keys { x: true, ..Keys::none() });
+    assert!(said.ends_with("lacks X (layers has raw)"), "{said}");
+}
+
+#[test]
+fn odd_columns_are_read_and_categories_bear_the_names_that_anndata_prints() {
+    let file = H5ad::open(&path("odd")).expect("a file");
+    let data = file.read(&file.keys().expect("keys")).expect("a data set");
+    assert_eq!(data.obs.get("score/G1"), Some(&Column::Float((0..10).map(|i| f64::from(i) / 10.0).collect())));
+    assert_eq!(data.obs.get("half"), Some(&Column::Float((0..10).map(f64::from).collect())));
+    assert_eq!(data.obs.get("whole64"), Some(&Column::Integer((0..10).map(Some).collect())));
+    let flags = [Some(false), Some(true), None, Some(true), Some(false)].repeat(2);
+    assert_eq!(data.obs.get("from_r"), Some(&Column::Boolean(flags)));
+    let file = H5ad::open(&path("categories")).expect("a file");
+    let data = file.read(&file.keys().expect("keys")).expect("a data set");
+    let names = |key: &str| data.groups(key).expect("categories").categories().to_vec();
+    assert_eq!([names("flags"), names("reals"), names("wholes")], [["False", "True"], ["0.5", "1.0"], ["2", "10"]]);
+}
+
+#[test]
+fn results_belong_to_the_file_that_was_opened_whatever_takes_its_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let input = directory.path().join("cells.h5ad");
+    std::fs::copy(path("csr"), &input).expect("a copy");
+    let file = H5ad::open(&input).expect("a file");
+    // another file takes the name, as programs do that write beside and rename
+    let other = directory.path().join("other.h5ad");
+    std::fs::copy(path("columns"), &other).expect("a copy");
+    std::fs::rename(&other, &input).expect("renamed");
+    let output = directory.path().join("result.h5ad");
+    file.add(&output, &additions(), Compression::None).expect("results of the first");
+    assert!(!H5ad::open(&output).expect("a file").inspect().expect("entries").has("obs", "text"));
+    let said = file.add(&input, &additions(), Compression::None).expect_err("the other is not written over").to_string();
+    assert!(said.contains("another file took its place"), "{said}");
+    assert_eq!(std::fs::read(&input).expect("the other"), std::fs::read(path("columns")).expect("the same"));
+    // the same file is written to
+    let file = H5ad::open(&input).expect("a file");
+    std::fs::OpenOptions::new().append(true).open(&input).and_then(|mut f| std::io::Write::write_all(&mut f, b"x")).expect("a byte");
+    let said = file.add(&output, &additions(), Compression::None).expect_err("changed").to_string();
+    assert!(said.contains("it was written to"), "{said}");
 }

@@ -1,9 +1,7 @@
 //! Looking inside a file without reading its matrices.
 
-use std::path::Path;
-
 use super::H5adError;
-use super::read::{check_anndata, column_names, show};
+use super::read::{column_names, n_rows, show};
 use super::storage::{Kind, Reader};
 
 /// One element of a file.
@@ -41,29 +39,20 @@ impl Inspection {
     }
 }
 
-/// Lists the elements of an `.h5ad` file.
-///
-/// # Errors
-/// [`H5adError`] where the file cannot be opened or is no AnnData.
-pub fn inspect(path: &Path) -> Result<Inspection, H5adError> {
-    let file = Reader::open(path)?;
-    check_anndata(&file)?;
+/// Elements of an open file.
+pub(super) fn list(file: &Reader) -> Result<Inspection, H5adError> {
     let mut entries = Vec::new();
-    if file.kind("X").is_some() {
-        entries.push(Entry { slot: "X".into(), name: String::new(), form: form(&file, "X") });
+    if file.has("X") {
+        entries.push(Entry { slot: "X".into(), name: String::new(), form: form(file, "X") });
     }
-    for slot in ["layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns"] {
-        let names = if matches!(slot, "obs" | "var") { column_names(&file, slot) } else { file.children(slot) };
-        entries.extend(names.into_iter().map(|name| {
-            let form = form(&file, &format!("{slot}/{name}"));
+    for slot in ["layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns", "raw"] {
+        let names = if matches!(slot, "obs" | "var") { column_names(file, slot) } else { file.children(slot)? };
+        entries.extend(names.into_iter().filter(|name| file.has(&format!("{slot}/{name}"))).map(|name| {
+            let form = form(file, &format!("{slot}/{name}"));
             Entry { slot: slot.into(), name, form }
         }));
     }
-    let rows = |table: &str| {
-        let index = file.text_attribute(table, "_index").unwrap_or_else(|| "_index".into());
-        file.shape(&format!("{table}/{index}")).map(|shape| shape.first().copied().unwrap_or(0))
-    };
-    Ok(Inspection { n_cells: rows("obs")?, n_genes: rows("var")?, entries })
+    Ok(Inspection { n_cells: n_rows(file, "obs")?, n_genes: n_rows(file, "var")?, entries })
 }
 
 fn form(file: &Reader, key: &str) -> String {

@@ -3,10 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::H5adError;
 use super::storage::{Element, Kind, Reader, slot};
+use super::{H5adError, foreign};
 use crate::dataset::list;
 use crate::{Categorical, Column, Csr, Dataset, Frame, Matrix, Uns};
+
+/// Entries of a matrix that are read at once.
+const WINDOW: usize = 1 << 21;
+
+/// Dictionaries within dictionaries that are read.
+const DEEPEST: usize = 32;
 
 /// Which elements of a file to read. Names of cells and genes are always read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,22 +60,12 @@ impl Keys {
         }
     }
 
-    /// Everything that a file has.
+    /// Everything that a file has and that can be read.
     ///
     /// # Errors
     /// [`H5adError`] where the file is not AnnData.
     pub fn all(path: &Path) -> Result<Self, H5adError> {
-        let file = Reader::open(path)?;
-        check_anndata(&file)?;
-        Ok(Self {
-            x: file.kind("X").is_some(),
-            layers: file.children("layers"),
-            obs: column_names(&file, "obs"),
-            var: column_names(&file, "var"),
-            obsm: file.children("obsm").into_iter().filter(|k| is_matrix(&file, &format!("obsm/{k}"))).collect(),
-            obsp: file.children("obsp"),
-            uns: file.children("uns"),
-        })
+        super::H5ad::open(path)?.keys()
     }
 
     /// Adds a column of `obs`.
@@ -87,30 +83,35 @@ impl Keys {
     }
 }
 
-/// Reads the named elements of an `.h5ad` file.
-///
-/// Matrices may be CSR, CSC or dense, of any integer or float type, compressed with gzip or lzf or not at all; all
-/// become CSR in `f32`, and matrices with the same pattern share it.
-///
-/// # Errors
-/// [`H5adError`] where the file cannot be opened, is no AnnData, lacks elements (all of them are named, with what the
-/// file has instead), or holds one that is corrupt or of the wrong shape.
-pub fn read_h5ad(path: &Path, keys: &Keys) -> Result<Dataset, H5adError> {
-    let file = Reader::open(path)?;
-    check_anndata(&file)?;
-    check_present(&file, keys)?;
+pub(super) fn all_keys(file: &Reader) -> Result<Keys, H5adError> {
+    let there = |slot: &str| -> Result<Vec<String>, H5adError> {
+        Ok(file.children(slot)?.into_iter().filter(|name| file.has(&format!("{slot}/{name}"))).collect())
+    };
+    Ok(Keys {
+        x: file.has("X"),
+        layers: there("layers")?,
+        obs: column_names(file, "obs"),
+        var: column_names(file, "var"),
+        obsm: there("obsm")?.into_iter().filter(|k| is_matrix(file, &format!("obsm/{k}"))).collect(),
+        obsp: there("obsp")?,
+        uns: there("uns")?,
+    })
+}
 
+/// The named elements of an open file.
+pub(super) fn read(file: &Reader, keys: &Keys) -> Result<Dataset, H5adError> {
+    check_present(file, keys)?;
     let mut data = Dataset {
-        obs: Frame::new(row_names(&file, "obs")?),
-        var: Frame::new(row_names(&file, "var")?),
+        obs: Frame::new(row_names(file, "obs")?),
+        var: Frame::new(row_names(file, "var")?),
         ..Dataset::default()
     };
     let (n_cells, n_genes) = (data.n_cells(), data.n_genes());
     if keys.x {
-        data.x = Some(read_matrix(&file, "X", (n_cells, n_genes))?);
+        data.x = Some(read_matrix(file, "X", (n_cells, n_genes))?);
     }
     for key in &keys.layers {
-        let layer = read_matrix(&file, &format!("layers/{key}"), (n_cells, n_genes))?;
+        let layer = read_matrix(file, &format!("layers/{key}"), (n_cells, n_genes))?;
         let layer = match &data.x {
             Some(x) => layer.sharing(x),
             None => layer,
@@ -118,21 +119,21 @@ pub fn read_h5ad(path: &Path, keys: &Keys) -> Result<Dataset, H5adError> {
         data.layers.insert(key.clone(), layer);
     }
     for key in &keys.obs {
-        let column = read_column(&file, "obs", key, n_cells)?;
+        let column = read_column(file, "obs", key, n_cells)?;
         data.obs.set(key, column);
     }
     for key in &keys.var {
-        let column = read_column(&file, "var", key, n_genes)?;
+        let column = read_column(file, "var", key, n_genes)?;
         data.var.set(key, column);
     }
     for key in &keys.obsm {
-        data.obsm.insert(key.clone(), read_coordinates(&file, &format!("obsm/{key}"), n_cells)?);
+        data.obsm.insert(key.clone(), read_coordinates(file, &format!("obsm/{key}"), n_cells)?);
     }
     for key in &keys.obsp {
-        data.obsp.insert(key.clone(), read_matrix(&file, &format!("obsp/{key}"), (n_cells, n_cells))?);
+        data.obsp.insert(key.clone(), read_matrix(file, &format!("obsp/{key}"), (n_cells, n_cells))?);
     }
     for key in &keys.uns {
-        if let Some(value) = read_uns(&file, &format!("uns/{key}"))? {
+        if let Some(value) = read_uns(file, &format!("uns/{key}"))? {
             data.uns.insert(key.clone(), value);
         }
     }
@@ -140,6 +141,13 @@ pub fn read_h5ad(path: &Path, keys: &Keys) -> Result<Dataset, H5adError> {
 }
 
 pub(super) fn check_anndata(file: &Reader) -> Result<(), H5adError> {
+    let top = file.children("")?;
+    let both = ["obs", "var"].iter().all(|table| file.kind(table) == Some(Kind::Group));
+    if let Some(what) = foreign::not_anndata(&top, &file.attribute_names(""))
+        && (!both || top.iter().any(|name| name == "mod"))
+    {
+        return Err(H5adError::Foreign { path: file.path(), reason: what.into() });
+    }
     for table in ["obs", "var"] {
         match file.kind(table) {
             Some(Kind::Group) => {}
@@ -150,7 +158,7 @@ pub(super) fn check_anndata(file: &Reader) -> Result<(), H5adError> {
                 ));
             }
             None => {
-                let reason = format!("it has no {table}, only {}", list(file.children("").iter()));
+                let reason = format!("it has no {table}, only {}", list(top.iter()));
                 return Err(H5adError::NotAnnData { path: file.path(), reason });
             }
         }
@@ -161,8 +169,13 @@ pub(super) fn check_anndata(file: &Reader) -> Result<(), H5adError> {
 /// Every missing element in one error.
 fn check_present(file: &Reader, keys: &Keys) -> Result<(), H5adError> {
     let mut missing = Vec::new();
-    if keys.x && file.kind("X").is_none() {
-        missing.push("X".to_owned());
+    if keys.x && !file.has("X") {
+        let layers = file.children("layers")?;
+        missing.push(if layers.is_empty() {
+            "X".to_owned()
+        } else {
+            format!("X (layers has {})", list(layers.iter()))
+        });
     }
     let slots: [(&str, &[String]); 6] = [
         ("layers", &keys.layers),
@@ -173,13 +186,18 @@ fn check_present(file: &Reader, keys: &Keys) -> Result<(), H5adError> {
         ("uns", &keys.uns),
     ];
     for (name, wanted) in slots {
-        let absent: Vec<&String> = wanted.iter().filter(|key| file.kind(&format!("{name}/{key}")).is_none()).collect();
+        let absent: Vec<&String> = wanted.iter().filter(|key| !file.has(&format!("{name}/{key}"))).collect();
         if absent.is_empty() {
             continue;
         }
-        let present = if matches!(name, "obs" | "var") { column_names(file, name) } else { file.children(name) };
+        let present = if matches!(name, "obs" | "var") { column_names(file, name) } else { file.children(name)? };
+        let legacy = if name == "obsp" && file.kind("uns/neighbors/connectivities").is_some() {
+            "; the graph is in uns[\"neighbors\"], as anndata before 0.7 kept it: open the file in scanpy and write it again"
+        } else {
+            ""
+        };
         let absent: Vec<String> = absent.into_iter().map(|key| slot(&format!("{name}/{key}"))).collect();
-        missing.push(format!("{} ({name} has {})", absent.join(" and "), list(present.iter())));
+        missing.push(format!("{} ({name} has {}{legacy})", absent.join(" and "), list(present.iter())));
     }
     if missing.is_empty() {
         return Ok(());
@@ -194,28 +212,42 @@ fn index_name(file: &Reader, table: &str) -> String {
 /// Columns of a table in the order of the file, the index left out.
 pub(super) fn column_names(file: &Reader, table: &str) -> Vec<String> {
     let index = index_name(file, table);
-    let present: Vec<String> =
-        file.children(table).into_iter().filter(|name| *name != index && name != "__categories").collect();
-    match file.texts_attribute(table, "column-order") {
-        Some(order) if order.iter().all(|name| present.contains(name)) && order.len() == present.len() => order,
-        _ => present,
+    if let Some(order) = file.texts_attribute(table, "column-order") {
+        return order.into_iter().filter(|name| file.has(&format!("{table}/{name}"))).collect();
     }
+    let present = file.children(table).unwrap_or_default();
+    present.into_iter().filter(|name| *name != index && name != "__categories").collect()
 }
 
-fn row_names(file: &Reader, table: &str) -> Result<Vec<String>, H5adError> {
+/// Number of rows of a table.
+pub(super) fn n_rows(file: &Reader, table: &str) -> Result<usize, H5adError> {
     let key = format!("{table}/{}", index_name(file, table));
-    if file.kind(&key).is_none() {
-        return Err(file.bad(table, "its index is missing"));
-    }
-    match file.element(&key)? {
-        Element::Text => file.texts(&key),
-        Element::Integer => Ok(file.i64s(&key)?.iter().map(ToString::to_string).collect()),
-        _ => Err(file.bad(&key, "the index is neither text nor whole numbers")),
-    }
+    let array = match file.kind(&key) {
+        Some(Kind::Dataset) => key,
+        Some(Kind::Group) if file.kind(&format!("{key}/codes")).is_some() => format!("{key}/codes"),
+        Some(Kind::Group) => format!("{key}/values"),
+        None => return Err(file.bad(table, "its index is missing")),
+    };
+    Ok(file.shape(&array)?.first().copied().unwrap_or(0))
+}
+
+pub(super) fn row_names(file: &Reader, table: &str) -> Result<Vec<String>, H5adError> {
+    let index = index_name(file, table);
+    let key = format!("{table}/{index}");
+    let rows = n_rows(file, table)?;
+    let names = match read_column(file, table, &index, rows)? {
+        Column::String(names) => names.into_iter().collect::<Option<Vec<_>>>(),
+        Column::Integer(names) => names.into_iter().map(|n| n.map(|n| n.to_string())).collect(),
+        Column::Categorical(names) => (0..rows).map(|row| names.name(row).map(str::to_owned)).collect(),
+        _ => return Err(file.bad(&key, "the index is neither text nor whole numbers")),
+    };
+    names.ok_or_else(|| file.bad(&key, "a name is missing"))
 }
 
 fn is_matrix(file: &Reader, key: &str) -> bool {
-    file.kind(key) == Some(Kind::Dataset) && file.shape(key).is_ok_and(|shape| shape.len() == 2)
+    file.kind(key) == Some(Kind::Dataset)
+        && file.shape(key).is_ok_and(|shape| matches!(shape[..], [_, columns] if columns > 0))
+        && file.element(key).is_ok_and(|element| matches!(element, Element::Float | Element::Integer))
 }
 
 fn read_coordinates(file: &Reader, key: &str, n_cells: usize) -> Result<Matrix, H5adError> {
@@ -271,32 +303,45 @@ fn read_matrix(file: &Reader, key: &str, expected: (usize, usize)) -> Result<Csr
     if indptr.len() != major + 1 {
         return Err(file.bad(key, format!("its indptr has {} entries, expected {}", indptr.len(), major + 1)));
     }
-    let indices = file.i64s(&part("indices")?)?;
-    let values = file.f32s(&part("data")?)?;
-    let matrix = Csr::from_parts(minor, indptr, &indices, values).map_err(|problem| file.bad(key, problem))?;
+    let (places, values) = (part("indices")?, part("data")?);
+    let stored = file.shape(&places)?.first().copied().unwrap_or(0);
+    let (mut indices, mut entries) = (Vec::new(), Vec::new());
+    for first in (0..stored).step_by(WINDOW) {
+        let count = WINDOW.min(stored - first);
+        for index in file.i64_rows(&places, first, count)? {
+            let Some(index) = u32::try_from(index).ok().filter(|&i| (i as usize) < minor) else {
+                let row = indptr.partition_point(|&start| start <= indices.len()).saturating_sub(1);
+                let what = if by_column { "column" } else { "row" };
+                return Err(file.bad(key, format!("{what} {row} has index {index}, but there are {minor}")));
+            };
+            indices.push(index);
+        }
+        entries.extend(file.f32_rows(&values, first, count)?);
+    }
+    let matrix = Csr::from_arrays(minor, indptr, indices, entries).map_err(|problem| file.bad(key, problem))?;
     Ok(if by_column { matrix.transpose() } else { matrix })
 }
 
 /// Dense rows in windows of a few megabytes, so that the whole is never held dense.
 fn read_dense(file: &Reader, key: &str, (n_rows, n_cols): (usize, usize)) -> Result<Csr, H5adError> {
-    if n_rows == 0 || n_cols == 0 {
-        return Csr::from_rows(n_cols, vec![Vec::new(); n_rows]).map_err(|problem| file.bad(key, problem));
-    }
-    let window = ((1 << 21) / n_cols).clamp(1, n_rows);
-    let mut rows = Vec::with_capacity(n_rows);
+    let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+    let window = (WINDOW / n_cols.max(1)).clamp(1, n_rows.max(1));
     for first in (0..n_rows).step_by(window) {
         let count = window.min(n_rows - first);
         let block = file.f32_rows(key, first, count)?;
         if block.len() != count * n_cols {
             return Err(file.bad(key, "it is shorter than its shape says"));
         }
-        rows.extend(
-            block
-                .chunks_exact(n_cols)
-                .map(|row| (0_u32..).zip(row).filter(|(_, v)| **v != 0.0).map(|(c, v)| (c, *v)).collect::<Vec<_>>()),
-        );
+        for row in 0..count {
+            let entries = (0_u32..).zip(&block[row * n_cols..(row + 1) * n_cols]).filter(|(_, v)| **v != 0.0);
+            for (column, &value) in entries {
+                indices.push(column);
+                values.push(value);
+            }
+            indptr.push(indices.len());
+        }
     }
-    Csr::from_rows(n_cols, rows).map_err(|problem| file.bad(key, problem))
+    Csr::from_arrays(n_cols, indptr, indices, values).map_err(|problem| file.bad(key, problem))
 }
 
 fn read_column(file: &Reader, table: &str, name: &str, rows: usize) -> Result<Column, H5adError> {
@@ -306,7 +351,13 @@ fn read_column(file: &Reader, table: &str, name: &str, rows: usize) -> Result<Co
         _ => {
             let legacy = format!("{table}/__categories/{name}");
             if file.kind(&legacy).is_some() {
-                Column::Categorical(read_codes(file, &key, &file.i64s(&key)?, file.texts(&legacy)?, false)?)
+                Column::Categorical(read_codes(
+                    file,
+                    &key,
+                    &file.i64s(&key)?,
+                    read_categories(file, &legacy)?,
+                    file.flag_attribute(&legacy, "ordered"),
+                )?)
             } else {
                 read_plain_column(file, &key)?
             }
@@ -331,34 +382,52 @@ fn read_group_column(file: &Reader, key: &str) -> Result<Column, H5adError> {
     let encoding = file.text_attribute(key, "encoding-type").unwrap_or_default();
     if encoding == "categorical" {
         let categories_key = format!("{key}/categories");
-        let categories = match file.element(&categories_key)? {
-            Element::Text => file.texts(&categories_key)?,
-            Element::Integer => file.i64s(&categories_key)?.iter().map(ToString::to_string).collect(),
-            Element::Boolean => file.booleans(&categories_key)?.iter().map(ToString::to_string).collect(),
-            _ => file.f64s(&categories_key)?.iter().map(ToString::to_string).collect(),
-        };
+        let categories = read_categories(file, &categories_key)?;
         let codes = file.i64s(&format!("{key}/codes"))?;
         let ordered = file.flag_attribute(key, "ordered");
         return Ok(Column::Categorical(read_codes(file, key, &codes, categories, ordered)?));
     }
-    let masked = |mask: &[bool], i: usize| mask.get(i).copied().unwrap_or(false);
-    let values = format!("{key}/values");
-    let mask = file.booleans(&format!("{key}/mask"))?;
-    match encoding.as_str() {
-        "nullable-integer" => {
-            let values = file.i64s(&values)?;
-            Ok(Column::Integer(values.into_iter().enumerate().map(|(i, v)| (!masked(&mask, i)).then_some(v)).collect()))
-        }
-        "nullable-boolean" => {
-            let values = file.booleans(&values)?;
-            Ok(Column::Boolean(values.into_iter().enumerate().map(|(i, v)| (!masked(&mask, i)).then_some(v)).collect()))
-        }
-        "nullable-string-array" => {
-            let values = file.texts(&values)?;
-            Ok(Column::String(values.into_iter().enumerate().map(|(i, v)| (!masked(&mask, i)).then_some(v)).collect()))
-        }
-        other => Err(file.bad(key, format!("columns stored as \"{other}\" are not supported"))),
+    let known = matches!(encoding.as_str(), "nullable-integer" | "nullable-boolean" | "nullable-string-array");
+    if !known {
+        return Err(file.bad(key, format!("columns stored as \"{encoding}\" are not supported")));
     }
+    let values = format!("{key}/values");
+    let mask: Vec<bool> = file.booleans(&format!("{key}/mask"))?.into_iter().map(|m| m == Some(true)).collect();
+    let rows = file.shape(&values)?.first().copied().unwrap_or(0);
+    if mask.len() != rows {
+        return Err(file.bad(key, format!("its mask has {} values for {rows}", mask.len())));
+    }
+    Ok(match encoding.as_str() {
+        "nullable-integer" => Column::Integer(masked(&mask, file.i64s(&values)?.into_iter().map(Some))),
+        "nullable-boolean" => Column::Boolean(masked(&mask, file.booleans(&values)?)),
+        _ => Column::String(masked(&mask, file.texts(&values)?.into_iter().map(Some))),
+    })
+}
+
+fn masked<T>(mask: &[bool], values: impl IntoIterator<Item = Option<T>>) -> Vec<Option<T>> {
+    mask.iter().zip(values).map(|(&missing, value)| if missing { None } else { value }).collect()
+}
+
+/// Names of categories as anndata prints them: `False`, `1.0`.
+fn read_categories(file: &Reader, key: &str) -> Result<Vec<String>, H5adError> {
+    if file.kind(key) == Some(Kind::Group) {
+        let column = read_group_column(file, key)?;
+        let Column::String(names) = column else { return Err(file.bad(key, "the categories are no names")) };
+        return Ok(names.into_iter().map(Option::unwrap_or_default).collect());
+    }
+    Ok(match file.element(key)? {
+        Element::Text => file.texts(key)?,
+        Element::Integer => file.i64s(key)?.iter().map(ToString::to_string).collect(),
+        Element::Boolean => {
+            let name = |flag: Option<bool>| flag.map_or("NA", |f| if f { "True" } else { "False" }).to_owned();
+            file.booleans(key)?.into_iter().map(name).collect()
+        }
+        // as Python prints a float: 1.0, 0.5, nan
+        Element::Float => file.f64s(key)?.iter().map(|v| format!("{v:?}")).collect(),
+        Element::Other => {
+            return Err(file.bad(key, format!("categories of type {} are not supported", file.element_name(key))));
+        }
+    })
 }
 
 fn read_codes(
@@ -383,7 +452,7 @@ fn read_plain_column(file: &Reader, key: &str) -> Result<Column, H5adError> {
         Element::Text => Column::String(file.texts(key)?.into_iter().map(Some).collect()),
         Element::Float => Column::Float(file.f64s(key)?),
         Element::Integer => Column::Integer(file.i64s(key)?.into_iter().map(Some).collect()),
-        Element::Boolean => Column::Boolean(file.booleans(key)?.into_iter().map(Some).collect()),
+        Element::Boolean => Column::Boolean(file.booleans(key)?),
         Element::Other => {
             return Err(file.bad(key, format!("columns of type {} are not supported", file.element_name(key))));
         }
@@ -392,9 +461,21 @@ fn read_plain_column(file: &Reader, key: &str) -> Result<Column, H5adError> {
 
 /// An entry of `uns`; `None` for what has no counterpart here (it stays in the file).
 fn read_uns(file: &Reader, key: &str) -> Result<Option<Uns>, H5adError> {
+    if key.matches('/').count() > DEEPEST {
+        return Err(
+            file.bad(key.split('/').take(2).collect::<Vec<_>>().join("/").as_str(), "its groups go round in a circle")
+        );
+    }
+    if file.is_null(key) {
+        return Ok(None);
+    }
     if file.kind(key) == Some(Kind::Group) {
+        // what is encoded is no dictionary: a table, a sparse matrix, an awkward array
+        if file.text_attribute(key, "encoding-type").is_some_and(|encoding| encoding != "dict") {
+            return Ok(None);
+        }
         let mut map = BTreeMap::new();
-        for name in file.children(key) {
+        for name in file.children(key)? {
             if let Some(value) = read_uns(file, &format!("{key}/{name}"))? {
                 map.insert(name, value);
             }
@@ -409,7 +490,10 @@ fn read_uns(file: &Reader, key: &str) -> Result<Option<Uns>, H5adError> {
         }
         Element::Float => Some(Uns::Floats(shape, file.f64s(key)?)),
         Element::Integer => Some(Uns::Integers(shape, file.i64s(key)?)),
-        Element::Boolean => Some(Uns::Booleans(shape, file.booleans(key)?)),
+        Element::Boolean => {
+            let values = file.booleans(key)?;
+            values.into_iter().collect::<Option<Vec<bool>>>().map(|values| Uns::Booleans(shape, values))
+        }
         Element::Other => None,
     })
 }

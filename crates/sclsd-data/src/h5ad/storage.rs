@@ -4,12 +4,20 @@
 //! so that another library could take this file's place without the rest of the crate noticing. Datasets are read
 //! on demand: opening a file costs its metadata, not its size.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use hdf5_pure::{AttrValue, DType, Dataset, EnumTypeBuilder, File, Group};
+use hdf5_pure::{
+    AttrValue, Dataset, Datatype, DatatypeByteOrder, EnumTypeBuilder, File, FileAccessProperties, Group, Layout,
+    LibVer, MemoryStrategy, RepackOptions, StringPadding, SyncPolicy, repack,
+};
 
 use super::H5adError;
+use super::bytes::{FileBytes, Heaps};
+use super::foreign;
+use crate::memory;
 use crate::replace::plain_reason;
 
 /// What stands at a path.
@@ -29,24 +37,73 @@ pub(crate) enum Element {
     Other,
 }
 
+/// Values of a dataset that are read at once.
+const WINDOW: usize = 1 << 20;
+
+/// No filter packs more tightly than this (deflate's limit is 1032).
+const MOST_PACKED: u64 = 1100;
+
+/// What may stand in a file beyond what its bytes can hold, unwritten: values that were never set.
+const UNWRITTEN: u64 = 64 << 20;
+
+/// Members of a group, listed once.
+struct Listing {
+    datasets: BTreeMap<String, Arc<Dataset>>,
+    groups: BTreeMap<String, Arc<Group>>,
+}
+
 /// An HDF5 file opened for reading.
 pub(crate) struct Reader {
     file: File,
+    bytes: FileBytes,
     path: PathBuf,
+    opened: Stamp,
+    listings: Mutex<HashMap<String, Arc<Listing>>>,
+}
+
+/// What tells whether a file is still the one that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    len: u64,
+    modified: Option<std::time::SystemTime>,
+    #[cfg(unix)]
+    place: (u64, u64),
+}
+
+impl Stamp {
+    fn of(meta: &std::fs::Metadata) -> Self {
+        Self {
+            len: meta.len(),
+            modified: meta.modified().ok(),
+            #[cfg(unix)]
+            place: {
+                use std::os::unix::fs::MetadataExt;
+                (meta.dev(), meta.ino())
+            },
+        }
+    }
 }
 
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, H5adError> {
         let shown = path.display().to_string();
-        let meta = std::fs::metadata(path)
-            .map_err(|source| H5adError::Unreadable { path: shown.clone(), reason: plain_reason(&source) })?;
-        if meta.is_dir() {
-            return Err(H5adError::Unreadable { path: shown, reason: "it is a directory".into() });
+        let unreadable =
+            |source: &std::io::Error| H5adError::Unreadable { path: shown.clone(), reason: plain_reason(source) };
+        let meta = std::fs::metadata(path).map_err(|source| unreadable(&source))?;
+        if !meta.is_dir() && !meta.is_file() {
+            let reason = "it is no ordinary file, but a device or a pipe; save it to disk first".into();
+            return Err(H5adError::Unreadable { path: shown, reason });
         }
-        if meta.len() == 0 {
+        if meta.is_file() && meta.len() == 0 {
             return Err(H5adError::NotHdf5 { path: shown, reason: "it is empty".into() });
         }
-        let file = File::open_streaming(path)
+        if let Some(reason) = foreign::not_hdf5(path) {
+            return Err(H5adError::Foreign { path: shown, reason });
+        }
+        let handle = std::fs::File::open(path).map_err(|source| unreadable(&source))?;
+        let meta = handle.metadata().map_err(|source| unreadable(&source))?;
+        let bytes = FileBytes::new(handle).map_err(|source| unreadable(&source))?;
+        let file = File::from_source(bytes.clone())
             .map_err(|source| H5adError::NotHdf5 { path: shown.clone(), reason: source.to_string() })?;
         // what is cut off may be something nobody asks for: the file is refused all the same
         let whole = file.superblock().eof_address;
@@ -54,11 +111,40 @@ impl Reader {
             let reason = format!("it has {} bytes, but was written with {whole}", meta.len());
             return Err(H5adError::NotHdf5 { path: shown, reason });
         }
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self { file, bytes, path: path.to_owned(), opened: Stamp::of(&meta), listings: Mutex::default() })
     }
 
     pub(crate) fn path(&self) -> String {
         self.path.display().to_string()
+    }
+
+    /// The bytes of the file that was opened, whatever has its name by now, copied to `to`.
+    ///
+    /// Refused where they were changed since, or where `to` stands for the same file and another has taken its name.
+    pub(crate) fn copy_to(&self, to: &mut std::fs::File, replaces: &Path) -> Result<(), H5adError> {
+        use std::io::{Seek, SeekFrom};
+        let unreadable =
+            |source: &std::io::Error| H5adError::Unreadable { path: self.path(), reason: plain_reason(source) };
+        let changed = |what: &str| H5adError::Changed { path: self.path(), what: what.into() };
+        let mut from = self.bytes.file();
+        if Stamp::of(&from.metadata().map_err(|source| unreadable(&source))?) != self.opened {
+            return Err(changed("it was written to"));
+        }
+        if let (Ok(named), Ok(output)) = (std::fs::canonicalize(&self.path), std::fs::canonicalize(replaces))
+            && named == output
+            && std::fs::metadata(&self.path).is_ok_and(|meta| Stamp::of(&meta) != self.opened)
+        {
+            return Err(changed("another file took its place"));
+        }
+        from.seek(SeekFrom::Start(0)).map_err(|source| unreadable(&source))?;
+        std::io::copy(&mut from, to).map_err(|source| H5adError::Unwritable {
+            path: replaces.display().to_string(),
+            reason: plain_reason(&source),
+        })?;
+        if Stamp::of(&from.metadata().map_err(|source| unreadable(&source))?) != self.opened {
+            return Err(changed("it was written to"));
+        }
+        Ok(())
     }
 
     /// An error about the element at `key`.
@@ -66,38 +152,85 @@ impl Reader {
         H5adError::Bad { path: self.path(), key: slot(key), problem: problem.to_string() }
     }
 
-    pub(crate) fn kind(&self, key: &str) -> Option<Kind> {
-        if self.group(key).is_ok() {
-            Some(Kind::Group)
-        } else if self.file.dataset(key).is_ok() {
-            Some(Kind::Dataset)
-        } else {
-            None
+    fn listing(&self, key: &str) -> Result<Option<Arc<Listing>>, H5adError> {
+        if let Some(found) = self.listings.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return Ok(Some(Arc::clone(found)));
         }
+        let group = if key.is_empty() {
+            Arc::new(self.file.root())
+        } else {
+            let (parent, name) = split(key);
+            let Some(above) = self.listing(parent)? else { return Ok(None) };
+            match above.groups.get(name) {
+                Some(group) => Arc::clone(group),
+                None => return Ok(None),
+            }
+        };
+        let datasets = group.iter_datasets().map_err(|source| self.bad(key, source))?;
+        let datasets = datasets.map(|(name, dataset)| (name, Arc::new(dataset))).collect();
+        let groups = group.iter_groups().map_err(|source| self.bad(key, source))?;
+        let groups = groups.map(|(name, group)| (name, Arc::new(group))).collect();
+        let found = Arc::new(Listing { datasets, groups });
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), Arc::clone(&found));
+        Ok(Some(found))
+    }
+
+    /// What stands at `key`; nothing where something there cannot be read.
+    pub(crate) fn kind(&self, key: &str) -> Option<Kind> {
+        if key.is_empty() {
+            return Some(Kind::Group);
+        }
+        let (parent, name) = split(key);
+        let listing = self.listing(parent).ok().flatten()?;
+        if listing.groups.contains_key(name) {
+            Some(Kind::Group)
+        } else {
+            listing.datasets.contains_key(name).then_some(Kind::Dataset)
+        }
+    }
+
+    /// Whether there is an element at `key`; anndata's `null` is none.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.kind(key).is_some() && !self.is_null(key)
+    }
+
+    /// Whether `None` was written there.
+    pub(crate) fn is_null(&self, key: &str) -> bool {
+        self.text_attribute(key, "encoding-type").as_deref() == Some("null")
     }
 
     /// Names in a group, sorted; none where there is no such group.
-    pub(crate) fn children(&self, key: &str) -> Vec<String> {
-        let Ok(group) = self.group(key) else { return Vec::new() };
-        let mut names = group.datasets().unwrap_or_default();
-        names.extend(group.groups().unwrap_or_default());
+    pub(crate) fn children(&self, key: &str) -> Result<Vec<String>, H5adError> {
+        let Some(listing) = self.listing(key)? else { return Ok(Vec::new()) };
+        let mut names: Vec<String> = listing.datasets.keys().chain(listing.groups.keys()).cloned().collect();
         names.sort();
-        names
+        Ok(names)
     }
 
-    fn group(&self, key: &str) -> Result<Group, hdf5_pure::Error> {
-        if key.is_empty() { Ok(self.file.root()) } else { self.file.group(key) }
-    }
-
-    fn dataset(&self, key: &str) -> Result<Dataset, H5adError> {
-        self.file.dataset(key).map_err(|source| self.bad(key, source))
+    fn dataset(&self, key: &str) -> Result<Arc<Dataset>, H5adError> {
+        let (parent, name) = split(key);
+        self.listing(parent)?
+            .and_then(|listing| listing.datasets.get(name).cloned())
+            .ok_or_else(|| self.bad(key, "it is missing, or no array"))
     }
 
     fn attributes(&self, key: &str) -> HashMap<String, AttrValue> {
-        if let Ok(group) = self.group(key) {
+        if key.is_empty() {
+            return self.file.root().attrs().unwrap_or_default();
+        }
+        let (parent, name) = split(key);
+        let Ok(Some(listing)) = self.listing(parent) else { return HashMap::new() };
+        if let Some(group) = listing.groups.get(name) {
             return group.attrs().unwrap_or_default();
         }
-        self.file.dataset(key).and_then(|dataset| dataset.attrs()).unwrap_or_default()
+        listing.datasets.get(name).and_then(|dataset| dataset.attrs().ok()).unwrap_or_default()
+    }
+
+    /// Names of the attributes of the element at `key`.
+    pub(crate) fn attribute_names(&self, key: &str) -> Vec<String> {
+        let mut names: Vec<String> = self.attributes(key).into_keys().collect();
+        names.sort();
+        names
     }
 
     /// A text attribute, where there is one.
@@ -136,49 +269,308 @@ impl Reader {
             .collect()
     }
 
+    fn datatype(&self, key: &str) -> Result<Datatype, H5adError> {
+        self.dataset(key)?.datatype().map_err(|source| self.bad(key, source))
+    }
+
     pub(crate) fn element(&self, key: &str) -> Result<Element, H5adError> {
-        let dtype = self.dataset(key)?.dtype().map_err(|source| self.bad(key, source))?;
-        Ok(match dtype {
-            DType::F32 | DType::F64 => Element::Float,
-            DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::U8 | DType::U16 | DType::U32 | DType::U64 => {
-                Element::Integer
+        Ok(match self.datatype(key)? {
+            Datatype::FloatingPoint { .. } => Element::Float,
+            Datatype::FixedPoint { .. } => Element::Integer,
+            Datatype::String { .. } | Datatype::VariableLength { is_string: true, .. } => Element::Text,
+            Datatype::Enumeration { members, .. } if members.iter().any(|member| is(&member.name, "TRUE")) => {
+                Element::Boolean
             }
-            DType::String | DType::VariableLengthString => Element::Text,
-            DType::Enum(names) if names.iter().any(|name| name == "TRUE") => Element::Boolean,
             _ => Element::Other,
         })
     }
 
     /// Name of a dataset's element type, for people.
     pub(crate) fn element_name(&self, key: &str) -> String {
-        self.file.dataset(key).and_then(|d| d.dtype()).map_or_else(|_| "?".into(), |t| t.to_string())
+        if let Ok(Datatype::FloatingPoint { size: 2, .. }) = self.datatype(key) {
+            return "f16".into();
+        }
+        self.dataset(key).ok().and_then(|d| d.dtype().ok()).map_or_else(|| "?".into(), |t| t.to_string())
+    }
+
+    /// A dataset whose values can be read: packed in a way that is known here, and no larger than the file and the
+    /// memory can hold.
+    fn readable(&self, key: &str, rows: Option<usize>) -> Result<Arc<Dataset>, H5adError> {
+        let dataset = self.dataset(key)?;
+        if let Some(filter) = dataset.filter_pipeline().into_iter().find(|filter| !KNOWN_FILTERS.contains(&filter.id)) {
+            let name = filter_name(filter.id).map(str::to_owned).or(filter.name).unwrap_or_else(|| "a filter".into());
+            return Err(self.bad(
+                key,
+                format!(
+                    "its values are packed with {name} (HDF5 filter {}), which is not read here; write the file again with \
+                     adata.write_h5ad(path, compression=\"gzip\")",
+                    filter.id
+                ),
+            ));
+        }
+        let size = dataset.element_size().map_err(|source| self.bad(key, source))?;
+        let shape = dataset.shape().map_err(|source| self.bad(key, source))?;
+        let values = shape.iter().try_fold(1_u64, |n, &k| n.checked_mul(k));
+        let claimed = values.and_then(|n| n.checked_mul(size)).unwrap_or(u64::MAX);
+        let holds = self.opened.len.saturating_mul(MOST_PACKED).saturating_add(UNWRITTEN);
+        if claimed > holds {
+            let claim = values.map_or_else(|| "more than 2^64".into(), |n| n.to_string());
+            return Err(self.bad(key, format!("it claims {claim} values, more than a file of this size can hold")));
+        }
+        let all = shape.first().copied().unwrap_or(1).max(1);
+        let wanted = rows.map_or(claimed, |rows| (claimed / all).saturating_mul(rows as u64));
+        let chunk = dataset.chunk_shape().map_err(|source| self.bad(key, source))?;
+        let chunk = chunk.map_or(0, |edges| edges.iter().fold(size, |n, &k| n.saturating_mul(k)));
+        let needed = wanted.saturating_add(chunk);
+        if memory::available().is_some_and(|free| needed > free) {
+            return Err(self.bad(
+                key,
+                format!(
+                    "reading it needs {} MiB, but {} MiB of memory are free",
+                    needed >> 20,
+                    memory::available().unwrap_or(0) >> 20
+                ),
+            ));
+        }
+        Ok(dataset)
     }
 
     pub(crate) fn f32s(&self, key: &str) -> Result<Vec<f32>, H5adError> {
-        self.dataset(key)?.read_f32().map_err(|source| self.bad(key, source))
+        let dataset = self.readable(key, None)?;
+        if let Datatype::FloatingPoint { size: 2, byte_order, .. } = self.datatype(key)? {
+            return Ok(halves(&dataset.read_raw().map_err(|source| self.bad(key, source))?, &byte_order));
+        }
+        dataset.read_f32().map_err(|source| self.bad(key, source))
     }
 
-    /// Rows `first .. first + count` of a dense matrix.
+    /// Rows `first .. first + count` of a dense array.
     pub(crate) fn f32_rows(&self, key: &str, first: usize, count: usize) -> Result<Vec<f32>, H5adError> {
-        self.dataset(key)?.read_f32_rows(first as u64, count as u64).map_err(|source| self.bad(key, source))
+        let dataset = self.readable(key, Some(count))?;
+        let (first, count) = (first as u64, count as u64);
+        if let Datatype::FloatingPoint { size: 2, byte_order, .. } = self.datatype(key)? {
+            let raw = dataset.read_raw_rows(first, count).map_err(|source| self.bad(key, source))?;
+            return Ok(halves(&raw, &byte_order));
+        }
+        if self.element(key)? == Element::Boolean {
+            let raw = dataset.read_raw_rows(first, count).map_err(|source| self.bad(key, source))?;
+            let flags = truths(&raw, &self.datatype(key)?);
+            return Ok(flags.into_iter().map(|flag| f32::from(u8::from(flag == Some(true)))).collect());
+        }
+        dataset.read_f32_rows(first, count).map_err(|source| self.bad(key, source))
     }
 
     pub(crate) fn f64s(&self, key: &str) -> Result<Vec<f64>, H5adError> {
-        self.dataset(key)?.read_f64().map_err(|source| self.bad(key, source))
+        let dataset = self.readable(key, None)?;
+        if let Datatype::FloatingPoint { size: 2, .. } = self.datatype(key)? {
+            return Ok(self.f32s(key)?.into_iter().map(f64::from).collect());
+        }
+        dataset.read_f64().map_err(|source| self.bad(key, source))
     }
 
     pub(crate) fn i64s(&self, key: &str) -> Result<Vec<i64>, H5adError> {
-        self.dataset(key)?.read_i64().map_err(|source| self.bad(key, source))
+        self.readable(key, None)?.read_i64().map_err(|source| self.bad(key, source))
     }
 
-    pub(crate) fn booleans(&self, key: &str) -> Result<Vec<bool>, H5adError> {
-        let raw = self.dataset(key)?.read_raw().map_err(|source| self.bad(key, source))?;
-        Ok(raw.into_iter().map(|byte| byte != 0).collect())
+    /// Rows `first .. first + count` of an array of whole numbers.
+    pub(crate) fn i64_rows(&self, key: &str, first: usize, count: usize) -> Result<Vec<i64>, H5adError> {
+        self.readable(key, Some(count))?
+            .read_i64_rows(first as u64, count as u64)
+            .map_err(|source| self.bad(key, source))
     }
 
+    /// Truth values; `None` for R's third value, NA.
+    pub(crate) fn booleans(&self, key: &str) -> Result<Vec<Option<bool>>, H5adError> {
+        let dataset = self.readable(key, None)?;
+        let raw = dataset.read_raw().map_err(|source| self.bad(key, source))?;
+        Ok(truths(&raw, &self.datatype(key)?))
+    }
+
+    /// Rows `first .. first + count` as they are stored, and their type, where that holds no address into the file.
+    pub(crate) fn raw_rows(&self, key: &str, first: usize, count: usize) -> Result<Vec<u8>, H5adError> {
+        self.readable(key, Some(count))?
+            .read_raw_rows(first as u64, count as u64)
+            .map_err(|source| self.bad(key, source))
+    }
+
+    /// The type of the values at `key` where they are what they are wherever they stand, no addresses into the file.
+    pub(crate) fn plain_type(&self, key: &str) -> Result<Option<PlainType>, H5adError> {
+        let datatype = self.datatype(key)?;
+        let size = self.dataset(key)?.element_size().map_err(|source| self.bad(key, source))?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let packed = self.dataset(key)?.filters().iter().any(|filter| matches!(filter, 1 | 32000));
+        Ok(is_plain(&datatype).then_some(PlainType { datatype, size, packed }))
+    }
+
+    /// Whether the values at `key` lie in one piece of more than `bytes`.
+    pub(crate) fn is_long_piece(&self, key: &str, bytes: u64) -> bool {
+        let layout = self.dataset(key).ok().and_then(|dataset| dataset.layout().ok());
+        matches!(layout, Some(Layout::Contiguous { address: Some(_), size }) if size > bytes)
+    }
+
+    /// Whether everything about the array at `key` can be written again from what is read of it.
+    pub(crate) fn is_copyable(&self, key: &str) -> bool {
+        let Ok(dataset) = self.dataset(key) else { return false };
+        let known = dataset.attr_datatypes().is_ok_and(|types| types.len() == self.attributes(key).len());
+        known
+            && dataset.shape().is_ok_and(|shape| !shape.is_empty())
+            && dataset.filters().iter().all(|filter| KNOWN_FILTERS.contains(filter))
+            && (self.plain_type(key).is_ok_and(|kind| kind.is_some())
+                || self.element(key).is_ok_and(|element| element == Element::Text))
+    }
+
+    /// Every group of the file, from the top down.
+    pub(crate) fn groups(&self) -> Result<Vec<String>, H5adError> {
+        let mut found = vec![String::new()];
+        let mut next = 0;
+        while next < found.len() {
+            let key = found[next].clone();
+            next += 1;
+            if key.matches('/').count() > 32 {
+                let top: Vec<&str> = key.split('/').take(2).collect();
+                return Err(self.bad(&top.join("/"), "its groups go round in a circle"));
+            }
+            for name in self.listing(&key)?.iter().flat_map(|listing| listing.groups.keys()) {
+                found.push(if key.is_empty() { name.clone() } else { format!("{key}/{name}") });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every attribute of the element at `key` that can be written again.
+    pub(crate) fn copied_attributes(&self, key: &str) -> Vec<(String, AttrValue)> {
+        let mut attributes: Vec<_> = self.attributes(key).into_iter().collect();
+        attributes.sort_by(|a, b| a.0.cmp(&b.0));
+        attributes
+    }
+
+    /// Text of fixed or variable width, which must be UTF-8.
     pub(crate) fn texts(&self, key: &str) -> Result<Vec<String>, H5adError> {
-        self.dataset(key)?.read_string().map_err(|source| self.bad(key, source))
+        let dataset = self.readable(key, None)?;
+        let rows = dataset.shape().map_err(|source| self.bad(key, source))?.first().copied().unwrap_or(1);
+        let datatype = self.datatype(key)?;
+        let mut texts = Vec::new();
+        let mut heaps = Heaps::new(&self.bytes, self.file.superblock().base_address.get());
+        let limit = memory::available().unwrap_or(u64::MAX) / 2;
+        let mut length = 0_u64;
+        let mut take = |text: Vec<u8>| {
+            length = length.saturating_add(text.len() as u64).saturating_add(24);
+            if length > limit {
+                return Err(self.bad(key, "its text is longer than the memory there is"));
+            }
+            match String::from_utf8(text) {
+                Ok(text) => {
+                    texts.push(text);
+                    Ok(())
+                }
+                Err(_) => Err(self.bad(
+                    key,
+                    format!(
+                        "its text is not UTF-8 (value {}); read it with its own encoding and write it again",
+                        texts.len()
+                    ),
+                )),
+            }
+        };
+        for first in (0..rows).step_by(WINDOW) {
+            let raw = dataset.read_raw_rows(first, WINDOW as u64).map_err(|source| self.bad(key, source))?;
+            match &datatype {
+                Datatype::String { size, padding, .. } => {
+                    for value in raw.chunks_exact((*size as usize).max(1)) {
+                        take(unpadded(value, padding).to_vec())?;
+                    }
+                }
+                Datatype::VariableLength { is_string: true, .. } => {
+                    let width = usize::from(self.file.superblock().offset_size);
+                    for value in raw.chunks_exact(8 + width) {
+                        let number = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |n, &byte| n << 8 | u64::from(byte));
+                        let (len, address) = (number(&value[..4]), number(&value[4..4 + width]));
+                        let index = u16::try_from(number(&value[4 + width..])).unwrap_or(0);
+                        let none = address == 0 || len == 0;
+                        let text = if none { Ok(Vec::new()) } else { heaps.object(address, index, len) };
+                        take(text.map_err(|source| self.bad(key, source))?)?;
+                    }
+                }
+                _ => return Err(self.bad(key, format!("it is {}, not text", self.element_name(key)))),
+            }
+        }
+        Ok(texts)
     }
+}
+
+/// A type of values that hold no address.
+#[derive(Debug, Clone)]
+pub(crate) struct PlainType {
+    datatype: Datatype,
+    /// Bytes of a value.
+    pub(crate) size: usize,
+    /// Whether the values were packed.
+    packed: bool,
+}
+
+fn is_plain(datatype: &Datatype) -> bool {
+    match datatype {
+        Datatype::VariableLength { .. } | Datatype::Reference { .. } => false,
+        Datatype::Compound { members, .. } => members.iter().all(|member| is_plain(&member.datatype)),
+        Datatype::Array { base_type, .. } | Datatype::Enumeration { base_type, .. } => is_plain(base_type),
+        _ => true,
+    }
+}
+
+fn is(name: &str, wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(wanted)
+}
+
+/// `obs/clusters` and `codes`.
+fn split(key: &str) -> (&str, &str) {
+    key.rsplit_once('/').unwrap_or(("", key))
+}
+
+/// Values of half precision, of which the HDF5 library knows the type alone.
+fn halves(raw: &[u8], order: &DatatypeByteOrder) -> Vec<f32> {
+    let value = |b: &[u8]| match order {
+        DatatypeByteOrder::BigEndian => half::f16::from_be_bytes([b[0], b[1]]),
+        _ => half::f16::from_le_bytes([b[0], b[1]]),
+    };
+    raw.chunks_exact(2).map(|b| value(b).to_f32()).collect()
+}
+
+/// Members of h5py's and of R's enumeration of truth values; what is neither is R's NA.
+fn truths(raw: &[u8], datatype: &Datatype) -> Vec<Option<bool>> {
+    let Datatype::Enumeration { size, members, .. } = datatype else {
+        return raw.iter().map(|&byte| Some(byte != 0)).collect();
+    };
+    let one = |bytes: &[u8]| match members.iter().find(|member| member.value == bytes) {
+        Some(member) if is(&member.name, "TRUE") => Some(true),
+        Some(member) if is(&member.name, "FALSE") => Some(false),
+        _ => None,
+    };
+    raw.chunks_exact((*size as usize).max(1)).map(one).collect()
+}
+
+fn unpadded<'a>(value: &'a [u8], padding: &StringPadding) -> &'a [u8] {
+    let end = match padding {
+        StringPadding::NullTerminate => value.iter().position(|&b| b == 0),
+        StringPadding::SpacePad => value.iter().rposition(|&b| b != b' ').map(|at| at + 1).or(Some(0)),
+        _ => value.iter().rposition(|&b| b != 0).map(|at| at + 1).or(Some(0)),
+    };
+    &value[..end.unwrap_or(value.len())]
+}
+
+/// deflate, shuffle, fletcher32, scale-offset, lzf, ZFP.
+const KNOWN_FILTERS: [u16; 6] = [1, 2, 3, 6, 32000, 32013];
+
+fn filter_name(id: u16) -> Option<&'static str> {
+    Some(match id {
+        4 => "szip",
+        5 => "nbit",
+        307 => "bzip2",
+        32001 => "blosc",
+        32004 => "lz4",
+        32008 => "bitshuffle",
+        32015 => "zstd",
+        32026 => "blosc2",
+        _ => return None,
+    })
 }
 
 /// Values of a dataset to be written.
@@ -191,6 +583,16 @@ pub(crate) enum Values<'a> {
     I64(&'a [i64]),
     Booleans(&'a [bool]),
     Texts(&'a [&'a str]),
+}
+
+impl Values<'_> {
+    fn size(&self) -> usize {
+        match self {
+            Self::I8(_) | Self::Booleans(_) => 1,
+            Self::F32(_) | Self::I32(_) => 4,
+            Self::F64(_) | Self::I64(_) | Self::Texts(_) => 8,
+        }
+    }
 }
 
 /// An attribute to be written.
@@ -213,23 +615,48 @@ impl Attribute {
     }
 }
 
-/// An HDF5 file opened for additions; nothing is in the file before [`Editor::close`] returns.
+/// How arrays are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip at level 4, as `adata.write_h5ad(path, compression="gzip")` does.
+    Gzip,
+}
+
+/// Bytes of a chunk, about.
+const CHUNK: usize = 1 << 18;
+
+/// Bytes that are held before they are written.
+const HELD: usize = 1 << 23;
+
+/// Arrays below this are written in one piece.
+const SMALL: usize = 1 << 13;
+
+/// An HDF5 file opened for additions, of which a few megabytes are held at a time.
 pub(crate) struct Editor {
     file: File,
     path: PathBuf,
+    compression: Compression,
+    /// Bytes that are staged.
+    held: Cell<usize>,
 }
 
 impl Editor {
-    /// Opens a file that exists. The caller hands in a copy: it is changed in place.
-    pub(crate) fn open(path: &Path) -> Result<Self, H5adError> {
-        let file = File::open_rw(path).map_err(|source| edit_error(path, "the file", &source))?;
-        Ok(Self { file, path: path.to_owned() })
+    /// Opens a file that exists. The caller hands in a copy: it is changed in place, without being read into memory.
+    pub(crate) fn open(path: &Path, compression: Compression) -> Result<Self, H5adError> {
+        let options = FileAccessProperties::new()
+            .with_memory_strategy(MemoryStrategy::Bounded)
+            .with_sync_policy(SyncPolicy::OnClose);
+        let file = File::open_rw_with_options(path, options).map_err(|source| edit_error(path, "the file", &source))?;
+        Ok(Self { file, path: path.to_owned(), compression, held: Cell::new(0) })
     }
 
     /// Creates an empty file.
-    pub(crate) fn create(path: &Path) -> Result<Self, H5adError> {
-        let file = File::create(path).map_err(|source| edit_error(path, "the file", &source))?;
-        Ok(Self { file, path: path.to_owned() })
+    pub(crate) fn create(path: &Path, compression: Compression) -> Result<Self, H5adError> {
+        drop(File::create(path).map_err(|source| edit_error(path, "the file", &source))?);
+        Self::open(path, compression)
     }
 
     fn failed(&self, key: &str, source: &hdf5_pure::Error) -> H5adError {
@@ -270,6 +697,8 @@ impl Editor {
             .value("TRUE", 1)
             .build()
             .map_err(|source| self.failed(key, &source.into()))?;
+        let held = shape.iter().product::<usize>() * values.size();
+        let large = held > SMALL && !matches!(values, Values::Texts(_));
         self.file
             .root()
             .create_dataset(key, |dataset| {
@@ -286,16 +715,108 @@ impl Editor {
                     Values::Texts(v) => dataset.with_vlen_strings(v),
                 };
                 dataset.with_shape(&dims);
+                if large {
+                    dataset.with_chunks(&chunks(&dims, values.size()));
+                    if self.compression == Compression::Gzip {
+                        dataset.with_shuffle().with_deflate(4);
+                    }
+                }
                 for (name, value) in attributes {
                     dataset.set_attr(name, value.value());
+                }
+            })
+            .map(|_| ())
+            .map_err(|source| self.failed(key, &source))?;
+        self.commit_above(held)
+    }
+
+    /// A group with attributes as they were read.
+    pub(crate) fn copy_group(&self, key: &str, attributes: &[(String, AttrValue)]) -> Result<(), H5adError> {
+        self.file
+            .root()
+            .create_group_with(key, |group| {
+                for (name, value) in attributes {
+                    group.set_attr(name, value.clone());
                 }
             })
             .map(|_| ())
             .map_err(|source| self.failed(key, &source))
     }
 
+    /// Values as they were read, of the type they had.
+    pub(crate) fn copy_dataset(
+        &self,
+        key: &str,
+        shape: &[usize],
+        kind: &PlainType,
+        bytes: Vec<u8>,
+        attributes: &[(String, AttrValue)],
+    ) -> Result<(), H5adError> {
+        let dims: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+        let (held, large) = (bytes.len(), bytes.len() > SMALL && !dims.is_empty());
+        self.file
+            .root()
+            .create_dataset(key, |dataset| {
+                dataset.with_raw_data(kind.datatype.clone(), bytes, dims.iter().product()).with_shape(&dims);
+                if large {
+                    dataset.with_chunks(&chunks(&dims, kind.size));
+                    if kind.packed || self.compression == Compression::Gzip {
+                        dataset.with_shuffle().with_deflate(4);
+                    }
+                }
+                for (name, value) in attributes {
+                    dataset.set_attr(name, value.clone());
+                }
+            })
+            .map(|_| ())
+            .map_err(|source| self.failed(key, &source))?;
+        self.commit_above(held)
+    }
+
+    /// An attribute of whole numbers.
+    pub(crate) fn integers(numbers: &[i64]) -> AttrValue {
+        AttrValue::I64Array(numbers.to_vec())
+    }
+
+    /// Places in a sparse matrix, in 32 bits where `most` allows it.
+    pub(crate) fn write_indices(&self, key: &str, indices: &[i64], most: usize) -> Result<(), H5adError> {
+        if i32::try_from(most).is_err() {
+            return self.create_dataset(key, &[indices.len()], Values::I64(indices), &[]);
+        }
+        let narrow: Vec<i32> = indices.iter().map(|&i| i32::try_from(i).unwrap_or(i32::MAX)).collect();
+        self.create_dataset(key, &[narrow.len()], Values::I32(&narrow), &[])
+    }
+
+    /// Text with attributes as they were read.
+    pub(crate) fn copy_texts(
+        &self,
+        key: &str,
+        shape: &[usize],
+        texts: &[&str],
+        attributes: &[(String, AttrValue)],
+    ) -> Result<(), H5adError> {
+        let dims: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+        self.file
+            .root()
+            .create_dataset(key, |dataset| {
+                dataset.with_vlen_strings(texts).with_shape(&dims);
+                for (name, value) in attributes {
+                    dataset.set_attr(name, value.clone());
+                }
+            })
+            .map(|_| ())
+            .map_err(|source| self.failed(key, &source))
+    }
+
+    /// Counts what is held for writing, and writes it where that is more than a window.
+    fn commit_above(&self, bytes: usize) -> Result<(), H5adError> {
+        self.held.set(self.held.get() + bytes);
+        if self.held.get() > HELD { self.commit() } else { Ok(()) }
+    }
+
     /// Writes everything that was staged so far into the file.
     pub(crate) fn commit(&self) -> Result<(), H5adError> {
+        self.held.set(0);
         self.file.commit().map_err(|source| self.failed("", &source))
     }
 
@@ -307,12 +828,106 @@ impl Editor {
     }
 }
 
+/// Whole rows, as many as make a chunk of the usual size.
+fn chunks(dims: &[u64], size: usize) -> Vec<u64> {
+    let row = dims.iter().skip(1).product::<u64>().saturating_mul(size as u64).max(1);
+    let rows = (CHUNK as u64 / row).clamp(1, dims[0].max(1));
+    std::iter::once(rows).chain(dims.iter().skip(1).map(|&n| n.max(1))).collect()
+}
+
 fn edit_error(path: &Path, key: &str, source: &hdf5_pure::Error) -> H5adError {
-    let reason = match source {
-        hdf5_pure::Error::Io(io) => plain_reason(io),
-        other => format!("{key}: {other}"),
+    let path = path.display().to_string();
+    match source {
+        hdf5_pure::Error::Io(io) => H5adError::Unwritable { path, reason: plain_reason(io) },
+        hdf5_pure::Error::EditUnsupported(_) => H5adError::NotInPlace { path, reason: format!("{key}: {source}") },
+        other => H5adError::Unwritable { path, reason: format!("{key}: {other}") },
+    }
+}
+
+/// Puts the superblock of today in the place of one of HDF5 1.6, which files of h5py have by default: the addresses in it
+/// are the same. The file can then be added to without being read whole.
+///
+/// Nothing is done where the file is of today already or has settings that today's superblock has no place for.
+pub(crate) fn renew_superblock(file: &mut std::fs::File) -> std::io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    let mut old = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    Read::by_ref(file).take(100).read_to_end(&mut old)?;
+    // version 1 has the number of chunks in a node of an index (and two bytes of nothing) after the flags
+    let more = match old.get(8) {
+        Some(0) => 0,
+        Some(1) if old.get(24..26) == Some(&[32, 0]) => 4,
+        _ => return Ok(()),
     };
-    H5adError::Unwritable { path: path.display().to_string(), reason }
+    let plain = old.len() >= 80 + more && old.starts_with(b"\x89HDF\r\n\x1a\n") && old[13..15] == [8, 8];
+    // nodes of 4 and 16 entries, nothing before the file, no driver's block: what today's superblock takes for granted
+    let addresses: Vec<u64> =
+        old.get(24 + more..72 + more).unwrap_or_default().chunks_exact(8).map(little_endian).collect();
+    if !plain || old[16..20] != [4, 0, 16, 0] || addresses[0] != 0 || addresses[3] != u64::MAX {
+        return Ok(());
+    }
+    let mut new = old[..8].to_vec();
+    new.extend([2, 8, 8, 0]);
+    for address in [0, u64::MAX, addresses[2], addresses[5]] {
+        new.extend(address.to_le_bytes());
+    }
+    new.extend(lookup3(&new).to_le_bytes());
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&new)?;
+    file.flush()
+}
+
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+}
+
+/// Bob Jenkins' `lookup3` hash (`hashlittle`, of no initial value), HDF5's checksum of metadata.
+fn lookup3(key: &[u8]) -> u32 {
+    let start = 0xdead_beef_u32.wrapping_add(u32::try_from(key.len()).unwrap_or(u32::MAX));
+    let (mut a, mut b, mut c) = (start, start, start);
+    let word = |bytes: &[u8], at: usize| {
+        (0..4).fold(0_u32, |sum, i| sum | u32::from(bytes.get(at + i).copied().unwrap_or(0)) << (8 * i))
+    };
+    let mut rest = key;
+    while rest.len() > 12 {
+        a = a.wrapping_add(word(rest, 0));
+        b = b.wrapping_add(word(rest, 4));
+        c = c.wrapping_add(word(rest, 8));
+        for (i, turn) in [4, 6, 8, 16, 19, 4].into_iter().enumerate() {
+            let (x, y, z) = match i % 3 {
+                0 => (&mut a, &mut c, &mut b),
+                1 => (&mut b, &mut a, &mut c),
+                _ => (&mut c, &mut b, &mut a),
+            };
+            *x = x.wrapping_sub(*y) ^ y.rotate_left(turn);
+            *y = y.wrapping_add(*z);
+        }
+        rest = &rest[12..];
+    }
+    if rest.is_empty() {
+        return c;
+    }
+    a = a.wrapping_add(word(rest, 0));
+    b = b.wrapping_add(word(rest, 4));
+    c = c.wrapping_add(word(rest, 8));
+    for (i, turn) in [14, 11, 25, 16, 4, 14, 24].into_iter().enumerate() {
+        let (x, y) = match i % 3 {
+            0 => (&mut c, b),
+            1 => (&mut a, c),
+            _ => (&mut b, a),
+        };
+        *x = (*x ^ y).wrapping_sub(y.rotate_left(turn));
+    }
+    c
+}
+
+/// Writes the file anew, object by object, without the elements of `without`.
+pub(crate) fn write_anew(from: &Path, to: &Path, without: &[String]) -> Result<(), H5adError> {
+    let options = without
+        .iter()
+        .fold(RepackOptions::new(), |options, key| options.drop_path(key))
+        .with_libver_bounds(LibVer::Earliest, LibVer::V110);
+    repack(from, to, &options).map_err(|source| edit_error(to, "the file", &source))
 }
 
 /// `obsm/X_umap` as a user of scanpy writes it: `obsm["X_umap"]`.
@@ -321,5 +936,17 @@ pub(crate) fn slot(key: &str) -> String {
         Some((slot, name)) => format!("{slot}[\"{name}\"]"),
         None if key.is_empty() => "the file".into(),
         None => key.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_the_published_hash() {
+        // from the driver of Jenkins' lookup3.c
+        assert_eq!(lookup3(b""), 0xdead_beef);
+        assert_eq!(lookup3(b"Four score and seven years ago"), 0x1777_0551);
     }
 }

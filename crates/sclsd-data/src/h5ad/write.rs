@@ -3,12 +3,13 @@
 //! Either way the bytes go to a temporary file beside the output, which takes the output's name once it is complete
 //! and on disk. Until then whatever stood under that name is untouched, and a failure leaves nothing behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::H5adError;
-use super::read::{check_anndata, column_names};
-use super::storage::{Attribute, Editor, Kind, Reader, Values};
+use super::cut::{Chosen, bulk, carry, changed, copy_whole};
+use super::read::{column_names, row_names};
+use super::storage::{Attribute, Compression, Editor, Kind, Reader, Values, renew_superblock, slot, write_anew};
 use crate::replace::{plain_reason, replace_file};
 use crate::{Categorical, Column, Csr, Dataset, Matrix, Uns};
 
@@ -25,42 +26,181 @@ pub struct Additions {
     pub uns: BTreeMap<String, Uns>,
 }
 
-/// Writes a copy of `input` with `additions` to `output`, which may be `input` itself.
+/// Adds to a copy of the file that `reader` has open.
 ///
-/// Every element that is not named in `additions` is carried over byte for byte: `raw`, `uns`, categories and their
-/// colours included.
-///
-/// # Errors
-/// [`H5adError`] where the input is no AnnData or the output cannot be written.
-///
-/// # Panics
-/// When an addition is not as long as the file has cells.
-pub fn add_to_h5ad(input: &Path, output: &Path, additions: &Additions) -> Result<(), H5adError> {
+/// The copy is changed in place where that is possible. Where it is not (groups of more than eight members written by h5py
+/// with `libver="latest"`, members kept in the order of their creation, bytes before the file), it is written anew first,
+/// object by object.
+pub(super) fn add(
+    reader: &Reader,
+    output: &Path,
+    additions: &Additions,
+    compression: Compression,
+) -> Result<(), H5adError> {
+    let replaced = replaced(reader, additions);
     replace(output, |temporary| {
-        std::fs::copy(input, temporary).map_err(|source| unwritable(output, &source))?;
-        let layout = {
-            let file = Reader::open(temporary)?;
-            check_anndata(&file)?;
-            Layout::of(&file)
-        };
-        let editor = Editor::open(temporary)?;
-        let mut sink = Sink { editor: &editor, layout };
-        sink.add(additions)?;
+        copy(reader, temporary, output)?;
+        let in_place = (|| {
+            let editor = Editor::open(temporary, compression)?;
+            // what is replaced makes room for what replaces it, so that a file does not grow
+            replaced.iter().try_for_each(|key| editor.delete(key))?;
+            editor.commit()?;
+            Sink::onto(&editor, reader, &replaced).add(additions)?;
+            editor.close()
+        })();
+        match in_place {
+            Err(H5adError::NotInPlace { .. }) => {}
+            done => return done,
+        }
+        rewrite(reader, temporary, output, &replaced)?;
+        let editor = Editor::open(temporary, compression)?;
+        Sink::onto(&editor, reader, &replaced).add(additions)?;
         editor.close()
     })
+}
+
+/// Writes a copy of the file that is cut down to the cells and genes of `data` and has what `data` has, save elements
+/// that are `kept` as the file has them. Returns what could not be carried over, and why.
+pub(super) fn cut(
+    reader: &Reader,
+    output: &Path,
+    data: &Dataset,
+    kept: &[String],
+    compression: Compression,
+) -> Result<Vec<String>, H5adError> {
+    let cells = places(&row_names(reader, "obs")?, &data.obs.names);
+    let genes = places(&row_names(reader, "var")?, &data.var.names);
+    let chosen = Chosen { cells: cells.as_deref(), genes: genes.as_deref() };
+    let written = written(data, kept);
+    let carried: Vec<String> = changed(reader, chosen)?.into_iter().filter(|key| !written.contains(key)).collect();
+    let mut gone: Vec<String> =
+        carried.iter().cloned().chain(written.iter().filter(|key| reader.kind(key).is_some()).cloned()).collect();
+    gone.sort();
+    gone.dedup();
+    let mut lost = Vec::new();
+    replace(output, |temporary| {
+        lost.clear();
+        if rewrite(reader, temporary, output, &gone).is_err() {
+            // attributes that are references, as anndata 0.7 wrote them: the copy is changed in place
+            copy(reader, temporary, output)?;
+            let editor = Editor::open(temporary, compression)?;
+            gone.iter().try_for_each(|key| editor.delete(key))?;
+            editor.close()?;
+        }
+        let editor = Editor::open(temporary, compression)?;
+        for key in &carried {
+            let carried = match carry(reader, &editor, key, chosen) {
+                // what cannot be read is left out and named; nothing of it is written before it is read
+                Err(H5adError::Bad { problem, .. }) => Err(problem),
+                other => other?,
+            };
+            if let Err(reason) = carried {
+                lost.push(format!("{}: {reason}", slot(key)));
+            }
+        }
+        editor.commit()?;
+        let mut sink = Sink::onto(&editor, reader, &gone);
+        sink.lost = lost.iter().filter_map(|said| said.split(": ").next().map(str::to_owned)).collect();
+        sink.whole(data, &|key| written.contains(key))?;
+        editor.close()
+    })?;
+    Ok(lost)
+}
+
+/// Where the names `now` stood among those `before`; `None` where nothing changed.
+fn places(before: &[String], now: &[String]) -> Option<Vec<usize>> {
+    if before == now {
+        return None;
+    }
+    let place: HashMap<&str, usize> = before.iter().map(String::as_str).zip(0..).collect();
+    // a name that was not there stands for no place: elements of that axis cannot be cut, and are named
+    Some(now.iter().map(|name| place.get(name.as_str()).copied().unwrap_or(usize::MAX)).collect())
+}
+
+/// Elements of a data set, save those of `kept`.
+fn written(data: &Dataset, kept: &[String]) -> BTreeSet<String> {
+    let mut keys: BTreeSet<String> = data.x.iter().map(|_| "X".to_owned()).collect();
+    let under = |slot: &str, name: &String| format!("{slot}/{name}");
+    keys.extend(data.layers.keys().map(|name| under("layers", name)));
+    for (table, frame) in [("obs", &data.obs), ("var", &data.var)] {
+        for (name, column) in &frame.columns {
+            keys.insert(under(table, name));
+            if matches!(column, Column::Categorical(groups) if table == "obs" && !groups.colors().is_empty()) {
+                keys.insert(format!("uns/{name}_colors"));
+            }
+        }
+    }
+    keys.extend(data.obsm.keys().map(|name| under("obsm", name)));
+    keys.extend(data.varm.keys().map(|name| under("varm", name)));
+    keys.extend(data.obsp.keys().map(|name| under("obsp", name)));
+    keys.extend(data.uns.keys().map(|name| under("uns", name)));
+    for key in kept {
+        keys.remove(key);
+        if let Some(name) = key.strip_prefix("obs/") {
+            keys.remove(&format!("uns/{name}_colors"));
+        }
+    }
+    keys
+}
+
+/// Makes of `temporary` the file as it was, written anew without the elements of `gone`.
+fn rewrite(reader: &Reader, temporary: &Path, output: &Path, gone: &[String]) -> Result<(), H5adError> {
+    copy(reader, temporary, output)?;
+    let bulk = bulk(reader, gone)?;
+    let without: Vec<String> = gone.iter().chain(&bulk).cloned().collect();
+    let anew = temporary.with_extension("anew");
+    let written = write_anew(temporary, &anew, &without)
+        .and_then(|()| std::fs::rename(&anew, temporary).map_err(|source| unwritable(output, &source)));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&anew);
+    }
+    written?;
+    let editor = Editor::open(temporary, Compression::None)?;
+    bulk.iter().try_for_each(|key| copy_whole(reader, &editor, key))?;
+    editor.close()
+}
+
+fn copy(reader: &Reader, temporary: &Path, output: &Path) -> Result<(), H5adError> {
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(temporary)
+        .map_err(|source| unwritable(output, &source))?;
+    reader.copy_to(&mut file, output)?;
+    renew_superblock(&mut file).map_err(|source| unwritable(output, &source))
+}
+
+/// Elements of the file that additions of the same name take the place of.
+fn replaced(reader: &Reader, additions: &Additions) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (name, column) in &additions.obs {
+        keys.push(format!("obs/{name}"));
+        if matches!(column, Column::Categorical(groups) if !groups.colors().is_empty()) {
+            keys.push(format!("uns/{name}_colors"));
+        }
+    }
+    keys.extend(additions.obsm.keys().map(|name| format!("obsm/{name}")));
+    keys.extend(additions.obsp.keys().map(|name| format!("obsp/{name}")));
+    keys.extend(additions.uns.keys().map(|name| format!("uns/{name}")));
+    keys.sort();
+    keys.dedup();
+    keys.retain(|key| reader.kind(key).is_some());
+    keys
 }
 
 /// Writes a data set as a new `.h5ad` file that scanpy opens.
 ///
 /// # Errors
 /// [`H5adError`] where the output cannot be written.
-pub fn write_h5ad(output: &Path, data: &Dataset) -> Result<(), H5adError> {
+pub fn write_h5ad(output: &Path, data: &Dataset, compression: Compression) -> Result<(), H5adError> {
     replace(output, |temporary| {
-        let editor = Editor::create(temporary)?;
+        let editor = Editor::create(temporary, compression)?;
         editor.set_attribute("", "encoding-type", &Attribute::Text("anndata"))?;
         editor.set_attribute("", "encoding-version", &Attribute::Text("0.1.0"))?;
-        let mut sink = Sink { editor: &editor, layout: Layout::default() };
-        for (table, frame) in [("obs", &data.obs), ("var", &data.var)] {
+        let mut sink = Sink::of(&editor);
+        for (table, frame) in TABLES.into_iter().zip([&data.obs, &data.var]) {
             let order = frame.columns.iter().map(|(name, _)| name.clone()).collect();
             editor.create_group(
                 table,
@@ -71,30 +211,13 @@ pub fn write_h5ad(output: &Path, data: &Dataset) -> Result<(), H5adError> {
                     ("column-order", Attribute::Texts(order)),
                 ],
             )?;
+            sink.made.insert(table.to_owned());
             sink.texts(&format!("{table}/_index"), &[frame.len()], &frame.names)?;
         }
         for slot in ["layers", "obsm", "obsp", "uns", "varm", "varp"] {
             sink.dictionary(slot)?;
         }
-        if let Some(x) = &data.x {
-            sink.csr("X", x)?;
-        }
-        for (key, layer) in &data.layers {
-            sink.csr(&format!("layers/{key}"), layer)?;
-        }
-        for (name, column) in &data.var.columns {
-            sink.column(&format!("var/{name}"), column)?;
-        }
-        for (name, matrix) in &data.varm {
-            let key = format!("varm/{name}");
-            sink.array(&key, &[matrix.n_rows(), matrix.n_cols()], Values::F32(matrix.values()))?;
-        }
-        sink.add(&Additions {
-            obs: data.obs.columns.clone(),
-            obsm: data.obsm.clone(),
-            obsp: data.obsp.clone(),
-            uns: data.uns.clone(),
-        })?;
+        sink.whole(data, &|_| true)?;
         editor.close()
     })
 }
@@ -113,102 +236,150 @@ fn unwritable(output: &Path, source: &std::io::Error) -> H5adError {
 fn named(error: H5adError, temporary: &Path, output: &Path) -> H5adError {
     let path = output.display().to_string();
     match error {
-        H5adError::Unwritable { path: at, reason } if at == temporary.display().to_string() => {
+        H5adError::Unwritable { path: at, reason } | H5adError::NotInPlace { path: at, reason }
+            if Path::new(&at).file_stem() == temporary.file_stem() =>
+        {
             H5adError::Unwritable { path, reason }
         }
         other => other,
     }
 }
 
-/// What a file has already, as far as additions must know.
-#[derive(Default)]
-struct Layout {
-    obs_columns: Vec<String>,
-    present: Vec<String>,
-}
+/// The tables of cells and of genes.
+const TABLES: [&str; 2] = ["obs", "var"];
 
-impl Layout {
-    fn of(file: &Reader) -> Self {
-        let mut present = Vec::new();
-        for slot in ["obs", "obsm", "obsp", "uns"] {
-            if file.kind(slot) == Some(Kind::Group) {
-                present.push(slot.to_owned());
-                present.extend(file.children(slot).into_iter().map(|name| format!("{slot}/{name}")));
-            }
-        }
-        Self { obs_columns: column_names(file, "obs"), present }
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.present.iter().any(|name| name == key)
-    }
-}
-
+/// Writes elements in AnnData's encodings.
 struct Sink<'a> {
     editor: &'a Editor,
-    layout: Layout,
+    /// The file as it was, where there was one.
+    before: Option<&'a Reader>,
+    gone: &'a [String],
+    /// Columns of the two tables, in order.
+    columns: [Vec<String>; 2],
+    /// Groups that were written.
+    made: BTreeSet<String>,
+    /// Columns, as they are named in messages, that could not be carried over.
+    lost: Vec<String>,
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    fn of(editor: &'a Editor) -> Self {
+        Self { editor, before: None, gone: &[], columns: Default::default(), made: BTreeSet::new(), lost: Vec::new() }
+    }
+
+    fn onto(editor: &'a Editor, before: &'a Reader, gone: &'a [String]) -> Self {
+        let columns = TABLES.map(|table| column_names(before, table));
+        Self { before: Some(before), gone, columns, ..Self::of(editor) }
+    }
+
     fn add(&mut self, additions: &Additions) -> Result<(), H5adError> {
-        for (name, column) in &additions.obs {
-            let key = format!("obs/{name}");
-            self.make_room(&key)?;
+        let Additions { obs, obsm, obsp, uns } = additions;
+        self.table(0, obs, &|_| true)?;
+        self.slots(obsm, obsp, uns, &|_| true)
+    }
+
+    /// Elements of a data set that are `wanted`; names of cells and genes are there.
+    fn whole(&mut self, data: &Dataset, wanted: &dyn Fn(&str) -> bool) -> Result<(), H5adError> {
+        if let Some(x) = data.x.as_ref().filter(|_| wanted("X")) {
+            self.csr("X", x)?;
+        }
+        for (name, layer) in &data.layers {
+            if let Some(key) = self.wanted("layers", name, wanted)? {
+                self.csr(&key, layer)?;
+            }
+        }
+        self.table(0, &data.obs.columns, wanted)?;
+        self.table(1, &data.var.columns, wanted)?;
+        for (name, matrix) in &data.varm {
+            if let Some(key) = self.wanted("varm", name, wanted)? {
+                self.array(&key, &[matrix.n_rows(), matrix.n_cols()], Values::F32(matrix.values()))?;
+            }
+        }
+        self.slots(&data.obsm, &data.obsp, &data.uns, wanted)
+    }
+
+    fn wanted(&mut self, slot: &str, name: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Option<String>, H5adError> {
+        let key = format!("{slot}/{name}");
+        if wanted(&key) { self.room(&key).map(Some) } else { Ok(None) }
+    }
+
+    /// Columns of a table, with their order and their colors.
+    fn table(
+        &mut self,
+        which: usize,
+        columns: &[(String, Column)],
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<(), H5adError> {
+        let table = TABLES[which];
+        for (name, column) in columns {
+            let Some(key) = self.wanted(table, name, wanted)? else { continue };
             self.column(&key, column)?;
-            if !self.layout.obs_columns.contains(name) {
-                self.layout.obs_columns.push(name.clone());
+            if !self.columns[which].contains(name) {
+                self.columns[which].push(name.clone());
             }
             if let Column::Categorical(groups) = column
+                && which == 0
                 && !groups.colors().is_empty()
             {
-                let key = format!("uns/{name}_colors");
-                self.slot("uns")?;
-                self.make_room(&key)?;
+                let key = self.room(&format!("uns/{name}_colors"))?;
                 self.texts(&key, &[groups.colors().len()], groups.colors())?;
             }
         }
-        if !additions.obs.is_empty() {
-            let order = Attribute::Texts(self.layout.obs_columns.clone());
-            self.editor.set_attribute("obs", "column-order", &order)?;
+        let lost = &self.lost;
+        self.columns[which].retain(|name| !lost.contains(&slot(&format!("{table}/{name}"))));
+        if !columns.is_empty() || !self.lost.is_empty() {
+            let order = Attribute::Texts(self.columns[which].clone());
+            self.editor.set_attribute(table, "column-order", &order)?;
         }
-        for (name, matrix) in &additions.obsm {
-            let key = self.room_in("obsm", name)?;
-            self.array(&key, &[matrix.n_rows(), matrix.n_cols()], Values::F32(matrix.values()))?;
+        self.editor.commit()
+    }
+
+    fn slots(
+        &mut self,
+        obsm: &BTreeMap<String, Matrix>,
+        obsp: &BTreeMap<String, Csr>,
+        uns: &BTreeMap<String, Uns>,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<(), H5adError> {
+        for (name, matrix) in obsm {
+            if let Some(key) = self.wanted("obsm", name, wanted)? {
+                self.array(&key, &[matrix.n_rows(), matrix.n_cols()], Values::F32(matrix.values()))?;
+            }
         }
-        for (name, graph) in &additions.obsp {
-            let key = self.room_in("obsp", name)?;
-            self.csr(&key, graph)?;
+        for (name, graph) in obsp {
+            if let Some(key) = self.wanted("obsp", name, wanted)? {
+                self.csr(&key, graph)?;
+            }
         }
-        for (name, value) in &additions.uns {
-            let key = self.room_in("uns", name)?;
-            self.uns(&key, value)?;
+        for (name, value) in uns {
+            if let Some(key) = self.wanted("uns", name, wanted)? {
+                self.uns(&key, value)?;
+            }
         }
         Ok(())
     }
 
-    /// A free place for `slot/name`, in a slot that exists.
-    fn room_in(&mut self, slot: &str, name: &str) -> Result<String, H5adError> {
-        self.slot(slot)?;
-        let key = format!("{slot}/{name}");
-        self.make_room(&key)?;
-        Ok(key)
-    }
-
-    fn slot(&mut self, slot: &str) -> Result<(), H5adError> {
-        if self.layout.has(slot) { Ok(()) } else { self.dictionary(slot) }
-    }
-
-    fn make_room(&mut self, key: &str) -> Result<(), H5adError> {
-        if self.layout.has(key) {
-            self.editor.delete(key)?;
-        } else {
-            self.layout.present.push(key.to_owned());
+    /// The same key, with the groups above it in place: slots, and what a `/` in a name makes of it.
+    fn room(&mut self, key: &str) -> Result<String, H5adError> {
+        for (at, _) in key.match_indices('/') {
+            let above = &key[..at];
+            let there =
+                |reader: &Reader| reader.kind(above) == Some(Kind::Group) && !self.gone.iter().any(|k| k == above);
+            if self.made.contains(above) || self.before.is_some_and(there) {
+                continue;
+            }
+            if above.contains('/') {
+                self.editor.create_group(above, &[])?;
+                self.made.insert(above.to_owned());
+            } else {
+                self.dictionary(above)?;
+            }
         }
-        Ok(())
+        Ok(key.to_owned())
     }
 
     fn dictionary(&mut self, key: &str) -> Result<(), H5adError> {
-        self.layout.present.push(key.to_owned());
+        self.made.insert(key.to_owned());
         self.editor.create_group(key, &encoding("dict", "0.1.0"))
     }
 
@@ -332,7 +503,10 @@ impl Sink<'_> {
             Uns::Booleans(shape, values) => self.number(key, shape, Values::Booleans(values)),
             Uns::Map(map) => {
                 self.dictionary(key)?;
-                map.iter().try_for_each(|(name, value)| self.uns(&format!("{key}/{name}"), value))
+                map.iter().try_for_each(|(name, value)| {
+                    let key = self.room(&format!("{key}/{name}"))?;
+                    self.uns(&key, value)
+                })
             }
         }
     }
