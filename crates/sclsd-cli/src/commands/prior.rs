@@ -245,6 +245,14 @@ fn smoothed(data: &Dataset, spec: &TrainSpec, time: Vec<f64>) -> anyhow::Result<
 
 fn given_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec<f64>> {
     let time = data.numbers(&spec.keys.time)?;
+    if time.windows(2).all(|pair| pair[0].total_cmp(&pair[1]).is_eq()) {
+        bail!(
+            "obs[\"{}\"] is {} for every cell, but a time that directs walks differs between cells; name another column \
+             with --time-key",
+            spec.keys.time,
+            time.first().copied().unwrap_or_default()
+        );
+    }
     if spec.prior.scale_time {
         return Ok(scale_time(&time));
     }
