@@ -1,7 +1,7 @@
 //! Files that are either whole or not there: written beside, synced, renamed.
 //!
 //! The temporary file of an output stands in the same directory under `.sclsd-<output>-<process>-<random>.tmp`. A run that
-//! was killed leaves it behind; [`remove_stale_temporaries`] takes away those whose process is gone. A link stays a link: the
+//! was killed leaves it behind; [`remove_stale_temporaries`] removes those whose process is gone. A link stays a link: the
 //! file that it leads to is replaced.
 
 use std::fs::{self, File, Metadata};
@@ -97,8 +97,8 @@ pub fn resolved(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("it is a link that leads to itself"))
 }
 
-/// Removes temporary files that runs which were killed left behind for this output; those of processes that live stay. To be
-/// called before this process writes the output: a file of its own number is of an earlier process that had the same.
+/// Removes temporary files that killed runs left behind for this output; those of living processes stay. Call it before
+/// this process writes the output: a file of its own number is of an earlier process that had the same.
 pub fn remove_stale_temporaries(output: &Path) {
     let own = std::process::id();
     for (process, path) in temporaries_of(output) {

@@ -1,5 +1,6 @@
 //! What a result records of its prior is what was used, and who reads it uses that.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use sclsd::data::{Column, Keys, Uns, read_h5ad};
@@ -62,7 +63,9 @@ fn a_matrix_is_the_prior_that_is_recorded_and_read() {
     let mut market = format!("%%MatrixMarket matrix coordinate real general\n60 60 {}\n", graph.nnz());
     for cell in 0..60 {
         let (to, weights) = graph.row(cell);
-        to.iter().zip(weights).for_each(|(to, w)| market.push_str(&format!("{} {} {w}\n", cell + 1, to + 1)));
+        for (to, weight) in to.iter().zip(weights) {
+            let _ = writeln!(market, "{} {} {weight}", cell + 1, to + 1);
+        }
     }
     std::fs::write(d.join("t.mtx"), market).expect("a matrix");
     succeed(d, &timeless(&["--prior", "t.mtx"]));

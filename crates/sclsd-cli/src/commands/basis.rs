@@ -17,8 +17,8 @@ pub(super) struct Basis {
 }
 
 impl Basis {
-    /// The embedding for directions: the one that was named, which must be there, or the first of the usual ones that can be
-    /// drawn on.
+    /// The embedding for directions: the one that was named, which must be there, or the first of the usual ones that can
+    /// be drawn on.
     pub(super) fn choose(file: &Path, has: &Inspection, named: Option<&str>) -> anyhow::Result<Self> {
         if let Some(named) = named {
             let key = found(file, has, named)?;

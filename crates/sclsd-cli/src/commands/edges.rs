@@ -63,8 +63,8 @@ fn from_json(text: &str) -> anyhow::Result<Edges> {
     Ok(edges)
 }
 
-/// The edges of a result whose ends are clusters: of the run's phylogeny, else those in uns `cluster_edges`, which is nothing
-/// where it is of another form.
+/// The edges of a result whose ends are clusters: of the run's phylogeny, else those in uns `cluster_edges`; none where
+/// that is of another form.
 pub(super) fn of_result(record: Option<&Record>, data: &Dataset, clusters: &Categorical) -> Edges {
     let known = |(from, to): &(String, String)| [from, to].iter().all(|name| clusters.categories().contains(name));
     let of_tree: Edges = record

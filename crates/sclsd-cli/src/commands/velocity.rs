@@ -10,8 +10,8 @@ use sclsd::model::Model;
 use super::basis::{Basis, placed, suffix};
 use crate::progress::Output;
 
-/// `velocity_umap` from the transitions and `drift_velocity_umap` from the drift, on the embedding that was chosen and read;
-/// nothing where there is none. A cell without a place has no direction (zero), and none of the others looks its way.
+/// `velocity_umap` from the transitions and `drift_velocity_umap` from the drift, on the embedding that was chosen and
+/// read; nothing where there is none. A cell without a place has direction 0 and no part in the directions of others.
 pub(super) fn velocities(
     model: &Model,
     data: &Dataset,

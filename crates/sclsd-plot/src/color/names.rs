@@ -1,7 +1,7 @@
 //! Colours by name, as files of scanpy have them.
 //!
-//! Names of CSS, matplotlib's letters (`r`), Tableau's (`tab:blue`) and those of its cycle (`C0`), with matplotlib's values,
-//! and the names of R that scanpy knows beside them. Case does not matter.
+//! Names of CSS, matplotlib's letters (`r`), Tableau's (`tab:blue`) and those of its cycle (`C0`), with matplotlib's
+//! values, and the names of R that scanpy knows beside them. Case does not matter.
 
 /// Names in small letters, in alphabetical order, with red, green and blue.
 const NAMES: [(&str, [u8; 3]); 211] = [
