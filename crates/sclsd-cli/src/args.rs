@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// Threads that may be asked for: more than any machine has cores.
+const MOST_THREADS: i64 = 1024;
+
 /// Latent State Dynamics: how cells differentiate, from single-cell RNA counts.
 #[derive(Debug, Parser)]
 #[command(name = "sclsd", version, about, propagate_version = true)]
 pub(crate) struct Arguments {
-    /// Say nothing but errors and results.
+    /// Say nothing but errors and results: no progress, no notes.
     #[arg(long, global = true)]
     pub quiet: bool,
     /// Print figures as JSON.
@@ -156,8 +159,8 @@ pub(crate) struct PrepareArgs {
     /// Seed of clusters and layout.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Number of threads [default: one per core].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Number of threads, 1 to 1024 [default: one per core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub threads: Option<u16>,
 }
 
@@ -233,9 +236,9 @@ pub(crate) struct TrainArgs {
     /// Column of obs with the clusters that the phylogeny names [default: clusters].
     #[arg(long)]
     pub cluster_key: Option<String>,
-    /// Embedding of obsm on which directions are drawn, where the file has it.
-    #[arg(long, default_value = "X_umap")]
-    pub basis: String,
+    /// Embedding of obsm on which directions are drawn [default: the first there is of X_umap, X_tsne and X_pca].
+    #[arg(long)]
+    pub basis: Option<String>,
     /// Epochs of training, at most [default: by the preset].
     #[arg(long)]
     pub epochs: Option<usize>,
@@ -268,8 +271,8 @@ pub(crate) struct MachineArgs {
     /// cuda:0,cuda:1.
     #[arg(long, default_value = sclsd::Device::DEFAULT)]
     pub device: String,
-    /// Number of threads [default: one per core].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Number of threads, 1 to 1024 [default: one per core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub threads: Option<u16>,
 }
 
@@ -286,9 +289,9 @@ pub(crate) struct AnnotateArgs {
     /// Graph of obsp [default: the one the model was trained with].
     #[arg(long)]
     pub connectivities: Option<String>,
-    /// Embedding of obsm on which directions are drawn, where the file has it.
-    #[arg(long, default_value = "X_umap")]
-    pub basis: String,
+    /// Embedding of obsm on which directions are drawn [default: the first there is of X_umap, X_tsne and X_pca].
+    #[arg(long)]
+    pub basis: Option<String>,
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -446,12 +449,13 @@ pub(crate) struct EvaluateArgs {
     /// Column of obs with clusters [default: the one the model was trained with].
     #[arg(long)]
     pub cluster_key: Option<String>,
-    /// Which cluster gives rise to which, as "A>B,B>C" [default: the run's phylogeny, or uns cluster_edges].
+    /// Which cluster gives rise to which, as "A>B,B>C", or a JSON file of {"parent": ["child", …], …}, in which names may
+    /// hold commas [default: the run's phylogeny, or uns cluster_edges].
     #[arg(long)]
     pub edges: Option<String>,
-    /// Embedding of obsm.
-    #[arg(long, default_value = "X_umap")]
-    pub basis: String,
+    /// Embedding of obsm [default: the first there is of X_umap, X_tsne and X_pca].
+    #[arg(long)]
+    pub basis: Option<String>,
     /// Graph of obsp.
     #[arg(long, default_value = "connectivities")]
     pub connectivities: String,
@@ -467,8 +471,8 @@ pub(crate) struct EvaluateArgs {
     /// Trained model: how many cells' flow ends off the data is told with it.
     #[arg(long)]
     pub model: Option<PathBuf>,
-    /// Number of threads [default: one per core].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Number of threads, 1 to 1024 [default: one per core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub threads: Option<u16>,
 }
 
@@ -499,15 +503,15 @@ pub(crate) struct PlotArgs {
     /// What to draw.
     #[arg(long, value_enum)]
     pub kind: PlotKind,
-    /// Picture to write, .svg or .png.
+    /// Picture to write, .svg or .png; what goes to a device or a pipe, as /dev/stdout, is SVG.
     #[arg(short, long)]
     pub output: PathBuf,
     /// Column of obs, or gene, that colours cells [default: the clusters of the run, or lsd_pseudotime].
     #[arg(long)]
     pub color: Option<String>,
-    /// Embedding of obsm to draw on.
-    #[arg(long, default_value = "X_umap")]
-    pub basis: String,
+    /// Embedding of obsm to draw on [default: the first there is of X_umap, X_tsne and X_pca].
+    #[arg(long)]
+    pub basis: Option<String>,
     /// Column of obs with clusters [default: the one the model was trained with].
     #[arg(long)]
     pub cluster_key: Option<String>,
@@ -520,38 +524,104 @@ pub(crate) struct PlotArgs {
     /// Cells that paths start from [default: 16 on a landscape, 6 for walks, 400 for components].
     #[arg(long, value_name = "N")]
     pub paths: Option<usize>,
-    /// Time to follow cells for, in units of a training walk's length.
-    #[arg(long, default_value_t = 15.0)]
-    pub time_range: f64,
-    /// Whose directions streamlines follow.
-    #[arg(long, value_enum, default_value_t = VelocityArg::Transitions)]
-    pub velocity: VelocityArg,
-    /// How close streamlines are: 2 draws twice as many across.
-    #[arg(long, default_value_t = 1.0)]
-    pub density: f64,
-    /// Radius over which directions are averaged, in sixtieths of the picture.
-    #[arg(long, default_value_t = 1.0)]
-    pub smooth: f64,
+    /// Time to follow cells for, in units of a training walk's length [default: 15].
+    #[arg(long)]
+    pub time_range: Option<f64>,
+    /// Whose directions streamlines follow [default: transitions].
+    #[arg(long, value_enum)]
+    pub velocity: Option<VelocityArg>,
+    /// How close streamlines are: 2 draws twice as many across [default: 1].
+    #[arg(long)]
+    pub density: Option<f64>,
+    /// Radius over which directions are averaged, in sixtieths of the picture [default: 1].
+    #[arg(long)]
+    pub smooth: Option<f64>,
     /// Colour streamlines by speed; their width follows it in any case.
     #[arg(long)]
     pub color_by_speed: bool,
     /// Draw the landscape as a surface rather than as a map of contours.
     #[arg(long)]
     pub surface: bool,
-    /// Turn of the surface, in degrees.
-    #[arg(long, default_value_t = -60.0, allow_negative_numbers = true)]
-    pub azimuth: f64,
-    /// Height of the eye above the horizon, in degrees.
-    #[arg(long, default_value_t = 42.0, allow_negative_numbers = true)]
-    pub elevation: f64,
+    /// Turn of the surface, in degrees [default: -60].
+    #[arg(long, allow_negative_numbers = true, requires = "surface")]
+    pub azimuth: Option<f64>,
+    /// Height of the eye above the horizon, in degrees [default: 42].
+    #[arg(long, allow_negative_numbers = true, requires = "surface")]
+    pub elevation: Option<f64>,
     /// Title [default: what is drawn].
     #[arg(long)]
     pub title: Option<String>,
-    /// Seed of the prior walks.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of the prior walks [default: 0].
+    #[arg(long)]
+    pub seed: Option<u64>,
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+impl PlotArgs {
+    /// Options that were given, but for those that every kind has.
+    fn given(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("--color", self.color.is_some()),
+            ("--basis", self.basis.is_some()),
+            ("--cluster-key", self.cluster_key.is_some()),
+            ("--model", self.model.is_some()),
+            ("--clusters", !self.clusters.is_empty()),
+            ("--paths", self.paths.is_some()),
+            ("--time-range", self.time_range.is_some()),
+            ("--velocity", self.velocity.is_some()),
+            ("--density", self.density.is_some()),
+            ("--smooth", self.smooth.is_some()),
+            ("--color-by-speed", self.color_by_speed),
+            ("--surface", self.surface),
+            ("--azimuth", self.azimuth.is_some()),
+            ("--elevation", self.elevation.is_some()),
+            ("--seed", self.seed.is_some()),
+        ];
+        all.into_iter().filter_map(|(name, given)| given.then_some(name))
+    }
+
+    /// An option that is of other kinds of pictures than the one that is asked for, and what those are.
+    pub(crate) fn misplaced(&self) -> Option<(&'static str, Vec<String>)> {
+        let option = self.given().find(|option| !self.kind.options().contains(option))?;
+        let kinds = PlotKind::value_variants().iter().filter(|kind| kind.options().contains(&option));
+        Some((option, kinds.map(|kind| kind.name()).collect()))
+    }
+}
+
+impl PlotKind {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// The options it has beside those of every kind.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Embedding => &["--color", "--basis", "--cluster-key"],
+            Self::Stream => {
+                &["--color", "--basis", "--cluster-key", "--velocity", "--density", "--smooth", "--color-by-speed"]
+            }
+            Self::Landscape => &[
+                "--basis",
+                "--cluster-key",
+                "--model",
+                "--clusters",
+                "--paths",
+                "--time-range",
+                "--surface",
+                "--azimuth",
+                "--elevation",
+            ],
+            Self::Walks => {
+                &["--color", "--basis", "--cluster-key", "--model", "--clusters", "--paths", "--time-range", "--seed"]
+            }
+            Self::Components => &["--cluster-key", "--model", "--clusters", "--paths", "--time-range"],
+            Self::Fates | Self::FateCircle => &["--cluster-key"],
+            Self::FateProbabilities => &["--basis", "--cluster-key"],
+            Self::Loss | Self::Calibration | Self::Perturb => &[],
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -598,9 +668,9 @@ pub(crate) struct ReportArgs {
     /// Page to write (.html).
     #[arg(short, long)]
     pub output: PathBuf,
-    /// Embedding of obsm to draw on.
-    #[arg(long, default_value = "X_umap")]
-    pub basis: String,
+    /// Embedding of obsm to draw on [default: the first there is of X_umap, X_tsne and X_pca].
+    #[arg(long)]
+    pub basis: Option<String>,
     /// Column of obs with clusters [default: the one the model was trained with].
     #[arg(long)]
     pub cluster_key: Option<String>,

@@ -1,10 +1,14 @@
 //! The commands, one file each, and what several of them share.
 
 pub(crate) mod annotate;
+mod basis;
 pub(crate) mod convert;
 pub(crate) mod demo;
+mod edges;
 pub(crate) mod evaluate;
 pub(crate) mod fates;
+mod files;
+mod groups;
 pub(crate) mod inspect;
 pub(crate) mod perturb;
 pub(crate) mod plot;
@@ -25,7 +29,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use sclsd::Device;
-use sclsd::data::{Dataset, H5adError, Keys, plain_reason, read_h5ad, replace_file};
+use sclsd::data::{Dataset, H5adError, Keys, plain_reason, read_h5ad, repeated_name};
 
 use crate::args::MachineArgs;
 
@@ -42,7 +46,7 @@ fn devices(machine: &MachineArgs) -> anyhow::Result<Vec<Device>> {
         use_threads(machine.threads)?;
     } else {
         // a thread trains on each and waits for the others: none of them can be one of those that do the work
-        threads(machine.threads).build_global()?;
+        threads(machine.threads).build_global().map_err(no_threads)?;
     }
     names.into_iter().map(|name| Ok(Device::parse(name)?)).collect()
 }
@@ -50,18 +54,44 @@ fn devices(machine: &MachineArgs) -> anyhow::Result<Vec<Device>> {
 /// As many threads as asked for, of which this is one: work that it would hand to another, which has to be woken for it, it
 /// does itself.
 fn use_threads(count: Option<u16>) -> anyhow::Result<()> {
-    Ok(threads(count).use_current_thread().build_global()?)
+    threads(count).use_current_thread().build_global().map_err(no_threads)
+}
+
+fn no_threads(error: rayon::ThreadPoolBuildError) -> anyhow::Error {
+    anyhow::Error::new(error).context("threads cannot be started; give fewer with --threads")
 }
 
 fn threads(count: Option<u16>) -> rayon::ThreadPoolBuilder {
     rayon::ThreadPoolBuilder::new().num_threads(count.unwrap_or(0).into())
 }
 
+/// Reads elements of a file whose cells and genes can be told apart by name.
+fn read(path: &Path, keys: &Keys) -> anyhow::Result<Dataset> {
+    named_apart(path, read_h5ad(path, keys)?)
+}
+
 /// Reads a file; where it lacks something, `hint` says who would have written it.
 fn read_with_hint(path: &Path, keys: &Keys, hint: &'static str) -> anyhow::Result<Dataset> {
-    read_h5ad(path, keys).map_err(|error| match error {
+    let data = read_h5ad(path, keys).map_err(|error| match error {
         H5adError::Missing { .. } => anyhow::Error::new(error).context(hint),
         other => other.into(),
+    })?;
+    named_apart(path, data)
+}
+
+/// Refuses names that appear twice: genes are found by name, and results belong to cells by name.
+fn named_apart(path: &Path, data: Dataset) -> anyhow::Result<Dataset> {
+    match repeated(&data) {
+        Some(repeated) => bail!("{}: {repeated}", path.display()),
+        None => Ok(data),
+    }
+}
+
+/// The first name that appears twice, and what to do about it.
+fn repeated(data: &Dataset) -> Option<String> {
+    [("cell", "obs", &data.obs.names), ("gene", "var", &data.var.names)].into_iter().find_map(|(what, table, names)| {
+        let name = repeated_name(names)?;
+        Some(format!("{what} {name} appears twice; names must differ (in scanpy: adata.{table}_names_make_unique())"))
     })
 }
 
@@ -69,27 +99,4 @@ fn read_with_hint(path: &Path, keys: &Keys, hint: &'static str) -> anyhow::Resul
 fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path)
         .map_err(|error| anyhow::anyhow!("{} cannot be read: {}", path.display(), plain_reason(&error)))
-}
-
-/// Writes a file beside its place and puts it there once it is whole.
-fn write_file(output: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let failed =
-        |error: std::io::Error| anyhow::anyhow!("{} cannot be written: {}", output.display(), plain_reason(&error));
-    replace_file(output, failed, |temporary| std::fs::write(temporary, bytes).map_err(failed))
-}
-
-/// Fails now rather than after an hour of training: the directory must exist and take files.
-fn check_writable(output: &Path) -> anyhow::Result<()> {
-    let refuse = |reason: &str| bail!("{} cannot be written: {reason}", output.display());
-    if output.is_dir() {
-        return refuse("it is a directory");
-    }
-    let directory = match output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    match tempfile::Builder::new().prefix(".sclsd-").tempfile_in(directory) {
-        Ok(_) => Ok(()),
-        Err(error) => refuse(&plain_reason(&error)),
-    }
 }

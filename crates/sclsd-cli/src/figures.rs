@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::progress::Output;
+use crate::{escape, standard};
 
 /// Named figures in the order they are to be read.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ impl Figures {
         self.rows.push((name.to_owned(), shown, Value::from(value)));
     }
 
-    /// Several values under one name: one line of text, any JSON.
+    /// Several values under one name: lines of text, in which names are escaped, and any JSON.
     pub(crate) fn nested(&mut self, name: &str, shown: String, value: Value) {
         self.rows.push((name.to_owned(), shown, value));
     }
@@ -39,22 +40,30 @@ impl Figures {
 
     /// A path or a name.
     pub(crate) fn text(&mut self, name: &str, value: impl std::fmt::Display) {
-        self.rows.push((name.to_owned(), value.to_string(), Value::from(value.to_string())));
+        let text = value.to_string();
+        self.rows.push((name.to_owned(), escape::line(&text).into_owned(), Value::from(text)));
     }
 
-    /// Prints them on standard output.
-    #[expect(clippy::print_stdout, reason = "this is what the program is run for")]
-    pub(crate) fn print(self, output: Output) {
+    /// Prints them on standard output; they are what the program is run for, so `--quiet` does not silence them.
+    pub(crate) fn print(self, output: Output) -> anyhow::Result<()> {
         if output.json {
             let object: Map<String, Value> = self.rows.into_iter().map(|(n, _, v)| (n.replace(' ', "_"), v)).collect();
-            println!("{}", Value::Object(object));
-        } else if !output.quiet {
-            let width = self.rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0);
-            for (name, shown, _) in self.rows.into_iter().filter(|row| !row.1.is_empty()) {
-                let line = format!("{name:<width$}  {shown}");
-                let lines: Vec<&str> = line.lines().map(str::trim_end).collect();
-                println!("{}", lines.join("\n"));
+            if output.beside {
+                standard::complain(&escape::json(&Value::Object(object).to_string()));
+                return Ok(());
+            }
+            return standard::print_json(&Value::Object(object));
+        }
+        let width = self.rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0);
+        for (name, shown, _) in self.rows.into_iter().filter(|row| !row.1.is_empty()) {
+            let line = format!("{name:<width$}  {shown}");
+            let lines: Vec<&str> = line.split('\n').map(str::trim_end).collect();
+            if output.beside {
+                lines.into_iter().for_each(|line| output.note(line));
+            } else {
+                standard::print(&lines.join("\n"))?;
             }
         }
+        Ok(())
     }
 }

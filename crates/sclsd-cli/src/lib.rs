@@ -6,10 +6,13 @@
 mod args;
 mod commands;
 mod config;
+mod escape;
 mod figures;
 mod memory;
 mod pipe;
 mod progress;
+mod signals;
+mod standard;
 
 use std::process::ExitCode;
 
@@ -22,19 +25,21 @@ pub use memory::keep_memory;
 #[must_use]
 pub fn main() -> ExitCode {
     pipe::end_with_reader();
+    signals::clean_up_at_end();
     let arguments = Arguments::parse();
     keep_memory();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            // one sentence, causes after a colon
+            standard::complain(&format!("error: {}", escape::line(&format!("{error:#}"))));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let output = progress::Output { quiet: arguments.quiet, json: arguments.json };
+    let output = progress::Output { quiet: arguments.quiet, json: arguments.json, beside: false };
     match arguments.command {
         Command::Demo(args) => commands::demo::run(&args, output),
         Command::Simulate(args) => commands::simulate::run(&args, output),
@@ -49,10 +54,4 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Convert(args) => commands::convert::run(&args, output),
         Command::Inspect(args) => commands::inspect::run(&args, output),
     }
-}
-
-/// One sentence, causes after a colon.
-#[expect(clippy::print_stderr, reason = "this is where errors go")]
-fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
 }

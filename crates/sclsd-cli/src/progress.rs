@@ -1,10 +1,13 @@
 //! Progress: a bar on a terminal, plain lines in a log, nothing when quiet.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sclsd::infer::Event;
+
+use crate::{escape, standard};
 
 /// How the program speaks.
 #[derive(Debug, Clone, Copy)]
@@ -13,14 +16,20 @@ pub(crate) struct Output {
     pub quiet: bool,
     /// Figures as JSON.
     pub json: bool,
+    /// Figures on standard error, since a file goes to standard output.
+    pub beside: bool,
 }
 
 impl Output {
+    /// The same for a command that writes a file to this path, which may be standard output.
+    pub(crate) fn with_file(self, path: &Path) -> Self {
+        Self { beside: self.beside || standard::is_standard_output(path), ..self }
+    }
+
     /// A line about what is going on.
-    #[expect(clippy::print_stderr, reason = "notes go beside the results")]
     pub(crate) fn note(self, text: impl AsRef<str>) {
         if !self.quiet {
-            eprintln!("{}", text.as_ref());
+            standard::complain(&escape::line(text.as_ref()));
         }
     }
 }

@@ -47,11 +47,14 @@ pub use interop::AnnDataError;
 pub use matrix::Matrix;
 pub use matrix_market::read_matrix_market;
 pub use memory::available as available_memory;
-pub use names::{closest_names, did_you_mean};
+pub use names::{closest_names, did_you_mean, repeated_name};
 pub use normalize::{library_sizes, log1p_normalize};
 pub use pca::{Pca, pca};
 pub use random::{Purpose, stream};
-pub use replace::{plain_reason, replace_file};
+pub use replace::{
+    check_replaceable, is_stream, plain_reason, remove_own_temporaries, remove_stale_temporaries, replace_file,
+    resolved, write_file,
+};
 pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, simulate};
 pub use sparse::{Csr, Pattern, SparseError};
 pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes};

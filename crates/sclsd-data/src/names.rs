@@ -1,5 +1,7 @@
 //! Names that are nearly what somebody meant.
 
+use std::collections::HashSet;
+
 /// Names offered.
 const OFFERED: usize = 3;
 
@@ -25,6 +27,13 @@ pub fn did_you_mean(closest: &[String]) -> String {
     if closest.is_empty() { String::new() } else { format!("; the closest names are {}", closest.join(", ")) }
 }
 
+/// The first name that stands twice in a list, if one does.
+#[must_use]
+pub fn repeated_name(names: &[String]) -> Option<&str> {
+    let mut seen = HashSet::with_capacity(names.len());
+    names.iter().map(String::as_str).find(|name| !seen.insert(*name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +44,11 @@ mod tests {
         assert_eq!(closest_names("neurog3", &names)[0], "Neurog3");
         assert_eq!(closest_names("Ins", &names), ["Ins1", "Ins2"]);
         assert!(closest_names("Xyzzy", &names).is_empty());
+    }
+    #[test]
+    fn the_first_name_that_stands_twice_is_found() {
+        let names = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(repeated_name(&names(&["a", "b", "c", "b", "a"])), Some("b"));
+        assert_eq!(repeated_name(&names(&["a", "A"])), None);
     }
 }

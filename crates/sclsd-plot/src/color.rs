@@ -1,5 +1,7 @@
 //! Colours: of groups, and along a range of numbers.
 
+mod names;
+
 use kuva::render::color::Color;
 use sclsd_data::Categorical;
 
@@ -59,12 +61,13 @@ fn diverging(share: f64) -> Rgb {
     [color.r, color.g, color.b]
 }
 
-/// A colour for each of the categories: the file's own where it has one for every category, ours otherwise.
+/// A colour for each of the categories, as scanpy has it: the file's own where there is one for every category, those
+/// beyond them left out, and ours for all where there are fewer or one of them is none.
 #[must_use]
 pub fn group_colors(groups: &Categorical) -> Vec<[u8; 3]> {
-    let given: Vec<Rgb> = groups.colors().iter().filter_map(|text| parse(text)).collect();
     let n = groups.categories().len();
-    if given.len() == n { given } else { palette(n) }
+    let given: Option<Vec<Rgb>> = groups.colors().iter().take(n).map(|text| parse(text)).collect();
+    given.filter(|given| given.len() == n).unwrap_or_else(|| palette(n))
 }
 
 /// `n` colours that differ: eight that everyone tells apart, or hues and lightnesses in turn for more.
@@ -91,11 +94,24 @@ fn hsl(hue: f64, saturation: f64, lightness: f64) -> Rgb {
     [part(0.0), part(8.0), part(4.0)]
 }
 
-/// `#rrggbb` or `#rrggbbaa`, as scanpy stores colours; or a name of CSS.
+/// A colour as matplotlib reads it: `#rrggbb`, `#rrggbbaa`, `#rgb`, `#rgba`, a name, or a grey of `0` to `1`.
 fn parse(text: &str) -> Option<Rgb> {
-    let text = text.get(..7).filter(|t| t.starts_with('#')).unwrap_or(text);
-    match Color::from(text) {
-        Color::Rgb(r, g, b) => Some([r, g, b]),
+    let text = text.trim();
+    if let Some(digits) = text.strip_prefix('#') {
+        return hexadecimal(digits);
+    }
+    names::named(text).or_else(|| {
+        let grey: f64 = text.parse().ok()?;
+        (0.0..=1.0).contains(&grey).then(|| [byte(grey); 3])
+    })
+}
+
+/// Two digits or one for each of red, green, blue and an opacity, which is not used.
+fn hexadecimal(digits: &str) -> Option<Rgb> {
+    let values: Vec<u8> = digits.chars().map(|c| c.to_digit(16)?.try_into().ok()).collect::<Option<_>>()?;
+    match values[..] {
+        [r, g, b] | [r, g, b, _] => Some([r, g, b].map(|v| 17 * v)),
+        [r, s, g, h, b, c] | [r, s, g, h, b, c, _, _] => Some([16 * r + s, 16 * g + h, 16 * b + c]),
         _ => None,
     }
 }
@@ -132,6 +148,27 @@ mod tests {
         assert_eq!(group_colors(&groups(&["a", "b"], &["#102030", "#405060ff"])), vec![[16, 32, 48], [64, 80, 96]]);
         assert_eq!(group_colors(&groups(&["a", "b"], &["#102030"])), FEW[..2].to_vec());
         assert_eq!(group_colors(&groups(&["a", "b"], &["#102030", "no such colour"])), FEW[..2].to_vec());
+        let more = groups(&["a", "b"], &["#102030", "#405060", "no such colour"]);
+        assert_eq!(group_colors(&more), vec![[16, 32, 48], [64, 80, 96]]);
+    }
+
+    #[test]
+    fn colours_are_read_as_matplotlib_reads_them() {
+        for (text, color) in [
+            ("red", Some([255, 0, 0])),
+            ("tab:orange", Some([255, 127, 14])),
+            ("k", Some([0, 0, 0])),
+            ("C0", Some([31, 119, 180])),
+            ("#abc", Some([170, 187, 204])),
+            ("#abcd", Some([170, 187, 204])),
+            ("0.5", Some([128, 128, 128])),
+            ("#12345", None),
+            ("#ééé", None),
+            ("2", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(text), color, "{text}");
+        }
     }
 
     #[test]

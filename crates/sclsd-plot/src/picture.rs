@@ -72,6 +72,11 @@ impl Picture {
 
     pub(crate) fn new(mut scene: Scene) -> Self {
         scene.font_family = Some(FONTS.into());
+        for element in &mut scene.elements {
+            if let Primitive::Text { content, .. } = element {
+                printable(content);
+            }
+        }
         Self { scene, image: None }
     }
 
@@ -117,6 +122,18 @@ impl Picture {
         whole.elements.extend(self.scene.elements.iter().cloned());
         paint(&whole, DOTS)
     }
+}
+
+/// Puts the sign for what cannot be shown in place of characters that no SVG may hold, and of those that nobody sees.
+fn printable(text: &mut String) {
+    if text.contains(|c| unprintable(c)) {
+        *text = text.chars().map(|c| if unprintable(c) { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    }
+}
+
+/// Control characters, most of which XML forbids; what it forbids beside them; and those that turn the direction of writing.
+fn unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// White paper of this size, with text in ink.

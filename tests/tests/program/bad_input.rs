@@ -172,6 +172,11 @@ fn blind_pseudotimes_are_refused_and_scaling_is_offered() {
     });
     refused(d, &train("in.h5ad", &[]), &["obs[\"prior_time\"] runs from 1", "give --scale-time to stretch it"]);
     succeed(d, &train("in.h5ad", &["--scale-time"]));
+    std::fs::remove_file(d.join("out.h5ad")).expect("a result");
+    file(d, "in.h5ad", |data| data.obs.set("prior_time", Column::Float(vec![0.5; 60])));
+    for more in [&[][..], &["--scale-time"]] {
+        refused(d, &train("in.h5ad", more), &["in.h5ad: obs[\"prior_time\"] is 0.5 for every cell"]);
+    }
 }
 
 #[test]

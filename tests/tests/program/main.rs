@@ -3,8 +3,13 @@
 mod bad_input;
 mod bad_steps;
 mod book;
+mod columns;
+mod embeddings;
+mod files;
 mod interrupted;
+mod options;
 mod peers;
+mod recorded;
 mod report;
 mod road;
 mod scanpy;

@@ -2,31 +2,40 @@
 
 use anyhow::Context;
 use sclsd::analysis::annotate;
-use sclsd::data::{Keys, add_to_h5ad, read_h5ad};
+use sclsd::data::{Keys, add_to_h5ad, inspect};
 use sclsd::infer::Checkpoint;
 
-use super::velocity::{present, velocities};
-use super::{check_writable, device};
+use super::basis::Basis;
+use super::files::Files;
+use super::velocity::velocities;
+use super::{device, read};
 use crate::args::AnnotateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
     let device = device(&args.machine)?;
-    check_writable(&args.output)?;
+    Files::default()
+        .reads("INPUT", &args.input)
+        .reads("--model", &args.model)
+        .writes_over("-o", &args.output, &args.input)
+        .check()?;
     let checkpoint = Checkpoint::load(&args.model)?;
     let graph = args.connectivities.as_ref().unwrap_or(&checkpoint.spec.keys.connectivities);
-    let obsm = present(&args.input, &args.basis)?;
-    let data = read_h5ad(&args.input, &Keys { x: true, obsm, obsp: vec![graph.clone()], ..Keys::none() })?;
+    let basis = Basis::choose(&args.input, &inspect(&args.input)?, args.basis.as_deref())?;
+    let obsm = basis.key.iter().cloned().collect();
+    let data = read(&args.input, &Keys { x: true, obsm, obsp: vec![graph.clone()], ..Keys::none() })?;
     let annotation = annotate(&checkpoint.model, &data, graph, &device)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let mut additions = annotation.additions();
-    additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &args.basis, device)?);
+    additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &basis, device, output)?);
     add_to_h5ad(&args.input, &args.output, &additions)?;
     let mut figures = Figures::default();
     figures.count("cells", data.n_cells());
     figures.count("genes", checkpoint.model.n_genes);
+    if let Some(key) = &basis.key {
+        figures.text("directions on", key);
+    }
     figures.text("result", args.output.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }

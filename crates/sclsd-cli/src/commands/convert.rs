@@ -1,19 +1,25 @@
 //! `sclsd convert`: a checkpoint of the Python package as one of ours.
 
-use sclsd::data::{Keys, read_h5ad};
+use sclsd::data::Keys;
 use sclsd::infer::{Checkpoint, TrainSpec, import_pth};
 
-use super::check_writable;
+use super::files::Files;
+use super::read;
 use crate::args::ConvertArgs;
 use crate::config;
 use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &ConvertArgs, output: Output) -> anyhow::Result<()> {
+    Files::default()
+        .reads("INPUT", &args.input)
+        .may_read("--config", args.config.as_ref())
+        .may_read("--genes", args.genes.as_ref())
+        .writes("OUTPUT", &args.output)
+        .check()?;
     let mut spec = config::read(&TrainSpec::reference(), args.config.as_deref(), &[])?;
-    check_writable(&args.output)?;
     let genes = match &args.genes {
-        Some(path) => read_h5ad(path, &Keys::none())?.var.names,
+        Some(path) => read(path, &Keys::none())?.var.names,
         None => Vec::new(),
     };
     let mut model = import_pth(&args.input, genes)?;
@@ -35,6 +41,5 @@ pub(crate) fn run(args: &ConvertArgs, output: Output) -> anyhow::Result<()> {
     figures.count("tensors", model.weights.len());
     Checkpoint::imported(model, spec).save(&args.output)?;
     figures.text("model", args.output.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }

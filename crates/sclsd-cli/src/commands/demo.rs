@@ -8,11 +8,12 @@ use sclsd::infer::Checkpoint;
 use sclsd::model::Peers;
 
 use super::fates::{self, Told};
+use super::files::Files;
 use super::prior::PriorChoice;
 use super::report;
 use super::settings::Settings;
 use super::train::Job;
-use super::{check_writable, device, telling};
+use super::{device, telling};
 use crate::args::{DemoArgs, FatesArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -27,7 +28,8 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     let [simulated, prepared, result, model, page] =
         ["simulated.h5ad", "prepared.h5ad", "result.h5ad", "model.safetensors", "report.html"]
             .map(|name| args.out.join(name));
-    check_writable(&simulated)?;
+    let written = [&simulated, &prepared, &result, &model, &page];
+    written.into_iter().fold(Files::default(), |files, path| files.writes("--out", path)).check()?;
 
     output.note(format!("simulating {} cells with {} genes", args.cells, args.genes));
     let truth = counts_only(&SimulateSpec {
@@ -49,7 +51,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         model: &model,
         settings: Settings::recommended(args.epochs, args.seed),
         prior: PriorChoice::default(),
-        basis: "X_umap",
+        basis: None,
         checkpoint_every: 10,
         resume: false,
         devices: vec![device],
@@ -65,7 +67,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     let choice = report::Choice {
         input: &result,
         model: Some(&model),
-        basis: "X_umap",
+        basis: None,
         cluster_key: Some("clusters".into()),
         color: &[],
         time_range: 15.0,
@@ -81,8 +83,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     figures.text("model", model.display());
     figures.text("result", result.display());
     figures.text("report", page.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }
 
 /// Fates against the truth, beside those of the prior and of neighbors.

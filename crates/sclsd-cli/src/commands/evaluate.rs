@@ -9,13 +9,15 @@ use sclsd::analysis::{
     Score, cross_boundary_correctness, cross_boundary_correlation, evaluate, mean_score, spearman,
     velocity_from_transitions,
 };
-use sclsd::data::{Categorical, Csr, Dataset, Uns, inspect};
-use sclsd::infer::{Checkpoint, TrainSpec};
+use sclsd::data::{Categorical, Csr, Dataset, Matrix, inspect};
+use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
+use super::edges::{self, Edges};
 use super::record::{self, Record};
-use super::{read_with_hint, telling, use_threads};
+use super::{basis, groups, read_with_hint, telling, use_threads};
 use crate::args::EvaluateArgs;
+use crate::escape;
 use crate::figures::Figures;
 use crate::progress::Output;
 
@@ -24,9 +26,10 @@ const APART: &str = "the two clusters never touch";
 
 pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     use_threads(args.threads)?;
-    let suffix = args.basis.strip_prefix("X_").unwrap_or(&args.basis);
-    let drift = format!("drift_velocity_{suffix}");
+    let named = args.edges.as_deref().map(edges::parse).transpose()?;
     let has = inspect(&args.input)?;
+    let basis = basis::of_picture(&args.input, &has, args.basis.as_deref(), |_| true)?;
+    let drift = format!("drift_velocity_{}", basis::suffix(&basis));
     let checkpoint = args.model.as_deref().map(Checkpoint::load).transpose()?;
     let record = record::of_file(&args.input, &has)?;
     let spec = record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
@@ -43,31 +46,33 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     wanted.obs.push("lsd_pseudotime".into());
     wanted.obs.extend(args.time_key.iter().cloned());
     wanted.obs.extend(has.keys("obs").filter(|key| key.starts_with(fates::TRUTH)).map(str::to_owned));
-    wanted.obsm.push(args.basis.clone());
+    wanted.obsm.push(basis.clone());
     wanted.obsm.extend(args.sisters.clone());
     for key in [&drift, telling::PROBABILITIES, telling::BY_PRIOR, telling::BY_NEIGHBORS] {
         wanted.obsm.extend(has.has("obsm", key).then(|| key.to_owned()));
     }
-    wanted.obsp = vec!["transitions".into(), args.connectivities.clone()];
+    wanted.obsp.extend(["transitions".into(), args.connectivities.clone()]);
     let mut uns = vec![telling::PROBABILITIES];
     uns.extend(args.sisters.as_ref().map(|_| args.sister_names.as_str()));
     wanted.uns.extend(uns.into_iter().filter(|key| has.has("uns", key)).map(str::to_owned));
     let tree = record.as_ref().and_then(|record| record.phylogeny.as_ref());
-    if args.edges.is_none() && (tree.is_none() || has.has("uns", "cluster_edges")) {
-        wanted.uns.push("cluster_edges".into());
+    if named.is_none() && (tree.is_none() || has.has("uns", edges::STORED)) {
+        wanted.uns.push(edges::STORED.into());
     }
-    let hint = match args.edges {
+    let hint = match named {
         Some(_) => "evaluation needs what sclsd train or annotate writes",
         None => {
             "evaluation needs what sclsd train or annotate writes, and --edges \"A>B,B>C\" or uns[\"cluster_edges\"]"
         }
     };
     wanted.x |= !has.has("obsm", "X_pca");
-    for list in [&mut wanted.obs, &mut wanted.obsm, &mut wanted.uns] {
+    for list in [&mut wanted.obs, &mut wanted.obsm, &mut wanted.obsp, &mut wanted.uns] {
         list.sort();
         list.dedup();
     }
-    let data = read_with_hint(&args.input, &wanted, hint)?;
+    let shown = || args.input.display().to_string();
+    let mut data = read_with_hint(&args.input, &wanted, hint)?;
+    groups::name(&mut data, &cluster_key).with_context(shown)?;
     let teller = telling::Teller {
         data: &data,
         record: record.as_ref(),
@@ -77,10 +82,9 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         prior_weight: None,
         output,
     };
-    let scored = Scored { args, data: &data, record: record.as_ref(), teller: &teller, spec: &spec };
-    scored
-        .report(&cluster_key, data.obsm.contains_key(&drift).then_some(drift.as_str()), output)
-        .with_context(|| args.input.display().to_string())
+    let drift = data.obsm.contains_key(&drift).then_some(drift);
+    let scored = Scored { args, data: &data, record: record.as_ref(), teller: &teller, basis, drift, named };
+    scored.report(&cluster_key, output).with_context(shown)
 }
 
 /// A result and what it is scored with.
@@ -89,32 +93,74 @@ struct Scored<'a> {
     data: &'a Dataset,
     record: Option<&'a Record>,
     teller: &'a telling::Teller<'a>,
-    spec: &'a TrainSpec,
+    basis: String,
+    /// Element of obsm with directions by the drift, where there is one.
+    drift: Option<String>,
+    /// Edges of the command line.
+    named: Option<Edges>,
+}
+
+/// What directions are scored on: the cells that have a place, of everything.
+struct Placed<'a> {
+    embedding: Matrix,
+    graph: Csr,
+    clusters: Categorical,
+    cells: &'a [usize],
+    all: bool,
+}
+
+impl Placed<'_> {
+    fn graph<T: Copy>(&self, graph: &Csr<T>) -> Csr<T> {
+        if self.all { graph.clone() } else { graph.select_rows(self.cells).select_columns(self.cells) }
+    }
+
+    fn numbers(&self, values: &[f64]) -> Vec<f64> {
+        self.cells.iter().map(|&cell| values[cell]).collect()
+    }
 }
 
 impl Scored<'_> {
-    fn report(&self, cluster_key: &str, drift: Option<&str>, output: Output) -> anyhow::Result<()> {
+    fn report(&self, cluster_key: &str, output: Output) -> anyhow::Result<()> {
         let (args, data) = (self.args, self.data);
         let clusters = data.groups(cluster_key)?;
         let edges = self.edges(&clusters)?;
         let graph = data.graph(&args.connectivities)?;
-        let embedding = &data.obsm[&args.basis];
+        let embedding = &data.obsm[&self.basis];
+        let cells = basis::placed(embedding);
+        let placed = Placed {
+            embedding: embedding.select_rows(&cells),
+            graph: graph.select_rows(&cells).select_columns(&cells),
+            clusters: groups::some(&clusters, &cells),
+            all: cells.len() == data.n_cells(),
+            cells: &cells,
+        };
+        if !placed.all {
+            output.note(format!(
+                "{} of {} cells have no finite coordinates in obsm[\"{}\"]: scores of directions leave them out",
+                data.n_cells() - cells.len(),
+                data.n_cells(),
+                self.basis
+            ));
+        }
         let transitions = data.graph("transitions")?.map(f64::from);
-        let velocity = velocity_from_transitions(&transitions, graph, embedding)?;
         let pseudotime = data.numbers("lsd_pseudotime")?;
-        let found = evaluate(embedding, &velocity, graph, &clusters, &edges, &pseudotime)?;
+        let score = |transitions: &Csr<f64>, time: &[f64]| -> anyhow::Result<_> {
+            let velocity = velocity_from_transitions(&placed.graph(transitions), &placed.graph, &placed.embedding)?;
+            let time = placed.numbers(time);
+            Ok(evaluate(&placed.embedding, &velocity, &placed.graph, &placed.clusters, &edges, &time)?)
+        };
+        let found = score(&transitions, &pseudotime)?;
         // the same of the prior: its own time and transitions, before walks end
-        let prior = self.prior();
+        let prior = self.prior()?;
+        let prior_time = prior.as_ref().and_then(|(_, time)| time.as_ref());
         let before = match &prior {
-            Some((transitions, time)) => {
-                let velocity = velocity_from_transitions(transitions, graph, embedding)?;
-                Some(evaluate(embedding, &velocity, graph, &clusters, &edges, time)?)
-            }
+            Some((transitions, time)) => Some(score(transitions, time.as_ref().unwrap_or(&pseudotime))?),
             None => None,
         };
 
         let mut figures = Figures::default();
         figures.count("cells", data.n_cells());
+        figures.text("directions on", &self.basis);
         let alone = "no two of its cells are neighbours";
         let (across, within) = match &before {
             Some(before) => (Some(&before.cross_boundary), Some(&before.inner_cluster)),
@@ -122,8 +168,10 @@ impl Scored<'_> {
         };
         scores(&mut figures, "cross-boundary correctness", &found.cross_boundary, across, APART);
         scores(&mut figures, "in-cluster coherence", &found.inner_cluster, within, alone);
-        if let Some(key) = drift {
-            let by_drift = cross_boundary_correctness(embedding, &data.obsm[key], graph, &clusters, &edges)?;
+        if let Some(key) = &self.drift {
+            let velocity = data.obsm[key].select_rows(&cells);
+            let (embedding, graph) = (&placed.embedding, &placed.graph);
+            let by_drift = cross_boundary_correctness(embedding, &velocity, graph, &placed.clusters, &edges)?;
             scores(&mut figures, "cross-boundary correctness of the drift", &by_drift, across, APART);
         }
         if let Some(points) = data.obsm.get("X_pca") {
@@ -138,39 +186,38 @@ impl Scored<'_> {
             );
         }
         let absent = "none: the edges run in a circle, or pseudotime does not vary";
-        let prior_stage = before.as_ref().and_then(|before| before.stage_correlation);
+        let prior_stage = before.as_ref().filter(|_| prior_time.is_some()).and_then(|before| before.stage_correlation);
         beside(&mut figures, "stage correlation", found.stage_correlation, prior_stage, absent);
         for key in &args.time_key {
             let known = data.numbers(key)?;
             let correlation = |time: &[f64]| Some(spearman(time, &known)).filter(|c| c.is_finite());
-            let prior = prior.as_ref().and_then(|(_, time)| correlation(time));
+            let prior = prior_time.and_then(|time| correlation(time));
             let name = format!("spearman with {key}");
             beside(&mut figures, &name, correlation(&pseudotime), prior, "one of the two does not vary");
         }
         fates::report(self, &clusters, &mut figures)?;
-        figures.print(output);
-        Ok(())
+        figures.print(output)
     }
 
-    /// The prior's transitions and its time, where the file says what they were.
-    fn prior(&self) -> Option<(Csr<f64>, Vec<f64>)> {
-        self.record?;
-        let time = self.data.numbers(&self.spec.keys.time).ok()?;
-        Some((self.teller.prior().ok()?.matrix().clone(), time))
+    /// The prior's transitions and its time, where the file says what they were and has them; a matrix has no time.
+    fn prior(&self) -> anyhow::Result<Option<(Csr<f64>, Option<Vec<f64>>)>> {
+        let Some(record) = self.record else { return Ok(None) };
+        let Ok(prior) = self.teller.prior() else { return Ok(None) };
+        Ok(Some((prior.matrix().clone(), record.time(self.data)?)))
     }
 
-    fn edges(&self, clusters: &Categorical) -> anyhow::Result<Vec<(String, String)>> {
-        if let Some(text) = &self.args.edges {
-            return parse_edges(text);
+    fn edges(&self, clusters: &Categorical) -> anyhow::Result<Edges> {
+        if let Some(edges) = &self.named {
+            return Ok(edges.clone());
         }
-        match self.record.and_then(|record| record.phylogeny.as_ref()) {
-            Some(tree) if !self.data.uns.contains_key("cluster_edges") => {
-                let known = |name: &String| clusters.categories().contains(name);
-                let all = tree.children().iter().flat_map(|(p, all)| all.iter().map(move |c| (p.clone(), c.clone())));
-                Ok(all.filter(|(from, to)| known(from) && known(to)).collect())
-            }
-            _ => stored_edges(self.data),
+        let edges = edges::of_result(self.record, self.data, clusters);
+        if edges.is_empty() {
+            bail!(
+                "neither the run's phylogeny nor uns[\"cluster_edges\"], a table of two columns of names, has an edge \
+                 between these clusters; give --edges \"A>B,B>C\" or a JSON file"
+            );
         }
+        Ok(edges)
     }
 }
 
@@ -196,30 +243,12 @@ fn scores(figures: &mut Figures, title: &str, scores: &[Score], prior: Option<&V
         .iter()
         .map(|s| match s.mean {
             Some(mean) => {
-                format!("\n    {}", with(format!("{} {mean:.4} ({} cells)", s.name, s.n_cells), of_prior(&s.name)))
+                let name = escape::line(&s.name);
+                format!("\n    {}", with(format!("{name} {mean:.4} ({} cells)", s.n_cells), of_prior(&s.name)))
             }
-            None => format!("\n    {} none: {absent}", s.name),
+            None => format!("\n    {} none: {absent}", escape::line(&s.name)),
         })
         .collect();
     let value = json!({"mean": mean, "prior": mean_of_prior, "each": all});
     figures.nested(title, format!("{shown}{}", each.concat()), value);
-}
-
-fn parse_edges(text: &str) -> anyhow::Result<Vec<(String, String)>> {
-    let edge = |part: &str| match part.split_once('>') {
-        Some((from, to)) if !from.trim().is_empty() && !to.trim().is_empty() => {
-            Ok((from.trim().to_owned(), to.trim().to_owned()))
-        }
-        _ => bail!("--edges: \"{part}\" is no edge, expected A>B"),
-    };
-    text.split(',').map(edge).collect()
-}
-
-fn stored_edges(data: &Dataset) -> anyhow::Result<Vec<(String, String)>> {
-    match data.uns.get("cluster_edges") {
-        Some(Uns::Texts(shape, names)) if shape.len() == 2 && shape[1] == 2 => {
-            Ok(names.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
-        }
-        _ => bail!("uns[\"cluster_edges\"] is no table of two columns of names; give --edges \"A>B,B>C\""),
-    }
 }

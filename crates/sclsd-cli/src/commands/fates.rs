@@ -13,18 +13,25 @@ use sclsd::graph::Terminal;
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
+use super::files::{self, Files};
 use super::telling::{self, Teller};
 use super::train::TERMINAL;
-use super::{check_writable, device, read_with_hint, record, write_file};
+use super::{device, groups, read_with_hint, record};
 use crate::args::{FateMethodArg, FatesArgs};
+use crate::escape;
 use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     let device = device(&args.machine)?;
-    check_writable(&args.output)?;
-    if let Some(paths) = &args.paths {
-        check_writable(paths)?;
+    let files = Files::default().reads("INPUT", &args.input).reads("--model", &args.model).writes_over(
+        "-o",
+        &args.output,
+        &args.input,
+    );
+    match &args.paths {
+        Some(paths) => files.writes("--paths", paths).check()?,
+        None => files.check()?,
     }
     let checkpoint = Checkpoint::load(&args.model)?;
     if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
@@ -41,8 +48,7 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     let (shown, value) = table(&told);
     figures.nested("fates", shown, value);
     figures.text("result", args.output.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }
 
 /// Fates that were told and written.
@@ -75,7 +81,9 @@ pub(super) fn probabilities(
         wanted.obsm.push("X_cell_state".into());
     }
     let hint = "fates are told from what sclsd train or annotate writes";
-    let data = read_with_hint(&args.input, &wanted, hint)?;
+    let mut data = read_with_hint(&args.input, &wanted, hint)?;
+    let key = args.cluster_key.as_ref().unwrap_or(&spec.keys.clusters);
+    groups::name(&mut data, key).with_context(shown)?;
     let teller = Teller {
         data: &data,
         record: record.as_ref(),
@@ -90,7 +98,6 @@ pub(super) fn probabilities(
         .tell(args.method, &terminal, args.time_range)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let baselines = teller.baselines(&terminal);
-    let key = args.cluster_key.as_ref().unwrap_or(&spec.keys.clusters);
     let clusters = data.obs.get(key).and_then(Column::to_categorical);
     let mut additions = telling::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = telling::colored(terminal.column(), clusters.as_ref());
@@ -127,10 +134,11 @@ fn table(told: &Told) -> (String, Value) {
             .collect();
         let words: Vec<String> = beside.iter().map(|(key, mean)| format!("{key} {mean:.3}")).collect();
         let beside_shown = if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) };
+        let shown_name = escape::line(name);
         let (mean, likely, cells) = (mean(found, k), likely(k), terminal.sizes()[k]);
         let _ = write!(
             shown,
-            "\n    {name:<width$}  mean probability {mean:.3}{beside_shown}  likeliest of {likely} cells  {cells} terminal cells"
+            "\n    {shown_name:<width$}  mean probability {mean:.3}{beside_shown}  likeliest of {likely} cells  {cells} terminal cells"
         );
         let means: Map<String, Value> = beside.into_iter().map(|(key, mean)| (key.to_owned(), json!(mean))).collect();
         values.insert(
@@ -153,7 +161,7 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Outpu
     let hint = "fates start from obsm[\"X_cell_state\"], which sclsd annotate writes";
     let data = read_with_hint(&args.input, &wanted, hint)?;
     let shown = || args.input.display().to_string();
-    let clusters = data.groups(cluster_key).with_context(shown)?;
+    let clusters = groups::of(&data, cluster_key).with_context(shown)?;
     let spec = HardFateSpec {
         time_range: args.time_range,
         dt: args.dt,
@@ -179,8 +187,7 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Outpu
         figures.text("paths", paths.display());
     }
     figures.text("result", args.output.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }
 
 /// Cells that end in each cluster, and where they come from: for people and for machines.
@@ -190,15 +197,18 @@ fn summary(table: &FateTable) -> (String, Value) {
     let (mut shown, mut fates) = (String::new(), Map::new());
     let width = table.clusters.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     for (to, name) in table.clusters.iter().enumerate() {
+        let shown_name = escape::line(name);
         let origins: Vec<usize> = (0..n).filter(|&from| table.count(from, to) > 0).collect();
         let from: Map<String, Value> =
             origins.iter().map(|&from| (table.clusters[from].clone(), json!(table.count(from, to)))).collect();
-        let from_shown: Vec<String> =
-            origins.iter().map(|&f| format!("{} of {}", table.count(f, to), table.clusters[f])).collect();
+        let from_shown: Vec<String> = origins
+            .iter()
+            .map(|&f| format!("{} of {}", table.count(f, to), escape::line(&table.clusters[f])))
+            .collect();
         #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
         let fraction = ends[to] as f64 / all.max(1) as f64;
         let percent = 100.0 * fraction;
-        let line = format!("\n    {name:<width$}  {:>6}  {percent:5.1} %  {}", ends[to], from_shown.join(", "));
+        let line = format!("\n    {shown_name:<width$}  {:>6}  {percent:5.1} %  {}", ends[to], from_shown.join(", "));
         shown.push_str(line.trim_end());
         fates.insert(name.clone(), json!({"cells": ends[to], "fraction": fraction, "from": from}));
     }
@@ -214,5 +224,5 @@ fn write_paths(path: &Path, fates: &HardFates) -> anyhow::Result<()> {
         ("times", TensorView::new(Dtype::F64, vec![fates.times.len()], &times)?),
         ("cells", TensorView::new(Dtype::U32, shape, &cells)?),
     ]);
-    write_file(path, &safetensors::serialize(tensors, None)?)
+    files::write(path, &safetensors::serialize(tensors, None)?)
 }

@@ -3,33 +3,40 @@
 use std::io::Read;
 use std::path::Path;
 
-use sclsd::data::{Inspection, inspect, plain_reason};
+use sclsd::data::{Inspection, Keys, inspect, plain_reason, read_h5ad};
 use sclsd::infer::{Checkpoint, DataKeys};
 use serde_json::json;
 
 use crate::args::InspectArgs;
 use crate::progress::Output;
+use crate::{escape, standard};
 
 pub(crate) fn run(args: &InspectArgs, output: Output) -> anyhow::Result<()> {
-    if starts_with(&args.input, b"\x89HDF")? {
-        print_h5ad(&args.input, output)
-    } else if args.input.extension().is_some_and(|e| e == "safetensors") {
+    let start = start(&args.input)?;
+    let named_so = !start.starts_with(b"\x89HDF") && args.input.extension().is_some_and(|e| e == "safetensors");
+    if is_safetensors(&start) || named_so {
         print_checkpoint(&Checkpoint::load(&args.input)?, output)
-    } else if starts_with(&args.input, b"PK")? {
+    } else if start.starts_with(b"PK") {
         anyhow::bail!(
             "{} looks like a checkpoint of PyTorch; sclsd convert makes one of ours of it",
             args.input.display()
         )
     } else {
-        print_h5ad(&args.input, output) // fails, saying why it is none
+        print_h5ad(&args.input, output) // fails where it is none, saying why
     }
 }
 
-fn starts_with(path: &Path, magic: &[u8]) -> anyhow::Result<bool> {
+/// The first bytes of a file: what it is, whatever its name says.
+fn start(path: &Path) -> anyhow::Result<Vec<u8>> {
     let cannot = |error| anyhow::anyhow!("{} cannot be read: {}", path.display(), plain_reason(&error));
     let mut start = Vec::new();
-    std::fs::File::open(path).map_err(cannot)?.take(magic.len() as u64).read_to_end(&mut start).map_err(cannot)?;
-    Ok(start == magic)
+    std::fs::File::open(path).map_err(cannot)?.take(9).read_to_end(&mut start).map_err(cannot)?;
+    Ok(start)
+}
+
+/// The length of a header of JSON in eight bytes, and its beginning.
+fn is_safetensors(start: &[u8]) -> bool {
+    matches!(start, [_, _, _, _, _, _, 0, 0, b'{'])
 }
 
 /// What `sclsd train` needs with its default keys, and where.
@@ -52,62 +59,58 @@ fn missing(file: &Inspection) -> Vec<String> {
         .collect()
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the program is run for")]
 fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let file = inspect(path)?;
     let missing = missing(&file);
+    let repeated = super::repeated(&read_h5ad(path, &Keys::none())?);
     if output.json {
         let entries: Vec<_> =
             file.entries.iter().map(|e| json!({"slot": e.slot, "name": e.name, "form": e.form})).collect();
-        println!(
-            "{}",
-            json!({"n_cells": file.n_cells, "n_genes": file.n_genes, "elements": entries, "missing_for_train": missing})
-        );
-        return Ok(());
+        return standard::print_json(&json!({
+            "n_cells": file.n_cells, "n_genes": file.n_genes, "elements": entries, "missing_for_train": missing,
+            "repeated_name": repeated,
+        }));
     }
-    println!("{} cells × {} genes", file.n_cells, file.n_genes);
-    let width = file.entries.iter().map(|e| e.name.chars().count()).max().unwrap_or(0);
-    for entry in &file.entries {
-        println!("{:<7} {:<width$}  {}", entry.slot, entry.name, entry.form);
-    }
+    let mut lines = vec![format!("{} cells × {} genes", file.n_cells, file.n_genes)];
+    let names: Vec<_> = file.entries.iter().map(|e| escape::line(&e.name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let rows = file.entries.iter().zip(&names);
+    lines.extend(rows.map(|(entry, name)| format!("{:<7} {name:<width$}  {}", entry.slot, escape::line(&entry.form))));
+    lines.extend(repeated.iter().map(|repeated| format!("not ready for any command: {}", escape::line(repeated))));
     match missing.len() {
-        0 => println!("ready for sclsd train"),
-        _ => println!(
+        0 if repeated.is_some() => {}
+        0 => lines.push("ready for sclsd train".into()),
+        _ => lines.push(format!(
             "missing for sclsd train: {}; sclsd prepare makes what is missing from raw counts",
             missing.join("; ")
-        ),
+        )),
     }
-    Ok(())
+    standard::print(&lines.join("\n"))
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the program is run for")]
 fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<()> {
     let model = &checkpoint.model;
     let loss = checkpoint.history.last().map(|record| record.loss.total());
     let resumable = !checkpoint.fingerprint.is_empty();
     if output.json {
-        println!(
-            "{}",
-            json!({
-                "n_genes": model.n_genes, "genes": model.genes, "epochs": checkpoint.epoch(), "loss": loss,
-                "resumable": resumable, "config": checkpoint.spec, "tensors": model.weights.len(),
-            })
-        );
-        return Ok(());
+        return standard::print_json(&json!({
+            "n_genes": model.n_genes, "genes": model.genes, "epochs": checkpoint.epoch(), "loss": loss,
+            "resumable": resumable, "config": checkpoint.spec, "tensors": model.weights.len(),
+        }));
     }
     let spec = model.spec.get();
-    println!("model of {} genes, z of {} dimensions, B of {}", model.n_genes, spec.z_dim, spec.b_dim);
-    println!(
-        "{} tensors, {} values",
-        model.weights.len(),
-        model.weights.values().map(|a| a.values.len()).sum::<usize>()
-    );
-    println!("{} epochs trained{}", checkpoint.epoch(), loss.map_or(String::new(), |l| format!(", loss {l:.4}")));
-    match (model.genes.is_empty(), resumable) {
-        (true, _) => println!("imported without gene names: ready for sclsd annotate on files with the same genes"),
-        (false, false) => println!("ready for sclsd annotate"),
-        (false, true) => println!("ready for sclsd annotate, and for sclsd train --resume on the same data"),
-    }
-    println!("configuration: {}", serde_json::to_string(&checkpoint.spec)?);
-    Ok(())
+    let n_values: usize = model.weights.values().map(|array| array.values.len()).sum();
+    let ready = match (model.genes.is_empty(), resumable) {
+        (true, _) => "imported without gene names: ready for sclsd annotate on files with the same genes",
+        (false, false) => "ready for sclsd annotate",
+        (false, true) => "ready for sclsd annotate, and for sclsd train --resume on the same data",
+    };
+    let lines = [
+        format!("model of {} genes, z of {} dimensions, B of {}", model.n_genes, spec.z_dim, spec.b_dim),
+        format!("{} tensors, {n_values} values", model.weights.len()),
+        format!("{} epochs trained{}", checkpoint.epoch(), loss.map_or(String::new(), |l| format!(", loss {l:.4}"))),
+        ready.to_owned(),
+        format!("configuration: {}", serde_json::to_string(&checkpoint.spec)?),
+    ];
+    standard::print(&lines.join("\n"))
 }

@@ -2,25 +2,33 @@
 
 use anyhow::{Context, bail};
 use sclsd::analysis::{FateTable, PerturbSpec, Perturbation, perturb};
-use sclsd::data::{Categorical, Dataset, Keys, read_h5ad};
+use sclsd::data::{Categorical, Dataset, Keys};
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
-use super::{check_writable, device, write_file};
+use super::files::{self, Files};
+use super::{device, groups, read};
 use crate::args::PerturbArgs;
+use crate::escape;
 use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
     let device = device(&args.machine)?;
-    check_writable(&args.output)?;
-    if let Some(path) = &args.cells_out {
-        check_writable(path)?;
+    let files =
+        Files::default().reads("INPUT", &args.input).reads("--model", &args.model).writes_text("-o", &args.output);
+    let mut output = output.with_file(&args.output);
+    match &args.cells_out {
+        Some(path) => {
+            files.writes_text("--cells-out", path).check()?;
+            output = output.with_file(path);
+        }
+        None => files.check()?,
     }
     let checkpoint = Checkpoint::load(&args.model)?;
-    let data = read_h5ad(&args.input, &Keys { x: true, ..Keys::none() }.with_obs(&args.cluster_key))?;
+    let data = read(&args.input, &Keys { x: true, ..Keys::none() }.with_obs(&args.cluster_key))?;
     let shown = || args.input.display().to_string();
-    let clusters = data.groups(&args.cluster_key).with_context(shown)?;
+    let clusters = groups::of(&data, &args.cluster_key).with_context(shown)?;
     let cells = cells(&clusters, args).with_context(shown)?;
 
     let sets: Vec<Vec<String>> =
@@ -60,17 +68,44 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
         tabulate(&mut by_cluster, &name, args.level, &before, &after)?;
         tabulate_cells(&mut by_cell, &name, args.level, &data, &clusters, &found)?;
         let (shown, value) = summary(&before, &after);
-        lines.push(format!("\n    {name}: {shown}"));
+        lines.push(format!("\n    {}: {shown}", escape::line(&name)));
         fates.insert(name, value);
     }
     figures.nested("cells by fate", lines.concat(), Value::Object(fates));
-    if let Some(path) = &args.cells_out {
-        write_file(path, &by_cell.into_inner()?)?;
+    let unexpressed = if args.level == 0.0 { unexpressed(&data, &cells, &args.gene)? } else { Vec::new() };
+    for gene in &unexpressed {
+        output.note(format!(
+            "warning: none of the {} perturbed cells expresses {gene}, so knocking it out changes nothing: its rows say \
+             nothing of what it does",
+            cells.len()
+        ));
     }
-    write_file(&args.output, &by_cluster.into_inner()?)?;
+    if !unexpressed.is_empty() {
+        figures.nested(
+            "expressed by no perturbed cell",
+            escape::line(&unexpressed.join(", ")).into(),
+            json!(unexpressed),
+        );
+    }
+    if let Some(path) = &args.cells_out {
+        files::write(path, &by_cell.into_inner()?)?;
+    }
+    files::write(&args.output, &by_cluster.into_inner()?)?;
     figures.text("table", args.output.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
+}
+
+/// Genes that no perturbed cell expresses.
+fn unexpressed(data: &Dataset, cells: &[u32], genes: &[String]) -> anyhow::Result<Vec<String>> {
+    let x = data.expression()?;
+    let expressed = |gene: usize| {
+        cells.iter().any(|&cell| {
+            let (at, values) = x.row(cell as usize);
+            at.iter().zip(values).any(|(&g, &value)| g as usize == gene && value != 0.0)
+        })
+    };
+    let silent = |name: &&String| data.var.names.iter().position(|n| n == *name).is_some_and(|gene| !expressed(gene));
+    Ok(genes.iter().filter(silent).cloned().collect())
 }
 
 fn cells(clusters: &Categorical, args: &PerturbArgs) -> anyhow::Result<Vec<u32>> {
@@ -99,10 +134,10 @@ fn tabulate(
     let fold = |before: usize, after: usize| ((after as f64 + 1.0) / (before as f64 + 1.0)).log2();
     let mut row = |from: &str, to: &str, counts: [usize; 2], fractions: [f64; 2]| {
         out.write_record([
-            genes.to_owned(),
+            escape::table_name(genes).into_owned(),
             level.to_string(),
-            from.to_owned(),
-            to.to_owned(),
+            escape::table_name(from).into_owned(),
+            escape::table_name(to).into_owned(),
             counts[0].to_string(),
             counts[1].to_string(),
             fractions[0].to_string(),
@@ -136,11 +171,11 @@ fn tabulate_cells(
     clusters: &Categorical,
     found: &Perturbation,
 ) -> anyhow::Result<()> {
-    let level = level.to_string();
-    let name = |cell: u32| clusters.name(cell as usize).unwrap_or("");
+    let (genes, level) = (escape::table_name(genes), level.to_string());
+    let name = |cell: u32| escape::table_name(clusters.name(cell as usize).unwrap_or(""));
     for ((&cell, &before), &after) in found.cells.iter().zip(&found.unperturbed).zip(&found.perturbed) {
-        let barcode = &data.obs.names[cell as usize];
-        out.write_record([genes, &level, barcode, name(cell), name(before), name(after)])?;
+        let barcode = escape::table_name(&data.obs.names[cell as usize]);
+        out.write_record([&genes, level.as_str(), &barcode, &name(cell), &name(before), &name(after)])?;
     }
     Ok(())
 }
@@ -156,7 +191,10 @@ fn summary(before: &FateTable, after: &FateTable) -> (String, Value) {
         .collect();
     let shown: Vec<String> = (0..ends.len())
         .filter(|&to| ends[to] + then[to] > 0)
-        .map(|to| format!("{} {} -> {} ({:+.2})", before.clusters[to], ends[to], then[to], fold[to]))
+        .map(|to| {
+            let name = escape::line(&before.clusters[to]);
+            format!("{name} {} -> {} ({:+.2})", ends[to], then[to], fold[to])
+        })
         .collect();
     (shown.join(", "), Value::Object(fates))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::analysis::agreement;
-use sclsd::data::{Categorical, Column, Dataset, Keys, closest_names, did_you_mean, inspect, read_h5ad};
+use sclsd::data::{Categorical, Column, Dataset, Keys, closest_names, did_you_mean, inspect, is_stream};
 use sclsd::infer::Checkpoint;
 use sclsd::plot::{
     CalibrationCurve, Coloring, Curve, FateChange, FateCounts, FateProbabilities, Format, Gradient, Landscape, Panel,
@@ -13,30 +13,42 @@ use sclsd::plot::{
     fates, group_colors, palette, panels, perturbations, stream, surface, walks,
 };
 
+use super::files::{self, Files};
 use super::record::{self, Record};
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
-use super::{check_writable, device, read_with_hint, telling, write_file};
+use super::{basis, device, groups, read, read_with_hint, telling};
 use crate::args::{PlotArgs, PlotKind, VelocityArg};
 use crate::figures::Figures;
 use crate::progress::Output;
+use crate::{escape, standard};
 
 pub(crate) fn run(args: &PlotArgs, output: Output) -> anyhow::Result<()> {
     let device = device(&args.machine)?;
-    let format = Format::of(&args.output)?;
-    check_writable(&args.output)?;
+    if let Some((option, kinds)) = args.misplaced() {
+        bail!("{option} is of --kind {}, not of --kind {}", kinds.join(" and "), args.kind.name());
+    }
+    Files::default()
+        .reads("INPUT", &args.input)
+        .may_read("--model", args.model.as_ref())
+        .writes_text("-o", &args.output)
+        .check()?;
+    let format = match Format::of(&args.output) {
+        Err(_) if is_stream(&args.output) || standard::is_standard_output(&args.output) => Format::Svg,
+        format => format?,
+    };
     let picture = match args.kind {
         PlotKind::Perturb => perturbation(args)?,
         _ => draw(args, device, output).with_context(|| args.input.display().to_string())?,
     };
-    write_file(&args.output, &picture.render(format)?)?;
+    files::write(&args.output, &picture.render(format)?)?;
+    let output = output.with_file(&args.output);
     let mut figures = Figures::default();
     figures.text("picture", args.output.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }
 
 fn draw(args: &PlotArgs, device: Device, output: Output) -> anyhow::Result<Picture> {
-    let file = File::open(args)?;
+    let file = File::open(args, output)?;
     match args.kind {
         PlotKind::Embedding => file.embedding(),
         PlotKind::Stream => file.stream(),
@@ -57,6 +69,8 @@ fn draw(args: &PlotArgs, device: Device, output: Output) -> anyhow::Result<Pictu
 /// What a picture is made of: the parts of the file that it needs.
 struct File<'a> {
     args: &'a PlotArgs,
+    /// Embedding of a picture on cells; empty for others.
+    basis: String,
     data: Dataset,
     record: Option<Record>,
     cluster_key: Option<String>,
@@ -64,10 +78,10 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn open(args: &'a PlotArgs) -> anyhow::Result<Self> {
+    fn open(args: &'a PlotArgs, output: Output) -> anyhow::Result<Self> {
         let has = inspect(&args.input)?;
         let uns = if has.has("uns", record::KEY) { vec![record::KEY.to_owned()] } else { Vec::new() };
-        let record = record::read(&read_h5ad(&args.input, &Keys { uns, ..Keys::none() })?)?;
+        let record = record::read(&read(&args.input, &Keys { uns, ..Keys::none() })?)?;
         let recorded = record.as_ref().map(|r| r.spec.keys.clusters.clone()).filter(|key| has.has("obs", key));
         let cluster_key = args.cluster_key.clone().or(recorded);
         let color = args.color.clone().or_else(|| cluster_key.clone()).unwrap_or_else(|| "lsd_pseudotime".into());
@@ -82,8 +96,17 @@ impl<'a> File<'a> {
                 | PlotKind::Walks
                 | PlotKind::FateProbabilities
         );
+        let basis = if on_cells {
+            let directed = |key: &str| args.kind != PlotKind::Stream || has.has("obsm", &velocity_key(args, key));
+            basis::of_picture(&args.input, &has, args.basis.as_deref(), directed)?
+        } else {
+            String::new()
+        };
         if on_cells {
-            keys.obsm.push(args.basis.clone());
+            keys.obsm.push(basis.clone());
+            if args.basis.is_none() && basis != "X_umap" {
+                output.note(format!("drawn on obsm[\"{basis}\"]; --basis names another"));
+            }
         }
         if !on_cells || args.kind == PlotKind::FateProbabilities {
             color = None;
@@ -115,27 +138,36 @@ impl<'a> File<'a> {
             if has.has("obs", key) { want(key) } else { keys.x = true }
         }
         if args.kind == PlotKind::Stream {
-            keys.obsm.push(velocity_key(args));
+            keys.obsm.push(velocity_key(args, &basis));
         }
         if matches!(args.kind, PlotKind::Walks | PlotKind::Components) || args.model.is_some() {
             keys.obsm.push("X_cell_state".into());
         }
         if let (PlotKind::Walks, Some(record)) = (args.kind, &record) {
             keys.obsp.push(record.spec.keys.connectivities.clone());
-            if !keys.obs.contains(&record.spec.keys.time) {
-                keys.obs.push(record.spec.keys.time.clone());
+            match record.time_key() {
+                Some(time) if !keys.obs.iter().any(|key| key == time) => keys.obs.push(time.to_owned()),
+                None if has.has("obsp", record::PRIOR_MATRIX) => keys.obsp.push(record::PRIOR_MATRIX.into()),
+                _ => {}
             }
         }
-        let data = read_with_hint(&args.input, &keys, "a picture needs what sclsd train writes")?;
-        Ok(Self { args, data, record, cluster_key, color })
+        let mut data = read_with_hint(&args.input, &keys, "a picture needs what sclsd train writes")?;
+        if let Some(key) = &cluster_key {
+            groups::name(&mut data, key)?;
+        }
+        Ok(Self { args, basis, data, record, cluster_key, color })
     }
 
     fn places(&self) -> anyhow::Result<Places<'_>> {
-        let points = &self.data.obsm[&self.args.basis];
+        let points = &self.data.obsm[&self.basis];
         if points.n_cols() < 2 {
-            bail!("obsm[\"{}\"] has {} column, but a picture needs 2", self.args.basis, points.n_cols());
+            bail!("obsm[\"{}\"] has {} column, but a picture needs 2", self.basis, points.n_cols());
         }
-        Ok(Places { basis: &self.args.basis, points })
+        Ok(Places { basis: &self.basis, points })
+    }
+
+    fn time_range(&self) -> f64 {
+        self.args.time_range.unwrap_or(15.0)
     }
 
     fn title(&self, otherwise: &str) -> String {
@@ -156,18 +188,20 @@ impl<'a> File<'a> {
 
     fn stream(&self) -> anyhow::Result<Picture> {
         let (args, style) = (self.args, StreamStyle::default());
-        for (name, value) in [("--density", args.density), ("--smooth", args.smooth)] {
+        let (density, smooth) = (args.density.unwrap_or(1.0), args.smooth.unwrap_or(1.0));
+        for (name, value) in [("--density", density), ("--smooth", smooth)] {
             if !(value > 0.0 && value <= 20.0) {
                 bail!("{name} is {value}, expected a number above 0 and at most 20");
             }
         }
         let style = StreamStyle {
-            density: args.density * style.density,
-            smooth: args.smooth * style.smooth,
+            density: density * style.density,
+            smooth: smooth * style.smooth,
             color_by_speed: args.color_by_speed,
         };
-        let velocity = &self.data.obsm[&velocity_key(args)];
-        let title = if args.color_by_speed { self.title(&velocity_key(args)) } else { self.color_name() };
+        let key = velocity_key(args, &self.basis);
+        let velocity = &self.data.obsm[&key];
+        let title = if args.color_by_speed { self.title(&key) } else { self.color_name() };
         Ok(stream(self.places()?, velocity, &self.coloring()?, &style, &title))
     }
 
@@ -182,13 +216,14 @@ impl<'a> File<'a> {
                     &self.args.clusters,
                     self.args.paths.unwrap_or(16),
                 )?;
-                let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.args.time_range, device)?;
-                on_embedding(&flow, &self.data, &self.args.basis)?
+                let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range(), device)?;
+                on_embedding(&flow, &self.data, &self.basis)?
             }
         };
         let title = self.title("Waddington landscape");
         if self.args.surface {
-            let view = View { azimuth: self.args.azimuth, elevation: self.args.elevation };
+            let view =
+                View { azimuth: self.args.azimuth.unwrap_or(-60.0), elevation: self.args.elevation.unwrap_or(42.0) };
             return Ok(surface(&landscape, &paths, view, &title));
         }
         Ok(contour_map(&landscape, &paths, &title))
@@ -199,12 +234,13 @@ impl<'a> File<'a> {
             choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(6))?;
         let mut kinds = Vec::new();
         if let Some(record) = &self.record {
-            let places = prior_walks(record, &self.data, &cells, &self.args.basis, self.args.seed, device, output)?;
+            let places =
+                prior_walks(record, &self.data, &cells, &self.basis, self.args.seed.unwrap_or(0), device, output)?;
             kinds.push(Paths { name: "prior walks".into(), places });
         }
         if let Some(model) = &self.args.model {
-            let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.args.time_range, device)?;
-            kinds.push(Paths { name: "model".into(), places: on_embedding(&flow, &self.data, &self.args.basis)? });
+            let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range(), device)?;
+            kinds.push(Paths { name: "model".into(), places: on_embedding(&flow, &self.data, &self.basis)? });
         }
         if kinds.is_empty() {
             bail!("the file does not say how its walks were made, and no --model is given: there is nothing to draw");
@@ -218,7 +254,7 @@ impl<'a> File<'a> {
         };
         let (cells, groups) =
             choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(400))?;
-        let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.args.time_range, device)?;
+        let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range(), device)?;
         let groups = groups.unwrap_or_else(|| Categorical::from_names(vec!["cells"; self.data.n_cells()]));
         let colors = group_colors(&groups);
         let members: Vec<(usize, Vec<usize>)> = (0..groups.categories().len())
@@ -315,7 +351,7 @@ impl<'a> File<'a> {
         let Some(key) = &self.cluster_key else {
             bail!("--kind fates needs --cluster-key, the column of obs cells start in")
         };
-        let (clusters, ends) = (self.data.groups(key)?, self.data.groups("fate")?);
+        let (clusters, ends) = (self.data.groups(key)?, groups::of(&self.data, "fate")?);
         let counts = fate_counts(&clusters, &ends);
         Ok(fates(&counts, &self.title("where cells end")))
     }
@@ -356,7 +392,7 @@ pub(super) fn fate_counts(clusters: &Categorical, ends: &Categorical) -> FateCou
 pub(super) fn coloring(data: &Dataset, key: &str) -> anyhow::Result<Coloring> {
     if let Some(column) = data.obs.get(key) {
         return Ok(match column {
-            Column::Categorical(_) | Column::String(_) | Column::Boolean(_) => Coloring::Groups(data.groups(key)?),
+            Column::Categorical(_) | Column::String(_) | Column::Boolean(_) => Coloring::Groups(groups::of(data, key)?),
             _ => Coloring::Numbers {
                 name: key.to_owned(),
                 values: column.to_floats().unwrap_or_default(),
@@ -382,9 +418,9 @@ pub(super) fn gene_values(data: &Dataset, gene: usize) -> anyhow::Result<Vec<f64
         .collect())
 }
 
-fn velocity_key(args: &PlotArgs) -> String {
-    let suffix = args.basis.strip_prefix("X_").unwrap_or(&args.basis);
-    match args.velocity {
+fn velocity_key(args: &PlotArgs, basis: &str) -> String {
+    let suffix = basis::suffix(basis);
+    match args.velocity.unwrap_or(VelocityArg::Transitions) {
         VelocityArg::Transitions => format!("velocity_{suffix}"),
         VelocityArg::Drift => format!("drift_velocity_{suffix}"),
     }
@@ -435,8 +471,8 @@ fn read_changes(path: &Path) -> anyhow::Result<Vec<FateChange>> {
         if row[at[1]].is_empty() && cells > 0.0 {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of cells")]
             changes.push(FateChange {
-                gene: row[at[0]].to_owned(),
-                fate: row[at[2]].to_owned(),
+                gene: escape::from_table(&row[at[0]]).to_owned(),
+                fate: escape::from_table(&row[at[2]]).to_owned(),
                 log2_fold_change: number(5)?,
                 cells: cells as usize,
             });

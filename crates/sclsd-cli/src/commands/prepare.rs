@@ -1,25 +1,42 @@
 //! `sclsd prepare`: raw counts in, a file that can be trained on out.
 
+use std::collections::HashMap;
+
 use anyhow::Context;
-use sclsd::data::{Flavor, Keys, read_h5ad, write_h5ad};
+use sclsd::data::{Dataset, Flavor, Keys, write_h5ad};
 use sclsd::graph::{PrepareSpec, Root, prepare};
 
-use super::{check_writable, read_text, use_threads};
+use super::files::Files;
+use super::{groups, read, read_text, use_threads};
 use crate::args::{FlavorArg, PrepareArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     use_threads(args.threads)?;
-    check_writable(&args.output)?;
+    Files::default()
+        .reads("INPUT", &args.input)
+        .may_read("--genes", args.genes.as_ref())
+        .writes_over("-o", &args.output, &args.input)
+        .check()?;
     let spec = spec(args)?;
     let shown = || args.input.display().to_string();
     let mut keys = Keys::all(&args.input)?;
     // X is what counts are looked for in, unless a layer has them; then it is kept if it is there
     keys.x = if keys.layers.contains(&args.counts) { keys.x && !args.force } else { true };
-    let before = read_h5ad(&args.input, &keys)?;
+    let mut before = read(&args.input, &keys)?;
+    let own_clusters = before.obs.get(&args.cluster_key).cloned();
+    groups::name(&mut before, &args.cluster_key).with_context(shown)?;
+    remake_what_is_not_finite(&mut before, output);
+    let names = before.obs.names.clone();
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
-    let found = prepare(before, &spec).with_context(shown)?;
+    let mut found = prepare(before, &spec).with_context(shown)?;
+    if let Some(own) = own_clusters {
+        // clusters may be numbers or truth values, and stay so
+        let place: HashMap<&str, usize> = names.iter().enumerate().map(|(row, name)| (name.as_str(), row)).collect();
+        let rows: Vec<usize> = found.data.obs.names.iter().map(|name| place[name.as_str()]).collect();
+        found.data.obs.set(&args.cluster_key, own.select_rows(&rows));
+    }
     write_h5ad(&args.output, &found.data)?;
 
     let data = &found.data;
@@ -41,7 +58,7 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     figures.count("empty cells left out", found.empty_cells);
     figures.count("empty genes left out", found.empty_genes);
     figures.count("cells without neighbours left out", found.isolated_cells);
-    figures.count("clusters", data.groups(&spec.clusters)?.categories().len());
+    figures.count("clusters", groups::of(data, &spec.clusters)?.categories().len());
     if let Some(root) = &found.root {
         figures.text("root", root);
         figures.count("cells not joined to the root", found.unreachable_cells);
@@ -50,8 +67,22 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
         figures.text("kept as they were", found.kept.join(", "));
     }
     figures.text("prepared", args.output.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
+}
+
+/// Takes away coordinates that preparation would keep although some of them are no numbers, so that they are made anew.
+fn remake_what_is_not_finite(data: &mut Dataset, output: Output) {
+    for key in ["X_pca", "X_umap"] {
+        let Some(matrix) = data.obsm.get(key) else { continue };
+        if let Some(at) = matrix.values().iter().position(|value| !value.is_finite()) {
+            output.note(format!(
+                "obsm[\"{key}\"] of cell {} is {}: it is made anew",
+                data.obs.names[at / matrix.n_cols()],
+                matrix.values()[at]
+            ));
+            data.obsm.remove(key);
+        }
+    }
 }
 
 fn spec(args: &PrepareArgs) -> anyhow::Result<PrepareSpec> {

@@ -13,7 +13,7 @@ use sclsd::graph::{
 use sclsd::infer::{BootstrapSpec, StepKernel, TrainSpec, bootstrap_time};
 
 use super::read_text;
-use super::record::Record;
+use super::record::{PRIOR_MATRIX, Record};
 use crate::args::TrainArgs;
 use crate::progress::{Output, Progress};
 
@@ -97,14 +97,13 @@ impl PriorChoice {
     /// Its transitions as they are without terminal states.
     pub(super) fn unending(&self, data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Transition> {
         if self.own {
-            bail!("the model's walks were directed by a matrix (--prior), which the file does not have");
+            return own_matrix(data);
         }
         let phylogeny = match &self.phylogeny {
             PhylogenyChoice::Given(phylogeny) => Some(phylogeny),
             _ => None,
         };
-        let time = smoothed(data, spec, given_time(data, spec)?)?;
-        transition(data, spec, &time, phylogeny)
+        transition(data, spec, &used_time(data, spec)?, phylogeny)
     }
 
     /// Columns of obs that the prior reads.
@@ -123,11 +122,12 @@ impl PriorChoice {
         device: Device,
         output: Output,
     ) -> anyhow::Result<Prior> {
-        if self.own {
-            bail!("the model's walks were directed by a matrix (--prior), which the file does not have");
-        }
-        if let Some(path) = &self.matrix {
-            let transition = from_matrix(path, data)?;
+        let matrix = match &self.matrix {
+            Some(path) => Some(from_matrix(path, data)?),
+            None if self.own => Some(own_matrix(data)?),
+            None => None,
+        };
+        if let Some(transition) = matrix {
             return Ok(Prior { transition, time: None, bootstrapped: false, phylogeny: None, terminal: None });
         }
         let phylogeny = self.phylogeny(data, spec, output)?;
@@ -231,6 +231,11 @@ fn terminal(
     Ok(Some(terminal))
 }
 
+/// The time of a file as it directs walks: stretched and smoothed, where that was asked for.
+pub(super) fn used_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec<f64>> {
+    smoothed(data, spec, given_time(data, spec)?)
+}
+
 fn smoothed(data: &Dataset, spec: &TrainSpec, time: Vec<f64>) -> anyhow::Result<Vec<f64>> {
     match spec.prior.smooth_time {
         0 => Ok(time),
@@ -240,6 +245,14 @@ fn smoothed(data: &Dataset, spec: &TrainSpec, time: Vec<f64>) -> anyhow::Result<
 
 fn given_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec<f64>> {
     let time = data.numbers(&spec.keys.time)?;
+    if time.windows(2).all(|pair| pair[0].total_cmp(&pair[1]).is_eq()) {
+        bail!(
+            "obs[\"{}\"] is {} for every cell, but a time that directs walks differs between cells; name another column \
+             with --time-key",
+            spec.keys.time,
+            time.first().copied().unwrap_or_default()
+        );
+    }
     if spec.prior.scale_time {
         return Ok(scale_time(&time));
     }
@@ -304,6 +317,17 @@ fn from_matrix(path: &Path, data: &Dataset) -> anyhow::Result<Transition> {
         bail!("{} is {rows} × {columns}, but there are {cells} cells", path.display());
     }
     Transition::from_matrix(&weights).with_context(|| path.display().to_string())
+}
+
+/// The matrix that directed the walks of a run that is over.
+fn own_matrix(data: &Dataset) -> anyhow::Result<Transition> {
+    let Some(weights) = data.obsp.get(PRIOR_MATRIX) else {
+        bail!(
+            "the model's walks were directed by a matrix (--prior), which the file does not have in \
+             obsp[\"{PRIOR_MATRIX}\"]"
+        );
+    };
+    Transition::from_matrix(&weights.map(f64::from)).with_context(|| format!("obsp[\"{PRIOR_MATRIX}\"]"))
 }
 
 fn read_phylogeny(path: &Path) -> anyhow::Result<Phylogeny> {

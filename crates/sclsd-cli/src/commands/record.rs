@@ -8,13 +8,15 @@ use sclsd::data::{Dataset, Inspection, Keys, Uns, read_h5ad};
 use sclsd::graph::Phylogeny;
 use sclsd::infer::{Checkpoint, EpochRecord, TrainSpec};
 
-use super::prior::Prior;
+use super::prior::{self, Prior};
 
 /// Where it stands in `uns`.
 pub(super) const KEY: &str = "sclsd";
 
 /// Column of obs with a prior time that was made by a small model.
 pub(super) const PRIOR_TIME: &str = "prior_pseudotime";
+/// Element of obsp with the walks' transitions where they were a matrix of the user's own.
+pub(super) const PRIOR_MATRIX: &str = "prior_transitions";
 /// What directed walks: a time of the file, a time that was made, or a matrix of the user's own.
 const GIVEN: &str = "time";
 const MADE: &str = "bootstrap";
@@ -23,11 +25,29 @@ const OWN: &str = "matrix";
 /// A run as its result remembers it.
 pub(super) struct Record {
     pub spec: TrainSpec,
+    /// The configuration as it stands in the file, which says what was used.
+    pub config: serde_json::Value,
     /// Values by epoch, under the names they have in the file.
     pub history: BTreeMap<String, Vec<f64>>,
     pub phylogeny: Option<Phylogeny>,
-    /// Whether walks were directed by a matrix of the user's own, which the file does not have.
+    /// Whether walks were directed by a matrix of the user's own, [`PRIOR_MATRIX`], and not by a time.
     pub own_prior: bool,
+}
+
+impl Record {
+    /// Column of obs with the time that directed walks; none where a matrix did.
+    pub(super) fn time_key(&self) -> Option<&str> {
+        (!self.own_prior).then_some(self.spec.keys.time.as_str())
+    }
+
+    /// The time that directed walks, stretched and smoothed as it was then; none where a matrix did, or where the file does
+    /// not have it.
+    pub(super) fn time(&self, data: &Dataset) -> anyhow::Result<Option<Vec<f64>>> {
+        match self.time_key() {
+            Some(key) if data.obs.get(key).is_some() => prior::used_time(data, &self.spec).map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// The record of a file that has been looked into.
@@ -42,15 +62,16 @@ pub(super) fn of_file(path: &Path, has: &Inspection) -> anyhow::Result<Option<Re
 pub(super) fn read(data: &Dataset) -> anyhow::Result<Option<Record>> {
     let Some(Uns::Map(entries)) = data.uns.get(KEY) else { return Ok(None) };
     let Some(Uns::Text(config)) = entries.get("config") else { return Ok(None) };
-    let mut spec: TrainSpec = serde_json::from_str(config).context("uns[\"sclsd\"][\"config\"]")?;
+    let place = "uns[\"sclsd\"][\"config\"]";
+    let config: serde_json::Value = serde_json::from_str(config).context(place)?;
+    let mut spec: TrainSpec = serde_json::from_value(config.clone()).context(place)?;
     let prior = match entries.get("prior") {
         Some(Uns::Text(prior)) => prior.as_str(),
         _ => GIVEN,
     };
     if prior == MADE {
-        // it is stored as it was used
-        spec.keys.time = PRIOR_TIME.into();
-        (spec.prior.scale_time, spec.prior.smooth_time) = (false, 0);
+        // in files of earlier versions, whose configuration says what was asked for
+        as_made(&mut spec);
     }
     let own_prior = prior == OWN;
     let history = match entries.get("history") {
@@ -66,7 +87,13 @@ pub(super) fn read(data: &Dataset) -> anyhow::Result<Option<Record>> {
         }
         _ => None,
     };
-    Ok(Some(Record { spec, history, phylogeny, own_prior }))
+    Ok(Some(Record { spec, config, history, phylogeny, own_prior }))
+}
+
+/// A time that was made is stored as it was used.
+fn as_made(spec: &mut TrainSpec) {
+    spec.keys.time = PRIOR_TIME.into();
+    (spec.prior.scale_time, spec.prior.smooth_time) = (false, 0);
 }
 
 fn floats(value: &Uns) -> Option<Vec<f64>> {
@@ -76,7 +103,8 @@ fn floats(value: &Uns) -> Option<Vec<f64>> {
     }
 }
 
-/// What is kept of the run in `uns["sclsd"]`: version, configuration, history, and the phylogeny that bounded the walks.
+/// What is kept of the run in `uns["sclsd"]`: version, configuration with the prior that was used, history, and the
+/// phylogeny that bounded the walks.
 pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
     let epochs = fit.history.len();
     let curve = |f: &dyn Fn(&EpochRecord) -> f64| Uns::Floats(vec![epochs], fit.history.iter().map(f).collect());
@@ -97,9 +125,19 @@ pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
         (Some(_), true) => MADE,
         (Some(_), false) => GIVEN,
     };
+    let mut used = fit.spec.clone();
+    if prior.bootstrapped {
+        as_made(&mut used);
+    }
+    let mut config = serde_json::to_value(&used)?;
+    if prior.time.is_none()
+        && let Some(keys) = config.get_mut("keys").and_then(serde_json::Value::as_object_mut)
+    {
+        keys.remove("time");
+    }
     let mut record = BTreeMap::from([
         ("version".to_owned(), Uns::Text(env!("CARGO_PKG_VERSION").to_owned())),
-        ("config".to_owned(), Uns::Text(serde_json::to_string(&fit.spec)?)),
+        ("config".to_owned(), Uns::Text(config.to_string())),
         ("history".to_owned(), Uns::Map(history)),
         ("prior".to_owned(), Uns::Text(from.to_owned())),
     ]);

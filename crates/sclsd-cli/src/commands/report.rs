@@ -5,18 +5,19 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::analysis::{cluster_flow, evaluate, inner_cluster_coherence, mean_score, spearman, trends};
-use sclsd::data::{Categorical, Dataset, Inspection, Keys, Uns, inspect};
+use sclsd::data::{Categorical, Dataset, Inspection, Keys, inspect};
 use sclsd::infer::{Checkpoint, TrainSpec};
 use sclsd::plot::{
     Coloring, FateEstimates, Landscape, Places, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories,
     ReportTrends, StreamStyle, group_colors, pack_streamlines, shown_cells, stream_lines,
 };
 
+use super::files::{self, Files};
 use super::plot::{FateEstimate, coloring};
 use super::record::{self, Record};
 use super::telling::{self, Teller};
 use super::trajectories::{choose, follow, on_embedding};
-use super::{check_writable, device, read_with_hint, write_file};
+use super::{basis, device, edges, groups, read_with_hint};
 use crate::args::FateMethodArg;
 use crate::args::ReportArgs;
 use crate::figures::Figures;
@@ -33,10 +34,16 @@ const ENTERED: f64 = 0.002;
 
 pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
     let device = device(&args.machine)?;
+    Files::default()
+        .reads("INPUT", &args.input)
+        .may_read("--model", args.model.as_ref())
+        .writes_text("-o", &args.output)
+        .check()?;
+    let output = output.with_file(&args.output);
     let choice = Choice {
         input: &args.input,
         model: args.model.as_deref(),
-        basis: &args.basis,
+        basis: args.basis.as_deref(),
         cluster_key: args.cluster_key.clone(),
         color: &args.color,
         time_range: args.time_range,
@@ -45,15 +52,14 @@ pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
     write(&choice, &args.output, device)?;
     let mut figures = Figures::default();
     figures.text("report", args.output.display());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }
 
 /// What a report is made of.
 pub(super) struct Choice<'a> {
     pub input: &'a Path,
     pub model: Option<&'a Path>,
-    pub basis: &'a str,
+    pub basis: Option<&'a str>,
     pub cluster_key: Option<String>,
     pub color: &'a [String],
     pub time_range: f64,
@@ -62,16 +68,16 @@ pub(super) struct Choice<'a> {
 
 /// Makes a report and writes it.
 pub(super) fn write(choice: &Choice<'_>, output: &Path, device: Device) -> anyhow::Result<()> {
-    check_writable(output)?;
     let checkpoint = choice.model.map(Checkpoint::load).transpose()?;
     let source = Source::read(choice, checkpoint).with_context(|| choice.input.display().to_string())?;
     let page = source.report(device).with_context(|| choice.input.display().to_string())?;
-    write_file(output, page.html()?.as_bytes())
+    files::write(output, page.html()?.as_bytes())
 }
 
 /// The parts of the file that a report shows, and the model.
 struct Source<'a> {
     choice: &'a Choice<'a>,
+    basis: String,
     data: Dataset,
     record: Option<Record>,
     checkpoint: Option<Checkpoint>,
@@ -97,9 +103,11 @@ impl<'a> Source<'a> {
             .clone()
             .or_else(|| spec.map(|s| s.keys.clusters.clone()).filter(|key| has.has("obs", key)));
 
-        keys.obsm = vec![choice.basis.to_owned()];
-        let suffix = choice.basis.strip_prefix("X_").unwrap_or(choice.basis);
-        let velocity = Some(format!("velocity_{suffix}")).filter(|key| has.has("obsm", key));
+        let velocity_on = |basis: &str| format!("velocity_{}", basis::suffix(basis));
+        let directed = |basis: &str| has.has("obsm", &velocity_on(basis));
+        let basis = basis::of_picture(choice.input, &has, choice.basis, directed)?;
+        keys.obsm = vec![basis.clone()];
+        let velocity = Some(velocity_on(&basis)).filter(|key| has.has("obsm", key));
         keys.obsm.extend(velocity.clone());
         if checkpoint.is_some() {
             keys.obsm.push("X_cell_state".into());
@@ -109,26 +117,28 @@ impl<'a> Source<'a> {
         keys.obsm.sort();
         keys.obsm.dedup();
         keys.obs = ["lsd_pseudotime", "potential"].map(Into::into).to_vec();
-        let wanted = cluster_key.iter().cloned().chain(optional_columns(&has, spec, choice.color));
+        let wanted = cluster_key.iter().cloned().chain(optional_columns(&has, record.as_ref(), choice.color));
         for key in wanted {
             if !keys.obs.contains(&key) {
                 keys.obs.push(key);
             }
         }
-        if has.has("obsp", "transitions") {
-            keys.obsp.push("transitions".into());
-        }
+        let graphs = ["transitions", record::PRIOR_MATRIX];
+        keys.obsp.extend(graphs.into_iter().filter(|key| has.has("obsp", key)).map(str::to_owned));
         keys.obsp.extend(spec.map(|s| s.keys.connectivities.clone()).filter(|key| has.has("obsp", key)));
-        let data = read_with_hint(choice.input, &keys, "a report shows what sclsd train or annotate writes")?;
-        if data.obsm[choice.basis].n_cols() < 2 {
-            bail!("obsm[\"{}\"] has one column, but a picture needs two", choice.basis);
+        let mut data = read_with_hint(choice.input, &keys, "a report shows what sclsd train or annotate writes")?;
+        if data.obsm[&basis].n_cols() < 2 {
+            bail!("obsm[\"{basis}\"] has one column, but a picture needs two");
         }
         let clusters = match cluster_key {
-            Some(key) => Some((key.clone(), data.groups(&key)?)),
+            Some(key) => {
+                groups::name(&mut data, &key)?;
+                Some((key.clone(), data.groups(&key)?))
+            }
             None => None,
         };
         let pseudotime = data.numbers("lsd_pseudotime")?;
-        Ok(Self { choice, data, record, checkpoint, clusters, velocity, pseudotime })
+        Ok(Self { choice, basis, data, record, checkpoint, clusters, velocity, pseudotime })
     }
 
     fn spec(&self) -> Option<&TrainSpec> {
@@ -136,7 +146,7 @@ impl<'a> Source<'a> {
     }
 
     fn places(&self) -> Places<'_> {
-        Places { basis: self.choice.basis, points: &self.data.obsm[self.choice.basis] }
+        Places { basis: &self.basis, points: &self.data.obsm[&self.basis] }
     }
 
     fn report(&self, device: Device) -> anyhow::Result<Report> {
@@ -145,7 +155,11 @@ impl<'a> Source<'a> {
             .velocity
             .as_ref()
             .map(|key| pack_streamlines(&stream_lines(self.places(), &self.data.obsm[key], &StreamStyle::default())));
-        let config = self.spec().map(serde_json::to_string_pretty).transpose()?.unwrap_or_default();
+        let config = match (&self.record, &self.checkpoint) {
+            (Some(record), _) => serde_json::to_string_pretty(&record.config)?,
+            (None, Some(checkpoint)) => serde_json::to_string_pretty(&checkpoint.spec)?,
+            (None, None) => String::new(),
+        };
         Ok(Report {
             title: self.choice.title.clone().unwrap_or_else(|| self.file_name()),
             facts: self.facts(),
@@ -178,8 +192,7 @@ impl<'a> Source<'a> {
         if let Some(spec) = self.spec() {
             let walks = &spec.walks;
             facts.push(("walks", format!("{} of {} cells", walks.num_walks, walks.path_len)));
-            facts
-                .push(("prior", if self.time().is_some() { spec.keys.time.clone() } else { "not in the file".into() }));
+            facts.push(("prior", self.prior_name()));
         }
         if let Some(loss) = self.record.as_ref().and_then(|r| r.history.get("loss")) {
             facts.push(("epochs", loss.len().to_string()));
@@ -188,9 +201,19 @@ impl<'a> Source<'a> {
         facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// The prior time, where the file has it.
+    /// The time that directed the run's walks, where the file says what it was and has it.
     fn time(&self) -> Option<Vec<f64>> {
-        self.spec().and_then(|spec| self.data.numbers(&spec.keys.time).ok())
+        self.record.as_ref().and_then(|record| record.time(&self.data).ok().flatten())
+    }
+
+    /// What directed the run's walks.
+    fn prior_name(&self) -> String {
+        match self.record.as_ref().map(Record::time_key) {
+            Some(Some(key)) if self.data.obs.get(key).is_some() => key.to_owned(),
+            Some(Some(key)) => format!("{key}, not in the file"),
+            Some(None) => "a matrix of transitions".into(),
+            None => "not in the file".into(),
+        }
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -222,7 +245,7 @@ impl<'a> Source<'a> {
             warnings.push("No model was given (--model), so there are no trajectories.".into());
         }
         if self.velocity.is_none() {
-            let basis = self.choice.basis;
+            let basis = &self.basis;
             warnings.push(format!(
                 "The file has no directions on {basis}, so there are no streamlines; sclsd annotate writes them."
             ));
@@ -266,43 +289,29 @@ impl<'a> Source<'a> {
                 figures.push((name.to_owned(), format!("{value:.3}"), meaning.to_owned()));
             }
         };
-        if let (Some(time), Some(spec)) = (self.time(), self.spec()) {
-            let meaning = format!("rank correlation of the pseudotime with {}", spec.keys.time);
+        if let Some(time) = self.time() {
+            let meaning = format!("rank correlation of the pseudotime with {}", self.prior_name());
             add("Spearman with prior time", Some(spearman(&self.pseudotime, &time)), &meaning);
         }
         let graph = self.spec().and_then(|spec| self.data.obsp.get(&spec.keys.connectivities));
         let (Some((_, clusters)), Some(graph), Some(velocity)) = (&self.clusters, graph, &self.velocity) else {
             return Ok(figures);
         };
-        let (embedding, velocity) = (&self.data.obsm[self.choice.basis], &self.data.obsm[velocity]);
-        let coherence = mean_score(&inner_cluster_coherence(velocity, graph, clusters)?);
+        let cells = basis::placed(&self.data.obsm[&self.basis]);
+        let [embedding, velocity] = [&self.basis, velocity].map(|key| self.data.obsm[key].select_rows(&cells));
+        let graph = graph.select_rows(&cells).select_columns(&cells);
+        let clusters = &groups::some(clusters, &cells);
+        let pseudotime: Vec<f64> = cells.iter().map(|&cell| self.pseudotime[cell]).collect();
+        let coherence = mean_score(&inner_cluster_coherence(&velocity, &graph, clusters)?);
         add("in-cluster coherence", coherence, "mean cosine between directions of neighbours within a cluster");
-        let edges = self.edges(clusters);
+        let edges = edges::of_result(self.record.as_ref(), &self.data, clusters);
         if !edges.is_empty() {
-            let found = evaluate(embedding, velocity, graph, clusters, &edges, &self.pseudotime)?;
+            let found = evaluate(&embedding, &velocity, &graph, clusters, &edges, &pseudotime)?;
             let meaning = "mean cosine between a cell's direction and the way to neighbours of the next cluster";
             add("cross-boundary correctness", found.cross_boundary_mean, meaning);
             add("stage correlation", found.stage_correlation, "rank correlation of pseudotime with a cluster's stage");
         }
         Ok(figures)
-    }
-
-    /// Which cluster gives rise to which: the run's phylogeny, or what the file says.
-    fn edges(&self, clusters: &Categorical) -> Vec<(String, String)> {
-        let known = |name: &String| clusters.categories().contains(name);
-        let mut edges: Vec<(String, String)> = match self.record.as_ref().and_then(|r| r.phylogeny.as_ref()) {
-            Some(tree) => {
-                tree.children().iter().flat_map(|(p, all)| all.iter().map(move |c| (p.clone(), c.clone()))).collect()
-            }
-            None => match self.data.uns.get("cluster_edges") {
-                Some(Uns::Texts(shape, names)) if shape.len() == 2 && shape[1] == 2 => {
-                    names.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
-                }
-                _ => Vec::new(),
-            },
-        };
-        edges.retain(|(from, to)| known(from) && known(to));
-        edges
     }
 
     fn cells(&self) -> anyhow::Result<ReportCells> {
@@ -318,17 +327,17 @@ impl<'a> Source<'a> {
             }
         }
         let names = shown.iter().map(|&cell| self.data.obs.names[cell].clone()).collect();
-        let points = &self.data.obsm[self.choice.basis];
+        let points = &self.data.obsm[&self.basis];
         let places: Vec<[f64; 2]> =
             shown.iter().map(|&cell| [f64::from(points.row(cell)[0]), f64::from(points.row(cell)[1])]).collect();
-        Ok(ReportCells::new(self.choice.basis, self.data.n_cells(), names, &places, &colorings))
+        Ok(ReportCells::new(&self.basis, self.data.n_cells(), names, &places, &colorings))
     }
 
     fn trajectories(&self, device: Device) -> anyhow::Result<Option<ReportTrajectories>> {
         let Some(checkpoint) = &self.checkpoint else { return Ok(None) };
         let (cells, _) = choose(&self.data, None, &[], PATHS)?;
         let flow = follow(checkpoint, &self.data, &cells, self.choice.time_range, device)?;
-        let paths = on_embedding(&flow, &self.data, self.choice.basis)?;
+        let paths = on_embedding(&flow, &self.data, &self.basis)?;
         let colors = match &self.clusters {
             Some((_, clusters)) => {
                 let palette = group_colors(clusters);
@@ -354,7 +363,7 @@ impl<'a> Source<'a> {
                 if self.record.is_none() {
                     return Ok(None);
                 }
-                let output = Output { quiet: true, json: false };
+                let output = Output { quiet: true, json: false, beside: false };
                 let teller = Teller {
                     data,
                     record: self.record.as_ref(),
@@ -424,27 +433,20 @@ fn told_by(method: &str) -> &'static str {
 }
 
 /// Columns that are shown where the file has them; genes among `colors` are read with X.
-fn optional_columns(has: &Inspection, spec: Option<&TrainSpec>, colors: &[String]) -> Vec<String> {
+fn optional_columns(has: &Inspection, record: Option<&Record>, colors: &[String]) -> Vec<String> {
     let known = ["entropy", "fate", "fate_entropy", "terminal_states", "true_time", "prior_pseudotime"]
         .into_iter()
         .map(str::to_owned);
-    let time = spec.map(|s| s.keys.time.clone());
+    let time = record.and_then(Record::time_key).map(str::to_owned);
     known.chain(time).chain(colors.iter().cloned()).filter(|key| has.has("obs", key)).collect()
 }
 
 /// The colouring of some of the cells.
 fn pick(coloring: Coloring, cells: &[usize]) -> Coloring {
     match coloring {
-        Coloring::Groups(groups) => Coloring::Groups(some_of(&groups, cells)),
+        Coloring::Groups(groups) => Coloring::Groups(groups::some(&groups, cells)),
         Coloring::Numbers { name, values, gradient } => {
             Coloring::Numbers { name, values: cells.iter().map(|&cell| values[cell]).collect(), gradient }
         }
     }
-}
-
-/// The groups of some of the cells.
-fn some_of(groups: &Categorical, cells: &[usize]) -> Categorical {
-    let codes = cells.iter().map(|&cell| groups.codes()[cell]).collect();
-    let picked = Categorical::new(codes, groups.categories().to_vec(), groups.ordered());
-    picked.with_colors(groups.colors().to_vec())
 }

@@ -3,7 +3,7 @@
 use sclsd::data::{Dataset, SimulateSpec, Topology, pca, simulate, write_h5ad};
 use sclsd::graph::{connectivities, diffusion_map, layout, neighbors};
 
-use super::check_writable;
+use super::files::Files;
 use crate::args::{SimulateArgs, TopologyArg};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
              use them to see what that looks like",
         );
     }
-    check_writable(&args.output)?;
+    Files::default().writes("OUTPUT", &args.output).check()?;
     let data = with_graph(&SimulateSpec {
         n_cells: args.cells,
         n_genes: args.genes,
@@ -38,8 +38,7 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
     figures.text("simulated", args.output.display());
     figures.count("cells", data.n_cells());
     figures.count("genes", data.n_genes());
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }
 
 fn topology(arg: TopologyArg) -> Topology {

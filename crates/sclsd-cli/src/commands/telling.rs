@@ -11,7 +11,7 @@ use sclsd::infer::{Checkpoint, PriorSpec, StepKernel, TrainSpec};
 use sclsd::plot::group_colors;
 
 use super::prior::PriorChoice;
-use super::record::Record;
+use super::record::{PRIOR_MATRIX, Record};
 use super::train::TERMINAL;
 use crate::args::FateMethodArg;
 use crate::progress::Output;
@@ -65,7 +65,7 @@ pub(super) fn keys(has: &Inspection, spec: &TrainSpec, cluster_key: Option<&Stri
         x: pcs.is_empty(),
         obs,
         obsm: pcs.into_iter().chain(present("obsm", &["X_cell_state"])).collect(),
-        obsp: present("obsp", &[&spec.keys.connectivities, "transitions"]),
+        obsp: present("obsp", &[&spec.keys.connectivities, "transitions", PRIOR_MATRIX]),
         uns: present("uns", &[super::record::KEY]),
         ..Keys::none()
     }
@@ -94,7 +94,7 @@ impl Teller<'_> {
         }
         let key = cluster_key.unwrap_or(&spec.keys.clusters);
         let clusters = self.data.groups(key)?;
-        let time = self.time(&spec)?;
+        let time = self.time()?;
         let names = match (names, self.phylogeny().map(Phylogeny::leaves)) {
             ([], Some(leaves)) if !leaves.is_empty() => leaves,
             ([], _) => Leaves::find(self.data.graph(&spec.keys.connectivities)?, &clusters, &time)
@@ -113,10 +113,10 @@ impl Teller<'_> {
         self.record.and_then(|record| record.phylogeny.as_ref())
     }
 
-    /// The time that directed the run's walks, or where the file lacks it the model's own.
-    fn time(&self, spec: &TrainSpec) -> anyhow::Result<Vec<f64>> {
-        match self.data.obs.get(&spec.keys.time) {
-            Some(_) => Ok(self.data.numbers(&spec.keys.time)?),
+    /// The time that directed the run's walks, or where the file does not say which it was or lacks it, the model's own.
+    fn time(&self) -> anyhow::Result<Vec<f64>> {
+        match self.record.map(|record| record.time(self.data)).transpose()?.flatten() {
+            Some(time) => Ok(time),
             None => Ok(self.data.numbers("lsd_pseudotime")?),
         }
     }

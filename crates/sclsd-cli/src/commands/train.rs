@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
-use sclsd::data::{Column, Dataset, Keys, add_to_h5ad, inspect, read_h5ad};
+use sclsd::data::{Column, Csr, Dataset, Inspection, Keys, add_to_h5ad, inspect};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
     Checkpoint, DataScale, Event, Network, StepKernel, TrainError, TrainSpec, TrainingData, train_on, train_with_peers,
@@ -16,12 +16,15 @@ use sclsd::model::Peers;
 
 use serde_json::{Map, Value};
 
+use super::basis::Basis;
+use super::files::Files;
 use super::prior::{Prior, PriorChoice};
 use super::record;
 use super::settings::Settings;
-use super::velocity::{present, velocities};
-use super::{check_writable, devices};
+use super::velocity::velocities;
+use super::{devices, groups, read};
 use crate::args::TrainArgs;
+use crate::escape;
 use crate::figures::Figures;
 use crate::progress::{Output, Progress};
 
@@ -29,6 +32,14 @@ use crate::progress::{Output, Progress};
 pub(super) const TERMINAL: &str = "terminal_states";
 
 pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
+    Files::default()
+        .reads("INPUT", &args.input)
+        .may_read("--config", args.config.as_ref())
+        .may_read("--phylogeny", args.phylogeny.as_ref())
+        .may_read("--prior", args.prior.as_ref())
+        .writes("--model", &args.model)
+        .writes_over("-o", &args.output, &args.input)
+        .check()?;
     let settings = Settings::new(args);
     let prior = PriorChoice::new(args)?;
     let job = Job {
@@ -37,7 +48,7 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         model: &args.model,
         settings,
         prior,
-        basis: &args.basis,
+        basis: args.basis.as_deref(),
         checkpoint_every: args.checkpoint_every as usize,
         resume: args.resume,
         devices: devices(&args.machine)?,
@@ -51,8 +62,7 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     } else {
         figures.text("written by", &args.peers[0]);
     }
-    figures.print(output);
-    Ok(())
+    figures.print(output)
 }
 
 /// The walks of a run.
@@ -75,6 +85,12 @@ fn draw(prior: &Prior, spec: &TrainSpec) -> anyhow::Result<Walks> {
     Ok(prior.transition.walks_weighted(&weights, &walks))
 }
 
+/// A matrix as files hold it.
+fn single(matrix: &Csr<f64>) -> Csr {
+    #[expect(clippy::cast_possible_truncation, reason = "probabilities, whose rows are normalised when they are read")]
+    matrix.map(|value| value as f32)
+}
+
 /// What a run was and how it ended.
 fn figures(fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Figures {
     let mut figures = Figures::default();
@@ -94,7 +110,8 @@ fn figures(fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Fi
     if let Some(terminal) = &prior.terminal {
         let sizes = terminal.names().iter().zip(terminal.sizes());
         let value: Map<String, Value> = sizes.map(|(name, n)| (name.clone(), Value::from(n))).collect();
-        let shown = value.iter().map(|(name, n)| format!("{name} ({n} cells)")).collect::<Vec<_>>().join(", ");
+        let shown =
+            value.iter().map(|(name, n)| format!("{} ({n} cells)", escape::line(name))).collect::<Vec<_>>().join(", ");
         figures.nested("terminal states", shown, Value::Object(value));
     }
     figures.count("epochs", fit.epoch());
@@ -130,7 +147,7 @@ pub(super) struct Job<'a> {
     pub model: &'a Path,
     pub settings: Settings,
     pub prior: PriorChoice,
-    pub basis: &'a str,
+    pub basis: Option<&'a str>,
     pub checkpoint_every: usize,
     pub resume: bool,
     pub devices: Vec<Device>,
@@ -142,9 +159,9 @@ impl Job<'_> {
     pub(super) fn run(self, output: Output) -> anyhow::Result<(Vec<f64>, Figures)> {
         let began = Instant::now();
         let first = self.settings.spec(&DataScale::unknown())?.check()?;
-        check_writable(self.model)?;
-        check_writable(self.output)?;
-        let data = self.read(first.get())?;
+        let has = inspect(self.input)?;
+        let basis = Basis::choose(self.input, &has, self.basis)?;
+        let data = self.read(first.get(), &has, &basis)?;
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &first.get().keys).with_context(input)?;
         let device = self.devices[0];
@@ -199,9 +216,12 @@ impl Job<'_> {
         let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities, &device)?;
         let mut additions = annotation.additions();
         let graph = &spec.get().keys.connectivities;
-        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, self.basis, device)?);
+        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, &basis, device, output)?);
         if let (true, Some(time)) = (prior.bootstrapped, &prior.time) {
             additions.obs.push((record::PRIOR_TIME.into(), Column::Float(time.clone())));
+        }
+        if prior.time.is_none() {
+            additions.obsp.insert(record::PRIOR_MATRIX.into(), single(prior.transition.matrix()));
         }
         if let Some(terminal) = &prior.terminal {
             additions.obs.push((TERMINAL.into(), Column::Categorical(terminal.column())));
@@ -212,6 +232,9 @@ impl Job<'_> {
         }
 
         let mut figures = figures(&fit, &walks, &prior, data.n_cells());
+        if let Some(key) = &basis.key {
+            figures.text("directions on", key);
+        }
         if let Some(time) = &prior.time {
             let correlation = spearman(&annotation.pseudotime, time);
             if correlation < 0.0 {
@@ -246,13 +269,11 @@ impl Job<'_> {
         Ok((prior, scale))
     }
 
-    fn read(&self, spec: &TrainSpec) -> anyhow::Result<Dataset> {
+    fn read(&self, spec: &TrainSpec, has: &Inspection, basis: &Basis) -> anyhow::Result<Dataset> {
         let keys = &spec.keys;
         let mut obs = vec![keys.library_size.clone()];
         obs.extend(self.prior.columns(spec));
-        if spec.prior.terminal != TerminalSpec::None
-            && !obs.contains(&keys.clusters)
-            && inspect(self.input)?.has("obs", &keys.clusters)
+        if spec.prior.terminal != TerminalSpec::None && !obs.contains(&keys.clusters) && has.has("obs", &keys.clusters)
         {
             obs.push(keys.clusters.clone());
         }
@@ -260,11 +281,13 @@ impl Job<'_> {
             x: true,
             layers: vec![keys.counts.clone()],
             obs,
-            obsm: present(self.input, self.basis)?,
+            obsm: basis.key.iter().cloned().collect(),
             obsp: vec![keys.connectivities.clone()],
             ..Keys::none()
         };
-        Ok(read_h5ad(self.input, &wanted)?)
+        let mut data = read(self.input, &wanted)?;
+        groups::name(&mut data, &keys.clusters).with_context(|| self.input.display().to_string())?;
+        Ok(data)
     }
 
     fn from(&self, output: Output) -> anyhow::Result<Option<Checkpoint>> {

@@ -70,9 +70,10 @@ pub(super) fn follow(
 }
 
 /// Where trajectories run on an embedding: at the cell whose state is nearest, smoothed along the path. Of very many cells
-/// an even sample stands for all.
+/// an even sample stands for all; cells without a place stand for none.
 pub(super) fn on_embedding(flow: &Flow, data: &Dataset, basis: &str) -> anyhow::Result<Vec<Path>> {
-    let known = shown_cells(data.n_cells());
+    let mut known = shown_cells(data.n_cells());
+    known.retain(|&cell| has_place(data, basis, cell));
     let nearest = Nearest::new(&data.obsm["X_cell_state"].select_rows(&known)).context("obsm[\"X_cell_state\"]")?;
     let at: Vec<Vec<u32>> = flow.states.iter().map(|states| nearest.of_rows(states)).collect();
     let n = at.first().map_or(0, Vec::len);
@@ -95,8 +96,15 @@ pub(super) fn prior_walks(
     let starts = cells.iter().map(|&cell| u32::try_from(cell)).collect::<Result<Vec<u32>, _>>()?;
     let walks = prior.transition.walks_from(&starts, &spec);
     Ok((0..walks.len())
-        .map(|w| walks.walk(w).iter().map(|&cell| place(data, basis, cell as usize)).collect())
+        .map(|w| {
+            let cells = walks.walk(w).iter().map(|&cell| cell as usize);
+            cells.filter(|&cell| has_place(data, basis, cell)).map(|cell| place(data, basis, cell)).collect()
+        })
         .collect())
+}
+
+fn has_place(data: &Dataset, basis: &str, cell: usize) -> bool {
+    place(data, basis, cell).iter().all(|v| v.is_finite())
 }
 
 fn place(data: &Dataset, basis: &str, cell: usize) -> [f64; 2] {

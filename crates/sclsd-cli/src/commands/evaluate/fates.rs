@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Scored;
 use crate::commands::telling::{self, BY_NEIGHBORS, BY_PRIOR, PROBABILITIES};
+use crate::escape;
 use crate::figures::Figures;
 
 /// Beginning of the columns of obs with true probabilities; spaces of a fate's name are underscores.
@@ -84,8 +85,10 @@ fn one(
         value.insert("calibration".into(), Value::Array(curve));
     }
     let kept = kept_fates(fates, clusters, terminal);
-    let listed: Vec<String> =
-        kept.iter().filter_map(|(name, share, _)| share.map(|share| format!("{name} {share:.3}"))).collect();
+    let listed: Vec<String> = kept
+        .iter()
+        .filter_map(|(name, share, _)| share.map(|share| format!("{} {share:.3}", escape::line(name))))
+        .collect();
     if !listed.is_empty() {
         words.push(format!("mature cells that keep their fate: {}", listed.join(", ")));
     }

@@ -1,0 +1,121 @@
+//! The embedding that directions and pictures are drawn on.
+
+use std::path::Path;
+
+use anyhow::bail;
+use sclsd::data::{Inspection, Keys, Matrix, closest_names, did_you_mean};
+
+/// Those that are sought where none is named, in this order.
+const USUAL: [&str; 3] = ["X_umap", "X_tsne", "X_pca"];
+
+/// An embedding that was chosen, and what is to be said of the choice.
+#[derive(Debug, Default)]
+pub(super) struct Basis {
+    /// Key of obsm; none where the file has no embedding.
+    pub key: Option<String>,
+    note: Option<String>,
+}
+
+impl Basis {
+    /// The embedding for directions: the one that was named, which must be there, or the first of the usual ones that can
+    /// be drawn on.
+    pub(super) fn choose(file: &Path, has: &Inspection, named: Option<&str>) -> anyhow::Result<Self> {
+        if let Some(named) = named {
+            let key = found(file, has, named)?;
+            drawable(file, &key)?;
+            return Ok(Self { key: Some(key), note: None });
+        }
+        let mut reasons = Vec::new();
+        for key in USUAL.into_iter().filter(|key| has.has("obsm", key)) {
+            match drawable(file, key) {
+                Ok(()) => {
+                    let because = reasons.join("; ");
+                    let note = match (key == USUAL[0], reasons.is_empty()) {
+                        (true, _) => None,
+                        (false, true) => Some(format!(
+                            "directions are on obsm[\"{key}\"], since there is no obsm[\"X_umap\"]; --basis names another"
+                        )),
+                        (false, false) => Some(format!("directions are on obsm[\"{key}\"]: {because}")),
+                    };
+                    return Ok(Self { key: Some(key.to_owned()), note });
+                }
+                Err(error) => reasons.push(format!("{error:#}")),
+            }
+        }
+        let note = format!(
+            "no directions are written: obsm has none of {} to draw them on, only {}{}; --basis names another",
+            USUAL.join(", "),
+            listed(has),
+            if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) }
+        );
+        Ok(Self { key: None, note: Some(note) })
+    }
+
+    /// What is to be said of the choice, if anything.
+    pub(super) fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+}
+
+/// The embedding of a picture: the one that was named, or the first of the usual ones that is there, rather one that
+/// `prefers`.
+pub(super) fn of_picture(
+    file: &Path,
+    has: &Inspection,
+    named: Option<&str>,
+    prefers: impl Fn(&str) -> bool,
+) -> anyhow::Result<String> {
+    if let Some(named) = named {
+        return found(file, has, named);
+    }
+    let there: Vec<&str> = USUAL.into_iter().filter(|key| has.has("obsm", key)).collect();
+    match there.iter().find(|key| prefers(key)).or(there.first()) {
+        Some(key) => Ok((*key).to_owned()),
+        None => bail!(
+            "{} has none of {} in obsm to draw on, only {}; name an embedding with --basis",
+            file.display(),
+            USUAL.join(", "),
+            listed(has)
+        ),
+    }
+}
+
+/// The name of an embedding without `X_`.
+pub(super) fn suffix(key: &str) -> &str {
+    key.strip_prefix("X_").unwrap_or(key)
+}
+
+/// Cells that have a place: both of its first coordinates are finite.
+pub(super) fn placed(embedding: &Matrix) -> Vec<usize> {
+    (0..embedding.n_rows()).filter(|&cell| embedding.row(cell).iter().take(2).all(|v| v.is_finite())).collect()
+}
+
+/// The key that a name stands for: itself, or with scanpy's `X_` before it.
+fn found(file: &Path, has: &Inspection, named: &str) -> anyhow::Result<String> {
+    let long = format!("X_{named}");
+    for key in [named, &long] {
+        if has.has("obsm", key) {
+            return Ok(key.to_owned());
+        }
+    }
+    let all: Vec<String> = has.keys("obsm").map(str::to_owned).collect();
+    let near = closest_names(named, &all);
+    bail!("{} lacks obsm[\"{named}\"] (obsm has {}){}", file.display(), listed(has), did_you_mean(&near))
+}
+
+fn listed(has: &Inspection) -> String {
+    let all: Vec<&str> = has.keys("obsm").collect();
+    if all.is_empty() { "nothing".into() } else { all.join(", ") }
+}
+
+fn drawable(file: &Path, key: &str) -> anyhow::Result<()> {
+    let data = super::read(file, &Keys::none().with_obsm(key))?;
+    let (embedding, shown) = (&data.obsm[key], file.display());
+    if embedding.n_cols() < 2 {
+        bail!("{shown}: obsm[\"{key}\"] has {} column, but directions need 2", embedding.n_cols());
+    }
+    if placed(embedding).is_empty() {
+        bail!("{shown}: obsm[\"{key}\"] has no cell with finite coordinates");
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Embeddings: which is drawn on, and cells that have no place on it.
+
+use sclsd::data::{Keys, Matrix, read_h5ad};
+
+use crate::bad_input::{file, refused, train};
+use crate::{sclsd, succeed};
+
+fn with_value(matrix: &Matrix, at: usize, value: f32) -> Matrix {
+    let mut values = matrix.values().to_vec();
+    values[at] = value;
+    Matrix::new(matrix.n_cols(), values)
+}
+
+/// Two columns of the true state.
+fn places(data: &sclsd::data::Dataset) -> Matrix {
+    let state = &data.obsm["X_true_state"];
+    Matrix::new(2, (0..state.n_rows()).flat_map(|cell| state.row(cell)[..2].to_vec()).collect())
+}
+
+#[test]
+fn a_cell_without_a_place_is_left_out_and_said_and_others_have_directions() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |data| {
+        let umap = with_value(&places(data), 2 * 7, f32::NAN);
+        data.obsm.insert("X_umap".into(), umap);
+    });
+    let run = sclsd(d, &train("in.h5ad", &[]));
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(
+        said.contains(
+            "1 of 60 cells have no finite coordinates in obsm[\"X_umap\"], the first is cell07: they are left out of"
+        ),
+        "{said}"
+    );
+    let result = d.join("out.h5ad");
+    for key in ["velocity_umap", "drift_velocity_umap"] {
+        let found =
+            read_h5ad(&result, &Keys::none().with_obsm(key)).expect("directions").obsm.remove(key).expect("them");
+        assert!(found.values().iter().all(|v| v.is_finite()), "{key}");
+        assert!(found.row(8).iter().any(|v| *v != 0.0) && found.row(7) == [0.0, 0.0], "{key}");
+    }
+    for kind in ["embedding", "stream", "landscape", "walks"] {
+        succeed(d, &["plot", "out.h5ad", "--kind", kind, "-o", "p.svg"]);
+        let picture = std::fs::read_to_string(d.join("p.svg")).expect("a picture");
+        assert!(!picture.contains("NaN") && !picture.contains("inf"), "{kind}");
+    }
+    succeed(d, &["report", "out.h5ad", "--model", "m.safetensors", "-o", "r.html"]);
+    let evaluated = sclsd(d, &["evaluate", "out.h5ad", "--edges", "Stem>Progenitor"]);
+    let said = String::from_utf8_lossy(&evaluated.stderr);
+    assert!(evaluated.status.success() && said.contains("1 of 60 cells have no finite coordinates"), "{said}");
+}
+
+#[test]
+fn the_first_usual_embedding_is_drawn_on_and_one_that_is_absent_is_an_error_before_training() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |data| {
+        let places = places(data);
+        data.obsm.insert("X_tsne".into(), places.clone());
+        data.obsm.insert("X_UMAP".into(), places.clone());
+        data.obsm.insert("X_line".into(), Matrix::new(1, vec![0.5; 60]));
+        data.obsm.insert("X_pca".into(), places);
+    });
+    let long =
+        |basis: &'static str| [train("in.h5ad", &["--basis", basis]), vec!["--set", "num_epochs=100000"]].concat();
+    refused(
+        d,
+        &long("X_umap"),
+        &["in.h5ad lacks obsm[\"X_umap\"] (obsm has ", "X_tsne", "; the closest names are X_UMAP"],
+    );
+    refused(d, &long("X_line"), &["in.h5ad: obsm[\"X_line\"] has 1 column, but directions need 2"]);
+    assert!(!d.join("m.safetensors").exists());
+
+    let run = sclsd(d, &train("in.h5ad", &[]));
+    let (said, told) = (String::from_utf8_lossy(&run.stderr), String::from_utf8_lossy(&run.stdout));
+    assert!(said.contains("directions are on obsm[\"X_tsne\"], since there is no obsm[\"X_umap\"]"), "{said}");
+    assert!(told.lines().any(|line| line.starts_with("directions on") && line.ends_with("X_tsne")), "{told}");
+    read_h5ad(&d.join("out.h5ad"), &Keys::none().with_obsm("velocity_tsne")).expect("directions");
+    for kind in ["stream", "landscape"] {
+        let drawn = sclsd(d, &["plot", "out.h5ad", "--kind", kind, "-o", "p.svg"]);
+        assert!(String::from_utf8_lossy(&drawn.stderr).contains("drawn on obsm[\"X_tsne\"]"), "{kind}");
+    }
+    succeed(d, &["plot", "out.h5ad", "--kind", "embedding", "--basis", "tsne", "-o", "p.svg"]);
+    // where directions are on another than the first, that is the one
+    file(d, "in.h5ad", |data| {
+        let places = places(data);
+        data.obsm.insert("X_umap".into(), places.clone());
+        data.obsm.insert("X_tsne".into(), places);
+    });
+    succeed(d, &train("in.h5ad", &["--basis", "X_tsne"]));
+    succeed(d, &["plot", "out.h5ad", "--kind", "stream", "-o", "p.svg"]);
+    // none at all
+    file(d, "in.h5ad", |_| {});
+    let run = sclsd(d, &train("in.h5ad", &[]));
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(said.contains("no directions are written: obsm has none of X_umap, X_tsne, X_pca"), "{said}");
+    std::fs::remove_file(d.join("out.h5ad")).expect("a result");
+    refused(
+        d,
+        &["plot", "in.h5ad", "--kind", "embedding", "-o", "p.svg"],
+        &["in.h5ad has none of X_umap, X_tsne, X_pca in obsm to draw on", "--basis"],
+    );
+}
+
+#[test]
+fn coordinates_that_are_infinite_are_made_anew_by_prepare_and_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |data| {
+        let (umap, pca) = (with_value(&places(data), 5, f32::INFINITY), with_value(&places(data), 9, f32::NAN));
+        data.obsm.insert("X_umap".into(), umap);
+        data.obsm.insert("X_pca".into(), pca);
+    });
+    let run = sclsd(d, &["prepare", "in.h5ad", "-o", "out.h5ad", "--n-pcs", "10"]);
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(said.contains("obsm[\"X_umap\"] of cell cell02 is inf: it is made anew"), "{said}");
+    assert!(said.contains("obsm[\"X_pca\"] of cell cell04 is NaN: it is made anew"), "{said}");
+    let keys = Keys::none().with_obsm("X_umap").with_obsm("X_pca");
+    let made = read_h5ad(&d.join("out.h5ad"), &keys).expect("a prepared file");
+    assert_eq!(made.obsm["X_pca"].n_cols(), 10);
+    assert!(made.obsm.values().all(|m| m.values().iter().all(|v| v.is_finite())));
+}

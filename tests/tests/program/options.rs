@@ -1,0 +1,130 @@
+//! Options that say something are heard: quiet, edges, kinds of pictures, what a file is.
+
+use std::path::Path;
+
+use sclsd::data::{Categorical, Column, Csr, Dataset};
+
+use crate::bad_input::{file, refused, train};
+use crate::{sclsd, succeed};
+
+fn trained(d: &Path, change: impl FnOnce(&mut Dataset)) {
+    file(d, "in.h5ad", |data| {
+        data.obsm.insert("X_umap".into(), data.obsm["X_true_state"].clone());
+        change(data);
+    });
+    succeed(d, &train("in.h5ad", &[]));
+    std::fs::rename(d.join("out.h5ad"), d.join("result.h5ad")).expect("a result");
+}
+
+#[test]
+fn quiet_silences_progress_and_not_results() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    trained(d, |_| {});
+    for run in [&["evaluate", "result.h5ad", "--edges", "Stem>Progenitor"][..], &train("in.h5ad", &[])] {
+        let loud = sclsd(d, run);
+        let quiet = sclsd(d, &[run, &["--quiet"]].concat());
+        assert_eq!(String::from_utf8_lossy(&quiet.stderr), "");
+        let figures = |output: &std::process::Output| {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            text.lines().filter(|line| !line.starts_with("seconds")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(!figures(&quiet).is_empty() && figures(&quiet) == figures(&loud));
+    }
+}
+
+#[test]
+fn a_gene_that_no_perturbed_cell_expresses_is_said_to_be_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    trained(d, |data| {
+        let stem = data.groups("clusters").expect("clusters");
+        let x = data.x.as_ref().expect("X");
+        let rows = (0..60).map(|cell| {
+            let (genes, values) = x.row(cell);
+            let kept = genes
+                .iter()
+                .zip(values)
+                .filter(|(gene, _)| **gene != 5 && !(**gene == 6 && stem.name(cell) == Some("Stem")));
+            kept.map(|(gene, value)| (*gene, *value)).collect()
+        });
+        data.x = Some(Csr::from_rows(20, rows.collect::<Vec<_>>()).expect("X"));
+    });
+    let perturb = |more: &[&'static str]| {
+        let run = ["perturb", "result.h5ad", "--model", "m.safetensors", "--cluster-key", "clusters", "-o", "t.csv"];
+        let output = sclsd(d, &[&run[..], more].concat());
+        assert!(output.status.success());
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (told, said) = perturb(&["--gene", "Gene05", "Gene06"]);
+    assert!(
+        said.contains("none of the 60 perturbed cells expresses Gene05, so knocking it out changes nothing"),
+        "{said}"
+    );
+    assert!(told.contains("expressed by no perturbed cell  Gene05\n"), "{told}");
+    let (told, said) = perturb(&["--gene", "Gene05", "Gene06", "--each", "--clusters", "Stem", "--json"]);
+    assert!(
+        said.contains("expresses Gene06")
+            && told.contains("\"expressed_by_no_perturbed_cell\":[\"Gene05\",\"Gene06\"]")
+    );
+    let (told, said) = perturb(&["--gene", "Gene05", "--level", "2"]);
+    assert!(!said.contains("expresses") && !told.contains("expressed by no"), "it is switched on");
+}
+
+#[test]
+fn inspect_knows_a_file_by_its_content() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    trained(d, |_| {});
+    for (from, to) in [("m.safetensors", "m.ckpt"), ("m.safetensors", "m.h5ad"), ("in.h5ad", "in.safetensors")] {
+        std::fs::copy(d.join(from), d.join(to)).expect("a copy");
+        assert_eq!(succeed(d, &["inspect", to]), succeed(d, &["inspect", from]));
+    }
+}
+
+#[test]
+fn options_of_other_kinds_of_pictures_are_refused_by_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    for (arguments, part) in [
+        ("--kind embedding --density 2", "--density is of --kind stream, not of --kind embedding"),
+        ("--kind loss --color clusters", "--color is of --kind embedding and stream and walks, not of --kind loss"),
+        ("--kind landscape --velocity drift", "--velocity is of --kind stream, not of --kind landscape"),
+        ("--kind stream --surface", "--surface is of --kind landscape, not of --kind stream"),
+        ("--kind perturb --basis X_umap", "not of --kind perturb"),
+        ("--kind components --seed 3", "--seed is of --kind walks, not of --kind components"),
+        ("--kind fates --paths 3", "not of --kind fates"),
+        ("--kind calibration --model m.st", "not of --kind calibration"),
+    ] {
+        let run: Vec<&str> = ["plot", "in.h5ad", "-o", "p.svg"].into_iter().chain(arguments.split(' ')).collect();
+        refused(d, &run, &[part]);
+    }
+    assert_eq!(
+        sclsd(d, &["plot", "in.h5ad", "-o", "p.svg", "--kind", "landscape", "--azimuth", "3"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn edges_are_those_of_the_phylogeny_or_of_a_json_file_where_names_have_commas() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let rename = |data: &mut Dataset| {
+        let clusters = data.groups("clusters").expect("clusters");
+        let names = clusters.categories().iter().map(|name| format!("{name}, early > late")).collect();
+        data.obs.set("clusters", Column::Categorical(Categorical::new(clusters.codes().to_vec(), names, false)));
+    };
+    trained(d, rename);
+    let evaluate = |more: &[&'static str]| [&["evaluate", "result.h5ad"][..], more].concat();
+    refused(d, &evaluate(&["--edges", "Stem, early > late>Progenitor, early > late"]), &["go into a .json file of"]);
+    let edge = "Stem, early > late->Progenitor, early > late";
+    std::fs::write(d.join("e.json"), r#"{"Stem, early > late": ["Progenitor, early > late"]}"#).expect("a file");
+    assert!(succeed(d, &evaluate(&["--edges", "e.json"])).contains(edge));
+    std::fs::write(d.join("e.json"), r#"[["Stem, early > late", "Progenitor, early > late"]]"#).expect("a file");
+    assert!(succeed(d, &evaluate(&["--edges", "e.json"])).contains(edge));
+    refused(d, &evaluate(&["--edges", "none.json"]), &["none.json cannot be read"]);
+    refused(d, &evaluate(&["--edges", "e.json", "--cluster-key", "branch"]), &["is not one of"]);
+    std::fs::write(d.join("p.json"), r#"{"Stem, early > late": ["Progenitor, early > late"]}"#).expect("a phylogeny");
+    succeed(d, &train("in.h5ad", &["--phylogeny", "p.json"]));
+    assert!(succeed(d, &["evaluate", "out.h5ad"]).contains(edge), "by default the run's own");
+}
