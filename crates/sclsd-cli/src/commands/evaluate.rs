@@ -142,7 +142,7 @@ impl Scored<'_> {
         beside(&mut figures, "stage correlation", found.stage_correlation, prior_stage, absent);
         for key in &args.time_key {
             let known = data.numbers(key)?;
-            let correlation = |time: &[f64]| Some(spearman(time, &known)).filter(|c| c.is_finite());
+            let correlation = |time: &[f64]| spearman(time, &known);
             let prior = prior.as_ref().and_then(|(_, time)| correlation(time));
             let name = format!("spearman with {key}");
             beside(&mut figures, &name, correlation(&pseudotime), prior, "one of the two does not vary");
