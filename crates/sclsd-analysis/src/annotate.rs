@@ -10,7 +10,7 @@ use sclsd_data::{Additions, Column, Csr, Dataset, DatasetError, Matrix};
 use sclsd_graph::{TransitionError, boltzmann_rows};
 use sclsd_model::{Device, Model, WeightsError};
 
-use crate::encode::encode;
+use crate::encode::{States, encode};
 use crate::{GenesError, match_genes};
 
 /// What a model says about every cell.
@@ -47,11 +47,16 @@ pub enum AnnotateError {
     #[error(transparent)]
     Graph(#[from] TransitionError),
     /// The networks return what is no number.
-    #[error("the model gives cell {cell} a potential of {value}")]
+    #[error(
+        "the model gives cell {cell} {what} of {value}: its expression is too far from what the model was trained on, or \
+         training has diverged"
+    )]
     NotFinite {
         /// Name of the cell.
         cell: String,
-        /// Its potential.
+        /// What is no number, with its article.
+        what: &'static str,
+        /// Its value.
         value: f64,
     },
 }
@@ -72,10 +77,10 @@ pub fn annotate(
     let x = matched.expression()?;
     let graph = data.graph(connectivities)?;
     let states = encode(model, x, device)?;
-    let v = &states.potential;
-    if let Some(cell) = v.iter().position(|v| !v.is_finite()) {
-        return Err(AnnotateError::NotFinite { cell: data.obs.names[cell].clone(), value: v[cell] });
+    if let Some((cell, what, value)) = not_finite(&states) {
+        return Err(AnnotateError::NotFinite { cell: data.obs.names[cell].clone(), what, value });
     }
+    let v = &states.potential;
     let (low, high) = v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
     let downhill: Vec<f64> = v.iter().map(|v| -v).collect();
     Ok(Annotation {
@@ -86,6 +91,20 @@ pub fn annotate(
         transitions: boltzmann_rows(graph, &downhill, 1.0)?,
         potential: states.potential,
     })
+}
+
+/// The first cell with something that is no number, and what it is.
+fn not_finite(states: &States) -> Option<(usize, &'static str, f64)> {
+    let column =
+        |what, values: &[f64]| values.iter().position(|v| !v.is_finite()).map(|cell| (cell, what, values[cell]));
+    let matrix = |what, m: &Matrix| {
+        let at = m.values().iter().position(|v| !v.is_finite())?;
+        Some((at / m.n_cols(), what, f64::from(m.values()[at])))
+    };
+    matrix("a state z", &states.cell_state)
+        .or_else(|| matrix("a differentiation state B", &states.diff_state))
+        .or_else(|| column("a potential", &states.potential))
+        .or_else(|| column("an entropy", &states.entropy))
 }
 
 impl Annotation {
@@ -106,5 +125,27 @@ impl Annotation {
             obsp: [("transitions".into(), transitions)].into(),
             ..Additions::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_no_number_is_found_with_its_cell() {
+        let states = |z: f32, b: f32, v: f64, entropy: f64| States {
+            cell_state: Matrix::new(2, vec![0.0, 0.0, 0.0, z]),
+            diff_state: Matrix::new(1, vec![0.0, b]),
+            potential: vec![0.0, v],
+            entropy: vec![0.0, entropy],
+        };
+        assert_eq!(not_finite(&states(1.0, 1.0, 1.0, 1.0)), None);
+        let found = |states: States| not_finite(&states).map(|(cell, what, _)| (cell, what));
+        assert_eq!(found(states(f32::NAN, 1.0, 1.0, 1.0)), Some((1, "a state z")));
+        assert_eq!(found(states(1.0, f32::INFINITY, 1.0, 1.0)), Some((1, "a differentiation state B")));
+        assert_eq!(found(states(1.0, 1.0, f64::NAN, 1.0)), Some((1, "a potential")));
+        // the scale of B underflows where expression is extreme
+        assert_eq!(found(states(1.0, 1.0, 1.0, f64::NEG_INFINITY)), Some((1, "an entropy")));
     }
 }

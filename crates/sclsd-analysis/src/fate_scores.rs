@@ -159,7 +159,8 @@ pub fn off_data(points: &Matrix, cells: &Matrix) -> Result<f64, NearestError> {
     own.sort_by(f32::total_cmp);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
     let limit = own[(ON_DATA * count(own.len() - 1)) as usize];
-    let far = (0..points.n_rows()).filter(|&i| distance(points.row(i), tree.of(points.row(i))) > limit).count();
+    let nearest = tree.of_rows(points)?;
+    let far = nearest.iter().enumerate().filter(|&(i, &cell)| distance(points.row(i), cell) > limit).count();
     Ok(count(far) / count(points.n_rows().max(1)))
 }
 

@@ -7,6 +7,7 @@ use sclsd_model::ode::{CheckedOdeSpec, OdeError, solve};
 use sclsd_model::{Device, Evaluator, Job, Kernels, Lsd, Model, Trainable, WeightsError};
 
 use crate::encode::rows;
+use crate::memory::{available, check_fits};
 
 /// Cells solved together on a device, as the Python package takes them.
 const BLOCK: usize = 512;
@@ -37,6 +38,21 @@ pub enum FlowError {
         /// Dimensions of the model.
         expected: usize,
     },
+    /// Paths do not fit into memory.
+    #[error(
+        "paths of {cells} cells at {points} times need {needed:.0} GiB, but {available:.0} GiB of memory are left; ask for \
+         fewer times or cells"
+    )]
+    Memory {
+        /// Times of a path.
+        points: usize,
+        /// Cells that are followed.
+        cells: usize,
+        /// GiB that paths take.
+        needed: f64,
+        /// GiB that are left.
+        available: f64,
+    },
     /// The flow cannot be solved.
     #[error(transparent)]
     Ode(#[from] OdeError),
@@ -51,7 +67,8 @@ pub enum FlowError {
 /// Reference: `LSD.propagate`, with t = linspace(0, range, points).
 ///
 /// # Errors
-/// [`FlowError`] where the times do not rise, the states are not of the model's dimensions, or the flow blows up.
+/// [`FlowError`] where the times do not rise, the states are not of the model's dimensions, the trajectories do not fit into
+/// memory, or the flow blows up.
 pub fn propagate(
     model: &Model,
     start: &Matrix,
@@ -59,6 +76,8 @@ pub fn propagate(
     ode: &CheckedOdeSpec,
     device: &impl Device,
 ) -> Result<Vec<Matrix>, FlowError> {
+    // twice over: states are solved in blocks of cells, and then put together for every time
+    check_fits(grid.len(), start.n_rows(), 2 * size_of::<f32>() * start.n_cols(), available())?;
     let blocks = follow(model, start, grid, ode, device, |states| states)?;
     let join = |time: usize| blocks.iter().flat_map(|states| states[time].values().iter().copied()).collect();
     Ok((0..grid.len()).map(|time| Matrix::new(start.n_cols(), join(time))).collect())

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::FlowError;
 use crate::flow::follow;
+use crate::memory::{available, check_fits};
 
 /// How far to follow cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,13 +78,18 @@ pub fn hard_fates(
     let nearest = Nearest::new(cell_state)?;
     let ode = spec.ode.clone().check()?;
     let solved = if spec.paths { times.clone() } else { vec![0.0, spec.time_range] };
-    let blocks = follow(model, cell_state, &solved, &ode, device, |states| {
+    if spec.paths {
+        check_fits(times.len(), cell_state.n_rows(), size_of::<u32>(), available())?;
+    }
+    let blocks = follow(model, cell_state, &solved, &ode, device, |states| -> Result<_, NearestError> {
         let project = |state: &Matrix| nearest.of_rows(state);
-        let paths: Vec<Vec<u32>> = if spec.paths { states.iter().map(project).collect() } else { Vec::new() };
+        let paths: Vec<Vec<u32>> =
+            if spec.paths { states.iter().map(project).collect::<Result<_, _>>()? } else { Vec::new() };
         let last = states[states.len() - 1].clone();
-        let ends = paths.last().cloned().unwrap_or_else(|| project(&last));
-        (ends, last, paths)
+        let ends = paths.last().cloned().map_or_else(|| project(&last), Ok)?;
+        Ok((ends, last, paths))
     })?;
+    let blocks = blocks.into_iter().collect::<Result<Vec<_>, _>>()?;
     let paths = (0..if spec.paths { times.len() } else { 0 })
         .map(|time| blocks.iter().flat_map(|block| block.2[time].iter().copied()).collect())
         .collect();

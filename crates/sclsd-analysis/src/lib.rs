@@ -17,6 +17,7 @@ mod fates;
 mod flow;
 mod genes;
 mod hard_fates;
+mod memory;
 mod metrics;
 mod perturb;
 mod trends;

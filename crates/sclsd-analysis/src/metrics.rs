@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use sclsd_data::{Categorical, Csr, Matrix};
+use sclsd_graph::{GraphError, check_graph, neighbors_of};
 
 use crate::velocity::cosine;
 
@@ -31,6 +32,9 @@ pub enum MetricsError {
         /// The clusters there are.
         known: String,
     },
+    /// The graph is none.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// Sizes disagree.
     #[error("{what} is of {found} cells, but there are {expected}")]
     Cells {
@@ -103,12 +107,9 @@ pub fn cross_boundary_correlation(
             let (a, b) = (code(clusters, from)?, code(clusters, to)?);
             let (mut sum, mut n_cells) = (0.0, 0_usize);
             for cell in (0..connectivities.n_rows()).filter(|&cell| clusters.codes()[cell] == Some(a)) {
-                let (others, weights) = connectivities.row(cell);
-                let near: Vec<(u32, f64)> = others
-                    .iter()
-                    .zip(weights)
-                    .filter(|(other, w)| **w > 0.0 && clusters.codes()[**other as usize] == Some(b))
-                    .map(|(other, w)| (*other, f64::from(*w)))
+                let near: Vec<(u32, f64)> = neighbors_of(connectivities, cell)
+                    .filter(|(other, _)| clusters.codes()[*other as usize] == Some(b))
+                    .map(|(other, w)| (other, f64::from(w)))
                     .collect();
                 let (next, p) = transitions.row(cell);
                 let estimated = way(cell, &mut next.iter().copied().zip(p.iter().copied()));
@@ -186,7 +187,7 @@ fn check(graph: &Csr, clusters: &Categorical, matrices: &[(&'static str, &Matrix
     let sizes = matrices.iter().map(|(what, matrix)| (*what, matrix.n_rows())).chain([("the graph", graph.n_rows())]);
     match sizes.into_iter().find(|(_, found)| *found != expected) {
         Some((what, found)) => Err(MetricsError::Cells { what, found, expected }),
-        None => Ok(()),
+        None => Ok(check_graph(graph, expected)?),
     }
 }
 
@@ -202,8 +203,7 @@ fn score(
 ) -> Score {
     let (mut sum, mut n_cells) = (0.0, 0);
     for cell in (0..graph.n_rows()).filter(|&cell| clusters.codes()[cell] == Some(a)) {
-        let (others, weights) = graph.row(cell);
-        let near = others.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(&other, _)| other as usize);
+        let near = neighbors_of(graph, cell).map(|(other, _)| other as usize);
         let there: Vec<f64> =
             near.filter(|&o| clusters.codes()[o] == Some(b)).map(|other| likeness(cell, other)).collect();
         if !there.is_empty() {

@@ -197,7 +197,8 @@ struct Landing<'a, D> {
 impl<D: Device> Landing<'_, D> {
     fn after(&self, start: &Matrix, time: f64) -> Result<Vec<u32>, PerturbError> {
         let last = |states: Vec<Matrix>| self.nearest.of_rows(&states[1]);
-        Ok(follow(self.model, start, &[0.0, time], self.ode, self.device, last)?.concat())
+        let blocks = follow(self.model, start, &[0.0, time], self.ode, self.device, last)?;
+        Ok(blocks.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 }
 

@@ -13,6 +13,7 @@
 
 use rayon::prelude::*;
 use sclsd_data::{Csr, Matrix};
+use sclsd_graph::{GraphError, check_graph, neighbors_of};
 
 /// How sharply the drift prefers neighbours in its direction.
 const SHARPNESS: f64 = 10.0;
@@ -29,6 +30,9 @@ pub enum VelocityError {
         /// Number of columns.
         columns: usize,
     },
+    /// The graph is none.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A cell has no place.
     #[error("the embedding of cell {cell} is {value}, expected a finite number")]
     NotFinite {
@@ -52,7 +56,7 @@ pub enum VelocityError {
 /// Directions from transition probabilities, `n_cells × 2`; obsm `velocity_<basis>`.
 ///
 /// # Errors
-/// [`VelocityError`] where the embedding has fewer than two columns or the sizes disagree.
+/// [`VelocityError`] where the embedding has fewer than two columns, the sizes disagree, or the graph's weights are none.
 pub fn velocity_from_transitions(
     transitions: &Csr<f64>,
     connectivities: &Csr,
@@ -93,6 +97,7 @@ pub fn velocity_from_drift(
 
 fn check(graph: &Csr, embedding: &Matrix, what: &'static str, found: usize) -> Result<(), VelocityError> {
     let (columns, expected) = (embedding.n_cols(), graph.n_rows());
+    check_graph(graph, expected)?;
     if columns < 2 {
         return Err(VelocityError::Columns { columns });
     }
@@ -120,10 +125,10 @@ pub(crate) fn cosine(pairs: impl Iterator<Item = (f32, f32)>) -> f64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "directions are kept in f32")]
 fn project(graph: &Csr, embedding: &Matrix, weights: impl Fn(usize, &[u32]) -> Vec<f64> + Sync) -> Matrix {
     let direction = |cell: usize| {
-        let others = graph.row(cell).0;
+        let others: Vec<u32> = neighbors_of(graph, cell).map(|edge| edge.0).collect();
         let here = embedding.row(cell);
         let mut sum = [0.0; 2];
-        for (&other, weight) in others.iter().zip(weights(cell, others)) {
+        for (&other, weight) in others.iter().zip(weights(cell, &others)) {
             let there = embedding.row(other as usize);
             let step = [0, 1].map(|axis| f64::from(there[axis] - here[axis]));
             let length = step[0].hypot(step[1]);
@@ -186,5 +191,25 @@ mod tests {
         let state = Matrix::new(1, (0..20_u8).map(f32::from).collect());
         let v = velocity_from_drift(&drift, &state, &graph, &places).unwrap();
         assert!((1..19).all(|cell| v.row(cell)[0] > 0.0));
+    }
+
+    #[test]
+    fn loops_and_stored_zeros_are_no_neighbours_and_bad_weights_are_named() {
+        let (graph, places) = line();
+        let drift = Matrix::new(1, vec![1.0; 20]);
+        let state = Matrix::new(1, (0..20_u8).map(f32::from).collect());
+        let with = |weight: f32| {
+            let rows = (0..20_u32).map(|i| {
+                let near = graph.row(i as usize).0.iter().map(|&j| (j, 1.0));
+                let mut row: Vec<(u32, f32)> = near.chain([(i, 3.0), ((i + 10) % 20, weight)]).collect();
+                row.sort_by_key(|edge| edge.0);
+                row
+            });
+            Csr::from_rows(20, rows.collect::<Vec<_>>()).unwrap()
+        };
+        let plain = velocity_from_drift(&drift, &state, &graph, &places).unwrap();
+        assert_eq!(velocity_from_drift(&drift, &state, &with(0.0), &places).unwrap(), plain);
+        let error = velocity_from_drift(&drift, &state, &with(f32::NAN), &places).unwrap_err();
+        assert!(matches!(error, VelocityError::Graph(GraphError::Weight { .. })), "{error}");
     }
 }

@@ -7,7 +7,8 @@
 //! X stays sparse: memory is genes × genes (or cells × cells where cells are fewer) plus the scores, and never cells × genes. The results are those of
 //! `scanpy.pp.pca` up to sign; here the largest loading of a component is positive.
 
-use faer::{Mat, Side};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use crate::{Csr, Matrix};
@@ -147,10 +148,23 @@ fn column_means(x: &Csr) -> Vec<f64> {
     sums.into_iter().map(|s| s / n).collect()
 }
 
-/// Upper triangle of XᵀX, row-major. Each band of rows is summed over the cells in order by one thread, so the sums do
-/// not depend on how many threads there are.
+/// Share of non-zeros from which on XᵀX is made of dense products.
+const DENSE: f64 = 0.15;
+/// Rows of XᵀX that one thread sums.
+const BAND: usize = 64;
+/// Cells whose expression is written out at a time for dense products.
+const CELLS: usize = 256;
+
+/// Upper triangle of XᵀX, row-major; what is below the diagonal is not said. Each band of rows is summed over the cells in
+/// order by one thread, so the sums do not depend on how many threads there are.
 fn gram(x: &Csr) -> Vec<f64> {
-    const BAND: usize = 64;
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let share = x.nnz() as f64 / (x.n_rows() * x.n_cols()) as f64;
+    if share < DENSE { sparse_gram(x) } else { dense_gram(x) }
+}
+
+/// Pair by pair of the non-zeros of every cell.
+fn sparse_gram(x: &Csr) -> Vec<f64> {
     let n_genes = x.n_cols();
     let mut gram = vec![0.0; n_genes * n_genes];
     gram.par_chunks_mut(BAND * n_genes).enumerate().for_each(|(band, rows)| {
@@ -168,6 +182,30 @@ fn gram(x: &Csr) -> Vec<f64> {
             }
         }
     });
+    gram
+}
+
+/// By products of dense blocks of cells, which take a tenth of the time of single pairs where few values are 0.
+fn dense_gram(x: &Csr) -> Vec<f64> {
+    let n_genes = x.n_cols();
+    let mut gram = vec![0.0; n_genes * n_genes];
+    let mut dense = vec![0.0; CELLS * n_genes];
+    for first in (0..x.n_rows()).step_by(CELLS) {
+        let cells = CELLS.min(x.n_rows() - first);
+        let block = &mut dense[..cells * n_genes];
+        block.par_chunks_mut(n_genes).enumerate().for_each(|(cell, row)| {
+            row.fill(0.0);
+            let (genes, values) = x.row(first + cell);
+            genes.iter().zip(values).for_each(|(&gene, &value)| row[gene as usize] = f64::from(value));
+        });
+        let block = MatRef::from_row_major_slice(block, cells, n_genes);
+        gram.par_chunks_mut(2 * BAND * n_genes).enumerate().for_each(|(band, rows)| {
+            let (from, height) = (2 * BAND * band, rows.len() / n_genes);
+            let sums = MatMut::from_row_major_slice_mut(rows, height, n_genes).get_mut(.., from..);
+            let (left, right) = (block.get(.., from..from + height).transpose(), block.get(.., from..));
+            matmul(sums, Accum::Add, left, right, 1.0, Par::Seq);
+        });
+    }
     gram
 }
 
@@ -221,5 +259,25 @@ mod tests {
             assert!((cosine.abs() - 1.0).abs() < 1e-9, "component {component}: {cosine}");
         }
         assert_eq!(pca(&x, 50).variance.len(), 11, "no more than cells less one");
+    }
+
+    #[test]
+    fn dense_products_sum_to_those_of_single_pairs_on_any_number_of_threads() {
+        let rows = (0..600_u16).map(|i| {
+            let genes = (0..150_u16).filter(|g| (g * 7 + i * 3) % 5 != 0);
+            genes.map(|g| (u32::from(g), (f32::from(g) * 0.3 + f32::from(i) * 0.7).sin() + 1.5)).collect()
+        });
+        let x = Csr::from_rows(150, rows.collect::<Vec<_>>()).unwrap();
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| dense_gram(&x))
+        };
+        let (dense, sparse) = (on(1), sparse_gram(&x));
+        assert_eq!(dense, on(3));
+        for i in 0..150 {
+            for j in i..150 {
+                assert!((dense[i * 150 + j] - sparse[i * 150 + j]).abs() < 1e-9 * sparse[i * 150 + j].abs());
+            }
+        }
     }
 }

@@ -2,13 +2,17 @@
 
 use sclsd_data::Csr;
 
+use crate::graph::{GraphError, check_graph, neighbors_of};
+
 /// Component of every cell, numbered from 0 in the order of their first cells; the graph is taken as undirected.
-#[must_use]
-pub fn components(graph: &Csr) -> Vec<usize> {
+///
+/// # Errors
+/// [`GraphError`] where the graph is not square or a weight is negative or not finite.
+pub fn components(graph: &Csr) -> Result<Vec<usize>, GraphError> {
+    check_graph(graph, graph.n_rows())?;
     let mut sets = petgraph::unionfind::UnionFind::<u32>::new(graph.n_rows());
     for (cell, at) in (0_u32..).zip(0..graph.n_rows()) {
-        let (others, weights) = graph.row(at);
-        for (&other, _) in others.iter().zip(weights).filter(|(_, w)| **w > 0.0) {
+        for (other, _) in neighbors_of(graph, at) {
             sets.union(cell, other);
         }
     }
@@ -22,7 +26,7 @@ pub fn components(graph: &Csr) -> Vec<usize> {
         }
         *slot
     };
-    sets.into_labeling().into_iter().map(label).collect()
+    Ok(sets.into_labeling().into_iter().map(label).collect())
 }
 
 #[cfg(test)]
@@ -32,6 +36,6 @@ mod tests {
     #[test]
     fn components_are_numbered_by_their_first_cells() {
         let graph = Csr::from_rows(4, [vec![(3, 1.0)], vec![(1, 0.0)], vec![], vec![(0, 1.0)]]).unwrap();
-        assert_eq!(components(&graph), [0, 1, 2, 0]);
+        assert_eq!(components(&graph).unwrap(), [0, 1, 2, 0]);
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Source: McInnes, Healy and Melville, "UMAP", 2018, algorithms 2 and 3, with umap-learn's bounds on σ.
 
+use rayon::prelude::*;
 use sclsd_data::Csr;
 
 use crate::Neighbors;
@@ -27,6 +28,7 @@ pub fn connectivities(neighbors: &Neighbors) -> Csr {
     let n_cells = neighbors.n_cells();
     let everywhere = mean((0..n_cells).flat_map(|cell| neighbors.of(cell).1.iter().copied()));
     let directed: Vec<Vec<(u32, f64)>> = (0..n_cells)
+        .into_par_iter()
         .map(|cell| {
             let (others, distances) = neighbors.of(cell);
             let nearest = distances.iter().copied().find(|&d| d > 0.0).unwrap_or(0.0);
@@ -43,7 +45,8 @@ pub fn connectivities(neighbors: &Neighbors) -> Csr {
         .collect();
     let a = Csr::from_rows(n_cells, directed).expect("neighbours are distinct cells");
     let back = a.transpose();
-    let rows = (0..n_cells).map(|cell| union(a.row(cell), back.row(cell)));
+    let rows: Vec<Vec<(u32, f32)>> =
+        (0..n_cells).into_par_iter().map(|cell| union(a.row(cell), back.row(cell))).collect();
     Csr::from_rows(n_cells, rows).expect("a union of sorted rows is sorted")
 }
 

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use sclsd_data::{Csr, Matrix};
 
 use crate::components;
+use crate::graph::{GraphError, Undirected, check_graph};
 use crate::lanczos::{Eigenpairs, largest};
 
 /// Eigenvalues from here on belong to the stationary state.
@@ -42,6 +43,9 @@ pub struct DiffusionMap {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiffusionError {
+    /// The graph is none.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// Fewer than three cells.
     #[error("a diffusion map needs at least 3 cells, but there are {n_cells}")]
     TooFewCells {
@@ -70,20 +74,21 @@ pub enum DiffusionError {
     },
 }
 
-/// The first `n_components` of the diffusion map of a graph of connectivities, by Lanczos iteration; fewer where there
-/// are few cells.
+/// The first `n_components` of the diffusion map of a graph of connectivities, made [undirected](Undirected), by Lanczos
+/// iteration; fewer where there are few cells.
 ///
 /// # Errors
-/// [`DiffusionError`] where there are fewer than three cells, or one has no neighbour.
+/// [`DiffusionError`] where there are fewer than three cells, one has no neighbour, or a weight is negative or not finite.
 pub fn diffusion_map(connectivities: &Csr, n_components: usize) -> Result<DiffusionMap, DiffusionError> {
     let n_cells = connectivities.n_rows();
     if n_cells < 3 {
         return Err(DiffusionError::TooFewCells { n_cells });
     }
-    let operator = Diffusion::new(connectivities)?;
+    let undirected = Undirected::new(connectivities)?;
+    let operator = Diffusion::new(undirected.graph())?;
     let wanted = n_components.clamp(1, n_cells - 1);
     let mut pairs =
-        if n_cells <= DENSE { dense(&operator) } else { iterate(&operator, &components(connectivities), wanted)? };
+        if n_cells <= DENSE { dense(&operator) } else { iterate(&operator, &components(undirected.graph())?, wanted)? };
     pairs.values.truncate(wanted);
     pairs.vectors.truncate(wanted);
     let signs: Vec<f64> = pairs.vectors.iter().map(|v| sign(v)).collect();
@@ -165,7 +170,7 @@ impl DiffusionMap {
     /// Reference: `scanpy.tl.dpt`, which uses 10 components.
     ///
     /// # Errors
-    /// [`DiffusionError::LonelyRoot`] where the root reaches no other cell.
+    /// [`DiffusionError`] where the root reaches no other cell, or the graph is not one of the map's cells.
     ///
     /// # Panics
     /// When the root is not a cell.
@@ -176,7 +181,8 @@ impl DiffusionMap {
         n_components: usize,
     ) -> Result<Vec<f64>, DiffusionError> {
         let scaled = self.scaled(n_components);
-        let labels = components(connectivities);
+        check_graph(connectivities, scaled.n_rows())?;
+        let labels = components(connectivities)?;
         let distance = |cell: usize| {
             if labels[cell] == labels[root] { squared_distance(&scaled, root, cell).sqrt() } else { f64::INFINITY }
         };
@@ -321,13 +327,41 @@ mod tests {
 
     #[test]
     fn a_root_that_reaches_nothing_is_an_error() {
+        let map = diffusion_map(&ladder(21, 0), 5).unwrap();
         let mut rows: Vec<Vec<(u32, f32)>> =
             (0..20_u32).map(|i| vec![((i + 1) % 20, 1.0), ((i + 19) % 20, 1.0)]).collect();
         rows.iter_mut().for_each(|row| row.sort_by_key(|e| e.0));
         rows.push(vec![(20, 1.0)]);
         let graph = Csr::from_rows(21, rows).unwrap();
-        let map = diffusion_map(&graph, 5).unwrap();
         let error = map.pseudotime(&graph, 20, 5).unwrap_err();
         assert_eq!(error.to_string(), "root cell 20 reaches no other cell of the graph");
+        let error = diffusion_map(&graph, 5).unwrap_err();
+        assert_eq!(error.to_string(), "cell 20 has no neighbour in the graph, so nothing diffuses to it");
+    }
+
+    #[test]
+    fn a_graph_stored_one_way_has_the_map_of_the_one_whose_edges_go_both_ways() {
+        for n in [60, 500_u32] {
+            let graph = ladder(n, 0);
+            let half = (0..n).map(|i| {
+                let (others, weights) = graph.row(i as usize);
+                others.iter().copied().zip(weights.iter().copied()).filter(|edge| edge.0 > i).collect()
+            });
+            let half = Csr::from_rows(n as usize, half.collect::<Vec<_>>()).unwrap();
+            assert_eq!(diffusion_map(&half, 6).unwrap(), diffusion_map(&graph, 6).unwrap(), "{n} cells");
+        }
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_are_errors_and_no_panic() {
+        for n in [60, 500_u32] {
+            for bad in [f32::NAN, f32::INFINITY, -1.0] {
+                let graph = ladder(n, 0);
+                let mut values = graph.values().to_vec();
+                values[7] = bad;
+                let error = diffusion_map(&Csr::over(graph.pattern().clone(), values), 6).unwrap_err();
+                assert!(matches!(error, DiffusionError::Graph(GraphError::Weight { .. })), "{error}");
+            }
+        }
     }
 }

@@ -8,121 +8,184 @@
 //! repulsion    2b / ((0.001 + d²)(1 + a d^(2b))) · (y_i − y_j)
 //! ```
 //!
-//! with a and b of scanpy's `min_dist = 0.5`, `spread = 1`. One edge after another on one thread, so that the same seed gives the
-//! same picture. (The crate for this draws from the system's generator.)
+//! with a and b of scanpy's `min_dist = 0.5`, `spread = 1`. UMAP takes one edge after another. Here an epoch has
+//! [`ROUNDS`], and in each every eighth cell moves along all its edges while the others stand, so that cells can move on
+//! many threads and the same seed gives the same picture on any number of them. (The crate for this draws from the
+//! system's generator.)
+
+mod power;
 
 use rand::{Rng, RngExt};
+use rayon::prelude::*;
 use sclsd_data::{Csr, Matrix, Purpose, stream};
 
+use crate::graph::{GraphError, Undirected, check_graph, neighbors_of};
+use power::{LANES, power};
+
 /// The curve 1 / (1 + a d^(2b)) fitted to `min_dist = 0.5`, `spread = 1`.
-const A: f64 = 0.583_030_020_344_714_2;
+const A: f32 = 0.583_030_02;
 /// See [`A`].
-const B: f64 = 1.334_166_992_455_226_8;
+const B: f32 = 1.334_167;
 /// Cells that push for every cell that pulls.
 const REPULSIONS: usize = 5;
 /// Longest step along one coordinate.
-const LONGEST: f64 = 4.0;
+const LONGEST: f32 = 4.0;
+/// Rounds of an epoch: cells of one round do not see each other move.
+const ROUNDS: usize = 8;
+/// Cells that draw from one stream, in order.
+const BLOCK: usize = 128;
 
-/// Coordinates, `n_cells × 2`; obsm `X_umap`. `diffusion` are the components of a
-/// [`DiffusionMap`](crate::DiffusionMap), the stationary state first.
+/// Coordinates, `n_cells × 2`; obsm `X_umap`. The graph is made [undirected](Undirected). `diffusion` are the components of
+/// a [`DiffusionMap`](crate::DiffusionMap) of these cells, the stationary state first.
 ///
-/// # Panics
-/// When the graph and the diffusion map are of different cells.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "numbers of epochs are far below 2^52")]
-pub fn layout(connectivities: &Csr, diffusion: &Matrix, seed: u64) -> Matrix {
-    let n = connectivities.n_rows();
-    assert_eq!(n, diffusion.n_rows(), "one row per cell");
-    let epochs: usize = if n <= 10_000 { 500 } else { 200 };
+/// # Errors
+/// [`GraphError`] where the graph is not one of these cells, or a weight is negative or not finite.
+pub fn layout(connectivities: &Csr, diffusion: &Matrix, seed: u64) -> Result<Matrix, GraphError> {
+    let n = diffusion.n_rows();
+    check_graph(connectivities, n)?;
+    let undirected = Undirected::new(connectivities)?;
+    let epochs: u16 = if n <= 10_000 { 500 } else { 200 };
     let mut y = start(diffusion, seed);
-    let strongest = connectivities.values().iter().copied().fold(0.0_f32, f32::max);
-    if strongest <= 0.0 {
-        return matrix(&y);
-    }
-    // an edge is due every `strongest / weight` epochs; one that is not due once is left out
-    let mut edges = Vec::new();
-    for cell in 0..n {
-        let (others, weights) = connectivities.row(cell);
-        for (&other, &weight) in others.iter().zip(weights) {
-            let period = f64::from(strongest) / f64::from(weight);
-            if weight > 0.0 && period <= epochs as f64 {
-                edges.push(Edge { from: cell, to: other as usize, period, due: period });
-            }
-        }
-    }
+    let mut rounds = rounds(undirected.graph(), epochs);
     for epoch in 0..epochs {
-        let rate = 1.0 - epoch as f64 / epochs as f64;
-        let mut rng = stream(seed, Purpose::Layout, epoch as u64 + 1);
-        for edge in &mut edges {
-            if edge.due <= epoch as f64 {
-                edge.due += edge.period;
-                step(&mut y, edge, rate, &mut rng);
+        let rate = 1.0 - f32::from(epoch) / f32::from(epochs);
+        for round in &mut rounds {
+            let moved: Vec<Vec<[f32; 2]>> =
+                round.par_iter_mut().map(|block| block.moved(&y, epoch, rate, seed)).collect();
+            for (block, moved) in round.iter().zip(moved) {
+                block.cells.iter().zip(moved).for_each(|(cell, to)| y[cell.at] = to);
             }
         }
     }
-    matrix(&y)
+    Ok(Matrix::new(2, y.into_iter().flatten().collect()))
+}
+
+/// Some cells that move in the same round, one after the other.
+struct Block {
+    /// Which block of the layout it is.
+    number: u64,
+    cells: Vec<Moving>,
+    edges: Vec<Edge>,
+}
+
+struct Moving {
+    at: usize,
+    /// Where its edges end among those of the block.
+    end: usize,
 }
 
 struct Edge {
-    from: usize,
-    to: usize,
-    period: f64,
-    due: f64,
+    to: u32,
+    /// Epochs from one turn of the edge to the next, and when its next turn is.
+    period: f32,
+    due: f32,
 }
 
-fn step(y: &mut [[f64; 2]], edge: &Edge, rate: f64, rng: &mut impl Rng) {
-    let d2 = squared(y[edge.from], y[edge.to]);
-    if d2 > 0.0 {
-        let pull = -2.0 * A * B * d2.powf(B - 1.0) / (A * d2.powf(B) + 1.0);
-        let moves = [0, 1].map(|axis| limited(pull * (y[edge.from][axis] - y[edge.to][axis])) * rate);
-        add(&mut y[edge.from], moves);
-        add(&mut y[edge.to], moves.map(|m| -m));
-    }
-    for _ in 0..REPULSIONS {
-        let other = rng.random_range(0..y.len());
-        let d2 = squared(y[edge.from], y[other]);
-        if d2 > 0.0 {
-            let push = 2.0 * B / ((0.001 + d2) * (A * d2.powf(B) + 1.0));
-            let moves = [0, 1].map(|axis| limited(push * (y[edge.from][axis] - y[other][axis])) * rate);
-            add(&mut y[edge.from], moves);
+/// Every cell with its edges, round by round. An edge is due every `strongest / weight` epochs; one that is never due
+/// is left out.
+fn rounds(graph: &Csr, epochs: u16) -> Vec<Vec<Block>> {
+    let strongest = graph.values().iter().copied().fold(0.0_f32, f32::max);
+    let period = |weight: f32| strongest / weight;
+    let mut number = 0;
+    let mut block = |cells: &[usize]| {
+        let (mut moving, mut edges) = (Vec::with_capacity(cells.len()), Vec::new());
+        for &at in cells {
+            let near = neighbors_of(graph, at).map(|(to, weight)| (to, period(weight)));
+            edges.extend(near.filter(|edge| edge.1 <= f32::from(epochs)).map(|(to, period)| Edge {
+                to,
+                period,
+                due: period,
+            }));
+            moving.push(Moving { at, end: edges.len() });
         }
-    }
-}
-
-fn limited(step: f64) -> f64 {
-    step.clamp(-LONGEST, LONGEST)
-}
-
-fn add(place: &mut [f64; 2], moves: [f64; 2]) {
-    place.iter_mut().zip(moves).for_each(|(p, m)| *p += m);
-}
-
-fn squared(a: [f64; 2], b: [f64; 2]) -> f64 {
-    (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2)
-}
-
-/// Two diffusion components stretched to −10…10, with a little noise so that no two cells coincide.
-fn start(diffusion: &Matrix, seed: u64) -> Vec<[f64; 2]> {
-    let mut rng = stream(seed, Purpose::Layout, 0);
-    let n = diffusion.n_rows();
-    let largest = |axis: usize| {
-        let column = (0..n).filter_map(|cell| diffusion.row(cell).get(axis + 1));
-        f64::from(column.fold(0.0_f32, |a, b| a.max(b.abs()))).max(f64::MIN_POSITIVE)
+        number += 1;
+        Block { number, cells: moving, edges }
     };
-    let scale = [10.0 / largest(0), 10.0 / largest(1)];
-    (0..n)
-        .map(|cell| {
-            [0, 1].map(|axis| {
-                let at = diffusion.row(cell).get(axis + 1).copied().unwrap_or(0.0);
-                f64::from(at) * scale[axis] + 1e-3 * (rng.random::<f64>() - 0.5)
-            })
+    (0..ROUNDS)
+        .map(|round| {
+            let cells: Vec<usize> = (round..graph.n_rows()).step_by(ROUNDS).collect();
+            cells.chunks(BLOCK).map(&mut block).collect()
         })
         .collect()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "coordinates are kept in f32")]
-fn matrix(y: &[[f64; 2]]) -> Matrix {
-    Matrix::new(2, y.iter().flatten().map(|&v| v as f32).collect())
+impl Block {
+    /// Where its cells are after their edges that are due have had their turn.
+    fn moved(&mut self, y: &[[f32; 2]], epoch: u16, rate: f32, seed: u64) -> Vec<[f32; 2]> {
+        let mut rng = stream(seed, Purpose::Layout, (u64::from(epoch + 1) << 32) | self.number);
+        let epoch = f32::from(epoch);
+        let mut first = 0;
+        let moved = |cell: &Moving| {
+            let mut place = y[cell.at];
+            for edge in &mut self.edges[first..cell.end] {
+                if edge.due <= epoch {
+                    edge.due += edge.period;
+                    let others = std::array::from_fn(|_| y[below(y.len(), rng.next_u32())]);
+                    step(&mut place, y[edge.to as usize], others, rate);
+                }
+            }
+            first = cell.end;
+            place
+        };
+        self.cells.iter().map(moved).collect()
+    }
+}
+
+/// Moves a cell towards the one at the other end of an edge and away from others.
+///
+/// Both directions of an edge pull at both of its ends, so twice in a turn at this one: what is left of the difference is
+/// (1 − m)² of it, m the pull.
+fn step(place: &mut [f32; 2], to: [f32; 2], others: [[f32; 2]; REPULSIONS], rate: f32) {
+    let (mut x, mut y) = ([0.0; LANES], [0.0; LANES]);
+    (x[0], y[0]) = (place[0] - to[0], place[1] - to[1]);
+    for (i, other) in others.iter().enumerate() {
+        (x[i + 1], y[i + 1]) = (place[0] - other[0], place[1] - other[1]);
+    }
+    let mut d2 = [0.0; LANES];
+    for i in 0..LANES {
+        d2[i] = x[i] * x[i] + y[i] * y[i];
+    }
+    let curve = power(d2, B);
+    if d2[0] > 0.0 {
+        let pull = rate * (2.0 * A * B * curve[0] / d2[0] / (1.0 + A * curve[0])).min(1.0);
+        let twice = pull * (2.0 - pull);
+        place[0] -= twice * x[0];
+        place[1] -= twice * y[0];
+    }
+    let mut push = [0.0; LANES];
+    for i in 0..LANES {
+        push[i] = 2.0 * B / ((0.001 + d2[i]) * (1.0 + A * curve[i]));
+    }
+    for i in 1..=REPULSIONS {
+        place[0] += (push[i] * x[i]).clamp(-LONGEST, LONGEST) * rate;
+        place[1] += (push[i] * y[i]).clamp(-LONGEST, LONGEST) * rate;
+    }
+}
+
+/// A number below `n` for 32 random bits, all as likely as one in 2³² lets them be.
+#[expect(clippy::cast_possible_truncation, reason = "below n")]
+fn below(n: usize, bits: u32) -> usize {
+    ((u64::from(bits) * n as u64) >> 32) as usize
+}
+
+/// Two diffusion components stretched to −10…10, with a little noise so that no two cells coincide. A component that is
+/// 0 everywhere, or not there because cells are few, is noise alone.
+fn start(diffusion: &Matrix, seed: u64) -> Vec<[f32; 2]> {
+    let mut rng = stream(seed, Purpose::Layout, 0);
+    let n = diffusion.n_rows();
+    let largest = |axis: usize| {
+        let column = (0..n).filter_map(|cell| diffusion.row(cell).get(axis + 1));
+        column.fold(0.0_f32, |a, b| a.max(b.abs()))
+    };
+    let largest = [largest(0), largest(1)];
+    (0..n)
+        .map(|cell| {
+            [0, 1].map(|axis| {
+                let at = diffusion.row(cell).get(axis + 1).map_or(0.0, |v| v / largest[axis].max(f32::MIN_POSITIVE));
+                10.0 * at + 1e-3 * (rng.random::<f32>() - 0.5)
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -139,12 +202,45 @@ mod tests {
         });
         let graph = Csr::from_rows(80, rows.collect::<Vec<_>>()).unwrap();
         let map = diffusion_map(&graph, 5).unwrap();
-        let y = layout(&graph, &map.components, 0);
+        let y = layout(&graph, &map.components, 0).unwrap();
         let distance = |a: usize, b: usize| (y.row(a)[0] - y.row(b)[0]).hypot(y.row(a)[1] - y.row(b)[1]);
         let near: f32 = (0..79).map(|i| distance(i, i + 1)).sum::<f32>() / 79.0;
         let far: f32 = (0..40).map(|i| distance(i, i + 40)).sum::<f32>() / 40.0;
         assert!(far > 5.0 * near, "{near} {far}");
-        assert_eq!(y, layout(&graph, &map.components, 0));
-        assert_ne!(y, layout(&graph, &map.components, 1));
+        assert_eq!(y, layout(&graph, &map.components, 0).unwrap());
+        assert_ne!(y, layout(&graph, &map.components, 1).unwrap());
+    }
+
+    /// Cells on a ring, every one joined to the six nearest.
+    fn ring(n: u32) -> Csr {
+        let rows = (0..n).map(|i| {
+            let mut row: Vec<(u32, f32)> = [1, 2, 3, n - 3, n - 2, n - 1]
+                .into_iter()
+                .map(|step| ((i + step) % n, 1.0 / f32::from(u8::try_from(step.min(n - step)).unwrap())))
+                .collect();
+            row.sort_by_key(|edge| edge.0);
+            row
+        });
+        Csr::from_rows(n as usize, rows.collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn one_thread_and_three_give_the_same_picture() {
+        let graph = ring(3000);
+        let components = diffusion_map(&graph, 5).unwrap().components;
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| layout(&graph, &components, 7).unwrap())
+        };
+        assert_eq!(on(1), on(3));
+    }
+
+    #[test]
+    fn a_component_that_is_nought_or_absent_leaves_every_place_finite() {
+        let graph = ring(12);
+        for components in [Matrix::new(1, vec![1.0; 12]), Matrix::new(3, vec![0.0; 36])] {
+            let y = layout(&graph, &components, 0).unwrap();
+            assert!(y.values().iter().all(|v| v.is_finite()), "{y:?}");
+        }
     }
 }

@@ -3,18 +3,22 @@
 use leiden_rs::{GraphDataBuilder, Leiden, LeidenConfig, QualityType};
 use sclsd_data::{Categorical, Csr};
 
+use crate::graph::{GraphError, Undirected, neighbors_of};
+
 /// Clusters named `0`, `1`, … from the largest to the smallest, at a resolution (scanpy's default is 1: more makes more
-/// clusters). Maximises modularity over the connectivities, as `scanpy.tl.leiden`.
+/// clusters). Maximises modularity over the connectivities made [undirected](Undirected), as `scanpy.tl.leiden`.
+///
+/// # Errors
+/// [`GraphError`] where the graph is not square or a weight is negative or not finite.
 ///
 /// # Panics
 /// Never: cells and weights of a graph are valid.
-#[must_use]
-pub fn leiden(connectivities: &Csr, resolution: f64, seed: u64) -> Categorical {
+pub fn leiden(connectivities: &Csr, resolution: f64, seed: u64) -> Result<Categorical, GraphError> {
+    let undirected = Undirected::new(connectivities)?;
     let n = connectivities.n_rows();
     let mut builder = GraphDataBuilder::new(n);
     for cell in 0..n {
-        let (others, weights) = connectivities.row(cell);
-        for (&other, &weight) in others.iter().zip(weights).filter(|(o, w)| (**o as usize) > cell && **w > 0.0) {
+        for (other, weight) in neighbors_of(undirected.graph(), cell).filter(|edge| edge.0 as usize > cell) {
             builder.add_edge(cell, other as usize, f64::from(weight)).expect("an edge between two cells");
         }
     }
@@ -38,7 +42,7 @@ pub fn leiden(connectivities: &Csr, resolution: f64, seed: u64) -> Categorical {
         code[old] = Some(new);
     }
     let names = (0..order.len()).map(|c| c.to_string()).collect();
-    Categorical::new(community.iter().map(|&c| code[c]).collect(), names, false)
+    Ok(Categorical::new(community.iter().map(|&c| code[c]).collect(), names, false))
 }
 
 #[cfg(test)]
@@ -53,8 +57,22 @@ mod tests {
             (0..15).filter(joined).map(|j| (j, 1.0_f32)).collect()
         });
         let graph = Csr::from_rows(15, rows.collect::<Vec<_>>()).unwrap();
-        let clusters = leiden(&graph, 1.0, 0);
+        let clusters = leiden(&graph, 1.0, 0).unwrap();
         assert_eq!(clusters.categories(), ["0", "1"]);
         assert!((0..6).all(|c| clusters.name(c) == Some("1")) && (6..15).all(|c| clusters.name(c) == Some("0")));
+    }
+    #[test]
+    fn an_edge_counts_whichever_way_it_is_stored() {
+        let clique = |i: u32| if i < 6 { 0..6 } else { 6..15_u32 };
+        let graph = |stored: fn(u32, u32) -> bool| {
+            let rows = (0..15_u32).map(|i| {
+                let joined = |j: &u32| *j != i && (clique(i).contains(j) || (i.min(*j), i.max(*j)) == (5, 6));
+                (0..15).filter(joined).filter(|&j| stored(i, j)).map(|j| (j, 1.0_f32)).collect()
+            });
+            Csr::from_rows(15, rows.collect::<Vec<_>>()).unwrap()
+        };
+        let both = leiden(&graph(|_, _| true), 1.0, 0).unwrap();
+        assert_eq!(leiden(&graph(|i, j| i > j), 1.0, 0).unwrap(), both);
+        assert_eq!(leiden(&graph(|i, j| i < j), 1.0, 0).unwrap(), both);
     }
 }

@@ -24,6 +24,7 @@ mod absorption;
 mod components;
 mod connectivities;
 mod diffusion;
+mod graph;
 mod knn;
 mod lanczos;
 mod layout;
@@ -39,6 +40,7 @@ pub use absorption::{Absorption, AbsorptionError, absorption, steps_to_absorptio
 pub use components::components;
 pub use connectivities::connectivities;
 pub use diffusion::{DiffusionError, DiffusionMap, diffusion_map};
+pub use graph::{GraphError, Undirected, check_graph, neighbors_of};
 pub use knn::{EXACT_CELLS, KnnError, Neighbors, approximate_neighbors, nearest_neighbors, neighbors};
 pub use layout::layout;
 pub use leiden::leiden;

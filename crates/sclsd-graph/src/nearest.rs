@@ -28,6 +28,16 @@ pub enum NearestError {
     /// There are no cells.
     #[error("there are no cells, so none is nearest")]
     NoCells,
+    /// A point is nowhere, so no cell is nearest to it.
+    #[error("coordinate {column} of point {point} is {value}, so no cell is nearest to it")]
+    Point {
+        /// Row of the coordinate.
+        point: usize,
+        /// Column of the coordinate.
+        column: usize,
+        /// Its value.
+        value: f32,
+    },
     /// A coordinate is not finite.
     #[error("coordinate {column} of cell {cell} is {value}, expected a finite number")]
     NotFinite {
@@ -79,27 +89,30 @@ impl Nearest {
         Ok(Self { width, coordinates, cells, nodes })
     }
 
-    /// The cell nearest to `point`; the lowest of those equally near.
+    /// The cell nearest to `point`; the lowest of those equally near. Nothing where a coordinate is not finite.
     ///
     /// # Panics
     /// When the point has another number of coordinates than the cells.
     #[must_use]
-    pub fn of(&self, point: &[f32]) -> u32 {
+    pub fn of(&self, point: &[f32]) -> Option<u32> {
         self.search(point, None).0
     }
 
-    /// The cell nearest to `point` that is not `cell`; nothing where there is no other.
+    /// The cell nearest to `point` that is not `cell`; nothing where there is no other, or a coordinate is not finite.
     ///
     /// # Panics
     /// As [`of`](Self::of).
     #[must_use]
     pub fn of_other(&self, point: &[f32], cell: u32) -> Option<u32> {
-        Some(self.search(point, Some(cell)).0).filter(|&found| found != u32::MAX)
+        self.search(point, Some(cell)).0
     }
 
     /// The nearest cell but for one, and how many cells were looked at.
-    fn search(&self, point: &[f32], without: Option<u32>) -> (u32, usize) {
+    fn search(&self, point: &[f32], without: Option<u32>) -> (Option<u32>, usize) {
         assert_eq!(point.len(), self.width, "as many coordinates as the cells have");
+        if !point.iter().all(|v| v.is_finite()) {
+            return (None, 0);
+        }
         let (mut best, mut looked_at) = ((f32::INFINITY, u32::MAX), 0);
         // nodes still to be looked into, with a distance that none of their cells falls short of
         let mut open = vec![(0.0_f32, 0_u32)];
@@ -126,16 +139,37 @@ impl Nearest {
                 }
             }
         }
-        (best.1, looked_at)
+        if best.0.is_finite() {
+            return (Some(best.1), looked_at);
+        }
+        (self.far_away(point, without), looked_at + self.cells.len())
+    }
+
+    /// The nearest cell but for one to a point so far away that squared distances overflow in `f32`.
+    fn far_away(&self, point: &[f32], without: Option<u32>) -> Option<u32> {
+        let distance = |at: usize| -> f64 {
+            let row = &self.coordinates[at * self.width..(at + 1) * self.width];
+            row.iter().zip(point).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+        };
+        let others = (0..self.cells.len()).filter(|&at| Some(self.cells[at]) != without);
+        let nearest = others.map(|at| (distance(at), self.cells[at]));
+        nearest.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|entry| entry.1)
     }
 
     /// The nearest cell to every row.
     ///
+    /// # Errors
+    /// [`NearestError::Point`] names the first coordinate that is not finite.
+    ///
     /// # Panics
     /// As [`of`](Self::of).
-    #[must_use]
-    pub fn of_rows(&self, points: &Matrix) -> Vec<u32> {
-        points.values().par_chunks(self.width).map(|point| self.of(point)).collect()
+    pub fn of_rows(&self, points: &Matrix) -> Result<Vec<u32>, NearestError> {
+        assert_eq!(points.n_cols(), self.width, "as many coordinates as the cells have");
+        if let Some(at) = points.values().iter().position(|v| !v.is_finite()) {
+            let (point, column) = (at / self.width, at % self.width);
+            return Err(NearestError::Point { point, column, value: points.values()[at] });
+        }
+        Ok(points.values().par_chunks(self.width).filter_map(|point| self.of(point)).collect())
     }
 }
 
@@ -195,7 +229,7 @@ mod tests {
         for width in [1, 3, 6] {
             let (cells, queries) = (scattered(500, width, 1), scattered(200, width, 2));
             let tree = Nearest::new(&cells).unwrap();
-            for (query, &found) in tree.of_rows(&queries).iter().enumerate() {
+            for (query, &found) in tree.of_rows(&queries).unwrap().iter().enumerate() {
                 let distance = |cell: u32| -> f32 {
                     cells.row(cell as usize).iter().zip(queries.row(query)).map(|(a, b)| (a - b) * (a - b)).sum()
                 };
@@ -236,6 +270,23 @@ mod tests {
     #[test]
     fn copies_of_one_point_are_no_trouble() {
         let tree = Nearest::new(&Matrix::new(2, vec![1.0; 400])).unwrap();
-        assert_eq!(tree.of(&[3.0, -1.0]), 0);
+        assert_eq!(tree.of(&[3.0, -1.0]), Some(0));
+    }
+
+    #[test]
+    fn no_cell_is_nearest_to_a_point_that_is_nowhere() {
+        let tree = Nearest::new(&Matrix::new(2, vec![0.0, 0.0, 1.0, 1.0])).unwrap();
+        for nowhere in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!((tree.of(&[0.0, nowhere]), tree.of_other(&[nowhere, 0.0], 1)), (None, None));
+            let error = tree.of_rows(&Matrix::new(2, vec![0.5, 0.5, 0.5, nowhere])).unwrap_err();
+            let expected = format!("coordinate 1 of point 1 is {nowhere}, so no cell is nearest to it");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_point_very_far_away_still_has_its_nearest_cell() {
+        let tree = Nearest::new(&Matrix::new(1, vec![0.0, 1.0, 3.0e35, 2.0])).unwrap();
+        assert_eq!((tree.of(&[3.0e38]), tree.of_other(&[3.0e38], 2).is_some()), (Some(2), true));
     }
 }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use sclsd_data::{Dataset, DatasetError, Flavor, VariableGenesError, did_you_mean};
 
-use crate::{DiffusionError, KnnError};
+use crate::{DiffusionError, GraphError, KnnError};
 use steps::Work;
 
 /// Where pseudotime begins.
@@ -93,8 +93,12 @@ pub struct Prepared {
     pub empty_genes: usize,
     /// Cells left out because the graph has no neighbour for them.
     pub isolated_cells: usize,
-    /// Cells that the graph does not join to the root.
+    /// Cells that the graph does not join to the root: left out where that is asked for, else of infinite pseudotime.
     pub unreachable_cells: usize,
+    /// Edges of a graph that was kept whose two directions differed: both have the larger weight now.
+    pub one_way_edges: usize,
+    /// Entries of a graph that was kept that are no edges, zeros or edges from a cell to itself: they are left out now.
+    pub no_edges: usize,
     /// Name of the root cell, where there is one.
     pub root: Option<String>,
     /// What was already there and was kept.
@@ -145,6 +149,35 @@ pub enum PrepareError {
         /// What it may be.
         expected: &'static str,
     },
+    /// A graph that was kept has a weight that is none.
+    #[error(
+        "obsp[\"connectivities\"] has weight {weight} on the edge from cell {from} to cell {to}, expected a finite number of \
+         0 or more; make everything anew (--force), or the graph alone (in scanpy: sc.pp.neighbors)"
+    )]
+    Weight {
+        /// Name of the cell it starts from.
+        from: String,
+        /// Name of the cell it leads to.
+        to: String,
+        /// Its weight.
+        weight: f64,
+    },
+    /// A matrix is not a graph of these cells.
+    #[error("obsp[\"connectivities\"]: {0}")]
+    Graph(#[from] GraphError),
+    /// Something that was kept or computed is not finite.
+    #[error(
+        "{element} of cell {cell} is {value}, expected a finite number; leave the cell or the element out, or make \
+         everything anew (--force)"
+    )]
+    NotFinite {
+        /// Where it is.
+        element: String,
+        /// Name of the cell.
+        cell: String,
+        /// The value.
+        value: f64,
+    },
     /// Neighbours cannot be found.
     #[error(transparent)]
     Neighbors(#[from] KnnError),
@@ -187,16 +220,31 @@ pub fn prepare(data: Dataset, spec: &PrepareSpec) -> Result<Prepared, PrepareErr
     unique("cell", "obs", &data.obs.names)?;
     unique("gene", "var", &data.var.names)?;
     check_root(&data, spec)?;
-    let mut work = Work { spec, data: with_counts(data, spec)?, kept: Vec::new(), mapped: false };
+    let data = with_counts(data, spec)?;
+    let mut work =
+        Work { spec, data, kept: Vec::new(), mapped: false, clustered: false, repaired: steps::Repaired::default() };
     let (empty_cells, empty_genes) = work.genes()?;
+    work.check_kept()?;
     work.normalize();
     work.components()?;
     let isolated_cells = work.neighbors()?;
+    let dropped = work.drop_unreachable()?;
     work.clusters()?;
-    let (root, unreachable_cells) = work.pseudotime()?;
+    let (root, off_root) = work.pseudotime()?;
     work.layout()?;
-    let Work { data, kept, .. } = work;
-    Ok(Prepared { data, empty_cells, empty_genes, isolated_cells, unreachable_cells, root, kept })
+    work.check_finite()?;
+    let Work { data, kept, repaired, .. } = work;
+    Ok(Prepared {
+        data,
+        empty_cells,
+        empty_genes,
+        isolated_cells,
+        unreachable_cells: dropped + off_root,
+        one_way_edges: repaired.one_way,
+        no_edges: repaired.no_edges,
+        root,
+        kept,
+    })
 }
 
 fn check(spec: &PrepareSpec) -> Result<(), PrepareError> {
@@ -264,7 +312,8 @@ fn with_counts(mut data: Dataset, spec: &PrepareSpec) -> Result<Dataset, Prepare
 
 #[cfg(test)]
 mod tests {
-    use sclsd_data::{Csr, SimulateSpec, library_sizes, simulate};
+    use rand::RngExt;
+    use sclsd_data::{Categorical, Column, Csr, Purpose, SimulateSpec, library_sizes, simulate, stream};
 
     use super::*;
 
@@ -320,5 +369,115 @@ mod tests {
             prepare(Dataset { x: Some(x), ..data }, &PrepareSpec { n_pcs: 10, ..PrepareSpec::default() }).unwrap();
         assert_eq!((found.empty_cells, found.empty_genes), (1, 2));
         assert_eq!((found.data.n_cells(), found.data.n_genes()), (149, 58));
+    }
+
+    /// Counts of cells in two heaps that have no gene in common, 90 and 40 cells, with the clusters they belong to.
+    fn two_heaps() -> Dataset {
+        let rows = (0..130_u32).map(|cell| {
+            let mut rng = stream(0, Purpose::Cell, u64::from(cell));
+            let genes = if cell < 90 { 0..30 } else { 30..60_u32 };
+            genes.map(|gene| (gene, f32::from(rng.random_range(1..11_u8)))).collect()
+        });
+        let x = Csr::from_rows(60, rows.collect::<Vec<_>>()).unwrap();
+        let cells = counts().select_cells(&(0..130).collect::<Vec<_>>());
+        let mut data = Dataset { x: Some(x), ..cells };
+        data.obs.columns.clear();
+        let heap = |cell: usize| if cell < 90 { "near" } else { "far" };
+        data.obs.set("clusters", Column::Categorical(Categorical::from_names((0..130).map(heap))));
+        data
+    }
+
+    #[test]
+    fn what_is_computed_after_cells_are_dropped_is_of_the_cells_that_stay() {
+        let data = two_heaps();
+        let first = Root::Cell(data.obs.names[0].clone());
+        for root in [first, Root::Cluster("near".into())] {
+            let spec = PrepareSpec { n_pcs: 10, root: Some(root), drop_unreachable: true, ..PrepareSpec::default() };
+            let found = prepare(data.clone(), &spec).unwrap();
+            assert_eq!((found.unreachable_cells, found.data.n_cells()), (40, 90));
+            // the same graph, of the kept cells alone, gives the same
+            let mut alone = found.data.clone();
+            alone.obs.columns.retain(|(name, _)| name == "clusters");
+            alone.obsm.retain(|key, _| key == "X_pca");
+            let again = prepare(alone, &spec).unwrap();
+            assert_eq!(again.data.obsm, found.data.obsm);
+            assert_eq!(again.data.obs.get("dpt_pseudotime"), found.data.obs.get("dpt_pseudotime"));
+            assert_eq!(again.data.uns, found.data.uns);
+            assert!(found.data.numbers("dpt_pseudotime").unwrap().iter().all(|t| (0.0..=1.0).contains(t)));
+            assert!(found.data.obsm["X_umap"].values().iter().all(|v| v.is_finite()));
+        }
+        let spec = PrepareSpec { n_pcs: 10, root: Some(Root::Cluster("near".into())), ..PrepareSpec::default() };
+        let kept = prepare(data, &spec).unwrap();
+        assert_eq!((kept.unreachable_cells, kept.data.n_cells()), (40, 130));
+        let Some(Column::Float(time)) = kept.data.obs.get("dpt_pseudotime") else { panic!("there is a pseudotime") };
+        assert_eq!(time.iter().filter(|t| t.is_infinite()).count(), 40, "without the flag they stay, infinitely late");
+    }
+
+    #[test]
+    fn a_kept_graph_is_made_one_whose_edges_go_both_ways_and_that_is_counted() {
+        let spec = PrepareSpec { n_pcs: 10, ..PrepareSpec::default() };
+        let once = prepare(counts(), &spec).unwrap().data;
+        let graph = once.obsp["connectivities"].clone();
+        let with = |edges: fn(u32, u32, f32) -> Option<f32>| {
+            let rows = (0..150_u32).map(|i| {
+                let (others, weights) = graph.row(i as usize);
+                let mut row: Vec<(u32, f32)> = others.iter().copied().zip(weights.iter().copied()).collect();
+                row.push((i, 0.0));
+                row.sort_by_key(|edge| edge.0);
+                row.into_iter().filter_map(|(j, w)| edges(i, j, w).map(|w| (j, w))).collect()
+            });
+            let mut data = once.clone();
+            data.obsp.insert("connectivities".into(), Csr::from_rows(150, rows.collect::<Vec<_>>()).unwrap());
+            data.obsm.remove("X_umap");
+            data
+        };
+        let half = prepare(with(|i, j, w| (i < j).then_some(w)), &spec).unwrap();
+        assert_eq!((half.one_way_edges, half.no_edges), (graph.nnz() / 2, 0));
+        assert_eq!(half.data.obsp["connectivities"], graph);
+        assert_eq!(half.data.obsm["X_umap"], once.obsm["X_umap"]);
+        let looped = prepare(with(|i, j, w| Some(if i == j { 1.0 } else { w })), &spec).unwrap();
+        assert_eq!((looped.one_way_edges, looped.no_edges), (0, 150));
+        assert_eq!(looped.data.obsm["X_umap"], once.obsm["X_umap"]);
+        for (bad, shown) in [(f32::NAN, "NaN"), (-1.0, "-1"), (f32::INFINITY, "inf")] {
+            let mut data = once.clone();
+            let mut values = graph.values().to_vec();
+            values[0] = bad;
+            data.obsp.insert("connectivities".into(), Csr::over(graph.pattern().clone(), values));
+            let error = prepare(data, &spec).unwrap_err().to_string();
+            let names = &once.obs.names;
+            let expected = format!(
+                "obsp[\"connectivities\"] has weight {shown} on the edge from cell {} to cell {}, ",
+                names[0],
+                names[graph.row(0).0[0] as usize]
+            );
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_not_finite_is_kept() {
+        let spec = PrepareSpec { n_pcs: 10, ..PrepareSpec::default() };
+        let once = prepare(counts(), &spec).unwrap().data;
+        for key in ["X_umap", "X_pca"] {
+            for bad in [f32::NAN, f32::INFINITY] {
+                let mut data = once.clone();
+                let mut values = data.obsm[key].values().to_vec();
+                let width = data.obsm[key].n_cols();
+                values[3 * width] = bad;
+                data.obsm.insert(key.into(), sclsd_data::Matrix::new(width, values));
+                let error = prepare(data.clone(), &spec).unwrap_err().to_string();
+                let expected =
+                    format!("obsm[\"{key}\"] of cell {} is {bad}, expected a finite number", once.obs.names[3]);
+                assert!(error.starts_with(&expected), "{error}");
+                let anew = prepare(data, &PrepareSpec { force: true, ..spec.clone() }).unwrap();
+                assert_eq!(anew.data.obsm, once.obsm);
+            }
+        }
+        let mut data = once;
+        let mut sizes = data.numbers("librarysize").unwrap();
+        sizes[5] = f64::NAN;
+        data.obs.set("librarysize", Column::Float(sizes));
+        let error = prepare(data, &spec).unwrap_err().to_string();
+        assert!(error.starts_with("obs[\"librarysize\"] of cell "), "{error}");
     }
 }

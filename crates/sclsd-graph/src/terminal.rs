@@ -14,6 +14,7 @@ use sclsd_data::{Categorical, Csr};
 use serde::{Deserialize, Serialize};
 
 use crate::Phylogeny;
+use crate::graph::{GraphError, check_graph, neighbors_of};
 
 pub use leaves::{Leaf, Leaves};
 
@@ -56,6 +57,9 @@ pub struct Terminal {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TerminalError {
+    /// The graph is none.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A name is not a cluster.
     #[error("terminal cluster \"{name}\" is not one of {known}")]
     Unknown {
@@ -210,17 +214,14 @@ impl Terminal {
     /// That every set can be entered: an edge of `graph` leads into it from a cell outside all sets.
     ///
     /// # Errors
-    /// [`TerminalError::NeverEntered`] names the first set that cannot.
+    /// [`TerminalError`] names the first set that cannot, or says why the graph is not one of these cells.
     pub fn check_entered(&self, graph: &Csr) -> Result<(), TerminalError> {
-        let (found, expected) = (graph.n_rows(), self.n_cells());
-        if found != expected {
-            return Err(TerminalError::Cells { what: "graph", found, expected });
-        }
+        let expected = self.n_cells();
+        check_graph(graph, expected)?;
         let mut entered = vec![false; self.len()];
         for from in (0..expected).filter(|&from| self.of(from).is_none()) {
-            let (to, weights) = graph.row(from);
-            for (to, _) in to.iter().zip(weights).filter(|(_, w)| **w > 0.0) {
-                if let Some(set) = self.of(*to as usize) {
+            for (to, _) in neighbors_of(graph, from) {
+                if let Some(set) = self.of(to as usize) {
                     entered[set] = true;
                 }
             }

@@ -8,17 +8,17 @@
 //!
 //! `β` has units of 1/`τ`: at `β = 0` the walk is unbiased, and as `β → ∞` it always takes the neighbour that is
 //! furthest ahead. Exponents are taken relative to the row's largest, so no `τ` overflows. `N(i)` are the neighbours
-//! with positive connectivity; how strong it is does not matter, as in the Python package.
+//! with positive connectivity, the cell itself not among them; how strong it is does not matter, as in the Python package.
 //!
 //! A cell without a neighbour has no row to normalise. It is an error here rather than a `NaN` three crates later,
 //! unless it was [dropped](Transition::dropped) because a phylogeny took its edges away.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 use sclsd_data::{Categorical, Csr, Pattern};
 
+use crate::graph::{GraphError, check_graph, merge, neighbors_of};
 use crate::{Descent, Phylogeny, PhylogenyError, Terminal};
 
 /// Established when made and never revisited: every row is either empty (the cell is dropped, and no row leads to it)
@@ -63,6 +63,15 @@ pub enum TransitionError {
         /// Number of cells.
         cells: usize,
     },
+    /// The graph is none.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// All cells have one pseudotime.
+    #[error("the pseudotime is {value} in every cell, so it gives walks no direction; take another, or a beta of 0")]
+    ConstantTime {
+        /// The pseudotime.
+        value: f64,
+    },
     /// The inverse temperature is not finite and non-negative.
     #[error("beta is {beta}, expected a finite number of 0 or more")]
     Beta {
@@ -91,8 +100,10 @@ impl Transition {
     /// Reference: `LSD.set_prior_transition(prior_time_key)`, with `beta = 50`.
     ///
     /// # Errors
-    /// [`TransitionError`] where a cell has no neighbour or a number is not finite.
+    /// [`TransitionError`] where a cell has no neighbour, a number is not finite, or all pseudotimes are the same and `beta`
+    /// is above 0.
     pub fn from_pseudotime(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<Self, TransitionError> {
+        varies(pseudotime, beta)?;
         let matrix = boltzmann_rows(graph, pseudotime, beta)?;
         no_isolated(matrix.pattern())?;
         Ok(Self { matrix, dropped: Vec::new() })
@@ -107,7 +118,7 @@ impl Transition {
     ///
     /// # Errors
     /// [`TransitionError`] where a cell had no neighbour to begin with, nothing is left, the phylogeny names unknown
-    /// clusters, or a number is not finite.
+    /// clusters, a number is not finite, or all pseudotimes are the same and `beta` is above 0.
     pub fn from_phylogeny(
         graph: &Csr,
         pseudotime: &[f64],
@@ -117,8 +128,9 @@ impl Transition {
         descent: Descent,
     ) -> Result<Self, TransitionError> {
         check(graph, pseudotime, beta)?;
+        varies(pseudotime, beta)?;
         let allowed = phylogeny.allowed(clusters, descent)?;
-        let neighbors = positive(graph)?;
+        let neighbors = positive(graph);
         no_isolated(&neighbors)?;
         let n = clusters.categories().len();
         let code = |cell: usize| clusters.codes()[cell].map(|c| c as usize);
@@ -163,9 +175,12 @@ impl Transition {
             if let Some(bad) = row.iter().position(|w| !w.is_finite() || *w < 0.0) {
                 return Err(TransitionError::BadWeight { from: cell, to: to[bad], weight: row[bad] });
             }
-            let total: f64 = row.iter().sum();
+            // relative to the largest, so that no sum overflows
+            let largest = row.iter().copied().fold(0.0, f64::max);
+            let scale = if row.iter().sum::<f64>().is_finite() { 1.0 } else { largest };
+            let total: f64 = row.iter().map(|w| w / scale).sum();
             kept.push(to.iter().zip(row).filter(|(_, w)| **w > 0.0).map(|(c, _)| *c).collect());
-            values.extend(row.iter().filter(|w| **w > 0.0).map(|w| w / total));
+            values.extend(row.iter().filter(|w| **w > 0.0).map(|w| w / scale / total));
         }
         let pattern = pattern(kept);
         no_isolated(&pattern)?;
@@ -174,15 +189,17 @@ impl Transition {
 
     /// The same, with every step weighed by the graph's own weight of its edge as well.
     ///
+    /// # Errors
+    /// [`TransitionError`] where the graph is not one of these cells, or a weight is negative or not finite.
+    ///
     /// # Panics
-    /// When the graph is of another number of cells, or lacks an edge that a step takes.
-    #[must_use]
-    pub fn weighted_by(&self, graph: &Csr) -> Self {
-        assert_eq!(graph.n_rows(), self.n_cells(), "a graph of the same cells");
-        self.scaled(|cell, _| {
+    /// When the graph lacks an edge that a step takes.
+    pub fn weighted_by(&self, graph: &Csr) -> Result<Self, TransitionError> {
+        check_graph(graph, self.n_cells())?;
+        Ok(self.scaled(|cell, _| {
             let (edges, weights) = graph.row(cell);
-            move |to| f64::from(weights[edges.binary_search(&to).expect("a step along an edge")])
-        })
+            move |to| f64::from(weights[edges.binary_search(&to).expect("a step along an edge")]).ln()
+        }))
     }
 
     /// The same, with every step taken to earlier cells accepted as rarely as the Metropolis algorithm does it:
@@ -196,61 +213,77 @@ impl Transition {
     /// cell near it, of whatever branch.
     ///
     /// # Errors
-    /// [`TransitionError`] where β or a time is no number to go by.
+    /// [`TransitionError`] where β or a time is no number to go by, or all times are the same and β is above 0.
     ///
     /// # Panics
     /// When there is not one time per cell.
     pub fn metropolis(&self, pseudotime: &[f64], beta: f64) -> Result<Self, TransitionError> {
         assert_eq!(pseudotime.len(), self.n_cells(), "one time per cell");
         check_numbers(pseudotime, beta)?;
+        varies(pseudotime, beta)?;
         Ok(self.scaled(|cell, to| {
             let exponent = move |to: u32| (beta * (pseudotime[to as usize] - pseudotime[cell])).min(0.0);
             let largest = to.iter().map(|&to| exponent(to)).fold(f64::NEG_INFINITY, f64::max);
-            move |to| (exponent(to) - largest).exp()
+            move |to| exponent(to) - largest
         }))
     }
 
-    /// The same steps with other probabilities: those there are, times a factor for every step, normalised.
+    /// The same steps with other probabilities: those there are, times a factor for every step (given as its logarithm),
+    /// normalised. Where all products underflow, they are taken relative to the largest.
     fn scaled<F: Fn(u32) -> f64>(&self, factors: impl Fn(usize, &[u32]) -> F) -> Self {
         let mut values = Vec::with_capacity(self.matrix.nnz());
         for cell in 0..self.n_cells() {
             let (to, p) = self.matrix.row(cell);
             let (factor, first) = (factors(cell, to), values.len());
-            values.extend(to.iter().zip(p).map(|(&to, p)| p * factor(to)));
-            let total: f64 = values[first..].iter().sum();
+            values.extend(to.iter().zip(p).map(|(&to, p)| p * factor(to).exp()));
+            let mut total: f64 = values[first..].iter().sum();
+            if total < f64::MIN_POSITIVE {
+                values.truncate(first);
+                values.extend(to.iter().zip(p).map(|(&to, p)| p.ln() + factor(to)));
+                let largest = values[first..].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                values[first..].iter_mut().for_each(|v| *v = (*v - largest).exp());
+                total = values[first..].iter().sum();
+            }
             values[first..].iter_mut().for_each(|v| *v /= total);
         }
         Self { matrix: Csr::over(Arc::clone(self.matrix.pattern()), values), dropped: self.dropped.clone() }
     }
 
     /// A walk each of whose steps is the other's with probability `share`, and one of these otherwise. A cell that one of the
-    /// two drops has the other's steps.
+    /// two drops has the other's steps. Over one graph the steps of both are the same, and the indices are shared;
+    /// otherwise rows are merged, in O(steps).
     ///
     /// # Panics
     /// When the two are of different numbers of cells, or the share is not in 0…1.
     #[must_use]
     pub fn combined(&self, other: &Self, share: f64) -> Self {
-        assert_eq!(other.n_cells(), self.n_cells(), "transitions of the same cells");
+        let n = self.n_cells();
+        assert_eq!(other.n_cells(), n, "transitions of the same cells");
         assert!((0.0..=1.0).contains(&share), "a share of 0 to 1");
-        let row = |cell: usize| {
-            let (own, others) = (self.matrix.row(cell), other.matrix.row(cell));
-            let share = if own.0.is_empty() {
-                1.0
-            } else if others.0.is_empty() {
-                0.0
-            } else {
-                share
-            };
-            let mut row: BTreeMap<u32, f64> = own.0.iter().zip(own.1).map(|(to, p)| (*to, (1.0 - share) * p)).collect();
-            for (to, p) in others.0.iter().zip(others.1) {
-                *row.entry(*to).or_insert(0.0) += share * p;
-            }
-            row.into_iter().collect()
-        };
-        let matrix =
-            Csr::from_rows(self.n_cells(), (0..self.n_cells()).map(row)).expect("columns of two matrices, rising");
+        let (ours, theirs) = (&self.matrix, &other.matrix);
         let dropped = self.dropped.iter().copied().filter(|cell| other.dropped.binary_search(cell).is_ok()).collect();
-        Self { matrix, dropped }
+        let mixed = |share: f64, p: f64, q: f64| (1.0 - share) * p + share * q;
+        if Arc::ptr_eq(ours.pattern(), theirs.pattern()) || ours.pattern() == theirs.pattern() {
+            let values = ours.values().par_iter().zip(theirs.values()).map(|(&p, &q)| mixed(share, p, q)).collect();
+            return Self { matrix: Csr::over(Arc::clone(ours.pattern()), values), dropped };
+        }
+        let share_of = |cell: usize| match (ours.row(cell).0.is_empty(), theirs.row(cell).0.is_empty()) {
+            (true, _) => 1.0,
+            (_, true) => 0.0,
+            _ => share,
+        };
+        let mut indptr = vec![0];
+        let (mut indices, mut values) = (Vec::new(), Vec::new());
+        for cell in 0..n {
+            let share = share_of(cell);
+            merge(steps(ours, cell), steps(theirs, cell), |to, p, q| {
+                indices.push(to);
+                values.push(mixed(share, p, q));
+            });
+            indptr.push(indices.len());
+        }
+        let pattern = Pattern::new(n, indptr, indices).expect("columns of two matrices, rising");
+        Self { matrix: Csr::over(Arc::new(pattern), values), dropped }
     }
 
     /// The same, with walks that end: from a terminal cell steps lead only to its neighbours within the set, or nowhere but
@@ -293,6 +326,11 @@ impl Transition {
     }
 }
 
+fn steps(matrix: &Csr<f64>, cell: usize) -> impl Iterator<Item = (u32, f64)> {
+    let (to, p) = matrix.row(cell);
+    to.iter().copied().zip(p.iter().copied())
+}
+
 /// Boltzmann probabilities towards later times along a graph, as at the head of this page; a cell without a neighbour
 /// keeps an empty row. With minus a potential for times they are the probabilities of going downhill.
 ///
@@ -302,7 +340,7 @@ impl Transition {
 /// [`TransitionError`] where the shapes disagree or a number is not finite.
 pub fn boltzmann_rows(graph: &Csr, times: &[f64], beta: f64) -> Result<Csr<f64>, TransitionError> {
     check(graph, times, beta)?;
-    Ok(boltzmann(positive(graph)?, times, beta))
+    Ok(boltzmann(positive(graph), times, beta))
 }
 
 /// Whether pseudotimes span about 0…1, as `β` takes for granted: within −0.5…1.5. Otherwise walks are blind: at `β = 50`
@@ -323,30 +361,36 @@ pub fn scale_time(pseudotime: &[f64]) -> Vec<f64> {
 /// A time averaged over every cell and its neighbours, each weighted by its connectivity and the cell itself like all its
 /// neighbours together, so many times over. It gives a coarse time, such as the day of an experiment, an order within days.
 ///
-/// # Panics
-/// When there is not one time per cell of the graph.
-#[must_use]
-pub fn smooth_time(graph: &Csr, time: &[f64], rounds: usize) -> Vec<f64> {
-    assert_eq!(graph.n_rows(), time.len(), "one time per cell");
+/// # Errors
+/// [`TransitionError`] where there is not one time per cell of the graph, or a number is not finite.
+pub fn smooth_time(graph: &Csr, time: &[f64], rounds: usize) -> Result<Vec<f64>, TransitionError> {
+    check(graph, time, 0.0)?;
     let mut time = time.to_vec();
     for _ in 0..rounds {
         let mean = |cell: usize| {
-            let (others, weights) = graph.row(cell);
-            let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-            let sum: f64 = others.iter().zip(weights).map(|(&o, &w)| f64::from(w) * time[o as usize]).sum();
+            let total: f64 = neighbors_of(graph, cell).map(|edge| f64::from(edge.1)).sum();
+            let sum: f64 = neighbors_of(graph, cell).map(|(other, w)| f64::from(w) * time[other as usize]).sum();
             if total > 0.0 { f64::midpoint(time[cell], sum / total) } else { time[cell] }
         };
         time = (0..time.len()).into_par_iter().map(mean).collect();
     }
-    time
+    Ok(time)
 }
 
+/// A graph of as many cells as there are times, and numbers to go by.
 fn check(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
-    let (rows, columns, cells) = (graph.n_rows(), graph.n_cols(), pseudotime.len());
-    if rows != cells || columns != cells {
-        return Err(TransitionError::Shape { rows, columns, cells });
-    }
+    check_graph(graph, pseudotime.len())?;
     check_numbers(pseudotime, beta)
+}
+
+/// That times tell one direction of an edge from the other, where they are to.
+fn varies(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
+    match pseudotime {
+        [value, rest @ ..] if beta > 0.0 && !rest.is_empty() && rest.iter().all(|t| t == value) => {
+            Err(TransitionError::ConstantTime { value: *value })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_numbers(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
@@ -359,24 +403,13 @@ fn check_numbers(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
     }
 }
 
-/// Where the graph has positive weights.
-fn positive(graph: &Csr) -> Result<Arc<Pattern>, TransitionError> {
-    let mut all = true;
-    for from in 0..graph.n_rows() {
-        let (to, weights) = graph.row(from);
-        if let Some(bad) = weights.iter().position(|w| !w.is_finite() || *w < 0.0) {
-            return Err(TransitionError::BadWeight { from, to: to[bad], weight: f64::from(weights[bad]) });
-        }
-        all &= weights.iter().all(|&w| w > 0.0);
+/// The neighbours of every cell.
+fn positive(graph: &Csr) -> Arc<Pattern> {
+    let n = graph.n_rows();
+    if (0..n).all(|cell| neighbors_of(graph, cell).count() == graph.row(cell).0.len()) {
+        return Arc::clone(graph.pattern());
     }
-    if all {
-        return Ok(Arc::clone(graph.pattern()));
-    }
-    let row = |from| {
-        let (to, weights) = graph.row(from);
-        to.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(to, _)| *to).collect()
-    };
-    Ok(pattern((0..graph.n_rows()).map(row).collect()))
+    pattern((0..n).map(|cell| neighbors_of(graph, cell).map(|edge| edge.0).collect()).collect())
 }
 
 fn pattern(rows: Vec<Vec<u32>>) -> Arc<Pattern> {
@@ -425,7 +458,7 @@ mod tests {
             Csr::from_rows(4, [vec![(1, 0.2), (2, 0.4), (3, 0.4)], vec![(0, 1.0)], vec![(0, 1.0)], vec![(0, 1.0)]]);
         let graph = graph.unwrap();
         let time = [0.5, 0.3, 0.6, 1.0];
-        let even = Transition::from_pseudotime(&graph, &time, 0.0).unwrap().weighted_by(&graph);
+        let even = Transition::from_pseudotime(&graph, &time, 0.0).unwrap().weighted_by(&graph).unwrap();
         let p = even.metropolis(&time, 10.0).unwrap();
         let back = 0.2 * (-2.0_f64).exp();
         for (found, expected) in p.matrix().row(0).1.iter().zip([back, 0.4, 0.4]) {
@@ -465,9 +498,9 @@ mod tests {
 
     #[test]
     fn a_coarse_time_gets_an_order_from_the_graph() {
-        let smooth = smooth_time(&chain(), &[0.0, 0.0, 1.0], 1);
+        let smooth = smooth_time(&chain(), &[0.0, 0.0, 1.0], 1).unwrap();
         assert!(smooth[0] < smooth[1] && smooth[1] < smooth[2], "{smooth:?}");
-        assert_eq!(smooth_time(&chain(), &[0.0, 0.0, 1.0], 0), [0.0, 0.0, 1.0]);
+        assert_eq!(smooth_time(&chain(), &[0.0, 0.0, 1.0], 0).unwrap(), [0.0, 0.0, 1.0]);
     }
 
     #[test]
@@ -496,5 +529,63 @@ mod tests {
         let p = Transition::from_phylogeny(&graph.unwrap(), &times, 50.0, &tree, &clusters, Descent::Children).unwrap();
         assert_eq!(p.dropped(), [2, 3], "2 may only stay in b, where it has nobody");
         assert_eq!(p.matrix().row(1).0, [0], "no step leads to a dropped cell");
+    }
+
+    #[test]
+    fn a_constant_time_is_an_error_unless_it_is_not_gone_by() {
+        let error = Transition::from_pseudotime(&chain(), &[0.5; 3], 50.0).unwrap_err();
+        let expected =
+            "the pseudotime is 0.5 in every cell, so it gives walks no direction; take another, or a beta of 0";
+        assert_eq!(error.to_string(), expected);
+        let even = Transition::from_pseudotime(&chain(), &[0.5; 3], 0.0).unwrap();
+        assert!(matches!(even.metropolis(&[0.5; 3], 5.0), Err(TransitionError::ConstantTime { .. })));
+        assert!(even.metropolis(&[0.5; 3], 0.0).is_ok());
+    }
+
+    #[test]
+    fn a_loop_is_no_neighbour_and_bad_weights_are_named_wherever_a_graph_comes_in() {
+        let times = [0.0, 0.3, 1.0];
+        let loops = Csr::from_rows(3, [vec![(0, 5.0), (1, 0.2)], vec![(0, 0.9), (2, 0.1)], vec![(1, 1.0)]]).unwrap();
+        let plain = Transition::from_pseudotime(&chain(), &times, 2.0).unwrap();
+        assert_eq!(Transition::from_pseudotime(&loops, &times, 2.0).unwrap(), plain);
+        assert_eq!(smooth_time(&loops, &times, 2).unwrap(), smooth_time(&chain(), &times, 2).unwrap());
+        let alone = Csr::from_rows(3, [vec![(0, 1.0)], vec![(0, 0.9), (2, 0.1)], vec![(1, 1.0)]]).unwrap();
+        let error = Transition::from_pseudotime(&alone, &times, 2.0).unwrap_err();
+        assert!(matches!(error, TransitionError::Isolated { cell: 0, isolated: 1 }), "{error}");
+        for bad in [f32::NAN, f32::INFINITY, -0.5] {
+            let graph = Csr::from_rows(3, [vec![(1, 0.2)], vec![(0, bad), (2, 0.1)], vec![(1, 1.0)]]).unwrap();
+            let is_named = |error: Option<TransitionError>| {
+                matches!(error, Some(TransitionError::Graph(GraphError::Weight { from: 1, to: 0, .. })))
+            };
+            assert!(is_named(Transition::from_pseudotime(&graph, &times, 2.0).err()));
+            assert!(is_named(smooth_time(&graph, &times, 1).err()));
+            assert!(is_named(boltzmann_rows(&graph, &times, 1.0).err()));
+            assert!(is_named(plain.weighted_by(&graph).err()));
+        }
+    }
+
+    #[test]
+    fn weights_and_factors_of_any_size_leave_rows_that_sum_to_one() {
+        let huge = Csr::from_rows(2, [vec![(0, 1.5e308), (1, 1.5e308)], vec![(0, 1e-320)]]).unwrap();
+        let p = Transition::from_matrix(&huge).unwrap();
+        assert_eq!((p.matrix().row(0).1, p.matrix().row(1).1), (&[0.5, 0.5][..], &[1.0][..]));
+        // one prior is sure of a step that the other all but forbids
+        let steps = Csr::from_rows(3, [vec![(1, 0.0), (2, 1.0)], vec![(0, 1.0)], vec![(0, 1.0)]]).unwrap();
+        let sure = Transition { matrix: steps, dropped: Vec::new() };
+        assert_eq!(sure.metropolis(&[0.5, 0.6, 0.0], 1e6).unwrap().matrix().row(0).1, [0.0, 1.0]);
+    }
+
+    #[test]
+    fn combining_over_one_graph_and_over_two_gives_the_same_steps() {
+        let times = [0.0, 0.3, 1.0];
+        let (a, b) = [2.0, 9.0].map(|beta| Transition::from_pseudotime(&chain(), &times, beta).unwrap()).into();
+        let over_one = a.combined(&b, 0.3);
+        let wider = Csr::from_rows(3, [vec![(1, 1.0), (2, 0.0)], vec![(0, 0.0), (2, 1.0)], vec![(1, 1.0)]]).unwrap();
+        let over_two = a.combined(&Transition { matrix: wider.clone(), dropped: Vec::new() }, 0.0);
+        assert_eq!(over_two.matrix().row(1), a.matrix().row(1));
+        for cell in 0..3 {
+            let sum = |p: &Transition| p.matrix().row(cell).1.iter().sum::<f64>();
+            assert!((sum(&over_one) - 1.0).abs() < 1e-12 && (sum(&over_two) - 1.0).abs() < 1e-12);
+        }
     }
 }

@@ -31,6 +31,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fit = train(&data, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
     let said = annotate(&fit.model, &cells, "connectivities", &device)?;
     println!("loss after {} epochs: {:?}", fit.epoch(), fit.history.last().map(|record| record.loss.total()));
-    println!("Spearman with true time: {:.3}", spearman(&said.pseudotime, &cells.numbers("true_time")?));
+    println!("Spearman with true time: {:.3?}", spearman(&said.pseudotime, &cells.numbers("true_time")?));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use sclsd_data::{Csr, Matrix};
-use sclsd_graph::Terminal;
+use sclsd_graph::{Terminal, neighbors_of};
 
 use super::{Absorbed, FateError, FateMethod, FateProbabilities, check_cells, check_finite};
 use crate::velocity::cosine;
@@ -41,9 +41,8 @@ impl DriftDirected<'_> {
                     let step = self.cell_state.row(to as usize).iter().zip(here).map(|(there, here)| there - here);
                     (self.softmax_scale * cosine(self.drift.row(cell).iter().copied().zip(step))).exp()
                 };
-                let (to, weights) = self.connectivities.row(cell);
-                let near = to.iter().zip(weights).filter(|(_, w)| **w > 0.0);
-                let mut row: Vec<(u32, f64)> = near.map(|(&to, _)| (to, weight(to))).collect();
+                let near = neighbors_of(self.connectivities, cell);
+                let mut row: Vec<(u32, f64)> = near.map(|(to, _)| (to, weight(to))).collect();
                 let total: f64 = row.iter().map(|(_, p)| p).sum();
                 row.iter_mut().for_each(|(_, p)| *p /= total);
                 row

@@ -190,7 +190,7 @@ impl Scored<'_> {
         beside(&mut figures, "stage correlation", found.stage_correlation, prior_stage, absent);
         for key in &args.time_key {
             let known = data.numbers(key)?;
-            let correlation = |time: &[f64]| Some(spearman(time, &known)).filter(|c| c.is_finite());
+            let correlation = |time: &[f64]| spearman(time, &known);
             let prior = prior_time.and_then(|time| correlation(time));
             let name = format!("spearman with {key}");
             beside(&mut figures, &name, correlation(&pseudotime), prior, "one of the two does not vary");

@@ -47,6 +47,13 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
             found.unreachable_cells
         ));
     }
+    if found.one_way_edges + found.no_edges > 0 {
+        output.note(format!(
+            "obsp[\"connectivities\"] was kept, but for {} edges that now have the larger of their two weights both ways, and \
+             {} entries that are no edges (zeros, or a cell to itself)",
+            found.one_way_edges, found.no_edges
+        ));
+    }
     if spec.root.is_none() && data.obs.get("dpt_pseudotime").is_none() {
         output.note("no root is given, so there is no dpt_pseudotime; give --root-cluster or --root-cell to have one");
     }

@@ -186,7 +186,7 @@ fn terminal(
         (TerminalSpec::None, _) => return Ok(None),
         (TerminalSpec::Auto, None) => {
             output.note(format!("{} is missing: terminal states are sought among clusters made by Leiden", place()));
-            leiden(graph, 1.0, spec.random_state)
+            leiden(graph, 1.0, spec.random_state)?
         }
         _ => data.groups(&spec.keys.clusters)?,
     };
@@ -239,7 +239,7 @@ pub(super) fn used_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec<
 fn smoothed(data: &Dataset, spec: &TrainSpec, time: Vec<f64>) -> anyhow::Result<Vec<f64>> {
     match spec.prior.smooth_time {
         0 => Ok(time),
-        rounds => Ok(smooth_time(data.graph(&spec.keys.connectivities)?, &time, rounds)),
+        rounds => Ok(smooth_time(data.graph(&spec.keys.connectivities)?, &time, rounds)?),
     }
 }
 
@@ -280,7 +280,7 @@ fn transition(
         StepKernel::Softmax => choice.beta,
         StepKernel::Metropolis => 0.0,
     };
-    let weigh = |made: Transition| if choice.weighted { made.weighted_by(graph) } else { made };
+    let weigh = |made: Transition| if choice.weighted { made.weighted_by(graph) } else { Ok(made) };
     let accept = |made: Transition| match choice.kernel {
         StepKernel::Softmax => Ok(made),
         StepKernel::Metropolis => made.metropolis(time, choice.beta),
@@ -292,12 +292,15 @@ fn transition(
             Transition::from_phylogeny(graph, time, bias, phylogeny, &clusters, choice.descent)
         }
     };
-    let made = made.map(weigh).and_then(accept).map_err(|error| match error {
+    let made = made.and_then(weigh).and_then(accept).map_err(|error| match error {
         TransitionError::Isolated { cell, isolated } => anyhow::anyhow!(
             "obsp[\"{}\"]: cell {} has no neighbour ({isolated} such cells in all); remove them or rebuild the graph",
             keys.connectivities,
             data.obs.names[cell]
         ),
+        time @ (TransitionError::ConstantTime { .. } | TransitionError::Time { .. }) => {
+            anyhow::Error::new(time).context(format!("obs[\"{}\"]", keys.time))
+        }
         other => anyhow::Error::new(other).context(format!("obsp[\"{}\"]", keys.connectivities)),
     })?;
     if choice.require_all_cells && !made.dropped().is_empty() {

@@ -219,8 +219,7 @@ impl<'a> Source<'a> {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(time) = self.time() {
-            let correlation = spearman(&self.pseudotime, &time);
-            if correlation < 0.0 {
+            if let Some(correlation) = spearman(&self.pseudotime, &time).filter(|c| *c < 0.0) {
                 warnings.push(format!(
                     "Pseudotime runs against the prior time (Spearman {correlation:.2}): the potential has settled the wrong \
                      way round. Give more epochs, longer walks or another seed."
@@ -291,7 +290,7 @@ impl<'a> Source<'a> {
         };
         if let Some(time) = self.time() {
             let meaning = format!("rank correlation of the pseudotime with {}", self.prior_name());
-            add("Spearman with prior time", Some(spearman(&self.pseudotime, &time)), &meaning);
+            add("Spearman with prior time", spearman(&self.pseudotime, &time), &meaning);
         }
         let graph = self.spec().and_then(|spec| self.data.obsp.get(&spec.keys.connectivities));
         let (Some((_, clusters)), Some(graph), Some(velocity)) = (&self.clusters, graph, &self.velocity) else {

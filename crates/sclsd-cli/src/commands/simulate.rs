@@ -60,7 +60,7 @@ fn with_graph(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
     let neighbors = neighbors(&components, N_NEIGHBORS.min(data.n_cells()), spec.seed)?;
     let graph = connectivities(&neighbors);
     let diffusion = diffusion_map(&graph, N_LAYOUT_COMPONENTS)?;
-    data.obsm.insert("X_umap".into(), layout(&graph, &diffusion.components, spec.seed));
+    data.obsm.insert("X_umap".into(), layout(&graph, &diffusion.components, spec.seed)?);
     data.obsm.insert("X_pca".into(), components);
     data.obsp.insert("connectivities".into(), graph);
     Ok(data)

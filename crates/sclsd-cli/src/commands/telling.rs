@@ -212,7 +212,7 @@ impl Teller<'_> {
         let time = self.data.numbers("lsd_pseudotime")?;
         let place = || format!("obsp[\"{}\"]", spec.keys.connectivities);
         let made = Transition::from_pseudotime(graph, &time, 0.0).with_context(place)?;
-        made.weighted_by(graph).metropolis(&time, self.beta).with_context(place)
+        made.weighted_by(graph).and_then(|p| p.metropolis(&time, self.beta)).with_context(place)
     }
 
     /// Steps of the model or of its prior, and the share of the prior's; the model's alone where the file does not have the

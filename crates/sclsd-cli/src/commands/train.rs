@@ -237,13 +237,13 @@ impl Job<'_> {
         }
         if let Some(time) = &prior.time {
             let correlation = spearman(&annotation.pseudotime, time);
-            if correlation < 0.0 {
+            if correlation.is_some_and(|correlation| correlation < 0.0) {
                 output.note(
                     "warning: the pseudotime runs against the prior time; short training does not settle which way the \
                      potential falls: give more epochs, longer walks or another seed",
                 );
             }
-            figures.number("spearman with prior time", correlation, 4);
+            figures.optional("spearman with prior time", correlation, 4, "none: one of the two does not vary");
         }
         figures.number("seconds", began.elapsed().as_secs_f64(), 1);
         Ok((annotation.pseudotime, figures))

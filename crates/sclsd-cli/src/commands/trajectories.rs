@@ -75,7 +75,7 @@ pub(super) fn on_embedding(flow: &Flow, data: &Dataset, basis: &str) -> anyhow::
     let mut known = shown_cells(data.n_cells());
     known.retain(|&cell| has_place(data, basis, cell));
     let nearest = Nearest::new(&data.obsm["X_cell_state"].select_rows(&known)).context("obsm[\"X_cell_state\"]")?;
-    let at: Vec<Vec<u32>> = flow.states.iter().map(|states| nearest.of_rows(states)).collect();
+    let at: Vec<Vec<u32>> = flow.states.iter().map(|states| nearest.of_rows(states)).collect::<Result<_, _>>()?;
     let n = at.first().map_or(0, Vec::len);
     let path = |i: usize| at.iter().map(|cells| place(data, basis, known[cells[i] as usize])).collect::<Path>();
     Ok((0..n).map(|i| smoothed(&smoothed(&path(i)))).collect())

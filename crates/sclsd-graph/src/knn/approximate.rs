@@ -53,19 +53,34 @@ pub fn approximate_neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> 
     Ok(Neighbors::from_rows(n_neighbors, &rows))
 }
 
-/// Every cell with its neighbours, whose neighbour it is, and the neighbours of all these.
+/// Compares every cell with its neighbours, with those whose neighbour it is, and with the neighbours of all these. Of those
+/// whose neighbour it is, which may be very many, the `k` nearest count.
 fn refine(points: &Points, rows: &[Row], k: usize) -> Vec<Row> {
+    let back = reversed(rows, k);
     (0..rows.len())
         .into_par_iter()
         .map(|cell| {
-            let near = rows[cell].iter().map(|entry| entry.0);
-            let beyond = rows[cell].iter().flat_map(|entry| rows[entry.0 as usize].iter().map(|further| further.0));
-            let mut candidates: Vec<u32> = near.chain(beyond).collect();
+            let near = || rows[cell].iter().chain(&back[cell]).map(|entry| entry.0);
+            let beyond = near().flat_map(|other| rows[other as usize].iter().map(|further| further.0));
+            let mut candidates: Vec<u32> = near().chain(beyond).collect();
             candidates.sort_unstable();
             candidates.dedup();
             nearest_of(points, index(cell), candidates.into_iter(), k)
         })
         .collect()
+}
+
+/// The `k` nearest cells of which every cell is a neighbour, the cell itself left out.
+fn reversed(rows: &[Row], k: usize) -> Vec<Row> {
+    let mut back: Vec<Row> = vec![Vec::new(); rows.len()];
+    for (cell, row) in (0_u32..).zip(rows) {
+        row.iter().filter(|entry| entry.0 != cell).for_each(|entry| back[entry.0 as usize].push((cell, entry.1)));
+    }
+    back.par_iter_mut().for_each(|row| {
+        row.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+        row.truncate(k);
+    });
+    back
 }
 
 /// Cells by their nearest centre.
@@ -152,6 +167,19 @@ mod tests {
 
     use super::*;
     use crate::nearest_neighbors;
+
+    #[test]
+    fn a_cell_is_compared_with_those_whose_neighbour_it_is() {
+        // cell 2 has found 0 and 1 on one side only; that 3 has found 2 is what tells it of 3, and of 4
+        let points = Matrix::new(1, vec![-9.0, -8.0, 0.0, 1.0, 2.0]);
+        let points = Points::new(&points, 3).unwrap();
+        let row = |cells: [u32; 3]| cells.map(|c| (c, points.squared_distance(cells[0] as usize, c as usize).sqrt()));
+        let rows = [[0, 1, 2], [1, 0, 2], [2, 1, 0], [3, 4, 2], [4, 3, 2]].map(|cells| row(cells).to_vec());
+        let found = refine(&points, &rows, 3);
+        assert_eq!(found[2].iter().map(|entry| entry.0).collect::<Vec<_>>(), [2, 3, 4]);
+        let crowd: Vec<Row> = (0..20_u8).map(|i| vec![(u32::from(i), 0.0), (0, f64::from(i))]).collect();
+        assert_eq!(reversed(&crowd, 4)[0].iter().map(|entry| entry.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
 
     /// Branches in ten dimensions with noise in all of them, like principal components of differentiating cells.
     fn branches(n: u64) -> Matrix {

@@ -10,6 +10,8 @@ use super::KnnError;
 
 /// Rounding may misplace neighbours that are nearly as far: so many more are kept, then measured exactly.
 const SPARE: usize = 8;
+/// Candidates compared with the limit side by side.
+const LANES: usize = 16;
 
 /// Coordinates in `f64` with their squared norms.
 pub(super) struct Points {
@@ -80,13 +82,46 @@ pub(super) struct Search<'a> {
     queries: Vec<u32>,
     coordinates: Mat<f64>,
     k: usize,
-    best: Vec<Vec<(f64, u32)>>,
+    best: Vec<Best>,
+}
+
+/// The nearest candidates so far of one query, among more that may not be.
+#[derive(Clone)]
+struct Best {
+    candidates: Vec<(f64, u32)>,
+    /// No candidate beyond this score is one of the nearest.
+    limit: f64,
+}
+
+impl Best {
+    /// Looks at more candidates: most lie beyond the limit, which is found out for many at once.
+    fn offer(&mut self, scores: &[f64], points: &[u32], kept: usize) {
+        for (scores, points) in scores.chunks(LANES).zip(points.chunks(LANES)) {
+            let limit = self.limit;
+            if !scores.iter().fold(false, |any, score| any | (*score <= limit)) {
+                continue;
+            }
+            let near = scores.iter().copied().zip(points.iter().copied()).filter(|entry| entry.0 <= limit);
+            self.candidates.extend(near);
+            if self.candidates.len() >= 4 * kept {
+                self.narrow(kept);
+            }
+        }
+    }
+
+    fn narrow(&mut self, kept: usize) {
+        if self.candidates.len() > kept {
+            let (_, last, _) = self.candidates.select_nth_unstable_by(kept - 1, nearer);
+            self.limit = last.0;
+            self.candidates.truncate(kept);
+        }
+    }
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(points: &'a Points, queries: Vec<u32>, k: usize) -> Self {
         let coordinates = points.gather(&queries);
-        let best = vec![Vec::new(); queries.len()];
+        let best = vec![Best { candidates: Vec::new(), limit: f64::INFINITY }; queries.len()];
         Self { points, queries, coordinates, k, best }
     }
 
@@ -95,19 +130,17 @@ impl<'a> Search<'a> {
         let scores = self.points.scores(&self.coordinates, candidates);
         let kept = self.k + SPARE;
         for (query, best) in self.best.iter_mut().enumerate() {
-            best.extend(scores.col(query).iter().copied().zip(candidates.iter().copied()));
-            if best.len() > kept {
-                best.select_nth_unstable_by(kept - 1, nearer);
-                best.truncate(kept);
-            }
+            let column = scores.col(query).try_as_col_major().expect("columns of a new matrix lie in one piece");
+            best.offer(column.as_slice(), candidates, kept);
         }
     }
 
     /// The `k` nearest of every query with their distances, itself first, nearest first.
     pub(super) fn finish(self) -> Vec<Vec<(u32, f64)>> {
         let Self { points, queries, k, best, .. } = self;
-        let row = |(cell, candidates): (u32, Vec<(f64, u32)>)| {
-            let others = candidates.into_iter().map(|c| c.1);
+        let row = |(cell, mut best): (u32, Best)| {
+            best.narrow(k + SPARE);
+            let others = best.candidates.into_iter().map(|c| c.1);
             nearest_of(points, cell, others, k)
         };
         queries.into_iter().zip(best).map(row).collect()

@@ -16,6 +16,7 @@ use sclsd_data::{Categorical, Csr, pca};
 use serde::{Deserialize, Serialize};
 
 use super::{Phylogeny, PhylogenyError};
+use crate::graph::{GraphError, check_graph, neighbors_of};
 use crate::{KnnError, connectivities, neighbors};
 
 /// Principal components and neighbours of what is left after a round, as scanpy's defaults.
@@ -59,8 +60,11 @@ impl ClusterConnectivity {
 }
 
 /// Connectivity between the clusters of some cells; `codes[i]` is the cluster of cell `i` of the graph.
-#[must_use]
-pub fn cluster_connectivity(connectivities: &Csr, codes: &[u32]) -> ClusterConnectivity {
+///
+/// # Errors
+/// [`GraphError`] where the graph is not one of these cells, or a weight is negative or not finite.
+pub fn cluster_connectivity(connectivities: &Csr, codes: &[u32]) -> Result<ClusterConnectivity, GraphError> {
+    check_graph(connectivities, codes.len())?;
     let mut clusters: Vec<u32> = Vec::new();
     let mut place: BTreeMap<u32, usize> = BTreeMap::new();
     for &code in codes {
@@ -75,8 +79,7 @@ pub fn cluster_connectivity(connectivities: &Csr, codes: &[u32]) -> ClusterConne
     for (cell, code) in codes.iter().enumerate() {
         let from = place[code];
         sizes[from] += 1.0;
-        let (others, weights) = connectivities.row(cell);
-        for (&other, &weight) in others.iter().zip(weights) {
+        for (other, weight) in neighbors_of(connectivities, cell) {
             values[from * n + place[&codes[other as usize]]] += f64::from(weight);
         }
     }
@@ -88,7 +91,7 @@ pub fn cluster_connectivity(connectivities: &Csr, codes: &[u32]) -> ClusterConne
         (0..n).for_each(|row| values[row * n + column] /= if total > 0.0 { total } else { 1.0 });
     }
     (0..n).for_each(|i| values[i * n + i] = 0.0);
-    ClusterConnectivity { clusters, values }
+    Ok(ClusterConnectivity { clusters, values })
 }
 
 /// Why no phylogeny is inferred.
@@ -117,6 +120,9 @@ pub enum InferPhylogenyError {
         /// Its value.
         value: f64,
     },
+    /// The graph is none.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// Neighbours of what is left cannot be found.
     #[error(transparent)]
     Neighbors(#[from] KnnError),
@@ -130,10 +136,11 @@ pub enum InferPhylogenyError {
 /// without a cluster are left out.
 ///
 /// # Errors
-/// [`InferPhylogenyError`] where the root is unknown or a ratio is not between 0 and 1.
+/// [`InferPhylogenyError`] where the root is unknown, a ratio is not between 0 and 1, or the graph is not one of these cells
+/// with finite weights of 0 or more.
 ///
 /// # Panics
-/// When expression, graph and clusters are of different cells.
+/// When expression and clusters are of different cells.
 pub fn infer_phylogeny(
     x: &Csr,
     connectivities: &Csr,
@@ -147,7 +154,8 @@ pub fn infer_phylogeny(
         }
     }
     let n = clusters.codes().len();
-    assert!(x.n_rows() == n && connectivities.n_rows() == n, "one row per cell");
+    assert_eq!(x.n_rows(), n, "one row per cell");
+    check_graph(connectivities, n)?;
     let names = clusters.categories();
     let Some(root) = names.iter().position(|name| name == root).and_then(|r| u32::try_from(r).ok()) else {
         return Err(InferPhylogenyError::Root { root: root.to_owned(), known: names.join(", ") });
@@ -163,7 +171,7 @@ pub fn infer_phylogeny(
     let mut parents = vec![root];
     while !parents.is_empty() {
         let codes: Vec<u32> = cells.iter().filter_map(|&cell| clusters.codes()[cell]).collect();
-        let connectivity = cluster_connectivity(&graph, &codes);
+        let connectivity = cluster_connectivity(&graph, &codes)?;
         if connectivity.clusters.len() <= parents.len() {
             break;
         }

@@ -8,7 +8,10 @@ use sclsd_data::{
 };
 
 use super::{PrepareError, PrepareSpec, Root};
-use crate::{DiffusionError, DiffusionMap, KnnError, connectivities, diffusion_map, layout, leiden, neighbors};
+use crate::graph::{GraphError, Undirected, neighbors_of};
+use crate::{
+    DiffusionError, DiffusionMap, KnnError, components, connectivities, diffusion_map, layout, leiden, neighbors,
+};
 
 /// Genes that are kept at most where nothing is said.
 const MOST_GENES: usize = 5000;
@@ -20,6 +23,17 @@ pub(super) struct Work<'a> {
     pub(super) kept: Vec<String>,
     /// Whether obsm `X_diffmap` was made here.
     pub(super) mapped: bool,
+    /// Whether clusters are there, kept or made.
+    pub(super) clustered: bool,
+    /// What was wrong with a graph that was kept.
+    pub(super) repaired: Repaired,
+}
+
+/// What a graph that was kept had to be rid of to be one whose edges go both ways.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Repaired {
+    pub(super) one_way: usize,
+    pub(super) no_edges: usize,
 }
 
 impl Work<'_> {
@@ -172,8 +186,9 @@ impl Work<'_> {
             ]);
             self.data.uns.insert("neighbors".into(), uns);
         }
+        self.repair()?;
         let graph = &self.data.obsp["connectivities"];
-        let joined: Vec<usize> = (0..graph.n_rows()).filter(|&c| graph.row(c).1.iter().any(|&w| w > 0.0)).collect();
+        let joined: Vec<usize> = (0..graph.n_rows()).filter(|&c| neighbors_of(graph, c).next().is_some()).collect();
         let isolated = graph.n_rows() - joined.len();
         if isolated > 0 {
             if let Some(Root::Cell(name)) = &self.spec.root
@@ -186,15 +201,57 @@ impl Work<'_> {
         Ok(isolated)
     }
 
+    /// Everything below is of a graph whose edges go both ways, so that is the one in the data.
+    fn repair(&mut self) -> Result<(), PrepareError> {
+        let undirected = Undirected::new(&self.data.obsp["connectivities"]).map_err(|error| match error {
+            GraphError::Weight { from, to, weight } => PrepareError::Weight {
+                from: self.data.obs.names[from].clone(),
+                to: self.data.obs.names[to as usize].clone(),
+                weight,
+            },
+            other => other.into(),
+        })?;
+        self.repaired = Repaired { one_way: undirected.one_way(), no_edges: undirected.no_edges() };
+        if let Some(graph) = undirected.changed() {
+            self.data.obsp.insert("connectivities".into(), graph);
+        }
+        Ok(())
+    }
+
+    /// Leaves out cells that the graph does not join to the root, if that is asked for, before anything is computed of the
+    /// graph; afterwards it is connected. Where the root is a cluster, its outermost cell in the whole graph says which
+    /// part of the graph that is.
+    pub(super) fn drop_unreachable(&mut self) -> Result<usize, PrepareError> {
+        let Some(root) = self.spec.root.as_ref().filter(|_| self.spec.drop_unreachable) else { return Ok(0) };
+        let part = components(&self.data.obsp["connectivities"])?;
+        if part.iter().all(|&p| p == 0) {
+            return Ok(0);
+        }
+        let root = match root {
+            Root::Cell(name) => cell_named(&self.data, name)?,
+            cluster @ Root::Cluster(_) => {
+                self.clusters()?;
+                self.root(cluster, &self.diffusion()?)?
+            }
+        };
+        let reached: Vec<usize> = (0..part.len()).filter(|&cell| part[cell] == part[root]).collect();
+        self.data = self.data.select_cells(&reached);
+        Ok(part.len() - reached.len())
+    }
+
     pub(super) fn clusters(&mut self) -> Result<(), PrepareError> {
         let key = &self.spec.clusters;
+        if self.clustered {
+            return Ok(());
+        }
+        self.clustered = true;
         // never made anew: they are the user's names for the cells
         if self.data.obs.get(key).is_some() {
             self.data.groups(key)?;
             self.kept.push(format!("obs {key}"));
             return Ok(());
         }
-        let found = leiden(&self.data.obsp["connectivities"], self.spec.resolution, self.spec.random_state);
+        let found = leiden(&self.data.obsp["connectivities"], self.spec.resolution, self.spec.random_state)?;
         self.data.obs.set(key, Column::Categorical(found));
         Ok(())
     }
@@ -215,19 +272,13 @@ impl Work<'_> {
             DiffusionError::LonelyRoot { .. } => PrepareError::LonelyRoot { name: name.clone() },
             other => other.into(),
         })?;
-        let reached: Vec<usize> = (0..time.len()).filter(|&cell| time[cell].is_finite()).collect();
-        let unreachable = time.len() - reached.len();
+        let unreachable = time.iter().filter(|t| !t.is_finite()).count();
         self.data.obs.set("dpt_pseudotime", Column::Float(time));
         self.data.obsm.insert("X_diffmap".into(), map.components);
         self.mapped = true;
         let evals = Uns::Floats(vec![map.eigenvalues.len()], map.eigenvalues);
         self.data.uns.insert("diffmap_evals".into(), evals);
-        let mut iroot = root;
-        if unreachable > 0 && self.spec.drop_unreachable {
-            iroot = reached.iter().position(|&cell| cell == root).unwrap_or(0);
-            self.data = self.data.select_cells(&reached);
-        }
-        let iroot = Uns::Integers(vec![], vec![i64::try_from(iroot).unwrap_or(i64::MAX)]);
+        let iroot = Uns::Integers(vec![], vec![i64::try_from(root).unwrap_or(i64::MAX)]);
         self.data.uns.insert("iroot".into(), iroot);
         Ok((Some(name), unreachable))
     }
@@ -257,11 +308,40 @@ impl Work<'_> {
         }
         let (graph, seed) = (&self.data.obsp["connectivities"], self.spec.random_state);
         let y = if self.mapped {
-            layout(graph, &self.data.obsm["X_diffmap"], seed)
+            layout(graph, &self.data.obsm["X_diffmap"], seed)?
         } else {
-            layout(graph, &self.diffusion()?.components, seed)
+            layout(graph, &self.diffusion()?.components, seed)?
         };
         self.data.obsm.insert("X_umap".into(), y);
+        Ok(())
+    }
+
+    /// That what would be kept is finite, before work begins that builds upon it.
+    pub(super) fn check_kept(&self) -> Result<(), PrepareError> {
+        if self.spec.force { Ok(()) } else { self.check_finite() }
+    }
+
+    /// That what others compute from is finite. Pseudotime is infinite for a cell that the graph does not join to the root.
+    pub(super) fn check_finite(&self) -> Result<(), PrepareError> {
+        let names = &self.data.obs.names;
+        let refuse = |element: String, cell: usize, value: f64| {
+            Err(PrepareError::NotFinite { element, cell: names[cell].clone(), value })
+        };
+        for key in ["X_pca", "X_diffmap", "X_umap"] {
+            let Some(matrix) = self.data.obsm.get(key) else { continue };
+            if let Some(at) = matrix.values().iter().position(|v| !v.is_finite()) {
+                return refuse(format!("obsm[\"{key}\"]"), at / matrix.n_cols(), f64::from(matrix.values()[at]));
+            }
+        }
+        for (key, good) in [
+            ("librarysize", (|v| v.is_finite()) as fn(f64) -> bool),
+            ("dpt_pseudotime", |v| v.is_finite() || v == f64::INFINITY),
+        ] {
+            let Some(Column::Float(values)) = self.data.obs.get(key) else { continue };
+            if let Some(cell) = values.iter().position(|&v| !good(v)) {
+                return refuse(format!("obs[\"{key}\"]"), cell, values[cell]);
+            }
+        }
         Ok(())
     }
 }

@@ -15,6 +15,7 @@
 use sclsd_data::{Categorical, Csr};
 
 use super::TerminalError;
+use crate::graph::{check_graph, neighbors_of};
 
 /// How often a cell of the later cluster must be later than one of the earlier.
 const LATER: f64 = 0.75;
@@ -38,9 +39,10 @@ impl Leaves {
     /// Finds the leaves; cells without a cluster are left out, and so are clusters of one cell.
     ///
     /// # Errors
-    /// [`TerminalError`] where sizes disagree or no cluster is a leaf.
+    /// [`TerminalError`] where sizes disagree, a weight is negative or not finite, or no cluster is a leaf.
     pub fn find(graph: &Csr, clusters: &Categorical, pseudotime: &[f64]) -> Result<Self, TerminalError> {
         let expected = graph.n_rows();
+        check_graph(graph, expected)?;
         for (what, found) in [("pseudotime", pseudotime.len()), ("clusters", clusters.codes().len())] {
             if found != expected {
                 return Err(TerminalError::Cells { what, found, expected });
@@ -101,8 +103,7 @@ fn links(graph: &Csr, clusters: &Categorical, times: &[Vec<f64>]) -> Vec<f64> {
     let mut links = vec![0.0; n * n];
     for from in 0..graph.n_rows() {
         let Some(a) = clusters.codes()[from] else { continue };
-        let (to, weights) = graph.row(from);
-        for (&to, &weight) in to.iter().zip(weights) {
+        for (to, weight) in neighbors_of(graph, from) {
             if let Some(b) = clusters.codes()[to as usize] {
                 links[a as usize * n + b as usize] += 0.5 * f64::from(weight);
                 links[b as usize * n + a as usize] += 0.5 * f64::from(weight);

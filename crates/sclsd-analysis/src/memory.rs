@@ -1,0 +1,42 @@
+//! Whether paths fit into memory, asked before they are computed: an allocation that fails ends the program without a word.
+
+use crate::FlowError;
+
+/// Bytes of memory that the system can give without swapping, where it tells (Linux does).
+pub(crate) fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib.saturating_mul(1024))
+}
+
+/// Checks that `bytes` for each of `cells` at each of `points` times are within what is `available`.
+pub(crate) fn check_fits(points: usize, cells: usize, bytes: usize, available: Option<u64>) -> Result<(), FlowError> {
+    let needed = [points, cells, bytes].into_iter().map(|n| n as u128).product::<u128>();
+    match available {
+        Some(available) if needed > u128::from(available) => {
+            #[expect(clippy::cast_precision_loss, reason = "for a message")]
+            let gib = |bytes: u128| bytes as f64 / f64::from(1_u32 << 30);
+            Err(FlowError::Memory { points, cells, needed: gib(needed), available: gib(u128::from(available)) })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_do_not_fit_into_memory_are_an_error_with_both_sizes() {
+        let error = check_fits(1_000_000, 200_000, 4, Some(16 << 30)).unwrap_err();
+        let expected = "paths of 200000 cells at 1000000 times need 745 GiB, but 16 GiB of memory are left; ask for fewer \
+                        times or cells";
+        assert_eq!(error.to_string(), expected);
+        assert!(check_fits(30, 200_000, 4, Some(16 << 30)).is_ok());
+        assert!(
+            check_fits(usize::MAX, usize::MAX, 4, None).is_ok(),
+            "where the system does not tell, it has the last word"
+        );
+        assert!(check_fits(usize::MAX, usize::MAX, 4, Some(16 << 30)).is_err(), "no product overflows");
+    }
+}

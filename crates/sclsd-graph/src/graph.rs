@@ -1,0 +1,189 @@
+//! A graph of cells, checked where it comes in.
+//!
+//! Weights are finite and not negative. A stored 0 is no edge, and an edge from a cell to itself makes it no neighbor.
+//! Random walks follow edges in the direction in which they are stored. Clusters, diffusion maps and layouts are of an
+//! undirected graph: where the two directions of an edge differ, both get the larger weight.
+//!
+//! ```text
+//! U(i, j) = U(j, i) = max(W(i, j), W(j, i)),   U(i, i) = 0
+//! ```
+//!
+//! For an edge that is stored in one direction this is scanpy's fuzzy union a + b − ab, which would change the weights
+//! of a graph that is already symmetric.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use sclsd_data::{Csr, Pattern};
+
+/// Why a matrix is not a graph of cells.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// The graph does not have one row and one column per cell.
+    #[error("the graph is {rows} × {columns}, but there are {cells} cells")]
+    Shape {
+        /// Rows of the graph.
+        rows: usize,
+        /// Columns of the graph.
+        columns: usize,
+        /// Number of cells.
+        cells: usize,
+    },
+    /// A weight is no connectivity.
+    #[error("edge {from} -> {to} of the graph has weight {weight}, expected a finite number of 0 or more")]
+    Weight {
+        /// Start of the edge.
+        from: usize,
+        /// End of the edge.
+        to: u32,
+        /// Its weight.
+        weight: f64,
+    },
+}
+
+/// Checks a graph of `n_cells` cells: square, with finite weights of 0 or more. O(edges) time.
+///
+/// # Errors
+/// [`GraphError`] names the shape or the first edge that is wrong.
+pub fn check_graph(graph: &Csr, n_cells: usize) -> Result<(), GraphError> {
+    let (rows, columns) = (graph.n_rows(), graph.n_cols());
+    if rows != n_cells || columns != n_cells {
+        return Err(GraphError::Shape { rows, columns, cells: n_cells });
+    }
+    let bad = |w: &f32| !w.is_finite() || *w < 0.0;
+    if !graph.values().iter().any(bad) {
+        return Ok(());
+    }
+    for from in 0..rows {
+        let (to, weights) = graph.row(from);
+        if let Some(at) = weights.iter().position(bad) {
+            return Err(GraphError::Weight { from, to: to[at], weight: f64::from(weights[at]) });
+        }
+    }
+    Ok(())
+}
+
+/// The neighbors of a cell with their weights: without stored zeros, and without the cell itself.
+pub fn neighbors_of(graph: &Csr, cell: usize) -> impl Iterator<Item = (u32, f32)> + Clone {
+    let (others, weights) = graph.row(cell);
+    let edges = others.iter().copied().zip(weights.iter().copied());
+    edges.filter(move |&(other, weight)| weight > 0.0 && other as usize != cell)
+}
+
+/// A graph whose edges go both ways.
+///
+/// Established by [`Undirected::new`]: square and symmetric, every weight finite and above 0, nothing on the diagonal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undirected<'a> {
+    graph: Cow<'a, Csr>,
+    one_way: usize,
+    no_edges: usize,
+}
+
+impl<'a> Undirected<'a> {
+    /// Makes a graph undirected; one that is so already is borrowed. O(edges) time.
+    ///
+    /// # Errors
+    /// [`GraphError`] where the graph is not square or a weight is negative or not finite.
+    pub fn new(graph: &'a Csr) -> Result<Self, GraphError> {
+        let n = graph.n_rows();
+        check_graph(graph, n)?;
+        let edges: usize = (0..n).map(|cell| neighbors_of(graph, cell).count()).sum();
+        let no_edges = graph.nnz() - edges;
+        let back = graph.transpose();
+        if no_edges == 0 && back.values() == graph.values() && back.pattern() == graph.pattern() {
+            return Ok(Self { graph: Cow::Borrowed(graph), one_way: 0, no_edges: 0 });
+        }
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let mut one_way = 0;
+        for cell in 0..n {
+            merge(neighbors_of(graph, cell), neighbors_of(&back, cell), |other, there, back| {
+                indices.push(other);
+                values.push(there.max(back));
+                // each such edge is met at both of its ends
+                one_way += usize::from(there < back);
+            });
+            indptr.push(indices.len());
+        }
+        let pattern = Pattern::new(n, indptr, indices).expect("rows merged in order");
+        Ok(Self { graph: Cow::Owned(Csr::over(Arc::new(pattern), values)), one_way, no_edges })
+    }
+
+    /// The graph.
+    #[must_use]
+    pub fn graph(&self) -> &Csr {
+        &self.graph
+    }
+
+    /// Edges whose two directions differed, most often because one of them was not stored.
+    #[must_use]
+    pub fn one_way(&self) -> usize {
+        self.one_way
+    }
+
+    /// Stored entries that are no edges: zeros, and those from a cell to itself.
+    #[must_use]
+    pub fn no_edges(&self) -> usize {
+        self.no_edges
+    }
+
+    /// The graph, where it is another than the one that came in.
+    #[must_use]
+    pub fn changed(self) -> Option<Csr> {
+        match self.graph {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(graph) => Some(graph),
+        }
+    }
+}
+
+/// Calls `each` for every column of two rows, columns rising, with the value in both; 0 where a row has none.
+pub(crate) fn merge<T: Copy + Default>(
+    a: impl Iterator<Item = (u32, T)>,
+    b: impl Iterator<Item = (u32, T)>,
+    mut each: impl FnMut(u32, T, T),
+) {
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    loop {
+        let column = match (a.peek(), b.peek()) {
+            (Some(left), Some(right)) => left.0.min(right.0),
+            (Some(only), None) | (None, Some(only)) => only.0,
+            (None, None) => return,
+        };
+        let left = a.next_if(|entry| entry.0 == column).map_or_else(T::default, |entry| entry.1);
+        let right = b.next_if(|entry| entry.0 == column).map_or_else(T::default, |entry| entry.1);
+        each(column, left, right);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(rows: [Vec<(u32, f32)>; 3]) -> Csr {
+        Csr::from_rows(3, rows).unwrap()
+    }
+
+    #[test]
+    fn an_edge_stored_one_way_goes_both_ways_and_loops_and_zeros_are_no_edges() {
+        let odd = graph([vec![(0, 1.0), (1, 0.5)], vec![(2, 0.0)], vec![(1, 0.25)]]);
+        let found = Undirected::new(&odd).unwrap();
+        assert_eq!((found.one_way(), found.no_edges()), (2, 2));
+        let expected = graph([vec![(1, 0.5)], vec![(0, 0.5), (2, 0.25)], vec![(1, 0.25)]]);
+        assert_eq!(found.changed(), Some(expected.clone()));
+        assert_eq!(Undirected::new(&expected).unwrap().changed(), None, "a symmetric graph stays what it is");
+    }
+
+    #[test]
+    fn weights_that_are_no_connectivities_are_errors_that_name_the_edge() {
+        for (weight, shown) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-1.0, "-1")] {
+            let error = Undirected::new(&graph([vec![(1, 1.0)], vec![(0, 1.0), (2, weight)], vec![]])).unwrap_err();
+            let expected =
+                format!("edge 1 -> 2 of the graph has weight {shown}, expected a finite number of 0 or more");
+            assert_eq!(error.to_string(), expected);
+        }
+        let error = check_graph(&graph([vec![], vec![], vec![]]), 4).unwrap_err();
+        assert_eq!(error.to_string(), "the graph is 3 × 3, but there are 4 cells");
+    }
+}
