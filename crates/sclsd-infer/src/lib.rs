@@ -13,6 +13,7 @@ mod elbo;
 mod fingerprint;
 mod import;
 mod lock;
+mod memory;
 mod monotonicity;
 mod peers;
 mod recommended;
