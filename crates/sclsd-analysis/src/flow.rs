@@ -111,11 +111,11 @@ pub(crate) fn follow<R: Send>(
         return device.run(Follow { model, start, grid, ode, reduce });
     }
     let (networks, width) = (Evaluator::new(model)?, start.n_cols());
-    let block = |rows: &[f32]| {
-        let states = networks.follow(rows, grid, ode)?;
+    let block = |(number, rows): (usize, &[f32])| {
+        let states = networks.follow(rows, grid, ode).map_err(|error| error.at_row(number * HOST_BLOCK))?;
         Ok(reduce(states.into_iter().map(|state| Matrix::new(width, state)).collect()))
     };
-    start.values().par_chunks(HOST_BLOCK * width).map(block).collect()
+    start.values().par_chunks(HOST_BLOCK * width).enumerate().map(block).collect()
 }
 
 fn check_dimensions(model: &Model, states: &Matrix) -> Result<(), FlowError> {
@@ -137,13 +137,14 @@ impl<R: Send, F: Fn(Vec<Matrix>) -> R + Sync> Job for Follow<'_, F> {
     fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
         let width = self.start.n_cols();
         // blocks do not know of each other, so the result does not depend on the number of threads
-        let block = |states: &[f32]| -> Result<R, FlowError> {
+        let block = |(number, states): (usize, &[f32])| -> Result<R, FlowError> {
             let model: Lsd<B::InnerBackend> = self.model.on(device)?;
             let z = rows(states.to_vec(), width, device);
-            let solution = solve(|_, z| model.potential.drift(z), z, self.grid, self.ode)?;
+            let solution = solve(|_, z| model.potential.drift(z), z, self.grid, self.ode)
+                .map_err(|error| error.at_row(number * BLOCK))?;
             Ok((self.reduce)(solution.states.into_iter().map(matrix).collect()))
         };
-        self.start.values().par_chunks(BLOCK * width).map(block).collect()
+        self.start.values().par_chunks(BLOCK * width).enumerate().map(block).collect()
     }
 }
 

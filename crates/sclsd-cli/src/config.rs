@@ -31,14 +31,27 @@ pub(crate) fn read(preset: &TrainSpec, file: Option<&Path>, settings: &[String])
 
 fn parse_file(path: &Path) -> anyhow::Result<Value> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| anyhow::anyhow!("{shown} cannot be read: {}", plain_reason(&error)))?;
+    let text = read_text(path).map_err(|error| anyhow::anyhow!("{shown} cannot be read: {}", plain_reason(&error)))?;
     let parsed = match path.extension().and_then(|e| e.to_str()) {
         Some("json") => serde_json::from_str(&text).map_err(|error| error.to_string()),
         Some("toml") => toml::from_str(&text).map_err(|error| error.message().to_owned()),
         _ => bail!("{shown}: a configuration is a .toml or .json file"),
     };
     parsed.map_err(|error| anyhow::anyhow!("{shown} is not well-formed: {error}"))
+}
+
+/// The text of a file, which must be one of a size that configurations have: a pipe or a device may never end.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    /// Bytes that no configuration needs.
+    const LARGE: u64 = 1 << 24;
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    if metadata.len() > LARGE {
+        return Err(std::io::Error::other("it is larger than 16 MiB, which no configuration is"));
+    }
+    std::fs::read_to_string(path)
 }
 
 /// Puts `new` over `old`, which has every key there is.
@@ -90,6 +103,14 @@ mod tests {
         assert!(message("model.z_dim=ten").starts_with("configuration key model.z_dim: invalid type: string \"ten\""));
         assert!(message("model=3").contains("configuration key model is 3, expected a table of keys"));
         assert!(message("model").contains("expected key=value"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_configuration_that_never_ends_is_an_error() {
+        let read =
+            |path: &str| format!("{:#}", super::read(&TrainSpec::default(), Some(Path::new(path)), &[]).unwrap_err());
+        assert_eq!(read("/dev/zero"), "/dev/zero cannot be read: it is not a regular file");
     }
 
     #[test]

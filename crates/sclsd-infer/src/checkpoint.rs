@@ -9,7 +9,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sclsd_data::{plain_reason, replace_file};
-use sclsd_model::{Array, Model, ModelError, Weights};
+use sclsd_model::{Array, Model, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::{CheckedTrainSpec, EpochRecord, Fingerprint, Moments, TrainSpec};
@@ -62,6 +62,14 @@ pub enum CheckpointError {
         /// The reason.
         reason: String,
     },
+    /// A number of it is not finite; whatever was written before still stands.
+    #[error("{what} is {value}, so the model is not written; what was written before is untouched")]
+    NotFinite {
+        /// What it is.
+        what: String,
+        /// Its value.
+        value: f64,
+    },
     /// The run is not the one that the checkpoint is of.
     #[error("the checkpoint is of another run: {difference}")]
     Mismatch {
@@ -99,8 +107,10 @@ impl Checkpoint {
     /// Writes the checkpoint beside `path`, syncs it and renames it: there is always one whole file of that name.
     ///
     /// # Errors
-    /// [`CheckpointError::Unwritable`] with the operating system's reason.
+    /// [`CheckpointError::Unwritable`] with the operating system's reason, [`CheckpointError::NotFinite`] where training has
+    /// come to numbers that nothing can go on from.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        self.check_finite()?;
         let unwritable = |reason: String| CheckpointError::Unwritable { path: path.display().to_string(), reason };
         let bytes = self.to_bytes().map_err(unwritable)?;
         replace_file(
@@ -116,9 +126,46 @@ impl Checkpoint {
     /// [`CheckpointError`] names the file and what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path)
+        let bytes = read_regular(path)
             .map_err(|e| CheckpointError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
         Self::from_bytes(&bytes).map_err(|reason| CheckpointError::NotCheckpoint { path: shown, reason })
+    }
+
+    /// Whether all of it is finite: weights, the optimiser's state and the history.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotFinite`] names the first number that is not.
+    pub(crate) fn check_finite(&self) -> Result<(), CheckpointError> {
+        let moments = || {
+            let both = self.moments.iter().flat_map(|(name, m)| [(FIRST, name, &m.first), (SECOND, name, &m.second)]);
+            both.into_iter().find_map(|(part, name, array)| {
+                Some((format!("the optimiser's state {part}{name}"), f64::from(not_finite(array)?)))
+            })
+        };
+        let history = || {
+            let mut all = self.history.iter().zip(1..);
+            all.find_map(|(record, epoch)| record.not_finite().map(|(what, v)| (format!("{what} of epoch {epoch}"), v)))
+        };
+        match weights_not_finite(&self.model.weights).or_else(moments).or_else(history) {
+            Some((what, value)) => Err(CheckpointError::NotFinite { what, value }),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything that training goes on from, as bytes that differ where it does.
+    pub(crate) fn state(&self) -> Vec<u8> {
+        let weights = self.model.weights.iter().map(|(name, array)| (name, 0, array));
+        let moments = self.moments.iter().flat_map(|(name, m)| {
+            let updates = m.updates as u64;
+            [(name, updates, &m.first), (name, updates, &m.second)]
+        });
+        let mut bytes = (self.epoch() as u64).to_le_bytes().to_vec();
+        for (name, updates, array) in weights.chain(moments) {
+            bytes.extend(name.bytes());
+            bytes.extend(updates.to_le_bytes());
+            bytes.extend(array.values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+        bytes
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, String> {
@@ -188,7 +235,8 @@ impl Checkpoint {
         }
         let spec = header.spec.model.clone().check().map_err(|e| e.to_string())?;
         let model = Model { spec, n_genes: header.n_genes, genes: header.genes, weights };
-        check_weights(&model).map_err(|e| e.to_string())?;
+        check_weights(&model)?;
+        check_moments(&model.weights, &moments)?;
         Ok(Self { model, spec: header.spec, moments, history: header.history, fingerprint: header.fingerprint })
     }
 
@@ -233,13 +281,60 @@ fn first_difference(path: &str, ours: &serde_json::Value, theirs: &serde_json::V
     (ours != theirs).then(|| format!("{path} is {ours}, but it was trained with {theirs}"))
 }
 
-/// The weights fit the sizes (tried on the host, without a backend: names and shapes are what matters).
-fn check_weights(model: &Model) -> Result<(), ModelError> {
-    let read = Model::from_weights(model.weights.clone(), Vec::new())?;
-    if read.n_genes == model.n_genes {
-        return Ok(());
+/// The sizes that the header tells are those of the tensors (found on the host, without a backend), so that nothing is ever
+/// made of a size that the file does not have.
+fn check_weights(model: &Model) -> Result<(), String> {
+    let read = Model::from_weights(model.weights.clone(), Vec::new()).map_err(|e| e.to_string())?;
+    let (header, tensors) = (model.spec.get(), read.spec.get());
+    let (h, t) = (&header.layer_dims, &tensors.layer_dims);
+    let whole = |n: usize| vec![n];
+    let sizes = [
+        ("n_genes", whole(model.n_genes), whole(read.n_genes)),
+        ("model.z_dim", whole(header.z_dim), whole(tensors.z_dim)),
+        ("model.B_dim", whole(header.b_dim), whole(tensors.b_dim)),
+        ("model.layer_dims.B_decoder", h.b_decoder.clone(), t.b_decoder.clone()),
+        ("model.layer_dims.z_decoder", h.z_decoder.clone(), t.z_decoder.clone()),
+        ("model.layer_dims.x_encoder", h.x_encoder.clone(), t.x_encoder.clone()),
+        ("model.layer_dims.z_encoder", h.z_encoder().to_vec(), t.z_encoder().to_vec()),
+        ("model.layer_dims.xl_encoder", h.xl_encoder().to_vec(), t.xl_encoder().to_vec()),
+        ("model.layer_dims.potential", h.potential.clone(), t.potential.clone()),
+    ];
+    match sizes.into_iter().find(|(_, header, tensors)| header != tensors) {
+        Some((field, header, tensors)) => {
+            Err(format!("its header says that {field} is {header:?}, but its tensors are of {tensors:?}"))
+        }
+        None if !model.genes.is_empty() && model.genes.len() != model.n_genes => {
+            Err(format!("it names {} genes, but is a model of {}", model.genes.len(), model.n_genes))
+        }
+        None => Ok(()),
     }
-    Err(ModelError::Unknown { name: "x_encoder.fc.0.weight".into() })
+}
+
+/// The optimiser's state is of the tensors that it moves.
+fn check_moments(weights: &Weights, moments: &BTreeMap<String, Moments>) -> Result<(), String> {
+    let fits =
+        |array: &Array, name: &str| weights.get(name).is_some_and(|weight| weight.values.len() == array.values.len());
+    match moments.iter().find(|(name, m)| !fits(&m.first, name) || !fits(&m.second, name)) {
+        Some((name, _)) => Err(format!("the optimiser's state of {name} is not of that tensor's size")),
+        None => Ok(()),
+    }
+}
+
+/// The first weight that is not finite, and its tensor's name.
+pub(crate) fn weights_not_finite(weights: &Weights) -> Option<(String, f64)> {
+    weights.iter().find_map(|(name, array)| Some((format!("a number of tensor {name}"), f64::from(not_finite(array)?))))
+}
+
+fn not_finite(array: &Array) -> Option<f32> {
+    array.values.iter().copied().find(|value| !value.is_finite())
+}
+
+/// The bytes of a file, which must be one: a pipe or a device may never end.
+pub(crate) fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    std::fs::read(path)
 }
 
 /// Bytes of a tensor; PyTorch's batch counters are integers.
@@ -267,4 +362,108 @@ fn array(name: &str, view: &TensorView<'_>) -> Result<Array, String> {
         other => return Err(format!("tensor {name} is of type {other:?}, expected F32")),
     };
     Ok(Array { shape: view.shape().to_vec(), values })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Flex;
+    use sclsd_model::{LayerDims, Lsd, ModelSpec};
+
+    use super::*;
+
+    fn small() -> Checkpoint {
+        let layer_dims = LayerDims { x_encoder: vec![4], z_decoder: vec![3], ..LayerDims::default() };
+        let spec = ModelSpec { z_dim: 2, layer_dims, ..ModelSpec::default() }.check().unwrap();
+        let weights = Lsd::<Flex>::new(
+            &spec,
+            5,
+            &mut sclsd_data::stream(0, sclsd_data::Purpose::Weights, 0),
+            &Default::default(),
+        );
+        let model = Model { spec, n_genes: 5, genes: Vec::new(), weights: weights.weights() };
+        let mut checkpoint = Checkpoint::imported(model, TrainSpec::default());
+        let array = checkpoint.model.weights["h_0"].clone();
+        checkpoint.moments.insert("h_0".into(), Moments { updates: 1, first: array.clone(), second: array });
+        checkpoint
+    }
+
+    #[test]
+    fn a_state_that_is_not_finite_is_not_written_over_the_last_good_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.safetensors");
+        let good = small();
+        good.save(&path).unwrap();
+        let changes: [(&str, fn(&mut Checkpoint)); 4] = [
+            ("a number of tensor z_decoder.fc.0.weight is NaN", |c| {
+                c.model.weights.get_mut("z_decoder.fc.0.weight").unwrap().values[1] = f32::NAN;
+            }),
+            ("the optimiser's state optimizer.first.h_0 is inf", |c| {
+                c.moments.get_mut("h_0").unwrap().first.values[0] = f32::INFINITY;
+            }),
+            ("the optimiser's state optimizer.second.h_0 is NaN", |c| {
+                c.moments.get_mut("h_0").unwrap().second.values[0] = f32::NAN;
+            }),
+            ("the held-out loss of epoch 1 is NaN", |c| {
+                c.history.push(EpochRecord {
+                    loss: crate::Loss::default(),
+                    potential_rise: 0.0,
+                    entropy_rise: 0.0,
+                    held_out: Some(f64::NAN),
+                    learning_rate: 1e-3,
+                    solver_steps: 0,
+                    solver_evaluations: 0,
+                });
+            }),
+        ];
+        for (what, change) in changes {
+            let mut bad = good.clone();
+            change(&mut bad);
+            let said = bad.save(&path).unwrap_err().to_string();
+            assert_eq!(said, format!("{what}, so the model is not written; what was written before is untouched"));
+            assert_eq!(Checkpoint::load(&path).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn sizes_that_a_header_claims_are_held_against_its_tensors() {
+        let good = small();
+        assert_eq!(Checkpoint::from_bytes(&good.to_bytes().unwrap()), Ok(good.clone()));
+        let claim = |change: fn(&mut ModelSpec)| {
+            let mut spec = good.model.spec.get().clone();
+            change(&mut spec);
+            let mut bad = good.clone();
+            bad.spec.model = spec;
+            Checkpoint::from_bytes(&bad.to_bytes().unwrap()).unwrap_err()
+        };
+        let said = claim(|spec| spec.z_dim = 1_000_000_000_000);
+        assert_eq!(said, "its header says that model.z_dim is [1000000000000], but its tensors are of [2]");
+        let said = claim(|spec| spec.layer_dims.potential = vec![usize::MAX, 32]);
+        assert!(
+            said.starts_with("its header says that model.layer_dims.potential is [18446744073709551615, 32]"),
+            "{said}"
+        );
+        let mut bad = good.clone();
+        bad.model.n_genes = 1 << 60;
+        let said = Checkpoint::from_bytes(&bad.to_bytes().unwrap()).unwrap_err();
+        assert!(said.starts_with("its header says that n_genes is [1152921504606846976]"), "{said}");
+        let mut bad = good;
+        bad.moments.get_mut("h_0").unwrap().first = Array { shape: vec![3], values: vec![0.0; 3] };
+        let said = Checkpoint::from_bytes(&bad.to_bytes().unwrap()).unwrap_err();
+        assert_eq!(said, "the optimiser's state of h_0 is not of that tensor's size");
+    }
+
+    #[test]
+    fn a_header_whose_length_is_not_the_files_is_an_error() {
+        for length in [u64::MAX, 1 << 40, 100_000_000, 1 << 20] {
+            let bytes = [&length.to_le_bytes()[..], b"{}"].concat();
+            assert!(Checkpoint::from_bytes(&bytes).is_err(), "{length}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_model_that_never_ends_is_an_error() {
+        let said = Checkpoint::load(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(said, "/dev/zero cannot be read: it is not a regular file");
+    }
 }

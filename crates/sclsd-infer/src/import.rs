@@ -1,10 +1,14 @@
 //! Checkpoints of the Python package.
 
+mod archive;
+
 use std::path::Path;
 
 use burn_store::pytorch::PytorchReader;
 use sclsd_data::plain_reason;
 use sclsd_model::{Array, Model, ModelError, Weights};
+
+use crate::checkpoint::read_regular;
 
 /// Why a `.pth` file is not a model.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +56,26 @@ pub enum ImportError {
 /// [`ImportError`] names the file and what is wrong with it.
 pub fn import_pth(path: &Path, genes: Vec<String>) -> Result<Model, ImportError> {
     let shown = path.display().to_string();
-    std::fs::File::open(path).map_err(|e| ImportError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
+    let bytes =
+        read_regular(path).map_err(|e| ImportError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
     let not_pytorch = |reason: String| ImportError::NotPytorch { path: shown.clone(), reason: one_line(&reason) };
+    if !bytes.starts_with(b"PK") {
+        return Err(not_pytorch("it is not the archive that torch.save makes".into()));
+    }
+    archive::check(&bytes).map_err(not_pytorch)?;
+    let size = bytes.len();
+    drop(bytes);
     let reader = PytorchReader::new(path).map_err(|e| not_pytorch(e.to_string()))?;
     let mut weights = Weights::new();
     for name in reader.keys() {
         let Some(snapshot) = reader.get(&name) else { continue };
+        let numbers = snapshot.shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        if numbers.and_then(|n| n.checked_mul(snapshot.dtype.size())).is_none_or(|claimed| claimed > size) {
+            let shape = snapshot.shape.to_vec();
+            return Err(not_pytorch(format!(
+                "its tensor {name} claims the shape {shape:?}, but the file has {size} bytes"
+            )));
+        }
         let data = snapshot.to_data().map_err(|e| not_pytorch(format!("{e:?}")))?;
         let shape = data.shape.to_vec();
         let values: Vec<f32> = data.iter::<f32>().collect();

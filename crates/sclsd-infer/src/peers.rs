@@ -33,6 +33,11 @@ pub(crate) fn agree(peers: &Peers, what: &[u8]) -> Result<(), PeerError> {
     }
 }
 
+/// What is wrong with a peer that adds up so many numbers.
+fn out_of_step(theirs: usize, ours: usize) -> String {
+    format!("adds up {theirs} numbers where this one adds up {ours}: they do not train the same model")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

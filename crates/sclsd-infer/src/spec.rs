@@ -5,6 +5,7 @@ use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
 use sclsd_model::{CheckedModelSpec, ModelSpec, ModelSpecError, Precision};
 use serde::{Deserialize, Serialize};
 
+use crate::memory;
 use crate::{KlSchedule, LearningRate, WassersteinSchedule};
 
 /// A run of training. Reference: `LSDConfig`.
@@ -236,6 +237,20 @@ pub enum TrainSpecError {
         /// What it may be.
         expected: &'static str,
     },
+    /// A size that no memory there is would hold.
+    #[error("{field} is {value}: {what} would take {needed} of memory, but {free} are free")]
+    Memory {
+        /// Path of the setting that asks for most.
+        field: &'static str,
+        /// Its value.
+        value: usize,
+        /// What would take so much.
+        what: &'static str,
+        /// How much, with its unit.
+        needed: String,
+        /// What there is, with its unit.
+        free: String,
+    },
     /// A size of the model.
     #[error(transparent)]
     Model(#[from] ModelSpecError),
@@ -256,7 +271,7 @@ pub struct CheckedTrainSpec {
 }
 
 impl TrainSpec {
-    /// Checks every field.
+    /// Checks every field, and the sizes against the memory there is.
     ///
     /// # Errors
     /// [`TrainSpecError`] names the first field that is out of range.
@@ -264,6 +279,7 @@ impl TrainSpec {
         let model = self.model.clone().check()?;
         let ode = self.ode.clone().check()?;
         self.walks.clone().check()?;
+        memory::check(&self, 1, memory::available())?;
         let OptimizerSpec { adam, kl_schedule: kl, wasserstein_schedule: w } = &self.optimizer;
         let stop = &self.early_stopping;
         let positive = |v: f64| v > 0.0 && v.is_finite();
@@ -295,6 +311,11 @@ impl TrainSpec {
 }
 
 impl CheckedTrainSpec {
+    /// Checks the sizes against the memory there is, now that it is known how many genes there are.
+    pub(crate) fn check_genes(&self, n_genes: usize) -> Result<(), TrainSpecError> {
+        memory::check(&self.spec, n_genes, memory::available())
+    }
+
     /// The fields.
     #[must_use]
     pub fn get(&self) -> &TrainSpec {

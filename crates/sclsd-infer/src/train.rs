@@ -21,18 +21,20 @@ use sclsd_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::adam::Norms;
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::{Checkpoint, CheckpointError, weights_not_finite};
 use crate::data::sparse_rows;
 use crate::elbo::Terms;
 use crate::fingerprint::fingerprint;
 use crate::monotonicity::monotonicity;
 use crate::peers::{agree, threads};
 use crate::{
-    Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, InitialValues, Loss, Moments, Noise, TrainingData,
+    Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, InitialValues, Loss, Moments, Noise,
+    TrainSpecError, TrainingData,
 };
 
-/// Noise of held-out walks is drawn from streams beyond those of any step.
+/// Noise of held-out walks, and of what comes next, is drawn from streams beyond those of any step.
 const HELD_OUT: u64 = 1 << 48;
+const LOOK_AHEAD: u64 = 1 << 49;
 
 /// One epoch in the history of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +55,19 @@ pub struct EpochRecord {
     pub solver_steps: usize,
     /// Evaluations of the drift by the solver.
     pub solver_evaluations: usize,
+}
+
+impl EpochRecord {
+    /// The first figure that is not finite.
+    pub(crate) fn not_finite(&self) -> Option<(&'static str, f64)> {
+        let others = [
+            ("the rise of the potential", self.potential_rise),
+            ("the rise of the entropy", self.entropy_rise),
+            ("the held-out loss", self.held_out.unwrap_or_default()),
+            ("the learning rate", self.learning_rate),
+        ];
+        self.loss.terms().into_iter().chain(others).find(|(_, value)| !value.is_finite())
+    }
 }
 
 /// What training reports.
@@ -108,6 +123,30 @@ pub enum TrainError {
         /// Name of the tensor.
         tensor: String,
     },
+    /// The flow from a cell leaves the range of numbers.
+    #[error(
+        "the flow from cell {cell} (counted from 0) is not finite after time {time} in epoch {epoch}, step {step}; try a smaller optimizer.adam.lr"
+    )]
+    Diverged {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Step within the epoch, counted from 1; 0 at its end.
+        step: usize,
+        /// The cell that the walk begins at.
+        cell: u32,
+        /// Last time at which the solution was finite, from 0 to 1.
+        time: f64,
+    },
+    /// What an epoch has come to is not finite.
+    #[error("{what} is {value} at the end of epoch {epoch}; try a smaller optimizer.adam.lr")]
+    NotFinite {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// What it is.
+        what: String,
+        /// Its value.
+        value: f64,
+    },
     /// The flow cannot be solved.
     #[error("the flow cannot be solved in epoch {epoch}, step {step}")]
     Flow {
@@ -145,6 +184,9 @@ pub enum TrainError {
         /// Number of peers.
         peers: usize,
     },
+    /// The sizes are too large for this machine.
+    #[error(transparent)]
+    Spec(#[from] TrainSpecError),
     /// The checkpoint to go on from is of another run.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -237,6 +279,7 @@ pub fn train_with_peers(
     if let Some(&cell) = cells.find(|&&cell| cell as usize >= n_cells) {
         return Err(TrainError::Walks { cell, n_cells });
     }
+    spec.check_genes(data.n_genes())?;
     let fingerprint = fingerprint(data, walks);
     if let Some(from) = &from {
         from.check_same_run(spec, &fingerprint)?;
@@ -303,7 +346,9 @@ impl Job for Training<'_, '_> {
                 break;
             }
         }
-        Ok(run.checkpoint(&model, adam.moments(), history))
+        let trained = run.checkpoint(&model, adam.moments(), history);
+        trained.check_finite()?;
+        Ok(trained)
     }
 }
 
@@ -321,9 +366,8 @@ impl Run<'_> {
         if smallest < peers {
             return Err(TrainError::Share { walks: smallest, peers });
         }
-        let bits = from.into_iter().flat_map(|from| from.model.weights.values()).flat_map(|array| &array.values);
-        let bytes = bits.flat_map(|value| value.to_le_bytes());
-        let all = format!("{:?} {:?}", self.fingerprint, self.spec.get()).into_bytes().into_iter().chain(bytes);
+        let all = format!("{:?} {:?}", self.fingerprint, self.spec.get()).into_bytes();
+        let all = all.into_iter().chain(from.map(Checkpoint::state).unwrap_or_default());
         Ok(agree(self.peers, &all.collect::<Vec<u8>>())?)
     }
 
@@ -352,9 +396,8 @@ impl Run<'_> {
             let visits = share.start * self.walks.path_len()..share.end * self.walks.path_len();
             let cells: Vec<u32> = batch[share].iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect();
             let noise = self.noise((epoch * steps + step) as u64, &whole, visits, device);
-            let flow = |source| TrainError::Flow { epoch: epoch + 1, step: step + 1, source };
-            let elbo =
-                Elbo::new(&model, self.batch(&cells, whole), noise, &coefficients, self.kernels).map_err(flow)?;
+            let elbo = Elbo::new(&model, self.batch(&cells, whole), noise, &coefficients, self.kernels)
+                .map_err(|error| self.flow(error, &cells, epoch + 1, step + 1))?;
             let gradients = elbo.loss().backward();
             let (stepped, norms) = adam.step(rate(share_of(step, steps)), model, gradients, self.peers);
             self.peers.check()?;
@@ -380,8 +423,12 @@ impl Run<'_> {
             .copied()
             .collect();
         let length = self.walks.path_len();
-        let rises =
-            monotonicity::<B::InnerBackend>(&self.model(&model), self.data.x, &last, length, self.kernels, device)?;
+        let trained = self.model(&model);
+        let not_finite = |(what, value)| TrainError::NotFinite { epoch: epoch + 1, what, value };
+        if let Some(found) = weights_not_finite(&trained.weights) {
+            return Err(not_finite(found));
+        }
+        let rises = monotonicity::<B::InnerBackend>(&trained, self.data.x, &last, length, self.kernels, device)?;
         let record = EpochRecord {
             held_out: self.held_out(&model, epoch, device)?,
             loss: Loss::mean(&losses),
@@ -391,7 +438,45 @@ impl Run<'_> {
             solver_steps: work.steps,
             solver_evaluations: work.evaluations,
         };
+        if let Some((what, value)) = record.not_finite() {
+            return Err(not_finite((what.to_owned(), value)));
+        }
+        self.look_ahead(&model, &last, epoch, device)?;
         Ok((model, record, stop))
+    }
+
+    /// Makes sure that training can go on from here: an epoch whose last step went too far is not handed out as a model. A few
+    /// walks show it; each peer looks for itself.
+    fn look_ahead<B: Trainable>(
+        &self,
+        model: &Lsd<B>,
+        walks: &[u32],
+        epoch: usize,
+        device: &B::Device,
+    ) -> Result<(), TrainError> {
+        /// Walks that are looked at.
+        const FEW: usize = 8;
+        let cells = &walks[..walks.len().min(FEW * self.walks.path_len())];
+        let whole = Whole::alone(cells.len());
+        let noise = self.noise(LOOK_AHEAD + epoch as u64, &whole, 0..cells.len(), device);
+        let elbo = Elbo::new(model, self.batch(cells, whole), noise, &self.coefficients(epoch), self.kernels)
+            .map_err(|error| self.flow(error, cells, epoch + 1, 0))?;
+        match elbo.terms().read().terms().into_iter().find(|(_, value)| !value.is_finite()) {
+            Some((term, value)) => {
+                Err(TrainError::NotFinite { epoch: epoch + 1, what: format!("the {term} term of the loss"), value })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Why the flow of walks could not be solved; `cells` are those of the walks, row after row.
+    fn flow(&self, error: OdeError, cells: &[u32], epoch: usize, step: usize) -> TrainError {
+        match error {
+            OdeError::NotFinite { row, time } => {
+                TrainError::Diverged { epoch, step, cell: cells[row * self.walks.path_len()], time }
+            }
+            source => TrainError::Flow { epoch, step, source },
+        }
     }
 
     /// Loss of the walks that training does not see, with the same noise in every epoch.
@@ -403,19 +488,20 @@ impl Run<'_> {
     ) -> Result<Option<f64>, TrainError> {
         let (length, spec) = (self.walks.path_len(), self.spec.get());
         let coefficients = self.coefficients(epoch);
-        let flow = |source| TrainError::Flow { epoch: epoch + 1, step: 0, source };
         let (mut total, mut batches) = (0.0, 0.0);
-        for (number, cells) in self.walks.held_out().chunks(spec.walks.batch_size * length).enumerate() {
-            let whole = Whole { visits: cells.len(), peers: self.peers.clone() };
-            let share = self.peers.share(cells.len() / length);
+        for (number, cells) in self.walks.held_out().chunks(spec.walks.batch_size.saturating_mul(length)).enumerate() {
+            let whole_visits = cells.len();
+            let whole = Whole { visits: whole_visits, peers: self.peers.clone() };
+            let share = self.peers.share(whole_visits / length);
             let visits = share.start * length..share.end * length;
             let noise = self.noise(HELD_OUT + number as u64, &whole, visits.clone(), device);
-            let batch = self.batch(&cells[visits], whole);
-            let elbo = Elbo::new(model, batch, noise, &coefficients, self.kernels).map_err(flow)?;
+            let cells = &cells[visits];
+            let elbo = Elbo::new(model, self.batch(cells, whole), noise, &coefficients, self.kernels)
+                .map_err(|error| self.flow(error, cells, epoch + 1, 0))?;
             total += elbo.terms().read().total_over(self.peers).total();
             self.peers.check()?;
             #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
-            let full = cells.len() as f64 / (spec.walks.batch_size * length) as f64;
+            let full = whole_visits as f64 / (spec.walks.batch_size as f64 * length as f64);
             batches += full;
         }
         Ok((batches > 0.0).then(|| total / batches))
@@ -450,7 +536,7 @@ impl Run<'_> {
     fn coefficients(&self, epoch: usize) -> Coefficients {
         let spec = self.spec.get();
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
-        let visits = (spec.walks.batch_size * self.walks.path_len() * self.data.n_genes()) as f64;
+        let visits = spec.walks.batch_size as f64 * self.walks.path_len() as f64 * self.data.n_genes() as f64;
         Coefficients {
             scale: 1.0 / visits,
             annealing: spec.optimizer.kl_schedule.at(epoch),
@@ -510,5 +596,134 @@ impl Run<'_> {
     ) -> Checkpoint {
         let (model, spec) = (self.model(model), self.spec.get().clone());
         Checkpoint { model, spec, moments, history, fingerprint: self.fingerprint.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::{Autodiff, Flex};
+    use sclsd_data::{Dataset, SimulateSpec, simulate};
+    use sclsd_graph::WalkSpec;
+    use sclsd_model::{LayerDims, ModelSpec, OnBackend};
+
+    use super::*;
+    use crate::{AdamSpec, DataKeys, OptimizerSpec, TrainSpec};
+
+    fn device() -> OnBackend<Autodiff<Flex>> {
+        OnBackend::default()
+    }
+
+    fn data() -> Dataset {
+        simulate(&SimulateSpec { n_cells: 60, n_genes: 12, ..SimulateSpec::default() }.check().unwrap())
+    }
+
+    /// 24 walks of four cells each.
+    fn walks() -> Walks {
+        Walks::new(4, (0..96).map(|i| (i * 7) % 60).collect())
+    }
+
+    fn spec(lr: f64, num_epochs: usize) -> CheckedTrainSpec {
+        let layer_dims = LayerDims {
+            b_decoder: vec![4],
+            z_decoder: vec![6],
+            x_encoder: vec![6],
+            potential: vec![4],
+            ..LayerDims::default()
+        };
+        let spec = TrainSpec {
+            model: ModelSpec { z_dim: 3, layer_dims, ..ModelSpec::default() },
+            optimizer: OptimizerSpec { adam: AdamSpec { lr, ..AdamSpec::default() }, ..OptimizerSpec::default() },
+            walks: WalkSpec { batch_size: 8, path_len: 4, num_walks: 24, ..WalkSpec::default() },
+            num_epochs,
+            ..TrainSpec::default()
+        };
+        spec.check().unwrap()
+    }
+
+    #[test]
+    fn whatever_the_learning_rate_a_checkpoint_that_is_handed_out_can_be_gone_on_from() {
+        let (data, walks) = (data(), walks());
+        let training = TrainingData::new(&data, &DataKeys::default()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m.safetensors");
+        let mut failed = 0;
+        for lr in [1.0, 10.0, 30.0, 100.0, 1e3, 1e6, 1e20, 3e38] {
+            let _ = std::fs::remove_file(&path);
+            let mut observe = |event: Event<'_>| {
+                if let Event::EpochDone { checkpoint, .. } = event {
+                    checkpoint().save(&path).unwrap();
+                }
+                ControlFlow::Continue(())
+            };
+            let fit = train(&training, &walks, &spec(lr, 6), None, &device(), &mut observe);
+            failed += usize::from(fit.is_err());
+            if path.exists() {
+                let last = Checkpoint::load(&path).unwrap();
+                last.check_finite().unwrap();
+                // one that learns slowly goes on from it
+                let imported = Checkpoint { fingerprint: fingerprint(&training, &walks), ..last };
+                let from = Checkpoint { spec: spec(1e-6, 1).get().clone(), ..imported };
+                let epochs = from.epoch() + 1;
+                let go_on = &mut |_: Event<'_>| ControlFlow::Continue(());
+                let fit = train(&training, &walks, &spec(1e-6, epochs), Some(from), &device(), go_on);
+                fit.unwrap_or_else(|error| panic!("from the last checkpoint at {lr}: {error}"));
+            }
+        }
+        assert!(failed >= 3, "{failed} learning rates were too large");
+    }
+
+    #[test]
+    fn a_batch_larger_than_any_number_of_walks_is_all_of_them() {
+        let (data, walks) = (data(), walks().with_held_out(vec![1, 2, 3, 4]));
+        let training = TrainingData::new(&data, &DataKeys::default()).unwrap();
+        let mut all = spec(1e-3, 1).get().clone();
+        all.walks.batch_size = usize::MAX;
+        let fit = train(&training, &walks, &all.check().unwrap(), None, &device(), &mut |_| ControlFlow::Continue(()));
+        assert_eq!(fit.unwrap().history.len(), 1);
+    }
+
+    #[test]
+    fn a_flow_that_is_not_finite_is_named_by_the_cell_that_it_begins_at() {
+        let (data, walks) = (data(), walks());
+        let training = TrainingData::new(&data, &DataKeys::default()).unwrap();
+        let spec = spec(1e-3, 1);
+        let run = Run {
+            data: &training,
+            walks: &walks,
+            spec: &spec,
+            fingerprint: Fingerprint::new(),
+            kernels: Kernels::Host,
+            peers: &Peers::alone(),
+        };
+        let error = run.flow(OdeError::NotFinite { row: 2, time: 0.25 }, walks.cells(), 3, 1);
+        let said = "the flow from cell 56 (counted from 0) is not finite after time 0.25 in epoch 3, step 1; \
+                    try a smaller optimizer.adam.lr";
+        assert_eq!(error.to_string(), said);
+    }
+
+    #[test]
+    fn peers_that_go_on_from_other_moments_are_told_apart() {
+        let (data, walks) = (data(), walks());
+        let training = TrainingData::new(&data, &DataKeys::default()).unwrap();
+        let go_on = |_: Event<'_>| ControlFlow::Continue(());
+        let from = train(&training, &walks, &spec(1e-3, 1), None, &device(), &mut { go_on }).unwrap();
+        let mut other = from.clone();
+        other.moments.get_mut("h_0").unwrap().second.values[0] *= 1.5;
+        let said: Vec<_> = std::thread::scope(|scope| {
+            let (training, walks) = (&training, &walks);
+            let each = |(peers, from): (Peers, Checkpoint)| {
+                scope.spawn(move || {
+                    let mut observe = |_: Event<'_>| ControlFlow::Continue(());
+                    let spec = spec(1e-3, 2);
+                    train_with_peers(training, walks, &spec, Some(from), &device(), &peers, &mut observe).unwrap_err()
+                })
+            };
+            let running: Vec<_> = threads(2).into_iter().zip([from, other]).map(each).collect();
+            running.into_iter().map(|thread| thread.join().unwrap().to_string()).collect()
+        });
+        for (said, peer) in said.iter().zip(["1", "0"]) {
+            let expected = "has other data, another configuration or another checkpoint than this one";
+            assert_eq!(*said, format!("peer {peer} {expected}"));
+        }
     }
 }

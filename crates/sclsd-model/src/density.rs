@@ -4,7 +4,10 @@ use std::f64::consts::TAU;
 
 use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 
-use crate::special::{ln_gamma, softplus};
+use crate::special::{gamma_series, ln_1p, ln_1p_ratio, ln_gamma, softplus};
+
+/// ε of rates and inverse dispersions.
+const EPSILON: f64 = 1e-3;
 
 /// `ln Normal(x; location, scale)`.
 ///
@@ -38,31 +41,62 @@ pub fn log_normal<B: Backend>(l: Tensor<B, 2>, location: Tensor<B, 2>, scale: Te
 /// The zero-inflated negative binomial.
 ///
 /// ```text
-/// ln NB(x) = (θ + x) ln σ(−η) + x η + ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1)
+/// u = (r + ε) / (θ + ε)
+/// ln NB(x) = x ln u − (x + θ) ln(1 + u) + ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1)
 /// ln p(0)  = ln σ(γ) + ln(1 + exp(NB(0) − γ))      (ln of π + (1 − π) NB(0), π = σ(γ))
 /// ln p(x)  = ln σ(γ) − γ + ln NB(x)                 x > 0
 /// ```
 ///
-/// with θ the total count (inverse dispersion), η the logits and γ the logits of the gate.
+/// with θ the inverse dispersion, r the rate, γ the logits of the gate and ε = 1e-3.
+///
+/// Where θ is large, ln NB is of order (r − x)² / θ as far as it depends on θ, and of order 1 only as far as it does not. The
+/// two are kept apart, so that the derivative by θ is no difference of larger numbers.
 ///
 /// # Shapes
-/// - `x`, `logits`, `gate`: `[rows, genes]`; `total`: `[1, genes]`; out: `[rows, genes]`
+/// - `x`, whole counts, `rate`, `gate`: `[rows, genes]`; `theta`: `[1, genes]`; out: `[rows, genes]`
 ///
-/// Reference: `pyro.distributions.ZeroInflatedNegativeBinomial`.
+/// Reference: `pyro.distributions.ZeroInflatedNegativeBinomial`, with `total_count` θ and `logits` ln u.
 #[must_use]
 pub fn zero_inflated_negative_binomial<B: Backend>(
     x: Tensor<B, 2>,
-    total: Tensor<B, 2>,
-    logits: Tensor<B, 2>,
+    theta: Tensor<B, 2>,
+    rate: Tensor<B, 2>,
     gate: Tensor<B, 2>,
 ) -> Tensor<B, 2> {
-    let grown = x.clone() + total.clone(); // [rows, genes]
-    let negative_binomial = grown.clone() * log_sigmoid(logits.clone().neg()) + x.clone() * logits + ln_gamma(grown)
-        - ln_gamma(total)
-        - ln_gamma(x.clone().add_scalar(1.0));
-    let ungated = negative_binomial - gate.clone();
+    let rate = rate.add_scalar(EPSILON);
+    let inverse = theta.clone().add_scalar(EPSILON).recip(); // 1 / (θ + ε), [1, genes]
+    let u = rate.clone() * inverse.clone(); // [rows, genes]
+    // −θ ln(1 + u) = −θ / (θ + ε) · r ln(1 + u) / u
+    let share = inverse.mul_scalar(EPSILON).neg().add_scalar(1.0);
+    let no_count = (share * rate.clone() * ln_1p_ratio(u.clone())).neg();
+    let counts = x.clone() * (rate.log() - ln_1p(u)) + rising(&x, theta) - ln_gamma(x.clone().add_scalar(1.0));
     let zero = x.equal_elem(0.0);
-    ungated.clone().mask_where(zero, softplus(ungated)) + log_sigmoid(gate)
+    let something = no_count.clone() + counts - gate.clone();
+    something.mask_where(zero, softplus(no_count - gate.clone())) + log_sigmoid(gate)
+}
+
+/// `ln Γ(x + θ) − ln Γ(θ) − x ln(θ + ε)` for whole x ≥ 1, which tends to 0 where θ is large, and so does its derivative.
+///
+/// With n = x − 1 and y = θ + 7, by Stirling's series c:
+///
+/// ```text
+/// ln Γ(x + θ) − ln Γ(θ) = ln θ + ln Γ(n + θ + 1) − ln Γ(θ + 1)
+/// ln Γ(n + θ + 1) − ln Γ(θ + 1) = (y + n − ½) ln(1 + n/y) + n ln y − n + c(y + n) − c(y) − Σ_{k=1}^{6} ln(1 + n/(θ + k))
+/// ```
+fn rising<B: Backend>(x: &Tensor<B, 2>, theta: Tensor<B, 2>) -> Tensor<B, 2> {
+    let n = x.clone().clamp_min(1.0).sub_scalar(1.0); // [rows, genes]
+    let factor = |k: f64| (n.clone() / theta.clone().add_scalar(k)).add_scalar(1.0);
+    // in two parts, so that they overflow only beyond 10¹²
+    let low = factor(1.0) * factor(2.0) * factor(3.0);
+    let high = factor(4.0) * factor(5.0) * factor(6.0);
+    let y = theta.clone().add_scalar(7.0);
+    let v = n.clone() / y.clone();
+    let stirling = n.clone() * ln_1p_ratio(v.clone()).sub_scalar(1.0) + (n.clone() - 0.5) * ln_1p(v);
+    let series = gamma_series(y.clone() + n.clone()) - gamma_series(y);
+    let inverse = theta.clone().add_scalar(EPSILON).recip();
+    let of_theta = ln_1p(theta.recip().mul_scalar(EPSILON)).neg(); // ln(θ / (θ + ε))
+    let shift = n * ln_1p(inverse.mul_scalar(7.0 - EPSILON)); // n ln(y / (θ + ε))
+    stirling + series + shift + of_theta - low.log() - high.log()
 }
 
 #[cfg(test)]
@@ -71,15 +105,15 @@ mod tests {
 
     use super::*;
 
-    fn zinb(count: f32, total: f32, logits: f32, gate: f32) -> f64 {
+    fn zinb(count: f32, theta: f32, rate: f32, gate: f32) -> f64 {
         let t = |v: f32| Tensor::<Flex, 2>::from_floats([[v]], &Default::default());
-        f64::from(zero_inflated_negative_binomial(t(count), t(total), t(logits), t(gate)).into_scalar())
+        f64::from(zero_inflated_negative_binomial(t(count), t(theta), t(rate), t(gate)).into_scalar())
     }
 
     #[test]
     fn zero_inflated_negative_binomial_sums_to_one() {
-        for (total, logits, gate) in [(2.0, 0.5, -1.0), (100.0, -3.0, 0.0), (0.3, 1.0, 2.0)] {
-            let sum: f64 = (0..2000_u16).map(|n| zinb(f32::from(n), total, logits, gate).exp()).sum();
+        for (theta, rate, gate) in [(2.0, 3.3, -1.0), (100.0, 5.0, 0.0), (0.3, 0.8, 2.0), (1e4, 12.0, 0.5)] {
+            let sum: f64 = (0..2000_u16).map(|n| zinb(f32::from(n), theta, rate, gate).exp()).sum();
             assert!((sum - 1.0).abs() < 2e-4, "{sum}");
         }
     }

@@ -30,4 +30,4 @@ pub(crate) mod reconstruction;
 pub(crate) mod recurrent;
 mod rows;
 pub(crate) mod stack;
-mod vector;
+pub(crate) mod vector;

@@ -50,31 +50,84 @@ impl Model {
     /// # Errors
     /// [`ModelError`] names the tensor that is missing or does not fit.
     pub fn from_weights(weights: Weights, genes: Vec<String>) -> Result<Self, ModelError> {
-        let widths = |network: &str, stride: usize| -> Result<Vec<usize>, ModelError> {
-            let name = |layer: usize| format!("{network}.fc.{}.weight", stride * layer);
-            let shape = |layer: usize| match weights.get(&name(layer)) {
-                Some(Array { shape, .. }) => <[usize; 2]>::try_from(&shape[..]).ok(),
-                None => None,
-            };
-            let Some([_, input]) = shape(0) else { return Err(ModelError::Unknown { name: name(0) }) };
-            Ok([input].into_iter().chain((0..).map_while(shape).map(|[output, _]| output)).collect())
-        };
         let hidden = |sizes: &[usize]| sizes[1..sizes.len() - 1].to_vec();
-        let x_encoder = widths("x_encoder", 3)?;
-        let b_decoder = widths("B_decoder", 2)?;
+        let widths = |network, stride, ends| widths(&weights, network, stride, ends);
+        let x_encoder = widths("x_encoder", 3, [None, None])?;
+        let (n_genes, z_dim) = (x_encoder[0], x_encoder[x_encoder.len() - 1] / 2);
+        let x_encoder = widths("x_encoder", 3, [Some(n_genes), Some(2 * z_dim)])?;
+        let xl_encoder = widths("xl_encoder", 3, [Some(n_genes), Some(2)])?;
+        let b_decoder = widths("B_decoder", 2, [None, Some(2 * z_dim)])?;
+        let b_dim = b_decoder[0];
+        let z_encoder = widths("z_encoder", 2, [Some(z_dim), Some(2 * b_dim)])?;
+        let z_decoder = widths("z_decoder", 3, [Some(z_dim), Some(2 * n_genes)])?;
+        let potential = widths("potential", 2, [Some(z_dim), Some(1)])?;
         let spec = ModelSpec {
-            z_dim: x_encoder[x_encoder.len() - 1] / 2,
-            b_dim: b_decoder[0],
+            z_dim,
+            b_dim,
             layer_dims: LayerDims {
                 b_decoder: hidden(&b_decoder),
-                z_decoder: hidden(&widths("z_decoder", 3)?),
+                z_decoder: hidden(&z_decoder),
                 x_encoder: hidden(&x_encoder),
-                z_encoder: Some(hidden(&widths("z_encoder", 2)?)),
-                xl_encoder: Some(hidden(&widths("xl_encoder", 3)?)),
-                potential: hidden(&widths("potential", 2)?),
+                z_encoder: Some(hidden(&z_encoder)),
+                xl_encoder: Some(hidden(&xl_encoder)),
+                potential: hidden(&potential),
             },
             ..ModelSpec::default()
         };
-        Ok(Self { spec: spec.check()?, n_genes: x_encoder[0], genes, weights })
+        Ok(Self { spec: spec.check()?, n_genes, genes, weights })
+    }
+}
+
+/// Sizes of a network from its input to its output, read off matrices that hold all their numbers and follow each other;
+/// `ends` are its input and output where those are known.
+fn widths(weights: &Weights, network: &str, stride: usize, ends: [Option<usize>; 2]) -> Result<Vec<usize>, ModelError> {
+    let name = |layer: usize| format!("{network}.fc.{}.weight", stride * layer);
+    let matrix = |layer: usize| weights.get(&name(layer)).filter(|array| array.shape.len() == 2);
+    let matrices: Vec<&Array> = (0..).map_while(matrix).collect();
+    let Some(first) = matrices.first() else { return Err(ModelError::Unknown { name: name(0) }) };
+    let mut sizes = vec![ends[0].unwrap_or(first.shape[1]).max(1)];
+    for (layer, matrix) in matrices.iter().enumerate() {
+        let (output, input) = (matrix.shape[0].max(1), sizes[layer]);
+        let output = if layer + 1 == matrices.len() { ends[1].unwrap_or(output) } else { output };
+        if matrix.shape != [output, input] || output.checked_mul(input) != Some(matrix.values.len()) {
+            let (found, expected) = (matrix.shape.clone(), vec![output, input]);
+            return Err(WeightsError::Shape { name: name(layer), found, expected }.into());
+        }
+        sizes.push(output);
+    }
+    Ok(sizes)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Flex;
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn sizes_that_tensors_claim_and_do_not_hold_are_errors_that_name_the_tensor() {
+        let layer_dims = LayerDims { x_encoder: vec![4], z_decoder: vec![3], ..LayerDims::default() };
+        let spec = ModelSpec { z_dim: 2, layer_dims, ..ModelSpec::default() }.check().unwrap();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let weights = Lsd::<Flex>::new(&spec, 5, &mut rng, &Default::default()).weights();
+        let read = Model::from_weights(weights.clone(), Vec::new()).unwrap();
+        assert_eq!((read.n_genes, read.spec.get().z_dim, read.spec.get().b_dim), (5, 2, 2));
+        assert_eq!(read.spec.get().layer_dims.xl_encoder(), [3]);
+        let far = 1_000_000_000_000;
+        for (name, shape) in [
+            ("x_encoder.fc.0.weight", [far, 0]), // no numbers, but a million million rows
+            ("x_encoder.fc.0.weight", [usize::MAX, 2]),
+            ("x_encoder.fc.3.weight", [4, 5]),
+            ("z_decoder.fc.3.weight", [2 * far, 3]),
+            ("z_encoder.fc.0.weight", [4, 3]),
+            ("potential.fc.4.weight", [2, 32]),
+        ] {
+            let mut changed = weights.clone();
+            let values = shape[0].checked_mul(shape[1]).map_or(0, |n| if n < 100 { n } else { 0 });
+            changed.insert(name.into(), Array { shape: shape.to_vec(), values: vec![0.5; values] });
+            let error = Model::from_weights(changed, Vec::new()).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("tensor {name} has shape {shape:?}, but the model's is ")), "{error}");
+        }
     }
 }

@@ -86,10 +86,12 @@ pub enum OdeError {
         /// The time there.
         value: f64,
     },
-    /// The state left the range of numbers.
-    #[error("the solution is not finite after time {time}")]
+    /// The state of a row left the range of numbers.
+    #[error("the solution from row {row} (counted from 0) is not finite after time {time}")]
     NotFinite {
-        /// Last good time.
+        /// The row of the start, counted from 0.
+        row: usize,
+        /// Last time of the grid, or of an adaptive method's steps, at which it was finite; the first where it never was.
         time: f64,
     },
     /// The number of steps ran out.
@@ -100,6 +102,17 @@ pub enum OdeError {
         /// Steps taken.
         steps: usize,
     },
+}
+
+impl OdeError {
+    /// The same error where the rows that were solved stand at `first` among others.
+    #[must_use]
+    pub fn at_row(self, first: usize) -> Self {
+        match self {
+            Self::NotFinite { row, time } => Self::NotFinite { row: first + row, time },
+            other => other,
+        }
+    }
 }
 
 /// A specification that can be solved with.
@@ -280,6 +293,25 @@ mod tests {
             assert!((value(&start) - (e1 + e2)).abs() < 1e-4, "{method:?}");
             assert!((value(&a) - 1.5 * (0.4 * e1 + 2.0 * e2)).abs() < 1e-4, "{method:?}");
         }
+    }
+
+    #[test]
+    fn a_solution_that_is_not_finite_is_named_by_its_row_and_the_last_time_at_which_it_was() {
+        // y' = y² from y0 is y0 / (1 − y0 t), which ends at t = 1 / y0: for the third row alone within the grid
+        let start = Tensor::<B, 2>::from_floats([[0.1], [-1.0], [1.0], [0.2]], &Default::default());
+        for (method, grid) in [(Method::Rk4, &linspace(0.0, 4.0, 9)[..]), (Method::Euler, &linspace(0.0, 4.0, 17))] {
+            let spec = OdeSpec { substeps: 40, ..spec(method) }.check().unwrap();
+            let error = solve(|_, y| y.powi_scalar(2), start.clone(), grid, &spec).unwrap_err();
+            let OdeError::NotFinite { row, time } = error else { panic!("{error}") };
+            assert!(row == 2 && (1.0..2.0).contains(&time), "{method:?}: row {row} at {time}");
+        }
+        let start = Tensor::<B, 2>::from_floats([[0.1], [f32::NAN]], &Default::default());
+        for method in [Method::Rk4, Method::Dopri5] {
+            let error = solve(|_, y| y, start.clone(), &[0.5, 1.0], &spec(method).check().unwrap()).unwrap_err();
+            assert!(matches!(error, OdeError::NotFinite { row: 1, time: 0.5 }), "{method:?}: {error}");
+        }
+        let far = OdeError::NotFinite { row: 1, time: 0.5 }.at_row(16).to_string();
+        assert_eq!(far, "the solution from row 17 (counted from 0) is not finite after time 0.5");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub trait Exchange: Debug + Send + Sync {
     /// Replaces the numbers by their sums over all peers, added in order of rank: the same bits for each.
     ///
     /// # Errors
-    /// [`PeerError`] names the peer that could not be reached.
+    /// [`PeerError`] names the peer that could not be reached, or that adds up another number of numbers.
     fn sum(&self, numbers: &mut [f32]) -> Result<(), PeerError>;
 }
 

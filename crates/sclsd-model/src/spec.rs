@@ -121,6 +121,39 @@ impl ModelSpec {
     }
 }
 
+impl ModelSpec {
+    /// Numbers in the weights of a model of so many genes; the largest number there is where it is beyond that.
+    #[must_use]
+    pub fn weights(&self, n_genes: usize) -> u128 {
+        self.stacks(n_genes).iter().flat_map(|sizes| sizes.windows(2)).fold(0, |sum, pair| {
+            let wide = |n: usize| n as u128;
+            wide(pair[0]).saturating_mul(wide(pair[1])).saturating_add(wide(pair[1])).saturating_add(sum)
+        })
+    }
+
+    /// Numbers that a visit of a cell has in all layers.
+    #[must_use]
+    pub fn units(&self, n_genes: usize) -> u128 {
+        self.stacks(n_genes).iter().flatten().fold(0, |sum, &n| (n as u128).saturating_add(sum))
+    }
+
+    /// Sizes of every network from input to output.
+    fn stacks(&self, n_genes: usize) -> [Vec<usize>; 6] {
+        let (dims, twice) = (&self.layer_dims, |n: usize| n.saturating_mul(2));
+        let stack = |input: usize, hidden: &[usize], output: usize| {
+            [input].into_iter().chain(hidden.iter().copied()).chain([output]).collect()
+        };
+        [
+            stack(n_genes, &dims.x_encoder, twice(self.z_dim)),
+            stack(n_genes, dims.xl_encoder(), 2),
+            stack(self.z_dim, dims.z_encoder(), twice(self.b_dim)),
+            stack(self.b_dim, &dims.b_decoder, twice(self.z_dim)),
+            stack(self.z_dim, &dims.z_decoder, twice(n_genes)),
+            stack(self.z_dim, &dims.potential, 1),
+        ]
+    }
+}
+
 impl CheckedModelSpec {
     /// The fields.
     #[must_use]

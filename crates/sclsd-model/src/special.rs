@@ -4,9 +4,61 @@ use std::f64::consts::{LN_2, TAU};
 
 use burn::tensor::{Tensor, activation, backend::Backend};
 
-/// `ln(1 + eˣ)`, without overflow: `−ln σ(−x)`.
+use crate::kernels::vector::{LN, SMALL};
+
+/// `ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻ˡˣˡ)`: no overflow, and neither it nor its derivative `σ(x)` vanishes where x is far
+/// below 0.
 pub(crate) fn softplus<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
-    activation::log_sigmoid(x.neg()).neg()
+    let e = x.clone().detach().abs().neg().exp();
+    let value = x.clone().detach().clamp_min(0.0) + ln_1p(e.clone());
+    let above = e.clone().add_scalar(1.0);
+    let sigmoid = e.mask_fill(x.clone().greater_equal_elem(0.0), 1.0) / above;
+    with_derivative(x, value, sigmoid)
+}
+
+/// ln(1 + x) for x ≥ −0.29, to rounding: some backends compute their own as the logarithm of the rounded sum.
+pub(crate) fn ln_1p<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    let (value, ..) = ln_1p_parts(x.clone().detach());
+    let derivative = x.clone().detach().add_scalar(1.0).recip();
+    with_derivative(x, value, derivative)
+}
+
+/// ln(1 + x) / x for x ≥ −0.29, 1 at 0; its derivative too is exact to rounding:
+///
+/// ```text
+/// d/dx ln(1 + x)/x = −(ln(1 + x) − x/(1 + x)) / x² = −((ln(1 + x) − x)/x² + 1/(1 + x))
+/// ```
+pub(crate) fn ln_1p_ratio<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    let (value, bend, small) = ln_1p_parts(x.clone().detach());
+    let far = x.clone().detach().clamp_min(SMALL);
+    let near = x.clone().detach().clamp_max(SMALL);
+    let reciprocal = x.clone().detach().add_scalar(1.0).recip();
+    let ratio = value / far.clone();
+    let derivative = (reciprocal.clone() - ratio.clone()) / far;
+    let derivative = derivative.mask_where(small.clone(), (bend.clone() + reciprocal).neg());
+    with_derivative(x, ratio.mask_where(small, (near * bend).add_scalar(1.0)), derivative)
+}
+
+/// ln(1 + x), (ln(1 + x) − x) / x² where x is small, and where it is.
+fn ln_1p_parts<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+) -> (Tensor<B, D>, Tensor<B, D>, Tensor<B, D, burn::tensor::Bool>) {
+    let small = x.clone().lower_elem(SMALL);
+    let near = x.clone().clamp_max(SMALL);
+    let zeros = near.zeros_like();
+    let series = LN.iter().rev().fold(zeros, |sum, &c| (sum * near.clone()).add_scalar(c));
+    let bend = (series * near.clone()).sub_scalar(0.5);
+    let value = near.clone() + near.clone() * near * bend.clone();
+    (x.clamp_min(SMALL).add_scalar(1.0).log().mask_where(small.clone(), value), bend, small)
+}
+
+/// A function's value and derivative at x, as a function that Burn differentiates to just that.
+fn with_derivative<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    value: Tensor<B, D>,
+    derivative: Tensor<B, D>,
+) -> Tensor<B, D> {
+    value + derivative * (x.clone() - x.detach())
 }
 
 /// `ln cosh x`, without overflow: `x − ln σ(2x) − ln 2`. Its derivative is `tanh x`.
@@ -27,10 +79,15 @@ pub(crate) fn ln_gamma<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B,
     let low = x.clone() * x.clone().add_scalar(1.0) * x.clone().add_scalar(2.0);
     let high = x.clone().add_scalar(3.0) * x.clone().add_scalar(4.0) * x.clone().add_scalar(5.0);
     let y = x.add_scalar(6.0);
-    let inverse = y.clone().recip();
-    let square = inverse.clone() * inverse.clone();
-    let series = ((square.clone().mul_scalar(1.0 / 1260.0) - 1.0 / 360.0) * square + 1.0 / 12.0) * inverse;
+    let series = gamma_series(y.clone());
     y.clone().sub_scalar(0.5) * y.clone().log() - y + 0.5 * TAU.ln() + series - low.log() - high.log()
+}
+
+/// What is beyond `½ ln 2π` in Stirling's series, for y ≥ 6: `1/(12 y) − 1/(360 y³) + 1/(1260 y⁵)`.
+pub(crate) fn gamma_series<B: Backend, const D: usize>(y: Tensor<B, D>) -> Tensor<B, D> {
+    let inverse = y.recip();
+    let square = inverse.clone() * inverse.clone();
+    ((square.clone().mul_scalar(1.0 / 1260.0) - 1.0 / 360.0) * square + 1.0 / 12.0) * inverse
 }
 
 #[cfg(test)]
@@ -59,6 +116,36 @@ mod tests {
             assert!((f64::from(y[i]) - x.cosh().ln()).abs() < 1e-5 * (1.0 + x.abs()), "{x}: {}", y[i]);
             assert!((f64::from(dy[i]) - x.tanh()).abs() < 1e-6, "{x}: {}", dy[i]);
         }
+    }
+
+    #[test]
+    fn softplus_does_not_vanish_far_below_0_nor_does_its_derivative() {
+        for x in [-80.0_f32, -40.0, -20.0, -17.5, -5.0, -1.0] {
+            let (y, dy) = both(softplus, &[x]);
+            let exact = f64::from(x).exp().ln_1p();
+            let sigmoid = f64::from(x).exp() / (1.0 + f64::from(x).exp());
+            assert!((f64::from(y[0]) - exact).abs() < 1e-6 * exact, "{x}: {} {exact}", y[0]);
+            assert!((f64::from(dy[0]) - sigmoid).abs() < 1e-6 * sigmoid, "{x}: {} {sigmoid}", dy[0]);
+        }
+    }
+
+    #[test]
+    fn ln_1p_and_its_ratio_are_exact_to_rounding_however_small_their_argument_is() {
+        let series = |x: f64| -(0.5 - x * (2.0 / 3.0 - x * (0.75 - 0.8 * x)));
+        for exponent in -120..100_i8 {
+            let x = f32::exp(0.25 * f32::from(exponent));
+            let (logs, reciprocals) = both(ln_1p, &[x]);
+            let (ratios, slopes) = both(ln_1p_ratio, &[x]);
+            let x = f64::from(x);
+            let log = x.ln_1p();
+            let slope = if x < 1e-3 { series(x) } else { (x / (1.0 + x) - log) / (x * x) };
+            for (found, exact) in
+                [(logs[0], log), (reciprocals[0], 1.0 / (1.0 + x)), (ratios[0], log / x), (slopes[0], slope)]
+            {
+                assert!((f64::from(found) - exact).abs() < 2e-6 * exact.abs(), "{x}: {found} {exact}");
+            }
+        }
+        assert_eq!(both(ln_1p_ratio, &[0.0]), (vec![1.0], vec![-0.5]));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Column, Csr, Dataset, Inspection, Keys, add_to_h5ad, inspect};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
-    Checkpoint, DataScale, Event, Network, StepKernel, TrainError, TrainSpec, TrainingData, train_on, train_with_peers,
+    Checkpoint, DataScale, Event, ModelLock, Network, StepKernel, TrainError, TrainSpec, TrainingData, train_on,
+    train_with_peers,
 };
 use sclsd::model::Peers;
 
@@ -158,6 +159,7 @@ impl Job<'_> {
     /// Trains, annotates and writes; returns the pseudotime of every cell and figures about the run.
     pub(super) fn run(self, output: Output) -> anyhow::Result<(Vec<f64>, Figures)> {
         let began = Instant::now();
+        let _lock = if self.peers.rank() == 0 { Some(ModelLock::new(self.model)?) } else { None };
         let first = self.settings.spec(&DataScale::unknown())?.check()?;
         let has = inspect(self.input)?;
         let basis = Basis::choose(self.input, &has, self.basis)?;

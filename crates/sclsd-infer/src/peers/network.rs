@@ -80,8 +80,7 @@ impl Network {
     }
 
     fn out_of_step(&self, peer: usize, theirs: usize, ours: usize) -> PeerError {
-        let what = format!("adds up {theirs} numbers where this one adds up {ours}: they do not train the same model");
-        PeerError { peer: name(&self.addresses, peer), what }
+        PeerError { peer: name(&self.addresses, peer), what: super::out_of_step(theirs, ours) }
     }
 }
 

@@ -22,8 +22,8 @@ struct Table {
 struct State {
     /// What each peer has put down for the sum that is being made.
     parts: Vec<Option<Vec<f32>>>,
-    /// The last sum, and how many have yet to take it.
-    sum: Vec<f32>,
+    /// The last sum, or the lengths of its parts where those differ, and how many have yet to take it.
+    sum: Result<Vec<f32>, Vec<usize>>,
     takers: usize,
     /// A peer that is gone.
     gone: Option<usize>,
@@ -31,7 +31,7 @@ struct State {
 
 impl State {
     fn new(count: usize) -> Self {
-        Self { parts: vec![None; count], sum: Vec::new(), takers: 0, gone: None }
+        Self { parts: vec![None; count], sum: Ok(Vec::new()), takers: 0, gone: None }
     }
 }
 
@@ -77,26 +77,46 @@ impl Exchange for Seat {
         let mut state = self.wait(self.state(), |state| state.takers > 0)?;
         state.parts[self.rank] = Some(numbers.to_vec());
         if state.parts.iter().all(Option::is_some) {
-            let mut parts = std::mem::replace(&mut state.parts, vec![None; self.count]).into_iter().flatten();
-            let mut sum = parts.next().unwrap_or_default();
-            for (peer, part) in (1..).zip(parts) {
-                if part.len() != sum.len() {
-                    state.gone = Some(peer);
-                }
-                sum.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
-            }
-            state.sum = sum;
+            let parts: Vec<Vec<f32>> =
+                std::mem::replace(&mut state.parts, vec![None; self.count]).into_iter().flatten().collect();
+            state.sum = total(parts);
             state.takers = self.count;
             self.table.changed.notify_all();
         }
         let mut state = self.wait(state, |state| state.takers == 0)?;
-        numbers.copy_from_slice(&state.sum[..numbers.len()]);
+        let result = match &state.sum {
+            Ok(sum) => {
+                numbers.copy_from_slice(sum);
+                Ok(())
+            }
+            Err(lengths) => Err(out_of_step(lengths, numbers.len())),
+        };
         state.takers -= 1;
         if state.takers == 0 {
             self.table.changed.notify_all();
         }
-        Ok(())
+        result
     }
+}
+
+/// The sum of parts in order, or their lengths where those differ.
+fn total(parts: Vec<Vec<f32>>) -> Result<Vec<f32>, Vec<usize>> {
+    let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
+    if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+        return Err(lengths);
+    }
+    let mut parts = parts.into_iter();
+    let mut sum = parts.next().unwrap_or_default();
+    for part in parts {
+        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
+    Ok(sum)
+}
+
+/// The first peer that adds up another number of numbers.
+fn out_of_step(lengths: &[usize], ours: usize) -> PeerError {
+    let peer = lengths.iter().position(|theirs| *theirs != ours).unwrap_or_default();
+    PeerError { peer: peer.to_string(), what: super::out_of_step(lengths[peer], ours) }
 }
 
 impl Drop for Seat {
@@ -132,6 +152,25 @@ mod tests {
             assert_eq!(sums, &[(1e8 + -1e8) + 0.1, 3.0 * f32::from(round)]);
         }
         assert!(found.iter().all(|sums| *sums == found[0]));
+    }
+
+    #[test]
+    fn peers_that_add_up_different_numbers_are_an_error() {
+        let said: Vec<String> = std::thread::scope(|scope| {
+            let each = |peers: Peers| {
+                scope.spawn(move || {
+                    peers.sum(&mut vec![1.0; [3, 3, 4][peers.rank()]]);
+                    peers.check().unwrap_err().to_string()
+                })
+            };
+            threads(3).into_iter().map(each).collect::<Vec<_>>().into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        let expected = |peer, theirs, ours| {
+            format!(
+                "peer {peer} adds up {theirs} numbers where this one adds up {ours}: they do not train the same model"
+            )
+        };
+        assert_eq!(said, [expected(2, 4, 3), expected(2, 4, 3), expected(0, 3, 4)]);
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub(crate) fn follow<B: Trainable>(
     let host = values(&start);
     let paths: Vec<Path> = host
         .par_chunks(LANES * width)
-        .map(|rows| solve(&field, from_rows(rows, width), grid, spec.get(), true))
+        .enumerate()
+        .map(|(block, rows)| {
+            solve(&field, from_rows(rows, width), grid, spec.get(), true).map_err(|error| error.at_row(block * LANES))
+        })
         .collect::<Result<_, _>>()?;
     let mut out = vec![0.0; rows * grid.len() * width];
     let mut work = Work::default();
@@ -57,7 +60,8 @@ pub(crate) fn follow_rows(
     let width = field.width();
     let mut states = vec![vec![0.0; rows.len()]; grid.len()];
     for (block, start) in rows.chunks(LANES * width).enumerate() {
-        let path = solve(field, from_rows(start, width), grid, spec.get(), false)?;
+        let path = solve(field, from_rows(start, width), grid, spec.get(), false)
+            .map_err(|error| error.at_row(block * LANES))?;
         for (states, state) in states.iter_mut().zip(&path.states) {
             let first = block * LANES * width;
             to_rows(state, &mut states[first..first + start.len()]);
@@ -117,6 +121,24 @@ mod tests {
     use crate::ode::{OdeSpec, linspace};
 
     type B = Autodiff<Flex>;
+
+    #[test]
+    fn a_row_that_is_not_finite_is_named_by_its_number_in_the_batch() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let potential = Potential::<B>::new(2, &[5], &mut rng, &Default::default());
+        let mut start = vec![0.5_f32; 40 * 2];
+        start[2 * 37 + 1] = f32::NAN;
+        for method in [Method::Dopri5, Method::Rk4] {
+            let spec = OdeSpec { method, ..OdeSpec::default() }.check().unwrap();
+            let field = PotentialWeights::new(&potential.widths(), &values(&potential.flat()));
+            let error = follow_rows(&field, &start, &[0.0, 1.0], &spec).unwrap_err();
+            assert!(matches!(error, OdeError::NotFinite { row: 37, time: 0.0 }), "{method:?}: {error}");
+            let data = burn::tensor::TensorData::new(start.clone(), [40, 2]);
+            let rows = Tensor::<B, 2>::from_data(data, &Default::default());
+            let error = follow(&potential, rows, &[0.0, 1.0], &spec).unwrap_err();
+            assert!(matches!(error, OdeError::NotFinite { row: 37, time: 0.0 }), "{method:?}: {error}");
+        }
+    }
 
     #[test]
     fn paths_and_their_derivatives_are_those_of_the_tensor_code() {

@@ -119,7 +119,7 @@ fn choose(genes: &Genes, counts: SparseRows<'_>, value: &mut Value) {
     visits.sort_unstable_by_key(|&visit| counts.rows[visit]);
     let cells: Vec<&[usize]> = visits.chunk_by(|&a, &b| counts.rows[a] == counts.rows[b]).collect();
     let of_cells = |group: Range<usize>| {
-        let (mut sum, mut by_theta) = (0.0, vec![0.0; genes.count()]);
+        let (mut sum, mut by_theta) = (0.0, vec![0.0; genes.count]);
         for visits in &cells[group] {
             let (columns, values) = counts.row(visits[0]);
             #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^24")]
@@ -181,7 +181,7 @@ impl<'a> Decoder<'a> {
     ) -> Made {
         let (width, stride) = (self.hidden.stride, self.stride);
         let places = self.bias.len() / 2;
-        let genes = self.genes.count();
+        let genes = self.genes.count;
         for (half, weight) in self.forward.iter().enumerate() {
             products::times(&mut logits[half * places..], stride, self.hidden.some(visits.clone()), weight);
         }
@@ -270,9 +270,8 @@ mod tests {
             let (gate, m) = (logits.clone().narrow(1, 0, genes), logits.narrow(1, genes, genes));
             let rate = softmax(m, 1) * l.clone().exp();
             let theta = t.clone().exp();
-            let eta = rate.add_scalar(1e-3).log() - theta.clone().add_scalar(1e-3).log();
             let x = tensor(&counts.dense(genes), [visits, genes]).detach();
-            let sum = zero_inflated_negative_binomial(x, theta, eta, gate).sum_dim(1).sum();
+            let sum = zero_inflated_negative_binomial(x, theta, rate, gate).sum_dim(1).sum();
             let expected = f64::from(sum.clone().into_scalar());
             assert!(
                 (found.log_likelihood - expected).abs() < 2e-5 * expected.abs(),
@@ -292,6 +291,157 @@ mod tests {
                 for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
                     assert!((a - b).abs() < 1e-4 * (largest + b.abs()), "{name}[{i}] of {visits}: {a} {b}");
                 }
+            }
+        }
+    }
+
+    /// ln p(x), and its derivatives by γ, ln r and ln θ, with the sums of the magnitudes that the last two are made of.
+    struct Oracle {
+        value: f64,
+        by_gate: f64,
+        by_log_rate: f64,
+        rate_size: f64,
+        by_log_theta: f64,
+        size: f64,
+    }
+
+    /// In `f64`, whose digits suffice for these sums as they stand.
+    fn oracle(x: u32, theta: f64, rate: f64, gate: f64) -> Oracle {
+        const E: f64 = 1e-3;
+        let u = (rate + E) / (theta + E);
+        let terms = (0..x).map(f64::from);
+        let choose: f64 = terms.clone().map(|k| ((theta + k) / (k + 1.0)).ln()).sum();
+        let psi: f64 = terms.map(|k| 1.0 / (theta + k)).sum();
+        let count = f64::from(x);
+        let negative_binomial = count * u.ln() - (count + theta) * u.ln_1p() + choose;
+        let w = (count - theta * u) / (1.0 + u);
+        let by_theta = psi - u.ln_1p() - w / (theta + E);
+        let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+        let softplus = |v: f64| v.max(0.0) + (-v.abs()).exp().ln_1p();
+        let d = negative_binomial - gate;
+        let (share, value, by_gate) = match x {
+            0 => (sigmoid(d), softplus(d) - softplus(-gate), sigmoid(-gate) - sigmoid(d)),
+            _ => (1.0, negative_binomial - softplus(gate), -sigmoid(gate)),
+        };
+        Oracle {
+            value,
+            by_gate,
+            by_log_rate: share * w * rate / (rate + E),
+            rate_size: share * (count + theta * u) / (1.0 + u) * rate / (rate + E),
+            by_log_theta: share * by_theta * theta,
+            // where θ is large its parts are of x² / θ², r² / θ² and so on
+            size: share
+                * theta
+                * if count < theta {
+                    u.ln_1p() - u / (1.0 + u)
+                        + (count + E) * u / (1.0 + u) / (theta + E)
+                        + (psi - count / (theta + E)).abs()
+                } else {
+                    u.ln_1p() + w.abs() / (theta + E) + psi
+                },
+        }
+    }
+
+    /// Inverse dispersions, rates, gates and counts of a grid.
+    fn grid() -> (Vec<f32>, Vec<f32>, [f32; 3], [u32; 7]) {
+        let thetas = [0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5];
+        let rates = [1e-4, 1e-3, 1e-2, 0.1, 1.0, 30.0, 500.0];
+        (thetas.to_vec(), rates.to_vec(), [-4.0, 0.0, 4.0], [0, 1, 2, 5, 16, 40, 700])
+    }
+
+    /// Whether a derivative is as exact as all derivatives must be.
+    fn close(found: f32, exact: f64, size: f64) -> bool {
+        (f64::from(found) - exact).abs() <= 1e-5 * size + 1e-30
+    }
+
+    /// A gene for every inverse dispersion, in one visit after another with the same rates: both ways of computing it.
+    #[test]
+    fn value_and_derivatives_are_those_of_an_oracle_for_every_inverse_dispersion_and_rate() {
+        let (thetas, rates, gates, counts) = grid();
+        let log_theta: Vec<f32> = thetas.iter().map(|theta| theta.ln()).collect();
+        let genes = thetas.len();
+        let indices: Vec<u32> = (0..7).collect();
+        let gates_and_counts: Vec<(f32, u32)> =
+            gates.iter().flat_map(|&gate| counts.map(|count| (gate, count))).collect();
+        let cases =
+            rates.iter().flat_map(|&rate| gates_and_counts.iter().map(move |&(gate, count)| (rate, gate, count)));
+        for (rate, gate, count) in cases {
+            #[expect(clippy::cast_precision_loss, reason = "small")]
+            let (values, library) = (vec![count as f32; genes], rate * genes as f32);
+            let counts = SparseRows { indptr: &[0, genes], indices: &indices, values: &values, rows: &[0] };
+            let bias: Vec<f32> = [vec![gate; genes], vec![0.0; genes]].concat();
+            let (weight, log_library) = (vec![0.0; 2 * genes], [library.ln()]);
+            let inputs = Inputs {
+                hidden: &[0.0],
+                weight: &weight,
+                bias: &bias,
+                log_library: &log_library,
+                log_theta: &log_theta,
+            };
+            let found = evaluate(inputs, counts);
+
+            let rates: Vec<f64> = vec![f64::from(log_library[0]).exp() / 7.0; genes];
+            let exact: Vec<Oracle> = (0..genes)
+                .map(|gene| oracle(count, f64::from(log_theta[gene].exp()), rates[gene], f64::from(gate)))
+                .collect();
+            let case =
+                |what: &str, gene: usize| format!("{what} of {count} at {} and {rate}, gate {gate}", thetas[gene]);
+            let value: f64 = exact.iter().map(|o| o.value).sum();
+            // logarithms are taken of numbers of order 1
+            let size: f64 = exact.iter().map(|o| 1.0 + o.value.abs() + f64::from(gate.abs()) + f64::from(count)).sum();
+            assert!((found.log_likelihood - value).abs() < 5e-7 * size, "{} {value}", found.log_likelihood);
+            let by_library: f64 = exact.iter().map(|o| o.by_log_rate).sum();
+            let scale: f64 = exact.iter().map(|o| o.rate_size).sum();
+            assert!(close(found.log_library[0], by_library, scale), "{}", case("by library", 0));
+            for gene in 0..genes {
+                let theta = (found.log_theta[gene], exact[gene].by_log_theta, exact[gene].size);
+                assert!(close(theta.0, theta.1, theta.2), "{}: {theta:?}", case("by theta", gene));
+                let by_gate = (found.bias[gene], exact[gene].by_gate);
+                // 1 - sigma(gate) and sigma(d) are of order 1
+                assert!(close(by_gate.0, by_gate.1, by_gate.1.abs() + 0.02), "{}: {by_gate:?}", case("by gate", gene));
+                let by_rate = exact[gene].by_log_rate - by_library / 7.0;
+                assert!(close(found.bias[genes + gene], by_rate, scale), "{}", case("by rate", gene));
+            }
+        }
+    }
+
+    #[test]
+    fn the_tensor_code_has_the_derivatives_of_the_oracle_for_every_inverse_dispersion_and_rate() {
+        let (thetas, rates, gates, counts) = grid();
+        let row = |values: Vec<f32>| {
+            let shape = [1, values.len()];
+            let data = burn::tensor::TensorData::new(values, shape);
+            Tensor::<B, 2>::from_data(data, &Default::default()).require_grad()
+        };
+        for (&theta, &gate) in thetas.iter().flat_map(|t| gates.iter().map(move |g| (t, g))) {
+            let cases: Vec<(f32, u32)> = rates.iter().flat_map(|&r| counts.map(|c| (r, c))).collect();
+            #[expect(clippy::cast_precision_loss, reason = "small")]
+            let x = row(cases.iter().map(|case| case.1 as f32).collect()).detach();
+            let rate = row(cases.iter().map(|case| case.0).collect());
+            let log_theta = row(vec![theta.ln(); cases.len()]);
+            let gates = row(vec![gate; cases.len()]);
+            let each = zero_inflated_negative_binomial(x, log_theta.clone().exp(), rate.clone(), gates.clone());
+            let values: Vec<f32> = each.clone().into_data().to_vec().unwrap();
+            let gradients = each.sum().backward();
+            let of = |leaf: &Tensor<B, 2>| leaf.grad(&gradients).unwrap().into_data().to_vec::<f32>().unwrap();
+            let (by_theta, by_rate, by_gate) = (of(&log_theta), of(&rate), of(&gates));
+            for (i, &(rate, count)) in cases.iter().enumerate() {
+                let exact = oracle(count, f64::from(theta.ln().exp()), f64::from(rate), f64::from(gate));
+                let case = format!("{count} at {theta} and {rate}, gate {gate}");
+                let size = 0.1 + exact.value.abs() + f64::from(gate.abs()) + f64::from(count);
+                assert!(
+                    (f64::from(values[i]) - exact.value).abs() < 1e-5 * size,
+                    "{case}: {} {}",
+                    values[i],
+                    exact.value
+                );
+                let found = (by_theta[i], exact.by_log_theta, exact.size);
+                assert!(close(found.0, found.1, 3.0 * found.2), "by theta, {case}: {found:?}");
+                let found = (by_rate[i] * rate, exact.by_log_rate);
+                // x less x u / (1 + u), where the host knows x / (1 + u)
+                let size = exact.rate_size + 0.1 * f64::from(count);
+                assert!(close(found.0, found.1, size), "by rate, {case}: {found:?}");
+                assert!(close(by_gate[i], exact.by_gate, exact.by_gate.abs() + 0.02), "by gate, {case}");
             }
         }
     }

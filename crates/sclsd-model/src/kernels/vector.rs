@@ -14,7 +14,7 @@ const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// (ln(1 + t) − t + t²/2) / t³ for ½√2 ≤ 1 + t < √2: coefficients fitted for the least relative error of the logarithm, which
 /// is far below rounding (10⁻⁹).
-const LN: [f32; 9] = [
+pub(crate) const LN: [f32; 9] = [
     0.333_333_13,
     -0.250_000_1,
     0.200_021_19,
@@ -38,6 +38,8 @@ const LN_1P: [f32; 10] = [
     0.019_851_41,
     -0.003_244_013_8,
 ];
+/// Below it, 1 + x is between ½√2 and √2, and its logarithm the series at x, which need not be taken from the rounded sum.
+pub(crate) const SMALL: f32 = 0.41;
 /// ½√2 in bits.
 const LEAST: i32 = 0x3F35_04F3;
 
@@ -227,6 +229,36 @@ impl<S: Simd> Lanes<S> {
     /// [`ln`] of every lane.
     #[inline(always)]
     pub(crate) fn ln(self) -> Self {
+        let (e, t) = self.ln_parts();
+        let (_, ln) = e.ln_of_parts(t);
+        ln + self * 0.0 // + NaN for what is not finite
+    }
+
+    /// ln(1 + x) of every lane, for x ≥ 0, to within 2.4e-7 of itself however small x is, and what [`Lanes::excess`] needs.
+    #[inline(always)]
+    pub(crate) fn ln_1p_any(self) -> (Self, Self) {
+        let above = self + 1.0;
+        let (e, t) = above.ln_parts();
+        let (bend, ln) = e.ln_of_parts(self.below(SMALL, self, t));
+        (ln + above * 0.0, bend)
+    }
+
+    /// ln(1 + x) − x / (1 + x) of every lane, for x ≥ 0, to within 1e-6 of itself however small x is; given both numbers of
+    /// [`Lanes::ln_1p_any`] and 1 / (1 + x).
+    ///
+    /// With (ln(1 + x) − x) / x² known where x is small:
+    ///
+    /// ```text
+    /// ln(1 + x) − x / (1 + x) = x² ((ln(1 + x) − x) / x² + 1 / (1 + x))
+    /// ```
+    #[inline(always)]
+    pub(crate) fn excess(self, (ln, bend): (Self, Self), reciprocal: Self) -> Self {
+        self.below(SMALL, self * self * (bend + reciprocal), ln - self * reciprocal)
+    }
+
+    /// e and t with x = 2ᵉ (1 + t) and ½√2 ≤ 1 + t < √2.
+    #[inline(always)]
+    fn ln_parts(self) -> (Self, Self) {
         /// Added to bits, it makes exponents positive.
         const ABOVE: u32 = 0x4000_0000;
         /// Bits of 2²³, whose lowest bits are a whole number.
@@ -237,14 +269,20 @@ impl<S: Simd> Lanes<S> {
         let e = simd.wrapping_dyn_shr_u32s(e, shift);
         let m = simd.sub_u32s(bits, simd.wrapping_dyn_shl_u32s(e, shift));
         let m = self.with(simd.transmute_f32s_u32s(simd.add_u32s(m, simd.splat_u32s(ABOVE))));
-        let t = m - 1.0;
-        let (q, c) = (t * t, LN);
-        let low = q.mul_add(t.by(Self::all(simd, c[3]), c[2]), t.by(Self::all(simd, c[1]), c[0]));
-        let high = q.mul_add(t.by(Self::all(simd, c[7]), c[6]), t.by(Self::all(simd, c[5]), c[4]));
-        let series = (q * q).mul_add((q * q).mul_add(Self::all(simd, c[8]), high), low);
         let e = self.with(simd.transmute_f32s_u32s(simd.or_u32s(e, simd.splat_u32s(WHOLE)))) - (8_388_608.0 + 128.0);
-        let low = q.mul_add(t.by(series, -0.5), e * LN_2_LOW);
-        e.mul_add(Self::all(simd, LN_2_HIGH), t + low) + self * 0.0 // + NaN for what is not finite
+        (e, m - 1.0)
+    }
+
+    /// (ln(1 + t) − t) / t² and e ln 2 + ln(1 + t), where this is e.
+    #[inline(always)]
+    fn ln_of_parts(self, t: Self) -> (Self, Self) {
+        let (e, q, c) = (self, t * t, LN.map(|c| self.same(c)));
+        let low = q.mul_add(t.mul_add(c[3], c[2]), t.mul_add(c[1], c[0]));
+        let high = q.mul_add(t.mul_add(c[7], c[6]), t.mul_add(c[5], c[4]));
+        let series = (q * q).mul_add((q * q).mul_add(c[8], high), low);
+        let bend = t.by(series, -0.5);
+        let low = q.mul_add(bend, e * LN_2_LOW);
+        (bend, e.mul_add(self.same(LN_2_HIGH), t + low))
     }
 }
 
@@ -345,6 +383,44 @@ mod tests {
             assert!((f64::from(found) + f64::from(-x).exp_m1()).abs() < 2.0 * unit, "1 - exp(-{x}): {found}");
         }
         assert!(one_minus_exp[6].is_nan() && ln_1p[6].is_nan(), "nothing is hidden");
+    }
+
+    /// ln(1 + x) and ln(1 + x) − x / (1 + x) of some numbers.
+    struct Above<'a>(&'a [f32], [&'a mut [f32]; 2]);
+
+    impl WithSimd for Above<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let [ln, excess] = self.1;
+            for at in (0..self.0.len()).step_by(S::F32_LANES) {
+                let value = Lanes::from(simd, self.0, at);
+                let both = value.ln_1p_any();
+                both.0.to(ln, at);
+                value.excess(both, value.same(1.0) / (value + 1.0)).to(excess, at);
+            }
+        }
+    }
+
+    #[test]
+    fn the_logarithm_of_what_is_just_above_1_and_its_excess_are_exact_to_rounding() {
+        let values: Vec<f32> = (-6000_i16..9000).map(|i| (f32::from(i) * 0.0083).exp2() * 1e-3).collect();
+        let (mut ln, mut excess) = (vec![9.0; values.len()], vec![9.0; values.len()]);
+        Arch::new().dispatch(Above(&values, [&mut ln, &mut excess]));
+        let unit = f64::from(f32::EPSILON);
+        for ((&x, &l), &e) in values.iter().zip(&ln).zip(&excess) {
+            let x = f64::from(x);
+            // below 1e-3 the difference cancels in f64 too
+            let exact = if x < 1e-3 { x * x * (0.5 - x * (2.0 / 3.0 - 0.75 * x)) } else { x.ln_1p() - x / (1.0 + x) };
+            assert!((f64::from(l) - x.ln_1p()).abs() <= 2.0 * unit * x.ln_1p(), "ln(1 + {x}): {l}");
+            assert!((f64::from(e) - exact).abs() <= 10.0 * unit * exact, "ln(1 + {x}) - {x}/(1 + {x}): {e} {exact}");
+        }
+        let far = [0.0, f32::INFINITY, f32::NAN];
+        let (mut ln, mut excess) = ([9.0; 3], [9.0; 3]);
+        Arch::new().dispatch(Above(&far, [&mut ln, &mut excess]));
+        assert_eq!((ln[0], excess[0]), (0.0, 0.0));
+        assert!(ln[1..].iter().chain(&excess[1..]).all(|v| v.is_nan()), "nothing is hidden");
     }
 
     /// `exp` and `ln` of some numbers by vectors.

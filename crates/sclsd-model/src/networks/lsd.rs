@@ -11,9 +11,6 @@ use crate::kernels::reconstruction::{Decoded, reconstruct};
 use crate::special::softplus;
 use crate::{CheckedModelSpec, Kernels, SparseRows, Weights, Whole};
 
-/// ε of the likelihood's logits.
-const EPSILON: f64 = 1e-3;
-
 /// θ of every gene before training.
 const INITIAL_INVERSE_DISPERSION: f32 = 100.0;
 
@@ -208,9 +205,7 @@ impl<B: Trainable> Lsd<B> {
                 let (decoded, statistics) = Stack::train(&self.z_decoder, z, &Shares::equal(whole), Kernels::Tensors);
                 let (gate, rate) = Self::gate_and_rate(decoded); // [visits, genes] each
                 let theta = log_theta.exp().unsqueeze::<2>(); // [1, genes]
-                let logits =
-                    (rate * log_library.exp()).add_scalar(EPSILON).log() - theta.clone().add_scalar(EPSILON).log();
-                let each = zero_inflated_negative_binomial(counts, theta, logits, gate);
+                let each = zero_inflated_negative_binomial(counts, theta, rate * log_library.exp(), gate);
                 (each.sum_dim(1).sum_dim(0).reshape([1]), statistics)
             }
         }

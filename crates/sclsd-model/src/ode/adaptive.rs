@@ -46,9 +46,9 @@ pub(super) fn solve<B: Backend>(
         }
         work.evaluations += k.len() - 1;
 
-        let error = error(method, h, &y, &next, &k, spec);
+        let (error, row) = error(method, h, &y, &next, &k, spec);
         if !error.is_finite() && h < 1e-6 * (end - grid[0]) {
-            return Err(OdeError::NotFinite { time: t });
+            return Err(OdeError::NotFinite { row, time: t });
         }
         let change = if error.is_finite() { (SAFETY * error.powf(-0.2)).clamp(SHRINK, GROW) } else { SHRINK };
         if error.is_nan() || error > 1.0 {
@@ -71,7 +71,7 @@ pub(super) fn solve<B: Backend>(
     Ok(Solution { states, work })
 }
 
-/// Worst row of the scaled error estimate.
+/// The scaled error estimate of the worst row, and which that is.
 fn error<B: Backend>(
     method: &Embedded,
     h: f64,
@@ -79,7 +79,7 @@ fn error<B: Backend>(
     next: &Tensor<B, 2>,
     k: &[Tensor<B, 2>],
     spec: &OdeSpec,
-) -> f64 {
+) -> (f64, usize) {
     let k: Vec<Tensor<B, 2>> = k.iter().map(|k| k.clone().detach()).collect();
     let (y, next) = (y.clone().detach(), next.clone().detach());
     let error = combine(&y.zeros_like(), h, &method.error, &k);
@@ -90,12 +90,14 @@ fn scale<B: Backend>(y: &Tensor<B, 2>, next: &Tensor<B, 2>, spec: &OdeSpec) -> T
     y.clone().abs().max_pair(next.clone().abs()).mul_scalar(spec.rtol).add_scalar(spec.atol)
 }
 
-/// Largest root mean square of a row; `NaN` where there is one.
-fn worst<B: Backend>(scaled: Tensor<B, 2>) -> f64 {
-    let rows = scaled.powi_scalar(2).mean_dim(1);
-    let values = rows.into_data();
-    let worst = values.iter::<f64>().fold(0.0, |worst: f64, v| if v.is_nan() || v > worst { v } else { worst });
-    worst.sqrt()
+/// Largest root mean square of a row, `NaN` where there is one, and the row.
+fn worst<B: Backend>(scaled: Tensor<B, 2>) -> (f64, usize) {
+    let rows = scaled.powi_scalar(2).mean_dim(1).into_data();
+    let larger = |worst: (f64, usize), (row, v): (usize, f64)| {
+        if !worst.0.is_nan() && (v.is_nan() || v > worst.0) { (v, row) } else { worst }
+    };
+    let (square, row) = rows.iter::<f64>().enumerate().fold((0.0, 0), larger);
+    (square.sqrt(), row)
 }
 
 fn first_step<B: Backend>(
@@ -107,13 +109,14 @@ fn first_step<B: Backend>(
 ) -> Result<f64, OdeError> {
     let (y, slope) = (y.clone().detach(), slope.clone().detach());
     let scale = scale(&y, &y, spec);
-    let (size, speed) = (worst(y.clone() / scale.clone()), worst(slope.clone() / scale.clone()));
-    if !size.is_finite() || !speed.is_finite() {
-        return Err(OdeError::NotFinite { time: t });
+    let sizes = [worst(y.clone() / scale.clone()), worst(slope.clone() / scale.clone())];
+    if let Some(&(_, row)) = sizes.iter().find(|(size, _)| !size.is_finite()) {
+        return Err(OdeError::NotFinite { row, time: t });
     }
+    let [(size, _), (speed, _)] = sizes;
     let short = short_step(size, speed);
     let ahead = f(t + short, y + slope.clone().mul_scalar(short)).detach();
-    let bend = worst((ahead - slope) / scale) / short;
+    let bend = worst((ahead - slope) / scale).0 / short;
     Ok(long_step(short, speed.max(bend)))
 }
 

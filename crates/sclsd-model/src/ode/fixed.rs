@@ -31,8 +31,18 @@ pub(super) fn solve<B: Backend>(
         }
         states.push(y.clone());
     }
-    match y.detach().into_data().iter::<f32>().find(|v| !v.is_finite()) {
-        Some(_) => Err(OdeError::NotFinite { time: grid[0] }),
-        None => Ok(Solution { states, work }),
+    let finite = |y: &Tensor<B, 2>| first_not_finite(y.clone()).is_none();
+    // what is not finite stays so, so that the end tells
+    if finite(&y) {
+        return Ok(Solution { states, work });
     }
+    let bad = states.iter().map(|y| first_not_finite(y.clone())).enumerate();
+    let (at, row) = bad.filter_map(|(at, row)| Some((at, row?))).next().unwrap_or_default();
+    Err(OdeError::NotFinite { row, time: grid[at.saturating_sub(1)] })
+}
+
+/// The first row that is not finite.
+fn first_not_finite<B: Backend>(y: Tensor<B, 2>) -> Option<usize> {
+    let width = y.dims()[1];
+    Some(y.detach().into_data().iter::<f32>().position(|v| !v.is_finite())? / width)
 }

@@ -123,9 +123,9 @@ impl<F: Field> Run<'_, F> {
                 self.drift(&next, &mut k[stage]);
             }
             combine(None, h, &method.error, &k, &mut error);
-            let size = worst(&error, |i, lane| scale(y[i][lane], next[i][lane], self.spec));
+            let (size, row) = worst(&error, |i, lane| scale(y[i][lane], next[i][lane], self.spec));
             if !size.is_finite() && h < 1e-6 * (end - grid[0]) {
-                return Err(OdeError::NotFinite { time: t });
+                return Err(OdeError::NotFinite { row, time: t });
             }
             let change = if size.is_finite() { (SAFETY * size.powf(-0.2)).clamp(SHRINK, GROW) } else { SHRINK };
             if size.is_nan() || size > 1.0 {
@@ -162,11 +162,11 @@ impl<F: Field> Run<'_, F> {
 
     fn first_step(&mut self, t: f64, y: &[Lane], slope: &[Lane]) -> Result<f64, OdeError> {
         let spec = self.spec;
-        let size = worst(y, |i, lane| scale(y[i][lane], y[i][lane], spec));
-        let speed = worst(slope, |i, lane| scale(y[i][lane], y[i][lane], spec));
-        if !size.is_finite() || !speed.is_finite() {
-            return Err(OdeError::NotFinite { time: t });
+        let sizes = [y, slope].map(|x| worst(x, |i, lane| scale(y[i][lane], y[i][lane], spec)));
+        if let Some(&(_, row)) = sizes.iter().find(|(size, _)| !size.is_finite()) {
+            return Err(OdeError::NotFinite { row, time: t });
         }
+        let [(size, _), (speed, _)] = sizes;
         let short = super::adaptive::short_step(size, speed);
         let mut ahead = y.to_vec();
         combine(Some(y), short, &[1.0], &[slope.to_vec()], &mut ahead);
@@ -175,7 +175,7 @@ impl<F: Field> Run<'_, F> {
         for (change, slope) in change.iter_mut().zip(slope) {
             change.iter_mut().zip(slope).for_each(|(a, b)| *a -= b);
         }
-        let bend = worst(&change, |i, lane| scale(y[i][lane], y[i][lane], spec)) / short;
+        let bend = worst(&change, |i, lane| scale(y[i][lane], y[i][lane], spec)).0 / short;
         Ok(super::adaptive::long_step(short, speed.max(bend)))
     }
 
@@ -203,7 +203,13 @@ impl<F: Field> Run<'_, F> {
             }
             self.path.states.push(y.clone());
         }
-        if y.iter().flatten().all(|v| v.is_finite()) { Ok(()) } else { Err(OdeError::NotFinite { time: grid[0] }) }
+        // what is not finite stays so, so that the end tells
+        if first_not_finite(&y).is_none() {
+            return Ok(());
+        }
+        let bad = self.path.states.iter().map(|y| first_not_finite(y)).enumerate();
+        let (at, row) = bad.filter_map(|(at, row)| Some((at, row?))).next().unwrap_or_default();
+        Err(OdeError::NotFinite { row, time: grid[at.saturating_sub(1)] })
     }
 }
 
@@ -295,8 +301,13 @@ fn scale(y: f32, next: f32, spec: &OdeSpec) -> f32 {
     spec.atol as f32 + spec.rtol as f32 * y.abs().max(next.abs())
 }
 
-/// Largest root mean square of a row of `x / scale`; `NaN` where there is one.
-fn worst(x: &[Lane], scale: impl Fn(usize, usize) -> f32) -> f64 {
+/// The first row that is not finite.
+fn first_not_finite(y: &[Lane]) -> Option<usize> {
+    (0..LANES).find(|&lane| y.iter().any(|lanes| !lanes[lane].is_finite()))
+}
+
+/// Largest root mean square of a row of `x / scale`, `NaN` where there is one, and the row.
+fn worst(x: &[Lane], scale: impl Fn(usize, usize) -> f32) -> (f64, usize) {
     let mut squares = [0.0_f32; LANES];
     for (i, x) in x.iter().enumerate() {
         for lane in 0..LANES {
@@ -304,8 +315,13 @@ fn worst(x: &[Lane], scale: impl Fn(usize, usize) -> f32) -> f64 {
             squares[lane] += v * v;
         }
     }
-    let worst = squares.iter().fold(0.0_f32, |worst, &v| if v.is_nan() || v > worst { v } else { worst });
+    let mut worst = (0.0_f32, 0);
+    for (row, &v) in squares.iter().enumerate() {
+        if !worst.0.is_nan() && (v.is_nan() || v > worst.0) {
+            worst = (v, row);
+        }
+    }
     #[expect(clippy::cast_precision_loss, reason = "dimensions are far below 2^52")]
     let n = x.len() as f64;
-    (f64::from(worst) / n).sqrt()
+    ((f64::from(worst.0) / n).sqrt(), worst.1)
 }

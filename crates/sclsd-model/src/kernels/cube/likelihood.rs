@@ -6,11 +6,12 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
 use crate::kernels::reconstruction::EPSILON;
+use crate::kernels::vector::{LN, SMALL};
 
 /// Units of a cube.
 pub(super) const UNITS: usize = 256;
 /// Counts up to which ratios of Γ functions are products.
-const SMALL: f32 = 64.0;
+const SMALL_COUNT: f32 = 64.0;
 
 /// The sum, or the largest, of a number of every unit.
 #[cube]
@@ -34,20 +35,52 @@ pub(super) fn reduce<F: Float>(value: F, room: &mut SharedMemory<F>, #[comptime]
     room[0]
 }
 
-/// ln Γ(y) at y = x + 8, as Stirling's series; the factors that lead there are the caller's.
+/// (ln(1 + x) − x) / x² for 0 ≤ x ≤ SMALL.
 #[cube]
-fn stirling<F: Float>(y: F) -> F {
-    let q = F::new(1.0) / (y * y);
-    (y - F::new(0.5)) * F::ln(y) - y
-        + F::new(0.918_938_5)
-        + (F::new(1.0 / 12.0) - q * (F::new(1.0 / 360.0) - q * F::new(1.0 / 1260.0))) / y
+fn bend<F: Float>(x: F) -> F {
+    let mut sum = F::new(0.0);
+    #[unroll]
+    for i in 0..9usize {
+        sum = sum * x + F::new(comptime!(LN[8 - i]));
+    }
+    sum * x - F::new(0.5)
 }
 
-/// ψ(y) at y = x + 8, likewise.
+/// ln(1 + x) for x ≥ 0, to rounding however small x is: some devices take the logarithm of the rounded sum.
 #[cube]
-fn stirling_slope<F: Float>(y: F) -> F {
+fn ln_1p<F: Float>(x: F) -> F {
+    let near = F::min(x, F::new(SMALL));
+    select(x < F::new(SMALL), near + near * near * bend::<F>(near), F::ln(F::new(1.0) + x))
+}
+
+/// ln(1 + x) − x, likewise.
+#[cube]
+fn ln_1p_less_x<F: Float>(x: F) -> F {
+    let near = F::min(x, F::new(SMALL));
+    select(x < F::new(SMALL), near * near * bend::<F>(near), F::ln(F::new(1.0) + x) - x)
+}
+
+/// ln(1 + x) − x / (1 + x), likewise.
+#[cube]
+fn excess<F: Float>(x: F) -> F {
+    let near = F::min(x, F::new(SMALL));
+    let reciprocal = F::new(1.0) / (F::new(1.0) + x);
+    let small = near * near * (bend::<F>(near) + reciprocal);
+    select(x < F::new(SMALL), small, F::ln(F::new(1.0) + x) - x * reciprocal)
+}
+
+/// What is beyond ½ ln 2π in Stirling's series of ln Γ(y), for y ≥ 8.
+#[cube]
+fn series<F: Float>(y: F) -> F {
     let q = F::new(1.0) / (y * y);
-    F::ln(y) - F::new(0.5) / y - q * (F::new(1.0 / 12.0) - q * (F::new(1.0 / 120.0) - q * F::new(1.0 / 252.0)))
+    (F::new(1.0 / 12.0) - q * (F::new(1.0 / 360.0) - q * F::new(1.0 / 1260.0))) / y
+}
+
+/// ln y − 1/(2y) − ψ(y), likewise.
+#[cube]
+fn series_slope<F: Float>(y: F) -> F {
+    let q = F::new(1.0) / (y * y);
+    q * (F::new(1.0 / 12.0) - q * (F::new(1.0 / 120.0) - q * F::new(1.0 / 252.0)))
 }
 
 /// Slopes by both logits of every gene, by θ, by ln xl, and the value of every visit of a block.
@@ -99,37 +132,56 @@ pub(super) fn likelihood_kernel<F: Float>(
         let t = theta[gene];
         let inverse = one / (t + epsilon);
         let x = counts[seen + gene];
-        let u = (rate + epsilon) * inverse;
-        let log = F::ln(one + u);
+        let grown = rate + epsilon;
+        let u = grown * inverse;
+        let of_above = one / (one + u);
+        let v = u * of_above;
+        let log = ln_1p::<F>(u);
         let a = F::exp(zero - F::abs(gate));
         if x > zero {
-            // ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1), and its derivative by θ
+            // ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) − x ln(θ + ε), and the derivative by θ: of the whole below θ, else of the
+            // first two
+            let below = x < t;
             let mut choose = F::new(0.0);
             let mut by_t = F::new(0.0);
-            if x <= F::new(SMALL) && F::floor(x) == x {
+            if x <= F::new(SMALL_COUNT) && F::floor(x) == x {
                 for i in 0..u32::cast_from(x) {
                     let k = F::cast_from(i);
-                    choose += F::ln((t + k) / (k + one));
-                    by_t += one / (t + k);
+                    choose += F::ln((t + k) * inverse / (k + one));
+                    by_t += select(below, (epsilon - k) * inverse, one) / (t + k);
                 }
             } else {
-                let mut ahead = F::new(0.0); // ln of the factors by which the three differ at + 8
+                // at y = θ + 8, less what leads there, by differences that do not cancel where θ is large
+                let eight = F::new(8.0);
+                let y = t + eight;
+                let mut ahead = F::new(0.0);
                 for i in 0..8u32 {
                     let k = F::cast_from(i);
-                    ahead += F::ln((t + k) / (x + t + k) * (x + one + k));
-                    by_t += one / (t + k) - one / (x + t + k);
+                    ahead += F::ln(x + one + k) - ln_1p::<F>(x / (t + k));
+                    by_t += x / ((t + k) * (x + t + k));
                 }
-                let eight = F::new(8.0);
-                choose =
-                    ahead + stirling::<F>(x + t + eight) - stirling::<F>(t + eight) - stirling::<F>(x + one + eight);
-                by_t += stirling_slope::<F>(x + t + eight) - stirling_slope::<F>(t + eight);
+                let log_y = ln_1p::<F>(x / y);
+                let less = ln_1p_less_x::<F>(x / y);
+                let half = F::new(0.5);
+                let n = x + one + eight;
+                let factorial = (n - half) * F::ln(n) - n + F::new(0.918_938_5) + series::<F>(n);
+                let flat = (y + x - half) * less + x * (x - half) / y;
+                choose = select(below, flat, (y + x - half) * log_y - x)
+                    + x * ln_1p::<F>((eight - epsilon) * inverse)
+                    + series::<F>(y + x)
+                    - series::<F>(y)
+                    + ahead
+                    - factorial;
+                by_t += select(below, less - x * (eight - epsilon) * inverse / y, log_y) + half * x / (y * (y + x))
+                    - (series_slope::<F>(y + x) - series_slope::<F>(y));
             }
-            let by_u = x / u - (x + t) / (one + u);
-            total += zero - F::max(gate, zero) - F::ln(one + a) + x * F::ln(u) - (x + t) * log + choose;
+            total += zero - F::max(gate, zero) - F::ln(one + a) + x * F::ln(grown * of_above) - t * log + choose;
             slopes[gates + gene] = zero - select(gate >= zero, one, a) / (one + a);
-            let by_rate = by_u * inverse * rate;
+            let by_rate = (x - t * u) * of_above * rate / grown;
             slopes[rates + gene] = by_rate;
-            by_theta[visit * genes + gene] = by_t - log - by_u * u * inverse;
+            let flat = v * inverse * (x - epsilon) - excess::<F>(u);
+            let steep = zero - log - (x - t * u) * of_above * inverse;
+            by_theta[visit * genes + gene] = by_t + select(below, flat, steep);
             pull += by_rate;
         } else {
             let d = zero - t * log - gate; // ln NB(0) − γ
@@ -137,11 +189,10 @@ pub(super) fn likelihood_kernel<F: Float>(
             total += F::min(gate, zero) + F::max(d, zero) + F::ln((one + b) / (one + a));
             let shut = select(gate >= zero, a, one) / (one + a); // 1 − σ(γ)
             let none = select(d >= zero, one, b) / (one + b); // σ(d)
-            let by_u = zero - none * t / (one + u);
             slopes[gates + gene] = shut - none;
-            let by_rate = by_u * inverse * rate;
+            let by_rate = zero - none * t * v * rate / grown;
             slopes[rates + gene] = by_rate;
-            by_theta[visit * genes + gene] = zero - none * log - by_u * u * inverse;
+            by_theta[visit * genes + gene] = zero - none * (epsilon * v * inverse + excess::<F>(u));
             pull += by_rate;
         }
     }

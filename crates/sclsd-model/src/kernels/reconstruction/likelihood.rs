@@ -1,7 +1,7 @@
 //! One visit: its likelihood and the derivatives of that, gene beside gene.
 //!
 //! Every formula holds for a count of 0 and for one above it, with two or three choices between them, so that a row of genes
-//! is one loop without branches. What Γ functions add is looked up for the counts above 0 alone.
+//! is one loop without branches. What Γ functions add ([`Genes::choose`]) is looked up for the counts above 0 alone.
 //!
 //! Rows of genes are filled up to whole vectors ([`padded`]), with numbers that add nothing to any sum.
 
@@ -50,7 +50,7 @@ pub(super) struct Sums {
     pub(super) log_likelihood: f64,
     /// By b.
     pub(super) bias: Vec<f32>,
-    /// By θ, not by its logarithm, less what Γ functions add.
+    /// By θ, not by its logarithm, less what [`Genes::choose`] adds.
     pub(super) theta: Vec<f32>,
 }
 
@@ -173,7 +173,7 @@ fn of_mut<S: Simd>(row: &mut [f32]) -> &mut [S::f32s] {
     S::as_mut_simd_f32s(row).0
 }
 
-/// ln p of counts without what Γ functions add, and its derivatives.
+/// ln p of counts without what [`Genes::choose`] adds, and its derivatives.
 struct Term<S: Simd> {
     /// Less the logarithm of the next.
     value: Lanes<S>,
@@ -186,27 +186,33 @@ struct Term<S: Simd> {
 
 /// With γ the gate, r the rate, and `inverse` 1 / (θ + ε).
 ///
-/// With s the share of the counts that are not explained by the gate, and w = (x − s θ u) / (1 + u):
+/// With s the share of the counts that are not explained by the gate, v = u / (1 + u) and w = (x − s θ u) / (1 + u):
 ///
 /// ```text
-/// ∂/∂ln r = w r / (r + ε),   ∂/∂θ = −s ln(1 + u) − w / (θ + ε)
+/// ln NB(x) = x ln(r + ε) − x ln(1 + u) − θ ln(1 + u) + what Genes::choose adds
+/// ∂/∂ln r  = w r / (r + ε)
+/// ∂/∂θ     = −s ln(1 + u) − w / (θ + ε)                                              x ≥ θ
+///          = −s (ln(1 + u) − v) + v (x − s ε) / (θ + ε)   and x / (θ + ε)            x < θ
 /// ```
+///
+/// Where θ is large, ln(1 + u) and v agree in all digits of `f32`: their difference is found as such, and x / (θ + ε) is left to
+/// Genes::choose, where it cancels in `f64`.
 #[inline(always)]
 fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S> {
     /// Of rates above it, ε is no part in `f32`; products with it stay finite.
     const LARGE: f32 = 1e6;
     let (zero, one) = (gate.same(0.0), gate.same(1.0));
-    let rate = rate + EPSILON;
+    let bounded_rate = rate.below(LARGE, rate, gate.same(LARGE));
+    let (rate, bounded) = (rate + EPSILON, bounded_rate + EPSILON);
     let u = rate * inverse;
     let above = u + 1.0;
-    let log = above.ln();
+    let (log, bend) = u.ln_1p_any();
     let theta_log = theta * log;
     let d = -(theta_log + gate); // ln NB(0) − γ
     let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
     let (by_a, by_b) = (a + 1.0, b + 1.0);
     // four reciprocals from one
     let both = by_a * by_b;
-    let bounded = rate.below(LARGE, rate, gate.same(LARGE));
     let three = both * above;
     let all = one / (three * bounded);
     let (of_bounded, of_three) = (all * three, all * bounded);
@@ -218,14 +224,16 @@ fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes
     // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b);  ln σ(−γ) = −max(γ, 0) − ln(1 + a)
     let of_logarithm = x.above(0.0, of_a, by_b * of_a);
     let nothing = gate.min(zero) + d.max(zero);
-    let something = x.mul_add((u * of_above).ln(), -theta_log) - gate.max(zero);
+    let something = x.mul_add((rate * of_above).ln(), -theta_log) - gate.max(zero);
     let w = of_above * (x - share * theta * u);
-    let without_epsilon = of_bounded.mul_add(gate.same(-EPSILON), one); // r / (r + ε)
+    let excess = u.excess((log, bend), of_above);
+    let flat = (u * of_above * inverse).mul_add(share.mul_add(gate.same(-EPSILON), x), -(share * excess));
+    let steep = -(share * log) - w * inverse;
     Term {
         value: x.above(0.0, something, nothing),
         of_logarithm,
         by_gate: x.above(0.0, -sigmoid, not_gate - share),
-        by_log_rate: w * without_epsilon,
-        by_theta: -(share * log) - w * inverse,
+        by_log_rate: w * bounded_rate * of_bounded,
+        by_theta: (x - theta).below(0.0, flat, steep),
     }
 }

@@ -1,0 +1,128 @@
+//! Whether the memory there is suffices for what a specification asks for, before anything is allocated.
+//!
+//! What is counted is the least that training cannot do without: four numbers a weight (itself, its gradient and both
+//! moments), the walks, and the layers of one batch. Sums are made in 128 bits, so that no setting overflows them.
+
+use crate::{TrainSpec, TrainSpecError};
+
+/// Bytes of a number.
+const NUMBER: u128 = 4;
+
+/// Checks the sizes of a run on so many genes, of which at least one is known before the data are.
+///
+/// # Errors
+/// [`TrainSpecError::Memory`] names the setting that asks for most.
+pub(crate) fn check(spec: &TrainSpec, n_genes: usize, available: Option<u64>) -> Result<(), TrainSpecError> {
+    let free = available.map_or(isize::MAX as u128, u128::from);
+    let (model, walks, dims) = (&spec.model, &spec.walks, &spec.model.layer_dims);
+    let longest = |sizes: &[usize]| sizes.iter().copied().max().unwrap_or(0);
+    let networks = [
+        ("model.z_dim", model.z_dim),
+        ("model.B_dim", model.b_dim),
+        ("model.layer_dims.B_decoder", longest(&dims.b_decoder)),
+        ("model.layer_dims.z_decoder", longest(&dims.z_decoder)),
+        ("model.layer_dims.x_encoder", longest(&dims.x_encoder)),
+        ("model.layer_dims.z_encoder", longest(dims.z_encoder.as_deref().unwrap_or_default())),
+        ("model.layer_dims.xl_encoder", longest(dims.xl_encoder.as_deref().unwrap_or_default())),
+        ("model.layer_dims.potential", longest(&dims.potential)),
+    ];
+    let wide = |n: usize| n as u128;
+    let product = |factors: &[u128]| factors.iter().fold(1_u128, |product, &factor| product.saturating_mul(factor));
+    let drawn = wide(walks.num_walks).saturating_add(wide(walks.held_out));
+    let batch = walks.batch_size.min(walks.num_walks.max(walks.held_out));
+    let needs = [
+        ("the networks", product(&[model.weights(n_genes), 4, NUMBER]), &networks[..]),
+        (
+            "the walks",
+            product(&[drawn, wide(walks.path_len), NUMBER]),
+            &[
+                ("walks.num_walks", walks.num_walks),
+                ("walks.held_out", walks.held_out),
+                ("walks.path_len", walks.path_len),
+            ],
+        ),
+        (
+            "a batch",
+            product(&[wide(batch), wide(walks.path_len), model.units(1), NUMBER]),
+            &[("walks.batch_size", batch), ("walks.path_len", walks.path_len)],
+        ),
+    ];
+    for (what, bytes, settings) in needs {
+        if bytes > free {
+            // of equal ones the first
+            let (field, value) = settings.iter().rev().copied().max_by_key(|(_, value)| *value).unwrap_or_default();
+            return Err(TrainSpecError::Memory { field, value, what, needed: shown(bytes), free: shown(free) });
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of memory that are free, within the limit of the control group where there is one; `None` where the system
+/// does not say.
+pub(crate) fn available() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let free = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10;
+    let whole = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let limit = whole("/sys/fs/cgroup/memory.max").zip(whole("/sys/fs/cgroup/memory.current"));
+    Some(limit.map_or(free, |(most, used)| free.min(most.saturating_sub(used))))
+}
+
+/// Bytes as people say them.
+fn shown(bytes: u128) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "for a message")]
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            return format!("{value:.1} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} PiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(change: impl Fn(&mut TrainSpec)) -> String {
+        let mut spec = TrainSpec::default();
+        change(&mut spec);
+        check(&spec, 1, Some(8 << 30)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn sizes_that_no_memory_holds_are_errors_that_name_the_setting() {
+        for far in [1_000_000_000, 1_000_000_000_000, usize::MAX / 2, usize::MAX] {
+            let names = |field: &str, said: String| {
+                assert!(said.starts_with(&format!("{field} is {far}: ")) && said.ends_with("are free"), "{said}");
+            };
+            names("model.z_dim", message(|s| s.model.z_dim = far));
+            names("model.B_dim", message(|s| s.model.b_dim = far));
+            names("model.layer_dims.x_encoder", message(|s| s.model.layer_dims.x_encoder = vec![32, far]));
+            names("model.layer_dims.potential", message(|s| s.model.layer_dims.potential = vec![far]));
+            names("walks.num_walks", message(|s| s.walks.num_walks = far));
+            names("walks.held_out", message(|s| s.walks.held_out = far));
+            names("walks.path_len", message(|s| s.walks.path_len = far));
+        }
+    }
+
+    #[test]
+    fn a_batch_larger_than_all_walks_takes_what_the_walks_take() {
+        let mut spec = TrainSpec::default();
+        spec.walks.batch_size = usize::MAX;
+        assert!(check(&spec, 2000, Some(8 << 30)).is_ok() && check(&spec, 2000, None).is_ok());
+        spec.walks.num_walks = 50_000_000;
+        spec.walks.path_len = 2;
+        let said = check(&spec, 2000, Some(8 << 30)).unwrap_err().to_string();
+        assert!(said.starts_with("walks.batch_size is 50000000: a batch would take "), "{said}");
+    }
+
+    #[test]
+    fn genes_count_once_they_are_known() {
+        let spec = TrainSpec::default();
+        assert!(check(&spec, 20_000, Some(8 << 30)).is_ok());
+        let said = check(&spec, 2_000_000, Some(8 << 30)).unwrap_err().to_string();
+        assert!(said.starts_with("model.layer_dims.x_encoder is 512: the networks would take "), "{said}");
+    }
+}
