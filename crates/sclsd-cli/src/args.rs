@@ -74,6 +74,8 @@ pub(crate) struct DemoArgs {
 pub(crate) struct SimulateArgs {
     /// File to write.
     pub output: PathBuf,
+    #[command(flatten)]
+    pub write: WriteArgs,
     /// Number of cells.
     #[arg(long, default_value_t = 1000)]
     pub cells: usize,
@@ -117,9 +119,12 @@ pub(crate) struct PrepareArgs {
     /// Prepared file to write.
     #[arg(short, long)]
     pub output: PathBuf,
-    /// Layer with the counts, where they are not in X; the prepared file has them there.
-    #[arg(long, default_value = "raw")]
-    pub counts: String,
+    #[command(flatten)]
+    pub write: WriteArgs,
+    /// Where the counts are: a layer's name, X, or raw.X [default: the first there is of the layers raw and counts, raw.X and
+    /// X that holds counts]. The prepared file has them in the layer raw.
+    #[arg(long, value_name = "LAYER|X|raw.X")]
+    pub counts: Option<String>,
     /// Number of most variable genes to keep [default: 5000, or all with a count where there are no more].
     #[arg(long)]
     pub n_top_genes: Option<usize>,
@@ -183,6 +188,8 @@ pub(crate) struct TrainArgs {
     /// Result: a copy of the input with the annotation added.
     #[arg(short, long)]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub write: WriteArgs,
     /// Checkpoint to write, and with --resume to go on from.
     #[arg(long)]
     pub model: PathBuf,
@@ -276,6 +283,32 @@ pub(crate) struct MachineArgs {
     pub threads: Option<u16>,
 }
 
+/// How files of cells are written.
+#[derive(Debug, Default, Args)]
+pub(crate) struct WriteArgs {
+    /// How arrays are packed that are written.
+    #[arg(long, value_enum, default_value_t = CompressArg::None)]
+    pub compress: CompressArg,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressArg {
+    /// Not at all.
+    #[default]
+    None,
+    /// With gzip.
+    Gzip,
+}
+
+impl WriteArgs {
+    pub(crate) fn compression(&self) -> sclsd::data::Compression {
+        match self.compress {
+            CompressArg::None => sclsd::data::Compression::None,
+            CompressArg::Gzip => sclsd::data::Compression::Gzip,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct AnnotateArgs {
     /// File with X and connectivities.
@@ -286,6 +319,8 @@ pub(crate) struct AnnotateArgs {
     /// Result: a copy of the input with the annotation added.
     #[arg(short, long)]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub write: WriteArgs,
     /// Graph of obsp [default: the one the model was trained with].
     #[arg(long)]
     pub connectivities: Option<String>,
@@ -307,6 +342,8 @@ pub(crate) struct FatesArgs {
     /// prior and by neighbours.
     #[arg(short, long)]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub write: WriteArgs,
     /// How fates are told.
     #[arg(long, value_enum, default_value_t = FateMethodArg::Transitions, conflicts_with = "hard")]
     pub method: FateMethodArg,
@@ -347,6 +384,7 @@ impl FatesArgs {
             input: result.to_owned(),
             model: model.to_owned(),
             output: result.to_owned(),
+            write: WriteArgs::default(),
             method: FateMethodArg::Transitions,
             terminal: Vec::new(),
             beta: crate::commands::FATE_BETA,

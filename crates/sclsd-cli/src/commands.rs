@@ -3,6 +3,7 @@
 pub(crate) mod annotate;
 mod basis;
 pub(crate) mod convert;
+mod counts;
 pub(crate) mod demo;
 mod edges;
 pub(crate) mod evaluate;
@@ -72,11 +73,15 @@ fn read(path: &Path, keys: &Keys) -> anyhow::Result<Dataset> {
 
 /// Reads a file; where it lacks something, `hint` says who would have written it.
 fn read_with_hint(path: &Path, keys: &Keys, hint: &'static str) -> anyhow::Result<Dataset> {
-    let data = read_h5ad(path, keys).map_err(|error| match error {
+    named_apart(path, hinted(read_h5ad(path, keys), hint)?)
+}
+
+/// What was read; where something is missing, `hint` says who would have written it.
+fn hinted(read: Result<Dataset, H5adError>, hint: &'static str) -> anyhow::Result<Dataset> {
+    read.map_err(|error| match error {
         H5adError::Missing { .. } => anyhow::Error::new(error).context(hint),
         other => other.into(),
-    })?;
-    named_apart(path, data)
+    })
 }
 
 /// Refuses names that appear twice: genes are found by name, and results belong to cells by name.

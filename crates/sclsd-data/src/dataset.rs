@@ -179,7 +179,7 @@ impl Dataset {
     pub fn counts(&self, layer: &str) -> Result<&Csr, DatasetError> {
         let counts = self.layers.get(layer).ok_or_else(|| missing("layers", layer, self.layers.keys()))?;
         let name = format!("layers[\"{layer}\"]");
-        self.first_bad(&name, counts, |v| v >= 0.0 && v.is_finite() && v.fract() == 0.0, "a whole count of 0 or more")?;
+        self.first_bad(&name, counts, is_count, "a whole count of 0 or more")?;
         Ok(counts)
     }
 
@@ -284,6 +284,16 @@ impl Dataset {
         }
         chosen
     }
+}
+
+/// Whether every stored value is a count: 0 or more, and whole within the rounding of single precision.
+#[must_use]
+pub fn is_counts(matrix: &Csr) -> bool {
+    matrix.values().iter().all(|&v| is_count(v))
+}
+
+fn is_count(v: f32) -> bool {
+    v >= 0.0 && v.is_finite() && (v - v.round()).abs() <= 4.0 * f32::EPSILON * v
 }
 
 fn missing<'a>(slot: &'static str, key: &str, present: impl Iterator<Item = &'a String>) -> DatasetError {

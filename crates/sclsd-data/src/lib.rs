@@ -38,7 +38,7 @@ mod sparse;
 mod variable_genes;
 
 pub use column::{Categorical, Column};
-pub use dataset::{Dataset, DatasetError, Frame, Uns};
+pub use dataset::{Dataset, DatasetError, Frame, Uns, is_counts};
 pub use h5ad::{
     Additions, Compression, Entry, H5ad, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad, write_h5ad,
 };

@@ -390,6 +390,13 @@ impl<T: Copy + Default> From<CsMatI<T, u32, usize>> for Csr<T> {
     }
 }
 
+impl<T: Copy> Default for Csr<T> {
+    /// A matrix of no rows and no columns.
+    fn default() -> Self {
+        Self { pattern: Arc::new(Pattern::known(0, vec![0], Vec::new())), values: Vec::new() }
+    }
+}
+
 /// Joins neighbouring entries of one column, rows being in order.
 fn add_up<T: Copy + AddAssign>(indptr: &mut [usize], indices: &mut Vec<u32>, values: &mut Vec<T>) {
     let (mut start, mut kept) = (0, 0);

@@ -2,13 +2,13 @@
 
 use anyhow::Context;
 use sclsd::analysis::annotate;
-use sclsd::data::{Keys, add_to_h5ad, inspect};
+use sclsd::data::{H5ad, Keys};
 use sclsd::infer::Checkpoint;
 
 use super::basis::Basis;
 use super::files::Files;
 use super::velocity::velocities;
-use super::{device, read};
+use super::{device, named_apart};
 use crate::args::AnnotateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -22,14 +22,16 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
         .check()?;
     let checkpoint = Checkpoint::load(&args.model)?;
     let graph = args.connectivities.as_ref().unwrap_or(&checkpoint.spec.keys.connectivities);
-    let basis = Basis::choose(&args.input, &inspect(&args.input)?, args.basis.as_deref())?;
+    let file = H5ad::open(&args.input)?;
+    let basis = Basis::choose(&args.input, &file.inspect()?, args.basis.as_deref())?;
     let obsm = basis.key.iter().cloned().collect();
-    let data = read(&args.input, &Keys { x: true, obsm, obsp: vec![graph.clone()], ..Keys::none() })?;
+    let wanted = Keys { x: true, obsm, obsp: vec![graph.clone()], ..Keys::none() };
+    let data = named_apart(&args.input, file.read(&wanted)?)?;
     let annotation = annotate(&checkpoint.model, &data, graph, &device)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let mut additions = annotation.additions();
     additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &basis, device, output)?);
-    add_to_h5ad(&args.input, &args.output, &additions)?;
+    file.add(&args.output, &additions, args.write.compression())?;
     let mut figures = Figures::default();
     figures.count("cells", data.n_cells());
     figures.count("genes", checkpoint.model.n_genes);

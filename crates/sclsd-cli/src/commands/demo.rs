@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use sclsd::analysis::{agreement, kept_fates, spearman};
-use sclsd::data::{Dataset, SimulateSpec, plain_reason, simulate, write_h5ad};
+use sclsd::data::{Compression, Dataset, SimulateSpec, plain_reason, simulate, write_h5ad};
 use sclsd::graph::{PrepareSpec, Root, prepare};
 use sclsd::infer::Checkpoint;
 use sclsd::model::Peers;
@@ -38,12 +38,12 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         seed: args.seed,
         ..SimulateSpec::default()
     })?;
-    write_h5ad(&simulated, &truth)?;
+    write_h5ad(&simulated, &truth, Compression::None)?;
     output.note("preparing them: genes, components, neighbours, diffusion pseudotime");
     let root = Some(Root::Cluster(STEM.into()));
     let cells = prepare(truth, &PrepareSpec { root, random_state: args.seed, ..PrepareSpec::default() })?.data;
     let time = spearman(&cells.numbers("dpt_pseudotime")?, &cells.numbers("true_time")?);
-    write_h5ad(&prepared, &cells)?;
+    write_h5ad(&prepared, &cells, Compression::None)?;
 
     let job = Job {
         input: &prepared,
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         settings: Settings::recommended(args.epochs, args.seed),
         prior: PriorChoice::default(),
         basis: None,
+        compression: Compression::None,
         checkpoint_every: 10,
         resume: false,
         devices: vec![device],

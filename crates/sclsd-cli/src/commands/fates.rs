@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use sclsd::Device;
 use sclsd::analysis::{FateProbabilities, FateTable, HardFateSpec, HardFates, hard_fates};
-use sclsd::data::{Additions, Column, Keys, add_to_h5ad, inspect};
+use sclsd::data::{Additions, Column, H5ad, Keys};
 use sclsd::graph::Terminal;
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::files::{self, Files};
 use super::telling::{self, Teller};
 use super::train::TERMINAL;
-use super::{device, groups, read_with_hint, record};
+use super::{device, groups, hinted, named_apart, record};
 use crate::args::{FateMethodArg, FatesArgs};
 use crate::escape;
 use crate::figures::Figures;
@@ -66,7 +66,8 @@ pub(super) fn probabilities(
     output: Output,
 ) -> anyhow::Result<Told> {
     let shown = || args.input.display().to_string();
-    let has = inspect(&args.input)?;
+    let file = H5ad::open(&args.input)?;
+    let has = file.inspect()?;
     let record = record::of_file(&args.input, &has)?;
     let spec = record.as_ref().map_or(&checkpoint.spec, |record| &record.spec).clone();
     let mut wanted = telling::keys(&has, &spec, args.cluster_key.as_ref());
@@ -81,7 +82,7 @@ pub(super) fn probabilities(
         wanted.obsm.push("X_cell_state".into());
     }
     let hint = "fates are told from what sclsd train or annotate writes";
-    let mut data = read_with_hint(&args.input, &wanted, hint)?;
+    let mut data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
     let key = args.cluster_key.as_ref().unwrap_or(&spec.keys.clusters);
     groups::name(&mut data, key).with_context(shown)?;
     let teller = Teller {
@@ -102,7 +103,7 @@ pub(super) fn probabilities(
     let mut additions = telling::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = telling::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
-    add_to_h5ad(&args.input, &args.output, &additions)?;
+    file.add(&args.output, &additions, args.write.compression())?;
 
     let found = estimate.found;
     let unreachable = found.unreachable();
@@ -159,7 +160,8 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Outpu
     let cluster_key = args.cluster_key.as_ref().unwrap_or(&checkpoint.spec.keys.clusters);
     let wanted = Keys::none().with_obs(cluster_key).with_obsm("X_cell_state");
     let hint = "fates start from obsm[\"X_cell_state\"], which sclsd annotate writes";
-    let data = read_with_hint(&args.input, &wanted, hint)?;
+    let file = H5ad::open(&args.input)?;
+    let data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
     let shown = || args.input.display().to_string();
     let clusters = groups::of(&data, cluster_key).with_context(shown)?;
     let spec = HardFateSpec {
@@ -174,7 +176,7 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Outpu
     if let Some(paths) = &args.paths {
         write_paths(paths, &found)?;
     }
-    add_to_h5ad(&args.input, &args.output, &additions)?;
+    file.add(&args.output, &additions, args.write.compression())?;
 
     let all: Vec<u32> = (0_u32..).take(data.n_cells()).collect();
     let table = FateTable::new(&clusters, &all, &found.cells);

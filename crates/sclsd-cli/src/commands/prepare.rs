@@ -1,13 +1,11 @@
 //! `sclsd prepare`: raw counts in, a file that can be trained on out.
 
-use std::collections::HashMap;
-
 use anyhow::Context;
-use sclsd::data::{Dataset, Flavor, Keys, write_h5ad};
+use sclsd::data::{Dataset, Flavor, H5ad, Keys};
 use sclsd::graph::{PrepareSpec, Root, prepare};
 
 use super::files::Files;
-use super::{groups, read, read_text, use_threads};
+use super::{counts, groups, named_apart, read_text, use_threads};
 use crate::args::{FlavorArg, PrepareArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -21,23 +19,29 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
         .check()?;
     let spec = spec(args)?;
     let shown = || args.input.display().to_string();
-    let mut keys = Keys::all(&args.input)?;
-    // X is what counts are looked for in, unless a layer has them; then it is kept if it is there
-    keys.x = if keys.layers.contains(&args.counts) { keys.x && !args.force } else { true };
-    let mut before = read(&args.input, &keys)?;
-    let own_clusters = before.obs.get(&args.cluster_key).cloned();
+    let file = H5ad::open(&args.input)?;
+    let mut before = named_apart(&args.input, file.read(&keys(&file.keys()?, &args.cluster_key))?)?;
+    let (counts, source) = counts::choose(&file, &before, args.counts.as_deref()).with_context(shown)?;
+    if source != counts::LAYER_RAW {
+        output.note(format!("counts are taken from {source}"));
+    }
+    before.layers.insert(counts::LAYER.into(), counts);
+    if !args.force {
+        before.x = counts::normalized(&file, source == "X", output)?;
+    }
     groups::name(&mut before, &args.cluster_key).with_context(shown)?;
     remake_what_is_not_finite(&mut before, output);
-    let names = before.obs.names.clone();
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
-    let mut found = prepare(before, &spec).with_context(shown)?;
-    if let Some(own) = own_clusters {
-        // clusters may be numbers or truth values, and stay so
-        let place: HashMap<&str, usize> = names.iter().enumerate().map(|(row, name)| (name.as_str(), row)).collect();
-        let rows: Vec<usize> = found.data.obs.names.iter().map(|name| place[name.as_str()]).collect();
-        found.data.obs.set(&args.cluster_key, own.select_rows(&rows));
+    let found = prepare(before, &spec).with_context(shown)?;
+    let repaired = found.one_way_edges + found.no_edges > 0;
+    let mut kept: Vec<String> = found.kept.iter().map(|element| element.replacen(' ', "/", 1)).collect();
+    kept.retain(|key| !(repaired && key == "obsp/connectivities"));
+    if source == counts::LAYER_RAW {
+        kept.push(format!("layers/{}", counts::LAYER));
     }
-    write_h5ad(&args.output, &found.data)?;
+    for lost in file.cut(&args.output, &found.data, &kept, args.write.compression())? {
+        output.note(format!("not carried over: {lost}"));
+    }
 
     let data = &found.data;
     if found.unreachable_cells > 0 && !args.drop_unreachable {
@@ -77,6 +81,19 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
+/// What preparation can keep of a file; the rest follows the cells and genes without being looked at.
+fn keys(all: &Keys, clusters: &str) -> Keys {
+    let there = |names: &[String], wanted: &[&str]| -> Vec<String> {
+        wanted.iter().filter(|key| names.iter().any(|name| name == *key)).map(ToString::to_string).collect()
+    };
+    Keys {
+        obs: there(&all.obs, &[clusters, "librarysize", "dpt_pseudotime"]),
+        obsm: there(&all.obsm, &["X_pca", "X_umap", "X_diffmap"]),
+        obsp: there(&all.obsp, &["connectivities", "distances"]),
+        ..Keys::none()
+    }
+}
+
 /// Takes away coordinates that preparation would keep although some of them are no numbers, so that they are made anew.
 fn remake_what_is_not_finite(data: &mut Dataset, output: Output) {
     for key in ["X_pca", "X_umap"] {
@@ -105,7 +122,7 @@ fn spec(args: &PrepareArgs) -> anyhow::Result<PrepareSpec> {
     };
     let cell = args.root_cell.clone().map(Root::Cell);
     Ok(PrepareSpec {
-        counts: args.counts.clone(),
+        counts: counts::LAYER.into(),
         n_top_genes: args.n_top_genes,
         flavor: match args.flavor {
             FlavorArg::Dispersion => Flavor::Dispersion,

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
         seed: args.seed,
         ..SimulateSpec::default()
     })?;
-    write_h5ad(&args.output, &data)?;
+    write_h5ad(&args.output, &data, args.write.compression())?;
     let mut figures = Figures::default();
     figures.text("simulated", args.output.display());
     figures.count("cells", data.n_cells());

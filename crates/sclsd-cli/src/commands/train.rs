@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
-use sclsd::data::{Column, Csr, Dataset, Inspection, Keys, add_to_h5ad, inspect};
+use sclsd::data::{Column, Compression, Csr, Dataset, H5ad, Inspection, Keys};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
     Checkpoint, DataScale, Event, ModelLock, Network, StepKernel, TrainError, TrainSpec, TrainingData, train_on,
@@ -23,7 +23,7 @@ use super::prior::{Prior, PriorChoice};
 use super::record;
 use super::settings::Settings;
 use super::velocity::velocities;
-use super::{devices, groups, read};
+use super::{devices, groups, named_apart};
 use crate::args::TrainArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -50,6 +50,7 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         settings,
         prior,
         basis: args.basis.as_deref(),
+        compression: args.write.compression(),
         checkpoint_every: args.checkpoint_every as usize,
         resume: args.resume,
         devices: devices(&args.machine)?,
@@ -149,6 +150,7 @@ pub(super) struct Job<'a> {
     pub settings: Settings,
     pub prior: PriorChoice,
     pub basis: Option<&'a str>,
+    pub compression: Compression,
     pub checkpoint_every: usize,
     pub resume: bool,
     pub devices: Vec<Device>,
@@ -161,9 +163,10 @@ impl Job<'_> {
         let began = Instant::now();
         let _lock = if self.peers.rank() == 0 { Some(ModelLock::new(self.model)?) } else { None };
         let first = self.settings.spec(&DataScale::unknown())?.check()?;
-        let has = inspect(self.input)?;
+        let file = H5ad::open(self.input)?;
+        let has = file.inspect()?;
         let basis = Basis::choose(self.input, &has, self.basis)?;
-        let data = self.read(first.get(), &has, &basis)?;
+        let data = self.read(&file, first.get(), &has, &basis)?;
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &first.get().keys).with_context(input)?;
         let device = self.devices[0];
@@ -230,7 +233,7 @@ impl Job<'_> {
         }
         additions.uns.insert(record::KEY.into(), record::write(&fit, &prior)?);
         if writes {
-            add_to_h5ad(self.input, self.output, &additions)?;
+            file.add(self.output, &additions, self.compression)?;
         }
 
         let mut figures = figures(&fit, &walks, &prior, data.n_cells());
@@ -271,7 +274,7 @@ impl Job<'_> {
         Ok((prior, scale))
     }
 
-    fn read(&self, spec: &TrainSpec, has: &Inspection, basis: &Basis) -> anyhow::Result<Dataset> {
+    fn read(&self, file: &H5ad, spec: &TrainSpec, has: &Inspection, basis: &Basis) -> anyhow::Result<Dataset> {
         let keys = &spec.keys;
         let mut obs = vec![keys.library_size.clone()];
         obs.extend(self.prior.columns(spec));
@@ -287,7 +290,7 @@ impl Job<'_> {
             obsp: vec![keys.connectivities.clone()],
             ..Keys::none()
         };
-        let mut data = read(self.input, &wanted)?;
+        let mut data = named_apart(self.input, file.read(&wanted)?)?;
         groups::name(&mut data, &keys.clusters).with_context(|| self.input.display().to_string())?;
         Ok(data)
     }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::H5adError;
 use super::inspect::{Inspection, list};
-use super::read::{Keys, all_keys, check_anndata, read};
+use super::read::{Keys, all_keys, check_anndata, read, read_raw};
 use super::storage::{Compression, Reader};
 use super::write::{Additions, add, cut};
-use crate::Dataset;
+use crate::{Csr, Dataset};
 
 /// An `.h5ad` file that is open.
 ///
@@ -41,6 +41,20 @@ impl H5ad {
     /// As [`read_h5ad`](super::read_h5ad).
     pub fn read(&self, keys: &Keys) -> Result<Dataset, H5adError> {
         read(&self.reader, keys)
+    }
+
+    /// Whether the file has `raw`, scanpy's copy of an earlier X.
+    #[must_use]
+    pub fn has_raw(&self) -> bool {
+        self.reader.has("raw/X")
+    }
+
+    /// `raw.X` of the genes named, which `raw` may have among others.
+    ///
+    /// # Errors
+    /// [`H5adError`] where the file has no `raw`, or one of the genes is not in it.
+    pub fn raw_x(&self, genes: &[String]) -> Result<Csr, H5adError> {
+        read_raw(&self.reader, genes)
     }
 
     /// Lists the elements.

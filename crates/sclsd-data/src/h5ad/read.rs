@@ -1,6 +1,6 @@
 //! Reading: only the elements that were named, and every missing one reported in the same sentence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::storage::{Element, Kind, Reader, slot};
@@ -138,6 +138,24 @@ pub(super) fn read(file: &Reader, keys: &Keys) -> Result<Dataset, H5adError> {
         }
     }
     Ok(data)
+}
+
+/// `raw.X` of the genes named.
+pub(super) fn read_raw(file: &Reader, genes: &[String]) -> Result<Csr, H5adError> {
+    if !file.has("raw/X") {
+        return Err(H5adError::Missing { path: file.path(), missing: "raw".into() });
+    }
+    let names = row_names(file, "raw/var")?;
+    let whole = read_matrix(file, "raw/X", (n_rows(file, "obs")?, names.len()))?;
+    if names == genes {
+        return Ok(whole);
+    }
+    let place: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+    let columns: Result<Vec<usize>, H5adError> = genes
+        .iter()
+        .map(|gene| place.get(gene.as_str()).copied().ok_or_else(|| file.bad("raw", format!("it lacks gene {gene}"))))
+        .collect();
+    Ok(whole.select_columns(&columns?))
 }
 
 pub(super) fn check_anndata(file: &Reader) -> Result<(), H5adError> {
