@@ -126,7 +126,7 @@ impl Picture {
 
 /// Puts the sign for what cannot be shown in place of characters that no SVG may hold, and of those that nobody sees.
 fn printable(text: &mut String) {
-    if text.contains(|c| unprintable(c)) {
+    if text.contains(unprintable) {
         *text = text.chars().map(|c| if unprintable(c) { char::REPLACEMENT_CHARACTER } else { c }).collect();
     }
 }
