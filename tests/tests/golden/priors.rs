@@ -70,7 +70,8 @@ fn connectivity_of_clusters_is_the_golden_one() {
     let (data, golden) = (prepared(), tensors("priors.safetensors"));
     let clusters = data.groups("clusters").expect("clusters");
     let codes: Vec<u32> = clusters.codes().iter().copied().flatten().collect();
-    let found = cluster_connectivity(data.graph("connectivities").expect("a graph"), &codes).expect("a graph of these cells");
+    let found =
+        cluster_connectivity(data.graph("connectivities").expect("a graph"), &codes).expect("a graph of these cells");
     let order: Vec<&str> = found.clusters.iter().map(|&c| clusters.categories()[c as usize].as_str()).collect();
     assert_eq!(serde_json::json!(order), json("priors.json")["cluster_order"]);
     let values: Vec<f32> = found.values.iter().map(|&v| v as f32).collect();
