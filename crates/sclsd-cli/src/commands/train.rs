@@ -222,7 +222,13 @@ impl Job<'_> {
                      potential falls: give more epochs, longer walks or another seed",
                 );
             }
-            figures.number("spearman with prior time", correlation, 4);
+            let defined = correlation.is_finite().then_some(correlation);
+            figures.optional(
+                "spearman with prior time",
+                defined,
+                4,
+                "none: one of the two times is the same for all cells",
+            );
         }
         figures.number("seconds", began.elapsed().as_secs_f64(), 1);
         Ok((annotation.pseudotime, figures))
