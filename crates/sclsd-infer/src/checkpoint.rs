@@ -387,13 +387,15 @@ mod tests {
         checkpoint
     }
 
+    type Change = fn(&mut Checkpoint);
+
     #[test]
     fn a_state_that_is_not_finite_is_not_written_over_the_last_good_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("m.safetensors");
         let good = small();
         good.save(&path).unwrap();
-        let changes: [(&str, fn(&mut Checkpoint)); 4] = [
+        let changes: [(&str, Change); 4] = [
             ("a number of tensor z_decoder.fc.0.weight is NaN", |c| {
                 c.model.weights.get_mut("z_decoder.fc.0.weight").unwrap().values[1] = f32::NAN;
             }),

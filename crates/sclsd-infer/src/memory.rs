@@ -3,6 +3,8 @@
 //! What is counted is the least that training cannot do without: four numbers a weight (itself, its gradient and both
 //! moments), the walks, and the layers of one batch. Sums are made in 128 bits, so that no setting overflows them.
 
+use sclsd_model::ode::Method;
+
 use crate::{TrainSpec, TrainSpecError};
 
 /// Bytes of a number.
@@ -47,7 +49,11 @@ pub(crate) fn check(spec: &TrainSpec, n_genes: usize, available: Option<u64>) ->
             &[("walks.batch_size", batch), ("walks.path_len", walks.path_len)],
         ),
     ];
-    for (what, bytes, settings) in needs {
+    // methods of fixed steps keep them all for the way back
+    let steps = if matches!(spec.ode.method, Method::Rk4 | Method::Euler) { spec.ode.substeps } else { 0 };
+    let flow = product(&[wide(batch), wide(walks.path_len), wide(steps), wide(model.z_dim), NUMBER]);
+    let flow = ("the steps of the flow", flow, &[("ode.substeps", steps)][..]);
+    for (what, bytes, settings) in needs.into_iter().chain([flow]) {
         if bytes > free {
             // of equal ones the first
             let (field, value) = settings.iter().rev().copied().max_by_key(|(_, value)| *value).unwrap_or_default();
@@ -104,6 +110,7 @@ mod tests {
             names("walks.num_walks", message(|s| s.walks.num_walks = far));
             names("walks.held_out", message(|s| s.walks.held_out = far));
             names("walks.path_len", message(|s| s.walks.path_len = far));
+            names("ode.substeps", message(|s| (s.ode.method, s.ode.substeps) = (Method::Rk4, far)));
         }
     }
 

@@ -393,13 +393,13 @@ mod tests {
             let by_library: f64 = exact.iter().map(|o| o.by_log_rate).sum();
             let scale: f64 = exact.iter().map(|o| o.rate_size).sum();
             assert!(close(found.log_library[0], by_library, scale), "{}", case("by library", 0));
-            for gene in 0..genes {
-                let theta = (found.log_theta[gene], exact[gene].by_log_theta, exact[gene].size);
+            for (gene, exact) in exact.iter().enumerate() {
+                let theta = (found.log_theta[gene], exact.by_log_theta, exact.size);
                 assert!(close(theta.0, theta.1, theta.2), "{}: {theta:?}", case("by theta", gene));
-                let by_gate = (found.bias[gene], exact[gene].by_gate);
+                let by_gate = (found.bias[gene], exact.by_gate);
                 // 1 - sigma(gate) and sigma(d) are of order 1
                 assert!(close(by_gate.0, by_gate.1, by_gate.1.abs() + 0.02), "{}: {by_gate:?}", case("by gate", gene));
-                let by_rate = exact[gene].by_log_rate - by_library / 7.0;
+                let by_rate = exact.by_log_rate - by_library / 7.0;
                 assert!(close(found.bias[genes + gene], by_rate, scale), "{}", case("by rate", gene));
             }
         }

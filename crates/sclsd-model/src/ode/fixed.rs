@@ -36,8 +36,8 @@ pub(super) fn solve<B: Backend>(
     if finite(&y) {
         return Ok(Solution { states, work });
     }
-    let bad = states.iter().map(|y| first_not_finite(y.clone())).enumerate();
-    let (at, row) = bad.filter_map(|(at, row)| Some((at, row?))).next().unwrap_or_default();
+    let mut bad = states.iter().map(|y| first_not_finite(y.clone())).enumerate();
+    let (at, row) = bad.find_map(|(at, row)| Some((at, row?))).unwrap_or_default();
     Err(OdeError::NotFinite { row, time: grid[at.saturating_sub(1)] })
 }
 

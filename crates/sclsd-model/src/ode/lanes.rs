@@ -207,8 +207,8 @@ impl<F: Field> Run<'_, F> {
         if first_not_finite(&y).is_none() {
             return Ok(());
         }
-        let bad = self.path.states.iter().map(|y| first_not_finite(y)).enumerate();
-        let (at, row) = bad.filter_map(|(at, row)| Some((at, row?))).next().unwrap_or_default();
+        let mut bad = self.path.states.iter().map(|y| first_not_finite(y)).enumerate();
+        let (at, row) = bad.find_map(|(at, row)| Some((at, row?))).unwrap_or_default();
         Err(OdeError::NotFinite { row, time: grid[at.saturating_sub(1)] })
     }
 }

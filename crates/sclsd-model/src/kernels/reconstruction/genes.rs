@@ -72,7 +72,6 @@ impl Genes {
 }
 
 /// ε of the rates, as it is in `f32`.
-#[expect(clippy::cast_lossless, reason = "`from` is not constant")]
 const E: f64 = EPSILON as f64;
 
 /// ln Γ(x + θ) − ln Γ(θ) − x ln(θ + ε) and ψ(x + θ) − ψ(θ), less x / (θ + ε) where θ is above x, for positive x and θ.
