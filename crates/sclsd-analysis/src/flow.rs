@@ -7,7 +7,8 @@ use sclsd_model::ode::{CheckedOdeSpec, OdeError, solve};
 use sclsd_model::{Device, Evaluator, Job, Kernels, Lsd, Model, Trainable, WeightsError};
 
 use crate::encode::rows;
-use crate::memory::{available, check_fits};
+use crate::memory::check_fits;
+use sclsd_data::available_memory;
 
 /// Cells solved together on a device, as the Python package takes them.
 const BLOCK: usize = 512;
@@ -77,7 +78,7 @@ pub fn propagate(
     device: &impl Device,
 ) -> Result<Vec<Matrix>, FlowError> {
     // twice over: states are solved in blocks of cells, and then put together for every time
-    check_fits(grid.len(), start.n_rows(), 2 * size_of::<f32>() * start.n_cols(), available())?;
+    check_fits(grid.len(), start.n_rows(), 2 * size_of::<f32>() * start.n_cols(), available_memory())?;
     let blocks = follow(model, start, grid, ode, device, |states| states)?;
     let join = |time: usize| blocks.iter().flat_map(|states| states[time].values().iter().copied()).collect();
     Ok((0..grid.len()).map(|time| Matrix::new(start.n_cols(), join(time))).collect())

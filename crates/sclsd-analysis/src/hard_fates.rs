@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::FlowError;
 use crate::flow::follow;
-use crate::memory::{available, check_fits};
+use crate::memory::check_fits;
+use sclsd_data::available_memory;
 
 /// How far to follow cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ pub fn hard_fates(
     let ode = spec.ode.clone().check()?;
     let solved = if spec.paths { times.clone() } else { vec![0.0, spec.time_range] };
     if spec.paths {
-        check_fits(times.len(), cell_state.n_rows(), size_of::<u32>(), available())?;
+        check_fits(times.len(), cell_state.n_rows(), size_of::<u32>(), available_memory())?;
     }
     let blocks = follow(model, cell_state, &solved, &ode, device, |states| -> Result<_, NearestError> {
         let project = |state: &Matrix| nearest.of_rows(state);

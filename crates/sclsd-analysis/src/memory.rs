@@ -2,13 +2,6 @@
 
 use crate::FlowError;
 
-/// Bytes of memory that the system can give without swapping, where it tells (Linux does).
-pub(crate) fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib.saturating_mul(1024))
-}
-
 /// Checks that `bytes` for each of `cells` at each of `points` times are within what is `available`.
 pub(crate) fn check_fits(points: usize, cells: usize, bytes: usize, available: Option<u64>) -> Result<(), FlowError> {
     let needed = [points, cells, bytes].into_iter().map(|n| n as u128).product::<u128>();

@@ -1,12 +1,14 @@
 //! Cells of a known landscape, written as `.h5ad`, read back, and their counts normalised as scanpy does.
 
-use sclsd_data::{Flavor, Keys, SimulateSpec, log1p_normalize, pca, read_h5ad, simulate, variable_genes, write_h5ad};
+use sclsd_data::{
+    Compression, Flavor, Keys, SimulateSpec, log1p_normalize, pca, read_h5ad, simulate, variable_genes, write_h5ad,
+};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let spec = SimulateSpec { n_cells: 300, n_genes: 100, ..SimulateSpec::default() };
     let path = std::env::temp_dir().join("sclsd-example-cells.h5ad");
-    write_h5ad(&path, &simulate(&spec.check()?))?;
+    write_h5ad(&path, &simulate(&spec.check()?), Compression::None)?;
 
     // only what is asked for is read
     let cells = read_h5ad(&path, &Keys { x: false, obsp: vec![], ..Keys::default() }.with_obs("true_time"))?;

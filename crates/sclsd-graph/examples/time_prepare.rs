@@ -9,7 +9,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use sclsd_data::variable_genes;
-use sclsd_data::{Dataset, Flavor, Keys, SimulateSpec, log1p_normalize, pca, read_h5ad, simulate, write_h5ad};
+use sclsd_data::{
+    Compression, Dataset, Flavor, Keys, SimulateSpec, log1p_normalize, pca, read_h5ad, simulate, write_h5ad,
+};
 use sclsd_graph::{connectivities, diffusion_map, layout, leiden, neighbors};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,7 +24,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if !path.exists() {
         let cells = simulate(&SimulateSpec { n_cells, n_genes, ..SimulateSpec::default() }.check()?);
         let counts = cells.layers.get("raw").cloned();
-        write_h5ad(path, &Dataset { x: counts, obs: cells.obs, var: cells.var, ..Dataset::default() })?;
+        write_h5ad(
+            path,
+            &Dataset { x: counts, obs: cells.obs, var: cells.var, ..Dataset::default() },
+            Compression::None,
+        )?;
     }
     let data = read_h5ad(path, &Keys::all(path)?)?;
     let counts = data.expression()?;

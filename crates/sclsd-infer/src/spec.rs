@@ -279,7 +279,7 @@ impl TrainSpec {
         let model = self.model.clone().check()?;
         let ode = self.ode.clone().check()?;
         self.walks.clone().check()?;
-        memory::check(&self, 1, memory::available())?;
+        memory::check(&self, 1, sclsd_data::available_memory())?;
         let OptimizerSpec { adam, kl_schedule: kl, wasserstein_schedule: w } = &self.optimizer;
         let stop = &self.early_stopping;
         let positive = |v: f64| v > 0.0 && v.is_finite();
@@ -313,7 +313,7 @@ impl TrainSpec {
 impl CheckedTrainSpec {
     /// Checks the sizes against the memory there is, now that it is known how many genes there are.
     pub(crate) fn check_genes(&self, n_genes: usize) -> Result<(), TrainSpecError> {
-        memory::check(&self.spec, n_genes, memory::available())
+        memory::check(&self.spec, n_genes, sclsd_data::available_memory())
     }
 
     /// The fields.

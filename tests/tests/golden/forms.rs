@@ -20,10 +20,28 @@ fn every_matrix_form_and_string_encoding_reads_the_same() {
     assert_eq!(expected.var.names[0], "Gén0");
     let clusters = expected.groups("clusters").expect("clusters");
     assert_eq!((clusters.name(0), clusters.colors()[0].as_str()), (Some("b"), "#ff0000"));
-    for name in
-        ["csc", "dense", "dense_gzip", "lzf", "raw_int64", "raw_int32_dense", "raw_uint16_csc", "columns", "legacy", "odd", "latest",
-            "tracked", "edited", "nullable_names", "categories", "duplicates", "claims", "circle", "soft_link", "not_utf8"]
-    {
+    for name in [
+        "csc",
+        "dense",
+        "dense_gzip",
+        "lzf",
+        "raw_int64",
+        "raw_int32_dense",
+        "raw_uint16_csc",
+        "columns",
+        "legacy",
+        "odd",
+        "latest",
+        "tracked",
+        "edited",
+        "nullable_names",
+        "categories",
+        "duplicates",
+        "claims",
+        "circle",
+        "soft_link",
+        "not_utf8",
+    ] {
         assert_eq!(read(name), expected, "{name}");
     }
 }
@@ -62,8 +80,26 @@ fn what_is_written_reads_back_the_same() {
 
 /// Forms that can be added to: all but the one whose link could not be kept.
 const FORMS: [&str; 20] = [
-    "csr", "csc", "dense", "dense_gzip", "lzf", "raw_int64", "raw_int32_dense", "raw_uint16_csc", "columns", "legacy", "odd",
-    "latest", "tracked", "edited", "nullable_names", "categories", "duplicates", "no_x", "claims", "not_utf8",
+    "csr",
+    "csc",
+    "dense",
+    "dense_gzip",
+    "lzf",
+    "raw_int64",
+    "raw_int32_dense",
+    "raw_uint16_csc",
+    "columns",
+    "legacy",
+    "odd",
+    "latest",
+    "tracked",
+    "edited",
+    "nullable_names",
+    "categories",
+    "duplicates",
+    "no_x",
+    "claims",
+    "not_utf8",
 ];
 
 fn path(name: &str) -> PathBuf {
@@ -77,7 +113,8 @@ fn additions() -> Additions {
     Additions {
         obs: vec![("fate".into(), Column::Categorical(fate)), ("time".into(), Column::Float(vec![0.5; 10]))],
         obsm: [("X_cell_state".to_owned(), Matrix::new(3, vec![1.5; 30]))].into(),
-        obsp: [("transitions".to_owned(), Csr::from_rows(10, (0..10).map(|i| vec![(i, 1.0)])).expect("a graph"))].into(),
+        obsp: [("transitions".to_owned(), Csr::from_rows(10, (0..10).map(|i| vec![(i, 1.0)])).expect("a graph"))]
+            .into(),
         uns: [("sclsd".to_owned(), Uns::Map([("a/b".to_owned(), Uns::Text("x".into()))].into()))].into(),
     }
 }
@@ -114,7 +151,11 @@ fn results_are_added_to_every_form_and_nothing_else_changes() {
         let keys = Keys { obs: vec!["fate".into(), "time".into()], obsp: vec!["transitions".into()], ..Keys::none() };
         let found = written.read(&keys.with_obsm("X_cell_state")).expect("the results");
         let expected = additions();
-        assert_eq!((&found.obs.columns, &found.obsm, &found.obsp), (&expected.obs, &expected.obsm, &expected.obsp), "{name}");
+        assert_eq!(
+            (&found.obs.columns, &found.obsm, &found.obsp),
+            (&expected.obs, &expected.obsm, &expected.obsp),
+            "{name}"
+        );
     }
 }
 
@@ -158,7 +199,10 @@ fn a_file_is_cut_to_cells_and_genes_with_everything_that_can_be_read_in_its_own_
         let form = |of: &H5ad| -> Vec<(String, String)> {
             let entries = of.inspect().expect("entries").entries.into_iter();
             let last = |form: &str| form.rsplit(' ').next().unwrap_or_default().to_owned();
-            entries.filter(|e| e.name != "clusters").map(|e| (format!("{}/{}", e.slot, e.name), last(&e.form))).collect()
+            entries
+                .filter(|e| e.name != "clusters")
+                .map(|e| (format!("{}/{}", e.slot, e.name), last(&e.form)))
+                .collect()
         };
         let types: Vec<_> =
             form(&file).into_iter().filter(|(key, _)| !matches!(key.as_str(), "obs/huge" | "obs/latin")).collect();
@@ -174,7 +218,10 @@ fn what_cannot_be_read_is_named_where_it_is_asked_for() {
     };
     let column = |key: &str| Keys::none().with_obs(key);
     let said = refused("claims", column("huge"));
-    assert!(said.ends_with("obs[\"huge\"]: it claims 1000000000000 values, more than a file of this size can hold"), "{said}");
+    assert!(
+        said.ends_with("obs[\"huge\"]: it claims 1000000000000 values, more than a file of this size can hold"),
+        "{said}"
+    );
     let said = refused("not_utf8", column("latin"));
     assert!(said.contains("obs[\"latin\"]: its text is not UTF-8"), "{said}");
     let said = refused("circle", Keys { uns: vec!["self".into()], ..Keys::none() });
@@ -211,12 +258,17 @@ fn results_belong_to_the_file_that_was_opened_whatever_takes_its_name() {
     let output = directory.path().join("result.h5ad");
     file.add(&output, &additions(), Compression::None).expect("results of the first");
     assert!(!H5ad::open(&output).expect("a file").inspect().expect("entries").has("obs", "text"));
-    let said = file.add(&input, &additions(), Compression::None).expect_err("the other is not written over").to_string();
+    let said =
+        file.add(&input, &additions(), Compression::None).expect_err("the other is not written over").to_string();
     assert!(said.contains("another file took its place"), "{said}");
     assert_eq!(std::fs::read(&input).expect("the other"), std::fs::read(path("columns")).expect("the same"));
     // the same file is written to
     let file = H5ad::open(&input).expect("a file");
-    std::fs::OpenOptions::new().append(true).open(&input).and_then(|mut f| std::io::Write::write_all(&mut f, b"x")).expect("a byte");
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(&input)
+        .and_then(|mut f| std::io::Write::write_all(&mut f, b"x"))
+        .expect("a byte");
     let said = file.add(&output, &additions(), Compression::None).expect_err("changed").to_string();
     assert!(said.contains("it was written to"), "{said}");
 }

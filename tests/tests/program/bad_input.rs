@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use sclsd::data::{Column, Csr, Dataset, Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
+use sclsd::data::{Column, Compression, Csr, Dataset, Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
 use sclsd::graph::{connectivities, nearest_neighbors};
 use sclsd_tests::fixture;
 
@@ -22,7 +22,7 @@ pub(super) fn cells() -> Dataset {
 pub(super) fn file(directory: &Path, name: &str, change: impl FnOnce(&mut Dataset)) {
     let mut data = cells();
     change(&mut data);
-    write_h5ad(&directory.join(name), &data).expect("a file");
+    write_h5ad(&directory.join(name), &data, Compression::None).expect("a file");
 }
 
 /// One value of a matrix replaced.

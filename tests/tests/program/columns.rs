@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sclsd::data::{Categorical, Column, Dataset, Keys, Uns, read_h5ad};
+use sclsd::data::{Categorical, Column, Compression, Dataset, Keys, Uns, read_h5ad};
 
 use crate::bad_input::{file, refused, train};
 use crate::{sclsd, succeed};
@@ -136,9 +136,9 @@ fn names_that_appear_twice_are_refused_by_every_command() {
     let keys = Keys::all(&d.join("result.h5ad")).expect("a result");
     let mut data = read_h5ad(&d.join("result.h5ad"), &keys).expect("a result");
     data.var.names[3] = "Gene07".into();
-    sclsd::data::write_h5ad(&d.join("twice.h5ad"), &data).expect("a file");
+    sclsd::data::write_h5ad(&d.join("twice.h5ad"), &data, Compression::None).expect("a file");
     (data.var.names[3], data.obs.names[3]) = ("Gene03".into(), "cell07".into());
-    sclsd::data::write_h5ad(&d.join("cells.h5ad"), &data).expect("a file");
+    sclsd::data::write_h5ad(&d.join("cells.h5ad"), &data, Compression::None).expect("a file");
     let model = ["--model", "m.safetensors"];
     let commands: [(&str, &[&str]); 8] = [
         ("prepare", &["-o", "out.h5ad"]),

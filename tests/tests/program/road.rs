@@ -1,6 +1,6 @@
 //! From raw counts to fates, through the program alone.
 
-use sclsd::data::{Dataset, Keys, Matrix, SimulateSpec, Uns, read_h5ad, simulate, write_h5ad};
+use sclsd::data::{Compression, Dataset, Keys, Matrix, SimulateSpec, Uns, read_h5ad, simulate, write_h5ad};
 
 use crate::succeed;
 
@@ -14,7 +14,7 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     obs.columns.retain(|(name, _)| name == "clusters");
     let raw =
         Dataset { x: cells.layers.get("raw").cloned(), obs, var: cells.var, uns: cells.uns, ..Dataset::default() };
-    write_h5ad(&d.join("raw.h5ad"), &raw).expect("a file");
+    write_h5ad(&d.join("raw.h5ad"), &raw, Compression::None).expect("a file");
 
     let small = ["--set", "model.layer_dims.x_encoder=[16,8]", "--set", "model.layer_dims.z_decoder=[8,16]"];
     let walks = ["--set", "walks.num_walks=64", "--set", "walks.batch_size=32", "--set", "walks.path_len=5"];

@@ -19,7 +19,9 @@ pub(super) fn choose(file: &H5ad, data: &Dataset, wanted: Option<&str>) -> anyho
         read.counts(name)?;
         Ok((read.layers.remove(name).unwrap_or_default(), format!("layers[\"{name}\"]")))
     };
-    let x = || -> anyhow::Result<(Csr, String)> { Ok((file.read(&Keys { x: true, ..Keys::none() })?.x.unwrap_or_default(), "X".into())) };
+    let x = || -> anyhow::Result<(Csr, String)> {
+        Ok((file.read(&Keys { x: true, ..Keys::none() })?.x.unwrap_or_default(), "X".into()))
+    };
     let raw = || -> anyhow::Result<(Csr, String)> { Ok((file.raw_x(&data.var.names)?, "raw.X".into())) };
     let all = file.keys()?;
     let (counts, source) = match wanted {
@@ -49,9 +51,12 @@ pub(super) fn choose(file: &H5ad, data: &Dataset, wanted: Option<&str>) -> anyho
     let mut found = data.clone();
     found.layers.insert(source.clone(), counts);
     if let Err(error) = found.counts(&source) {
-        let layers = if all.layers.is_empty() { String::new() } else { format!("; layers has {}", all.layers.join(", ")) };
+        let layers =
+            if all.layers.is_empty() { String::new() } else { format!("; layers has {}", all.layers.join(", ")) };
         let said = error.to_string().replacen(&format!("layers[\"{source}\"]"), &source, 1);
-        bail!("{said}{layers}; name the counts with --counts (values that are nearly whole are rounded by adata.X.data.round())");
+        bail!(
+            "{said}{layers}; name the counts with --counts (values that are nearly whole are rounded by adata.X.data.round())"
+        );
     }
     Ok((found.layers.remove(&source).unwrap_or_default(), source))
 }
