@@ -120,6 +120,8 @@ pub(crate) struct PrepareArgs {
     #[arg(short, long)]
     pub output: PathBuf,
     #[command(flatten)]
+    pub symbols: SymbolArgs,
+    #[command(flatten)]
     pub write: WriteArgs,
     /// Where the counts are: a layer's name, X, or raw.X [default: the first there is of the layers raw and counts, raw.X and
     /// X that holds counts]. The prepared file has them in the layer raw.
@@ -281,6 +283,14 @@ pub(crate) struct MachineArgs {
     /// Number of threads, 1 to 1024 [default: one per core].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub threads: Option<u16>,
+}
+
+/// How genes are called.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SymbolArgs {
+    /// Column of var in which genes are called as they are named here, where their names are others, such as Ensembl ids.
+    #[arg(long, value_name = "COLUMN")]
+    pub gene_symbols: Option<String>,
 }
 
 /// How files of cells are written.
@@ -449,6 +459,8 @@ pub(crate) struct PerturbArgs {
     /// Genes to set; may be repeated.
     #[arg(long, required = true, num_args = 1.., value_name = "NAME")]
     pub gene: Vec<String>,
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
     /// Perturb each gene by itself rather than all together.
     #[arg(long)]
     pub each: bool,
@@ -547,6 +559,8 @@ pub(crate) struct PlotArgs {
     /// Column of obs, or gene, that colours cells [default: the clusters of the run, or lsd_pseudotime].
     #[arg(long)]
     pub color: Option<String>,
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
     /// Embedding of obsm to draw on [default: the first there is of X_umap, X_tsne and X_pca].
     #[arg(long)]
     pub basis: Option<String>,
@@ -715,6 +729,8 @@ pub(crate) struct ReportArgs {
     /// Further columns of obs, or genes, that cells can be coloured by.
     #[arg(long, num_args = 1.., value_name = "KEY")]
     pub color: Vec<String>,
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
     /// Time to follow cells for, in units of a training walk's length.
     #[arg(long, default_value_t = 15.0)]
     pub time_range: f64,

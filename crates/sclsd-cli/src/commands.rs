@@ -19,6 +19,7 @@ mod record;
 pub(crate) mod report;
 mod settings;
 pub(crate) mod simulate;
+mod symbols;
 mod telling;
 pub(crate) mod train;
 mod trajectories;

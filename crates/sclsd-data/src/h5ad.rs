@@ -10,7 +10,7 @@ mod foreign;
 mod inspect;
 mod open;
 mod read;
-mod storage;
+pub(crate) mod storage;
 mod write;
 
 pub use inspect::{Entry, Inspection};

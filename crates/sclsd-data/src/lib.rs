@@ -35,6 +35,7 @@ mod random;
 mod replace;
 mod simulate;
 mod sparse;
+mod tenx;
 mod variable_genes;
 
 pub use column::{Categorical, Column};
@@ -57,4 +58,5 @@ pub use replace::{
 };
 pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, simulate};
 pub use sparse::{Csr, Pattern, SparseError};
+pub use tenx::{TenX, is_10x, read_10x};
 pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes};

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use crate::memory::available;
 use crate::{Csr, H5adError, plain_reason};
 
 /// Reads a real or integer coordinate matrix, general or symmetric; entries named twice are added up.
@@ -11,13 +12,19 @@ use crate::{Csr, H5adError, plain_reason};
 /// [`H5adError`] names the file and the first line that is wrong.
 pub fn read_matrix_market(path: &Path) -> Result<Csr<f64>, H5adError> {
     let shown = path.display().to_string();
-    let unreadable = |e: &std::io::Error| H5adError::Unreadable { path: shown.clone(), reason: plain_reason(e) };
+    let file = std::fs::File::open(path)
+        .map_err(|e| H5adError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
+    parse(&shown, BufReader::new(file))
+}
+
+/// The same of lines, from a file that is `shown` by that name.
+pub(crate) fn parse(shown: &str, file: impl BufRead) -> Result<Csr<f64>, H5adError> {
+    let unreadable = |e: &std::io::Error| H5adError::Unreadable { path: shown.to_owned(), reason: plain_reason(e) };
     let bad = |line: usize, problem: &str| H5adError::Bad {
-        path: shown.clone(),
+        path: shown.to_owned(),
         key: format!("line {line}"),
         problem: problem.to_owned(),
     };
-    let file = BufReader::new(std::fs::File::open(path).map_err(|e| unreadable(&e))?);
     let mut lines = (1..).zip(file.lines());
     let header = match lines.next() {
         Some((_, Ok(line))) => line.to_lowercase(),
@@ -46,6 +53,11 @@ pub fn read_matrix_market(path: &Path) -> Result<Csr<f64>, H5adError> {
             let Some(count) = whole() else { return Err(bad(number, "expected rows, columns and entries")) };
             if u32::try_from(column).is_err() {
                 return Err(bad(number, "there are more columns than 2^32"));
+            }
+            // an empty row takes a vector of its own
+            let needed = (row as u64).saturating_mul(24).saturating_add((count as u64).saturating_mul(16));
+            if available().is_some_and(|free| needed > free) {
+                return Err(bad(number, &format!("{row} rows and {count} entries do not fit into memory")));
             }
             sizes = Some([row, column, count]);
             rows = vec![Vec::new(); row];

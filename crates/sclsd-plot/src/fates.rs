@@ -1,4 +1,5 @@
-//! From clusters to fates: an alluvial picture of how many cells of each end in which.
+//! From clusters to fates: an alluvial picture of how many cells of each end in which, undecided ones in
+//! parts.
 
 use kuva::plot::sankey::SankeyPlot;
 use kuva::render::layout::Layout;
@@ -15,12 +16,13 @@ pub struct FateCounts {
     pub clusters: Vec<String>,
     /// A colour for each.
     pub colors: Vec<[u8; 3]>,
-    /// Numbers of cells, row by row: from the first cluster to each, from the second to each, and so on.
-    pub cells: Vec<usize>,
+    /// Numbers of cells, or sums of their probabilities, row by row: from the first cluster to each, from the second to each,
+    /// and so on.
+    pub cells: Vec<f64>,
 }
 
 impl FateCounts {
-    fn count(&self, from: usize, to: usize) -> usize {
+    fn count(&self, from: usize, to: usize) -> f64 {
         self.cells[from * self.clusters.len() + to]
     }
 }
@@ -33,29 +35,26 @@ impl FateCounts {
 pub fn fates(counts: &FateCounts, title: &str) -> Picture {
     let n = counts.clusters.len();
     assert_eq!(counts.cells.len(), n * n, "clusters × clusters");
-    let all: usize = counts.cells.iter().sum();
-    let from = |c: usize| (0..n).map(|to| counts.count(c, to)).sum::<usize>();
-    let into = |c: usize| (0..n).map(|from| counts.count(from, c)).sum::<usize>();
-    let start = |c: usize| format!("{} ({})", counts.clusters[c], from(c));
+    let all: f64 = counts.cells.iter().sum();
+    let from = |c: usize| (0..n).map(|to| counts.count(c, to)).sum::<f64>();
+    let into = |c: usize| (0..n).map(|from| counts.count(from, c)).sum::<f64>();
+    let start = |c: usize| format!("{} ({:.0})", counts.clusters[c], from(c));
     // A fate is never called what a cluster is: names are what joins flows.
-    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-    let end = |c: usize| format!("{}: {:.1} %", counts.clusters[c], 100.0 * into(c) as f64 / all.max(1) as f64);
+    let end = |c: usize| format!("{}: {:.1} %", counts.clusters[c], 100.0 * into(c) / all.max(f64::MIN_POSITIVE));
     let hex = |c: usize| {
         let [r, g, b] = counts.colors[c];
         format!("#{r:02x}{g:02x}{b:02x}")
     };
     let mut plot = SankeyPlot::new().with_node_width(16.0).with_node_gap(10.0).with_link_opacity(0.45);
-    for c in (0..n).filter(|&c| from(c) > 0) {
+    for c in (0..n).filter(|&c| from(c) > 0.0) {
         plot = plot.with_node(start(c)).with_node_color(start(c), hex(c)).with_node_column(start(c), 0);
     }
-    for c in (0..n).filter(|&c| into(c) > 0) {
+    for c in (0..n).filter(|&c| into(c) > 0.0) {
         plot = plot.with_node(end(c)).with_node_color(end(c), hex(c)).with_node_column(end(c), 1);
     }
     for a in 0..n {
-        for b in (0..n).filter(|&b| counts.count(a, b) > 0) {
-            #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-            let cells = counts.count(a, b) as f64;
-            plot = plot.with_link_colored(start(a), end(b), cells, hex(a));
+        for b in (0..n).filter(|&b| counts.count(a, b) > 0.0) {
+            plot = plot.with_link_colored(start(a), end(b), counts.count(a, b), hex(a));
         }
     }
     let plots = vec![Plot::Sankey(plot)];

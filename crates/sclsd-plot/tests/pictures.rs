@@ -301,7 +301,7 @@ fn fates_flow_from_every_cluster_to_every_fate_it_has() {
     let counts = FateCounts {
         clusters: NAMES.map(str::to_owned).to_vec(),
         colors: vec![[10, 20, 30], [40, 50, 60], [70, 80, 90]],
-        cells: vec![0, 10, 30, 0, 5, 15, 0, 0, 40],
+        cells: vec![0.0, 9.5, 30.5, 0.0, 5.5, 14.5, 0.0, 0.0, 40.0],
     };
     let text = svg(&fates(&counts, "fates"));
     let document = Document::parse(&text).unwrap();

@@ -3,10 +3,14 @@
 use std::io::Read;
 use std::path::Path;
 
-use sclsd::data::{Inspection, Keys, inspect, plain_reason, read_h5ad};
+use sclsd::data::{Compression, Inspection, Keys, inspect, plain_reason, read_h5ad};
 use sclsd::infer::{Checkpoint, DataKeys};
+use sclsd::model::Peers;
 use serde_json::json;
 
+use super::prior::PriorChoice;
+use super::settings::Settings;
+use super::train::Job;
 use crate::args::InspectArgs;
 use crate::progress::Output;
 use crate::{escape, standard};
@@ -63,12 +67,14 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let file = inspect(path)?;
     let missing = missing(&file);
     let repeated = super::repeated(&read_h5ad(path, &Keys::none())?);
+    // what is there by name may hold what training refuses
+    let refused = if missing.is_empty() && repeated.is_none() { refused(path, output) } else { None };
     if output.json {
         let entries: Vec<_> =
             file.entries.iter().map(|e| json!({"slot": e.slot, "name": e.name, "form": e.form})).collect();
         return standard::print_json(&json!({
             "n_cells": file.n_cells, "n_genes": file.n_genes, "elements": entries, "missing_for_train": missing,
-            "repeated_name": repeated,
+            "repeated_name": repeated, "refused_by_train": refused,
         }));
     }
     let mut lines = vec![format!("{} cells × {} genes", file.n_cells, file.n_genes)];
@@ -79,13 +85,48 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     lines.extend(repeated.iter().map(|repeated| format!("not ready for any command: {}", escape::line(repeated))));
     match missing.len() {
         0 if repeated.is_some() => {}
-        0 => lines.push("ready for sclsd train".into()),
-        _ => lines.push(format!(
-            "missing for sclsd train: {}; sclsd prepare makes what is missing from raw counts",
-            missing.join("; ")
-        )),
+        0 => match refused {
+            None => {
+                lines.push("ready for sclsd train".into());
+                lines.push(format!("next: sclsd train {} -o result.h5ad --model model.safetensors", quoted(path)));
+            }
+            Some(reason) => lines.push(format!("not ready for sclsd train: {}", escape::line(&reason))),
+        },
+        _ => {
+            lines.push(format!("missing for sclsd train: {}", missing.join("; ")));
+            lines.push(format!(
+                "next: sclsd prepare {} -o prepared.h5ad --root-cluster NAME (it makes what is missing from raw counts)",
+                quoted(path)
+            ));
+        }
     }
     standard::print(&lines.join("\n"))
+}
+
+/// What `sclsd train` would say of the file and stop.
+fn refused(path: &Path, output: Output) -> Option<String> {
+    let device = sclsd::Device::parse(sclsd::Device::DEFAULT).ok()?;
+    let job = Job {
+        input: path,
+        output: path,
+        model: path,
+        settings: Settings::recommended(None, 0),
+        prior: PriorChoice::default(),
+        basis: None,
+        compression: Compression::None,
+        checkpoint_every: 1,
+        resume: false,
+        devices: vec![device],
+        peers: Peers::alone(),
+    };
+    job.check(Output { quiet: true, ..output }).err().map(|error| format!("{error:#}"))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let shown = escape::line(&path.display().to_string()).into_owned();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
 }
 
 fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::files::{self, Files};
-use super::{device, groups, read};
+use super::{device, groups, read, symbols};
 use crate::args::PerturbArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -31,8 +31,9 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
     let clusters = groups::of(&data, &args.cluster_key).with_context(shown)?;
     let cells = cells(&clusters, args).with_context(shown)?;
 
+    let named = symbols::names(&args.input, &args.gene, args.symbols.gene_symbols.as_deref())?;
     let sets: Vec<Vec<String>> =
-        if args.each { args.gene.iter().map(|g| vec![g.clone()]).collect() } else { vec![args.gene.clone()] };
+        if args.each { named.iter().map(|g| vec![g.clone()]).collect() } else { vec![named.clone()] };
     let mut by_cluster = csv::Writer::from_writer(Vec::new());
     by_cluster.write_record([
         "genes",
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
         fates.insert(name, value);
     }
     figures.nested("cells by fate", lines.concat(), Value::Object(fates));
-    let unexpressed = if args.level == 0.0 { unexpressed(&data, &cells, &args.gene)? } else { Vec::new() };
+    let unexpressed = if args.level == 0.0 { unexpressed(&data, &cells, &named)? } else { Vec::new() };
     for gene in &unexpressed {
         output.note(format!(
             "warning: none of the {} perturbed cells expresses {gene}, so knocking it out changes nothing: its rows say \

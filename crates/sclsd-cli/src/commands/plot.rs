@@ -16,7 +16,7 @@ use sclsd::plot::{
 use super::files::{self, Files};
 use super::record::{self, Record};
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
-use super::{basis, device, groups, read, read_with_hint, telling};
+use super::{basis, device, groups, read, read_with_hint, symbols, telling};
 use crate::args::{PlotArgs, PlotKind, VelocityArg};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -84,7 +84,13 @@ impl<'a> File<'a> {
         let record = record::read(&read(&args.input, &Keys { uns, ..Keys::none() })?)?;
         let recorded = record.as_ref().map(|r| r.spec.keys.clusters.clone()).filter(|key| has.has("obs", key));
         let cluster_key = args.cluster_key.clone().or(recorded);
-        let color = args.color.clone().or_else(|| cluster_key.clone()).unwrap_or_else(|| "lsd_pseudotime".into());
+        // a column of obs comes first; what is none is a gene, by its name or its symbol
+        let gene = args.color.iter().filter(|key| !has.has("obs", key)).cloned().collect::<Vec<_>>();
+        let gene = symbols::names(&args.input, &gene, args.symbols.gene_symbols.as_deref())?.pop();
+        let color = gene
+            .or_else(|| args.color.clone())
+            .or_else(|| cluster_key.clone())
+            .unwrap_or_else(|| "lsd_pseudotime".into());
 
         let mut keys = Keys::none();
         let mut color = Some(color);
@@ -131,7 +137,13 @@ impl<'a> File<'a> {
         cluster_key.iter().for_each(|key| want(key));
         match args.kind {
             PlotKind::Landscape => want("potential"),
-            PlotKind::Fates => want("fate"),
+            PlotKind::Fates => {
+                want("fate");
+                if has.has("obsm", telling::PROBABILITIES) {
+                    keys.obsm.push(telling::PROBABILITIES.into());
+                    keys.uns.push(telling::PROBABILITIES.into());
+                }
+            }
             _ => {}
         }
         if let Some(key) = color.as_deref().filter(|_| args.kind != PlotKind::Landscape) {
@@ -352,7 +364,10 @@ impl<'a> File<'a> {
             bail!("--kind fates needs --cluster-key, the column of obs cells start in")
         };
         let (clusters, ends) = (self.data.groups(key)?, groups::of(&self.data, "fate")?);
-        let counts = fate_counts(&clusters, &ends);
+        let counts = match telling::stored(&self.data, telling::PROBABILITIES) {
+            Some(told) if agree(&told, &ends) => fate_shares(&clusters, &told),
+            _ => fate_counts(&clusters, &ends),
+        };
         Ok(fates(&counts, &self.title("where cells end")))
     }
 }
@@ -373,16 +388,38 @@ impl From<FateEstimate> for FateProbabilities {
     }
 }
 
-/// Cells of each cluster by fate; a fate that is no cluster is left out.
-pub(super) fn fate_counts(clusters: &Categorical, ends: &Categorical) -> FateCounts {
+/// Whether the fates of obs are the likeliest of these probabilities, and not those of another method written since.
+fn agree(told: &sclsd::analysis::FateProbabilities, ends: &Categorical) -> bool {
+    let likeliest = |cell: usize| told.likeliest(cell).map(|k| told.names()[k].as_str());
+    (0..told.n_cells()).all(|cell| ends.name(cell) == likeliest(cell))
+}
+
+/// Cells of each cluster by fate, each in the parts that are its probabilities.
+fn fate_shares(clusters: &Categorical, told: &sclsd::analysis::FateProbabilities) -> FateCounts {
+    flows(clusters, told.names(), |cell| told.row(cell).iter().copied().enumerate())
+}
+
+/// Cells of each cluster by fate.
+fn fate_counts(clusters: &Categorical, ends: &Categorical) -> FateCounts {
+    flows(clusters, ends.categories(), |cell| ends.codes()[cell].map(|fate| (fate as usize, 1.0)))
+}
+
+/// What goes from each cluster to each fate; a fate that is no cluster is left out.
+fn flows<I: IntoIterator<Item = (usize, f64)>>(
+    clusters: &Categorical,
+    fates: &[String],
+    shares: impl Fn(usize) -> I,
+) -> FateCounts {
     let names = clusters.categories();
     let n = names.len();
-    let fate_of: Vec<Option<usize>> =
-        ends.categories().iter().map(|fate| names.iter().position(|name| name == fate)).collect();
-    let mut cells = vec![0; n * n];
-    for (from, to) in clusters.codes().iter().zip(ends.codes()) {
-        if let (Some(from), Some(to)) = (from, to.and_then(|to| fate_of[to as usize])) {
-            cells[*from as usize * n + to] += 1;
+    let cluster_of: Vec<Option<usize>> = fates.iter().map(|fate| names.iter().position(|name| name == fate)).collect();
+    let mut cells = vec![0.0; n * n];
+    for (cell, from) in clusters.codes().iter().enumerate() {
+        let Some(from) = from else { continue };
+        for (fate, share) in shares(cell) {
+            if let Some(to) = cluster_of[fate] {
+                cells[*from as usize * n + to] += share;
+            }
         }
     }
     FateCounts { clusters: names.to_vec(), colors: group_colors(clusters), cells }

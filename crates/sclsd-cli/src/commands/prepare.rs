@@ -1,11 +1,11 @@
 //! `sclsd prepare`: raw counts in, a file that can be trained on out.
 
 use anyhow::Context;
-use sclsd::data::{Dataset, Flavor, H5ad, Keys};
-use sclsd::graph::{PrepareSpec, Root, prepare};
+use sclsd::data::{Dataset, Flavor, H5ad, Keys, is_10x, read_10x, write_h5ad};
+use sclsd::graph::{PrepareSpec, Prepared, Root, prepare};
 
 use super::files::Files;
-use super::{counts, groups, named_apart, read_text, use_threads};
+use super::{counts, groups, named_apart, read_text, symbols, use_threads};
 use crate::args::{FlavorArg, PrepareArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -18,30 +18,8 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
         .writes_over("-o", &args.output, &args.input)
         .check()?;
     let spec = spec(args)?;
-    let shown = || args.input.display().to_string();
-    let file = H5ad::open(&args.input)?;
-    let mut before = named_apart(&args.input, file.read(&keys(&file.keys()?, &args.cluster_key))?)?;
-    let (counts, source) = counts::choose(&file, &before, args.counts.as_deref()).with_context(shown)?;
-    if source != counts::LAYER_RAW {
-        output.note(format!("counts are taken from {source}"));
-    }
-    before.layers.insert(counts::LAYER.into(), counts);
-    if !args.force {
-        before.x = counts::normalized(&file, source == "X", output)?;
-    }
-    groups::name(&mut before, &args.cluster_key).with_context(shown)?;
-    remake_what_is_not_finite(&mut before, output);
-    let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
-    let found = prepare(before, &spec).with_context(shown)?;
-    let repaired = found.one_way_edges + found.no_edges > 0;
-    let mut kept: Vec<String> = found.kept.iter().map(|element| element.replacen(' ', "/", 1)).collect();
-    kept.retain(|key| !(repaired && key == "obsp/connectivities"));
-    if source == counts::LAYER_RAW {
-        kept.push(format!("layers/{}", counts::LAYER));
-    }
-    for lost in file.cut(&args.output, &found.data, &kept, args.write.compression())? {
-        output.note(format!("not carried over: {lost}"));
-    }
+    let (found, n_cells, n_genes) =
+        if is_10x(&args.input) { of_10x(args, &spec, output)? } else { of_h5ad(args, &spec, output)? };
 
     let data = &found.data;
     if found.unreachable_cells > 0 && !args.drop_unreachable {
@@ -81,6 +59,54 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
+/// Prepares a file and writes a copy of it; returns what was found, and the numbers of cells and genes before.
+fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Result<(Prepared, usize, usize)> {
+    let shown = || args.input.display().to_string();
+    let file = H5ad::open(&args.input)?;
+    let mut before = named_apart(&args.input, file.read(&keys(&file.keys()?, &args.cluster_key))?)?;
+    let (counts, source) = counts::choose(&file, &before, args.counts.as_deref()).with_context(shown)?;
+    if source != counts::LAYER_RAW {
+        output.note(format!("counts are taken from {source}"));
+    }
+    before.layers.insert(counts::LAYER.into(), counts);
+    if !args.force {
+        before.x = counts::normalized(&file, source == "X", output)?;
+    }
+    groups::name(&mut before, &args.cluster_key).with_context(shown)?;
+    remake_what_is_not_finite(&mut before, output);
+    let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
+    let found = prepare(before, spec).with_context(shown)?;
+    let repaired = found.one_way_edges + found.no_edges > 0;
+    let mut kept: Vec<String> = found.kept.iter().map(|element| element.replacen(' ', "/", 1)).collect();
+    kept.retain(|key| !(repaired && key == "obsp/connectivities"));
+    if source == counts::LAYER_RAW {
+        kept.push(format!("layers/{}", counts::LAYER));
+    }
+    for lost in file.cut(&args.output, &found.data, &kept, args.write.compression())? {
+        output.note(format!("not carried over: {lost}"));
+    }
+    Ok((found, n_cells, n_genes))
+}
+
+/// Prepares what Cell Ranger wrote.
+fn of_10x(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Result<(Prepared, usize, usize)> {
+    let read = read_10x(&args.input)?;
+    if read.renamed > 0 {
+        output.note(format!(
+            "{} genes bear the symbol of another and got -1, -2, … behind it; ids are in var[\"gene_ids\"]",
+            read.renamed
+        ));
+    }
+    if read.other_features > 0 {
+        output.note(format!("{} features that are no genes are left out", read.other_features));
+    }
+    let before = named_apart(&args.input, read.data)?;
+    let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
+    let found = prepare(before, spec).with_context(|| args.input.display().to_string())?;
+    write_h5ad(&args.output, &found.data, args.write.compression())?;
+    Ok((found, n_cells, n_genes))
+}
+
 /// What preparation can keep of a file; the rest follows the cells and genes without being looked at.
 fn keys(all: &Keys, clusters: &str) -> Keys {
     let there = |names: &[String], wanted: &[&str]| -> Vec<String> {
@@ -116,7 +142,7 @@ fn spec(args: &PrepareArgs) -> anyhow::Result<PrepareSpec> {
             let names: Vec<String> =
                 text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
             anyhow::ensure!(!names.is_empty(), "{} names no gene", path.display());
-            names
+            symbols::names(&args.input, &names, args.symbols.gene_symbols.as_deref())?
         }
         None => Vec::new(),
     };

@@ -17,7 +17,7 @@ use super::plot::{FateEstimate, coloring};
 use super::record::{self, Record};
 use super::telling::{self, Teller};
 use super::trajectories::{choose, follow, on_embedding};
-use super::{basis, device, edges, groups, read_with_hint};
+use super::{basis, device, edges, groups, read_with_hint, symbols};
 use crate::args::FateMethodArg;
 use crate::args::ReportArgs;
 use crate::figures::Figures;
@@ -40,12 +40,16 @@ pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
         .writes_text("-o", &args.output)
         .check()?;
     let output = output.with_file(&args.output);
+    let has = inspect(&args.input)?;
+    let (columns, genes): (Vec<String>, Vec<String>) = args.color.iter().cloned().partition(|key| has.has("obs", key));
+    let genes = symbols::names(&args.input, &genes, args.symbols.gene_symbols.as_deref())?;
+    let color = [columns, genes].concat();
     let choice = Choice {
         input: &args.input,
         model: args.model.as_deref(),
         basis: args.basis.as_deref(),
         cluster_key: args.cluster_key.clone(),
-        color: &args.color,
+        color: &color,
         time_range: args.time_range,
         title: args.title.clone(),
     };

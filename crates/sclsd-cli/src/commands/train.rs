@@ -254,6 +254,20 @@ impl Job<'_> {
         Ok((annotation.pseudotime, figures))
     }
 
+    /// Whether training would begin: reads what it reads, checks what it checks, and makes the prior.
+    pub(super) fn check(&self, output: Output) -> anyhow::Result<()> {
+        let first = self.settings.spec(&DataScale::unknown())?.check()?;
+        let file = H5ad::open(self.input)?;
+        let has = file.inspect()?;
+        let basis = Basis::choose(self.input, &has, self.basis)?;
+        let data = self.read(&file, first.get(), &has, &basis)?;
+        let input = || self.input.display().to_string();
+        TrainingData::new(&data, &first.get().keys).with_context(input)?;
+        let (prior, scale) = self.prior(&data, self.devices[0], output).with_context(input)?;
+        draw(&prior, self.settings.spec(&scale)?.check()?.get())?;
+        Ok(())
+    }
+
     /// The prior, as flat as lets its walks arrive, and the scale of the data by it.
     fn prior(&self, data: &Dataset, device: Device, output: Output) -> anyhow::Result<(Prior, DataScale)> {
         let mut scale = DataScale { n_cells: data.n_cells(), n_genes: data.n_genes(), ..DataScale::unknown() };

@@ -1,0 +1,57 @@
+//! Genes by what people call them, where a file names them otherwise (Ensembl ids, with symbols in a column of var).
+
+use std::path::Path;
+
+use anyhow::bail;
+use sclsd::data::{Column, H5ad, Keys};
+
+/// The file's names of the genes `wanted`: those of that symbol in `column` of var, where one is named. What no gene is called
+/// comes back as it is, for whoever looks it up to refuse, unless a column of var has it: that is said.
+pub(super) fn names(input: &Path, wanted: &[String], column: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let file = H5ad::open(input)?;
+    let all = file.read(&Keys::none())?.var.names;
+    let shown = input.display();
+    let read = |key: &str| -> anyhow::Result<Vec<Option<String>>> {
+        let data = file.read(&Keys { var: vec![key.to_owned()], ..Keys::none() })?;
+        Ok(match data.var.get(key) {
+            Some(Column::String(values)) => values.clone(),
+            Some(Column::Categorical(groups)) => {
+                (0..all.len()).map(|row| groups.name(row).map(str::to_owned)).collect()
+            }
+            _ => Vec::new(),
+        })
+    };
+    let with = |symbols: &[Option<String>], symbol: &str| -> Vec<String> {
+        symbols.iter().zip(&all).filter(|(s, _)| s.as_deref() == Some(symbol)).map(|(_, name)| name.clone()).collect()
+    };
+    if let Some(column) = column {
+        let symbols = read(column)?;
+        if symbols.is_empty() && !all.is_empty() {
+            bail!("{shown}: var[\"{column}\"] is no column of text, so it has no symbols of genes");
+        }
+        let found = |symbol: &String| match &with(&symbols, symbol)[..] {
+            [name] => Ok(name.clone()),
+            [] => Ok(symbol.clone()),
+            several => bail!(
+                "{shown}: var[\"{column}\"] has {symbol} for {} genes ({}); name one of them",
+                several.len(),
+                several.join(", ")
+            ),
+        };
+        return wanted.iter().map(found).collect();
+    }
+    let unknown: Vec<&String> = wanted.iter().filter(|name| !all.contains(name)).collect();
+    if !unknown.is_empty() {
+        for key in file.keys()?.var {
+            let symbols = read(&key).unwrap_or_default();
+            if let Some((symbol, name)) =
+                unknown.iter().find_map(|symbol| with(&symbols, symbol).first().cloned().map(|name| (symbol, name)))
+            {
+                bail!(
+                    "{shown}: no gene is named {symbol}, but var[\"{key}\"] has it, of gene {name}; give --gene-symbols {key}"
+                );
+            }
+        }
+    }
+    Ok(wanted.to_vec())
+}

@@ -1,0 +1,216 @@
+//! What Cell Ranger of 10x Genomics writes: an `.h5` file, or a folder of a Matrix Market file with its barcodes and features.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::h5ad::storage::{Kind, Reader};
+use crate::matrix_market::parse;
+use crate::{Column, Csr, Dataset, Frame, H5adError, plain_reason};
+
+/// The features that are genes, where others (antibodies, guides) are among them.
+const EXPRESSION: &str = "Gene Expression";
+
+/// Counts of cells and genes, and what was done to the names of genes.
+#[derive(Debug, Clone)]
+pub struct TenX {
+    /// Counts in X; cells by barcode; genes by symbol, with their ids in var `gene_ids`.
+    pub data: Dataset,
+    /// Genes whose symbol others had before them, and got `-1`, `-2`, … behind it, as anndata does.
+    pub renamed: usize,
+    /// Features that are no genes and were left out.
+    pub other_features: usize,
+}
+
+/// Whether `path` is a folder of Matrix Market, or an HDF5 file of the same company.
+#[must_use]
+pub fn is_10x(path: &Path) -> bool {
+    if path.is_dir() {
+        return find(path, &["matrix.mtx"]).is_some();
+    }
+    let Ok(file) = Reader::open(path) else { return false };
+    group(&file).is_some()
+}
+
+/// Reads the counts that Cell Ranger wrote, of version 2 or 3.
+///
+/// # Errors
+/// [`H5adError`] names the file and what is missing or wrong about it.
+pub fn read_10x(path: &Path) -> Result<TenX, H5adError> {
+    if path.is_dir() { read_folder(path) } else { read_h5(path) }
+}
+
+/// The group that the matrix is in: `matrix` of version 3, named after the genome in version 2.
+fn group(file: &Reader) -> Option<String> {
+    if file.kind("obs").is_some() {
+        return None;
+    }
+    let whole = |key: &str| {
+        ["barcodes", "data", "indices", "indptr", "shape"]
+            .iter()
+            .all(|part| file.kind(&format!("{key}/{part}")) == Some(Kind::Dataset))
+    };
+    file.children("").ok()?.into_iter().find(|key| whole(key))
+}
+
+fn read_h5(path: &Path) -> Result<TenX, H5adError> {
+    let file = Reader::open(path)?;
+    let Some(key) = group(&file) else {
+        let reason = "it has no matrix of 10x".into();
+        return Err(H5adError::NotAnnData { path: file.path(), reason });
+    };
+    let part = |name: &str| format!("{key}/{name}");
+    let (ids, symbols, kinds) = if file.kind(&part("features")) == Some(Kind::Group) {
+        let kinds = part("features/feature_type");
+        let kinds = if file.kind(&kinds).is_some() { Some(file.texts(&kinds)?) } else { None };
+        (file.texts(&part("features/id"))?, file.texts(&part("features/name"))?, kinds)
+    } else {
+        (file.texts(&part("genes"))?, file.texts(&part("gene_names"))?, None)
+    };
+    let indptr: Vec<usize> =
+        file.i64s(&part("indptr"))?.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+    let indices = file.i64s(&part("indices"))?.into_iter().map(|i| u32::try_from(i).unwrap_or(u32::MAX)).collect();
+    // columns of the stored matrix are cells: its arrays are those of cells by genes in rows
+    let counts = Csr::from_arrays(ids.len(), indptr, indices, file.f32s(&part("data"))?)
+        .map_err(|problem| file.bad(&key, problem))?;
+    let barcodes = file.texts(&part("barcodes"))?;
+    assemble(path, counts, barcodes, ids, symbols, kinds)
+}
+
+fn read_folder(path: &Path) -> Result<TenX, H5adError> {
+    let lines = |names: &[&str]| -> Result<(PathBuf, Vec<Vec<String>>), H5adError> {
+        let Some(file) = find(path, names) else {
+            let missing = format!("{} (or the same with .gz)", names.join(" or "));
+            return Err(H5adError::Missing { path: path.display().to_string(), missing });
+        };
+        let rows = open(&file)?
+            .lines()
+            .map(|line| line.map(|line| line.split('\t').map(|word| word.trim_end_matches('\r').to_owned()).collect()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| unreadable(&file, &error))?;
+        Ok((file, rows))
+    };
+    let (_, barcodes) = lines(&["barcodes.tsv"])?;
+    let (_, features) = lines(&["features.tsv", "genes.tsv"])?;
+    let word = |row: &[String], at: usize| row.get(at).or(row.first()).cloned().unwrap_or_default();
+    let kinds = features
+        .first()
+        .is_some_and(|row| row.len() > 2)
+        .then(|| features.iter().map(|row| word(row, 2)).collect::<Vec<_>>());
+    let (ids, symbols) = features.iter().map(|row| (word(row, 0), word(row, 1))).unzip();
+    let Some(matrix) = find(path, &["matrix.mtx"]) else {
+        return Err(H5adError::Missing { path: path.display().to_string(), missing: "matrix.mtx".into() });
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "counts are kept in f32")]
+    let counts = parse(&matrix.display().to_string(), open(&matrix)?)?.transpose().map(|v| v as f32);
+    let barcodes = barcodes.iter().map(|row| word(row, 0)).collect();
+    assemble(path, counts, barcodes, ids, symbols, kinds)
+}
+
+fn assemble(
+    path: &Path,
+    counts: Csr,
+    barcodes: Vec<String>,
+    ids: Vec<String>,
+    symbols: Vec<String>,
+    kinds: Option<Vec<String>>,
+) -> Result<TenX, H5adError> {
+    let agree = counts.n_rows() == barcodes.len() && [ids.len(), symbols.len()].iter().all(|&n| n == counts.n_cols());
+    if !agree || kinds.as_ref().is_some_and(|kinds| kinds.len() != ids.len()) {
+        return Err(H5adError::Bad {
+            path: path.display().to_string(),
+            key: "the matrix".into(),
+            problem: format!(
+                "it has {} cells and {} features, but there are {} barcodes and {} features",
+                counts.n_rows(),
+                counts.n_cols(),
+                barcodes.len(),
+                ids.len()
+            ),
+        });
+    }
+    let (names, renamed) = unique(&symbols);
+    let mut var = Frame::new(names);
+    var.set("gene_ids", Column::String(ids.into_iter().map(Some).collect()));
+    let mut data = Dataset { x: Some(counts), obs: Frame::new(barcodes), var, ..Dataset::default() };
+    let genes: Vec<usize> = kinds
+        .iter()
+        .flat_map(|kinds| kinds.iter().enumerate().filter(|(_, kind)| *kind == EXPRESSION).map(|(gene, _)| gene))
+        .collect();
+    let other_features = if genes.is_empty() { 0 } else { data.n_genes() - genes.len() };
+    if other_features > 0 {
+        data = data.select_genes(&genes);
+    }
+    Ok(TenX { data, renamed, other_features })
+}
+
+/// Names as anndata makes them unique, and how many had to be changed.
+fn unique(names: &[String]) -> (Vec<String>, usize) {
+    let mut taken: std::collections::HashSet<String> = names.iter().cloned().collect();
+    let (mut seen, mut renamed) = (HashMap::<&str, usize>::new(), 0);
+    let unique = names
+        .iter()
+        .map(|name| {
+            let count = seen.entry(name).or_insert(0);
+            if *count == 0 {
+                *count = 1;
+                return name.clone();
+            }
+            renamed += 1;
+            loop {
+                let other = format!("{name}-{count}");
+                *count += 1;
+                if taken.insert(other.clone()) {
+                    return other;
+                }
+            }
+        })
+        .collect();
+    (unique, renamed)
+}
+
+fn find(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    names.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]).find(|path| path.is_file())
+}
+
+fn open(path: &Path) -> Result<BufReader<Box<dyn Read>>, H5adError> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let packed = path.extension().is_some_and(|ending| ending == "gz");
+    Ok(BufReader::new(if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) }))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> H5adError {
+    H5adError::Unreadable { path: path.display().to_string(), reason: plain_reason(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_read_with_symbols_that_differ_and_genes_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        write("barcodes.tsv", "AAA-1\nCCC-1\n");
+        write("features.tsv", "E1\tSox2\tGene Expression\nE2\tSox2\tGene Expression\nP1\tCD3\tAntibody Capture\n");
+        write("matrix.mtx", "%%MatrixMarket matrix coordinate integer general\n%\n3 2 3\n1 1 4\n2 2 7\n3 1 9\n");
+        assert!(is_10x(directory.path()));
+        let found = read_10x(directory.path()).unwrap();
+        assert_eq!((found.renamed, found.other_features), (1, 1));
+        assert_eq!(found.data.obs.names, ["AAA-1", "CCC-1"]);
+        assert_eq!(found.data.var.names, ["Sox2", "Sox2-1"]);
+        assert_eq!(found.data.x.unwrap().gather_dense(&[0, 1]), [4.0, 0.0, 0.0, 7.0]);
+        write("barcodes.tsv", "AAA-1\n");
+        let said = read_10x(directory.path()).unwrap_err().to_string();
+        assert!(said.contains("it has 2 cells and 3 features, but there are 1 barcodes"), "{said}");
+    }
+
+    #[test]
+    fn names_become_unique_as_anndata_makes_them() {
+        let names = ["a", "a", "a-1", "a", "b"].map(str::to_owned);
+        assert_eq!(unique(&names), (["a", "a-2", "a-1", "a-3", "b"].map(str::to_owned).to_vec(), 2));
+    }
+}
