@@ -4,7 +4,7 @@ use crate::FlowError;
 
 /// Checks that `bytes` for each of `cells` at each of `points` times are within what is `available`.
 pub(crate) fn check_fits(points: usize, cells: usize, bytes: usize, available: Option<u64>) -> Result<(), FlowError> {
-    let needed = [points, cells, bytes].into_iter().map(|n| n as u128).product::<u128>();
+    let needed = [points, cells, bytes].into_iter().fold(1_u128, |product, n| product.saturating_mul(n as u128));
     match available {
         Some(available) if needed > u128::from(available) => {
             #[expect(clippy::cast_precision_loss, reason = "for a message")]

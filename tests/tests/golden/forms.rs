@@ -162,7 +162,7 @@ fn results_are_added_to_every_form_and_nothing_else_changes() {
 #[test]
 fn adding_the_same_results_again_does_not_let_a_file_grow() {
     let directory = tempfile::tempdir().expect("a directory");
-    for name in ["csr", "latest", "legacy"] {
+    for name in ["csr", "latest", "columns"] {
         let output = directory.path().join(format!("{name}.h5ad"));
         std::fs::copy(path(name), &output).expect("a copy");
         let mut sizes = Vec::new();

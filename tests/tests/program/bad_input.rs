@@ -74,10 +74,10 @@ fn files_that_are_no_h5ad() {
     std::fs::write(d.join("text.h5ad"), "cell,gene\n1,2\n").expect("a file");
     std::fs::write(d.join("empty.h5ad"), "").expect("a file");
     refused(d, &train("nowhere.h5ad", &[]), &["nowhere.h5ad cannot be read: no such file or directory"]);
-    refused(d, &train("text.h5ad", &[]), &["text.h5ad is not a whole HDF5 file"]);
+    refused(d, &train("text.h5ad", &[]), &["text.h5ad is no .h5ad: it is a table of text"]);
     refused(d, &train("empty.h5ad", &[]), &["empty.h5ad is not a whole HDF5 file: it is empty"]);
     refused(d, &train(".", &[]), &[". cannot be read: it is a directory"]);
-    refused(d, &["inspect", "text.h5ad"], &["text.h5ad is not a whole HDF5 file"]);
+    refused(d, &["inspect", "text.h5ad"], &["text.h5ad is no .h5ad: it is a table of text"]);
 }
 
 #[test]

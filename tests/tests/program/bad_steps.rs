@@ -52,7 +52,7 @@ fn counts_that_cannot_be_prepared_are_named() {
         counts(data);
         data.x = data.x.as_ref().map(|x| with_value(x, 0, 1.37));
     });
-    refused(d, &prepare(&[]), &["there is no layers[\"raw\"], and X of cell cell00 and gene Gene", "is 1.37"]);
+    refused(d, &prepare(&[]), &["X of cell cell00 and gene Gene", "is 1.37"]);
     file(d, "in.h5ad", |data| {
         counts(data);
         data.x = Some(Csr::from_rows(20, vec![Vec::new(); 60]).expect("an empty matrix"));

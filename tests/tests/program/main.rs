@@ -4,6 +4,7 @@ mod bad_input;
 mod bad_steps;
 mod book;
 mod columns;
+mod counts;
 mod embeddings;
 mod files;
 mod interrupted;

@@ -55,7 +55,7 @@ pub(super) fn choose(file: &H5ad, data: &Dataset, wanted: Option<&str>) -> anyho
             if all.layers.is_empty() { String::new() } else { format!("; layers has {}", all.layers.join(", ")) };
         let said = error.to_string().replacen(&format!("layers[\"{source}\"]"), &source, 1);
         bail!(
-            "{said}{layers}; name the counts with --counts (values that are nearly whole are rounded by adata.X.data.round())"
+            "{said}{layers}; name the counts with --counts (values that are only nearly whole have to be rounded first, as adata.X.data.round() does)"
         );
     }
     Ok((found.layers.remove(&source).unwrap_or_default(), source))

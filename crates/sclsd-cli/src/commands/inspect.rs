@@ -16,6 +16,9 @@ use crate::progress::Output;
 use crate::{escape, standard};
 
 pub(crate) fn run(args: &InspectArgs, output: Output) -> anyhow::Result<()> {
+    if args.input.is_dir() {
+        return print_h5ad(&args.input, output); // fails, saying what it is
+    }
     let start = start(&args.input)?;
     let named_so = !start.starts_with(b"\x89HDF") && args.input.extension().is_some_and(|e| e == "safetensors");
     if is_safetensors(&start) || named_so {

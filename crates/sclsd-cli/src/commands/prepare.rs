@@ -65,9 +65,6 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     let file = H5ad::open(&args.input)?;
     let mut before = named_apart(&args.input, file.read(&keys(&file.keys()?, &args.cluster_key))?)?;
     let (counts, source) = counts::choose(&file, &before, args.counts.as_deref()).with_context(shown)?;
-    if source != counts::LAYER_RAW {
-        output.note(format!("counts are taken from {source}"));
-    }
     before.layers.insert(counts::LAYER.into(), counts);
     if !args.force {
         before.x = counts::normalized(&file, source == "X", output)?;
@@ -76,6 +73,9 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     remake_what_is_not_finite(&mut before, output);
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
     let found = prepare(before, spec).with_context(shown)?;
+    if source != counts::LAYER_RAW {
+        output.note(format!("counts are taken from {source}"));
+    }
     let repaired = found.one_way_edges + found.no_edges > 0;
     let mut kept: Vec<String> = found.kept.iter().map(|element| element.replacen(' ', "/", 1)).collect();
     kept.retain(|key| !(repaired && key == "obsp/connectivities"));

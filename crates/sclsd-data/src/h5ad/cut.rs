@@ -144,6 +144,19 @@ fn is_legacy_categorical(file: &Reader, key: &str) -> bool {
     key.split_once('/').is_some_and(|(table, name)| file.kind(&format!("{table}/__categories/{name}")).is_some())
 }
 
+/// Whether an array of the file lies in one piece of more than `bytes`.
+pub(super) fn has_long_piece(file: &Reader, bytes: u64) -> Result<bool, H5adError> {
+    for group in file.groups()? {
+        for name in file.children(&group)? {
+            let key = if group.is_empty() { name } else { format!("{group}/{name}") };
+            if file.kind(&key) == Some(Kind::Dataset) && file.is_long_piece(&key, bytes) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// Groups that are one array: of categories, with a mask, sparse.
 fn is_encoded_array(file: &Reader, key: &str) -> bool {
     let encoding = file.text_attribute(key, "encoding-type").unwrap_or_default();

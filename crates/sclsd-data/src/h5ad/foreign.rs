@@ -3,6 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
+/// What is said of a directory that is nothing else.
+pub(super) const DIRECTORY: &str = "it is a directory";
+
 /// What stands at `path`, judged by its first bytes and its name, with the way out; `None` where it may be HDF5.
 pub(super) fn not_hdf5(path: &Path) -> Option<String> {
     if path.is_dir() {
@@ -66,7 +69,7 @@ fn directory(path: &Path) -> String {
     } else if has("matrix.mtx") || has("matrix.mtx.gz") {
         "it is a folder of 10x; sclsd prepare reads it".into()
     } else {
-        "it is a directory".into()
+        DIRECTORY.into()
     }
 }
 

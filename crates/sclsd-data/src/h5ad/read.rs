@@ -329,8 +329,9 @@ fn read_matrix(file: &Reader, key: &str, expected: (usize, usize)) -> Result<Csr
         for index in file.i64_rows(&places, first, count)? {
             let Some(index) = u32::try_from(index).ok().filter(|&i| (i as usize) < minor) else {
                 let row = indptr.partition_point(|&start| start <= indices.len()).saturating_sub(1);
-                let what = if by_column { "column" } else { "row" };
-                return Err(file.bad(key, format!("{what} {row} has index {index}, but there are {minor}")));
+                let (along, across) = if by_column { ("column", "row") } else { ("row", "column") };
+                let problem = format!("{along} {row} has {across} index {index}, but there are {minor} {across}s");
+                return Err(file.bad(key, problem));
             };
             indices.push(index);
         }

@@ -98,6 +98,9 @@ impl Reader {
             return Err(H5adError::NotHdf5 { path: shown, reason: "it is empty".into() });
         }
         if let Some(reason) = foreign::not_hdf5(path) {
+            if reason == foreign::DIRECTORY {
+                return Err(H5adError::Unreadable { path: shown, reason });
+            }
             return Err(H5adError::Foreign { path: shown, reason });
         }
         let handle = std::fs::File::open(path).map_err(|source| unreadable(&source))?;

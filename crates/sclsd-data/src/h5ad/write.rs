@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::H5adError;
-use super::cut::{Chosen, bulk, carry, changed, copy_whole};
+use super::cut::{Chosen, bulk, carry, changed, copy_whole, has_long_piece};
 use super::read::{column_names, row_names};
 use super::storage::{Attribute, Compression, Editor, Kind, Reader, Values, renew_superblock, slot, write_anew};
 use crate::replace::{plain_reason, replace_file};
@@ -26,11 +26,15 @@ pub struct Additions {
     pub uns: BTreeMap<String, Uns>,
 }
 
+/// Bytes in one piece that are not copied through memory for the sake of a smaller file.
+const TOO_LONG: u64 = 1 << 27;
+
 /// Adds to a copy of the file that `reader` has open.
 ///
-/// The copy is changed in place where that is possible. Where it is not (groups of more than eight members written by h5py
-/// with `libver="latest"`, members kept in the order of their creation, bytes before the file), it is written anew first,
-/// object by object.
+/// Where nothing is replaced, the copy is changed in place: nothing of it is read. What is replaced would stay in it as
+/// dead space, so the file is then written anew without that, object by object; so is one that cannot be edited (groups of
+/// more than eight members written by h5py with `libver="latest"`, members kept in the order of their creation, bytes
+/// before the file).
 pub(super) fn add(
     reader: &Reader,
     output: &Path,
@@ -38,25 +42,34 @@ pub(super) fn add(
     compression: Compression,
 ) -> Result<(), H5adError> {
     let replaced = replaced(reader, additions);
+    let fill = |temporary: &Path| {
+        let editor = Editor::open(temporary, compression)?;
+        Sink::onto(&editor, reader, &replaced).add(additions)?;
+        editor.close()
+    };
     replace(output, |temporary| {
+        let compact = !replaced.is_empty() && !has_long_piece(reader, TOO_LONG)?;
+        if compact && rewrite(reader, temporary, output, &replaced).is_ok() {
+            return fill(temporary);
+        }
         copy(reader, temporary, output)?;
-        let in_place = (|| {
-            let editor = Editor::open(temporary, compression)?;
-            // what is replaced makes room for what replaces it, so that a file does not grow
-            replaced.iter().try_for_each(|key| editor.delete(key))?;
-            editor.commit()?;
-            Sink::onto(&editor, reader, &replaced).add(additions)?;
-            editor.close()
-        })();
+        let in_place = delete(temporary, &replaced).and_then(|()| fill(temporary));
         match in_place {
             Err(H5adError::NotInPlace { .. }) => {}
             done => return done,
         }
         rewrite(reader, temporary, output, &replaced)?;
-        let editor = Editor::open(temporary, compression)?;
-        Sink::onto(&editor, reader, &replaced).add(additions)?;
-        editor.close()
+        fill(temporary)
     })
+}
+
+fn delete(path: &Path, keys: &[String]) -> Result<(), H5adError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let editor = Editor::open(path, Compression::None)?;
+    keys.iter().try_for_each(|key| editor.delete(key))?;
+    editor.close()
 }
 
 /// Writes a copy of the file that is cut down to the cells and genes of `data` and has what `data` has, save elements
@@ -83,9 +96,7 @@ pub(super) fn cut(
         if rewrite(reader, temporary, output, &gone).is_err() {
             // attributes that are references, as anndata 0.7 wrote them: the copy is changed in place
             copy(reader, temporary, output)?;
-            let editor = Editor::open(temporary, compression)?;
-            gone.iter().try_for_each(|key| editor.delete(key))?;
-            editor.close()?;
+            delete(temporary, &gone)?;
         }
         let editor = Editor::open(temporary, compression)?;
         for key in &carried {
@@ -260,11 +271,21 @@ struct Sink<'a> {
     made: BTreeSet<String>,
     /// Columns, as they are named in messages, that could not be carried over.
     lost: Vec<String>,
+    /// Entries of uns that hold the colors of a column.
+    colored: BTreeSet<String>,
 }
 
 impl<'a> Sink<'a> {
     fn of(editor: &'a Editor) -> Self {
-        Self { editor, before: None, gone: &[], columns: Default::default(), made: BTreeSet::new(), lost: Vec::new() }
+        Self {
+            editor,
+            before: None,
+            gone: &[],
+            columns: Default::default(),
+            made: BTreeSet::new(),
+            lost: Vec::new(),
+            colored: BTreeSet::new(),
+        }
     }
 
     fn onto(editor: &'a Editor, before: &'a Reader, gone: &'a [String]) -> Self {
@@ -323,6 +344,7 @@ impl<'a> Sink<'a> {
             {
                 let key = self.room(&format!("uns/{name}_colors"))?;
                 self.texts(&key, &[groups.colors().len()], groups.colors())?;
+                self.colored.insert(format!("{name}_colors"));
             }
         }
         let lost = &self.lost;
@@ -352,6 +374,10 @@ impl<'a> Sink<'a> {
             }
         }
         for (name, value) in uns {
+            // colors of a column are written with it
+            if self.colored.contains(name) {
+                continue;
+            }
             if let Some(key) = self.wanted("uns", name, wanted)? {
                 self.uns(&key, value)?;
             }
@@ -363,8 +389,8 @@ impl<'a> Sink<'a> {
     fn room(&mut self, key: &str) -> Result<String, H5adError> {
         for (at, _) in key.match_indices('/') {
             let above = &key[..at];
-            let there =
-                |reader: &Reader| reader.kind(above) == Some(Kind::Group) && !self.gone.iter().any(|k| k == above);
+            let gone = self.gone.iter().any(|key| above == key || above.starts_with(&format!("{key}/")));
+            let there = |reader: &Reader| reader.kind(above) == Some(Kind::Group) && !gone;
             if self.made.contains(above) || self.before.is_some_and(there) {
                 continue;
             }

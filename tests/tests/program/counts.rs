@@ -1,0 +1,159 @@
+//! Counts and names where people have them: layers, raw.X, X, what Cell Ranger writes, symbols in a column of var.
+
+use std::path::Path;
+
+use sclsd::data::{Column, Compression, Csr, Dataset, Frame, Keys, read_h5ad, write_h5ad};
+use sclsd_tests::fixture;
+
+use crate::sclsd;
+
+/// What the program says, which ends well.
+fn success(output: &std::process::Output) -> String {
+    let said = all(output);
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// What the program says, which fails.
+fn failure(output: &std::process::Output) -> String {
+    let said = all(output);
+    assert!(!output.status.success(), "{said}");
+    said
+}
+
+fn all(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+/// Counts of the fixture.
+fn raw() -> Dataset {
+    let keys = Keys { x: true, obs: vec!["clusters".into()], ..Keys::none() };
+    read_h5ad(&fixture("raw.h5ad"), &keys).expect("counts")
+}
+
+fn prepare(directory: &Path, name: &str, more: &[&str]) -> (String, Dataset) {
+    let mut arguments = vec!["prepare", name, "-o", "prepared.h5ad", "--threads", "1"];
+    arguments.extend(more);
+    let said = success(&sclsd(directory, &arguments));
+    let keys = Keys { x: true, layers: vec!["raw".into()], ..Keys::none() };
+    (said, read_h5ad(&directory.join("prepared.h5ad"), &keys).expect("a prepared file"))
+}
+
+#[test]
+fn counts_are_found_in_x_or_a_layer_and_it_is_said_where() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let data = raw();
+    write_h5ad(&d.join("x.h5ad"), &data, Compression::Gzip).expect("a file");
+    let (said, of_x) = prepare(d, "x.h5ad", &[]);
+    assert!(said.contains("counts are taken from X"), "{said}");
+    // in a layer, beside an X that is scaled
+    let mut scaled = data.clone();
+    let counts = scaled.x.take().expect("counts");
+    scaled.x = Some(counts.map(|v| v - 1.5));
+    scaled.layers.insert("counts".into(), counts);
+    write_h5ad(&d.join("layer.h5ad"), &scaled, Compression::None).expect("a file");
+    let (said, of_layer) = prepare(d, "layer.h5ad", &[]);
+    assert!(
+        said.contains("counts are taken from layers[\"counts\"]") && said.contains("X has negative values"),
+        "{said}"
+    );
+    assert_eq!((of_x.x, of_x.layers), (of_layer.x, of_layer.layers));
+    let said = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "X"]));
+    assert!(said.contains("X of cell") && said.contains("expected a whole count"), "{said}");
+    let said = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "spliced"]));
+    assert!(said.contains("lacks layers[\"spliced\"] (layers has counts)"), "{said}");
+    assert!(!d.join("p.h5ad").exists());
+}
+
+#[test]
+fn values_within_rounding_of_whole_numbers_are_counts_and_others_are_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let mut data = raw();
+    let counts = data.x.take().expect("counts");
+    data.x = Some(counts.map(|v| if v == 3.0 { 2.999_999_8 } else { v }));
+    write_h5ad(&d.join("nearly.h5ad"), &data, Compression::None).expect("a file");
+    prepare(d, "nearly.h5ad", &[]);
+    data.x = Some(counts.map(|v| v * 0.9));
+    write_h5ad(&d.join("not.h5ad"), &data, Compression::None).expect("a file");
+    let said = failure(&sclsd(d, &["prepare", "not.h5ad", "-o", "p.h5ad"]));
+    assert!(said.contains("expected a whole count of 0 or more") && said.contains("--counts"), "{said}");
+}
+
+#[test]
+fn a_folder_of_cell_ranger_is_prepared() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let data = raw();
+    let counts = data.x.as_ref().expect("counts");
+    let folder = d.join("filtered");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("barcodes.tsv"), data.obs.names.join("\n") + "\n").expect("barcodes");
+    let features: String = data.var.names.iter().map(|name| format!("ENS-{name}\t{name}\tGene Expression\n")).collect();
+    std::fs::write(folder.join("features.tsv"), features).expect("features");
+    let mut entries = String::new();
+    for cell in 0..counts.n_rows() {
+        let (genes, values) = counts.row(cell);
+        for (gene, value) in genes.iter().zip(values) {
+            entries += &format!("{} {} {value}\n", gene + 1, cell + 1);
+        }
+    }
+    let head = "%%MatrixMarket matrix coordinate integer general\n";
+    let sizes = format!("{} {} {}\n", counts.n_cols(), counts.n_rows(), counts.nnz());
+    std::fs::write(folder.join("matrix.mtx"), head.to_owned() + &sizes + &entries).expect("a matrix");
+    let (_, of_folder) = prepare(d, "filtered", &[]);
+    write_h5ad(&d.join("x.h5ad"), &data, Compression::None).expect("a file");
+    let (_, of_file) = prepare(d, "x.h5ad", &[]);
+    assert_eq!((of_folder.x, of_folder.layers), (of_file.x, of_file.layers));
+    let said = failure(&sclsd(d, &["inspect", "filtered"]));
+    assert!(said.contains("10x"), "{said}");
+}
+
+#[test]
+fn genes_are_found_by_their_symbols_or_the_column_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let x = Csr::from_rows(2, [vec![(0, 1.0_f32)], vec![(1, 2.0)], vec![]]).expect("a matrix");
+    let mut var = Frame::new(vec!["ENS1".into(), "ENS2".into()]);
+    var.set("feature_name", Column::String(vec![Some("Sox2".into()), Some("Ins1".into())]));
+    let cells = Frame::new(["a", "b", "c"].map(str::to_owned).to_vec());
+    let umap = sclsd::data::Matrix::new(2, vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    let data =
+        Dataset { x: Some(x), obs: cells, var, obsm: [("X_umap".to_owned(), umap)].into(), ..Dataset::default() };
+    write_h5ad(&d.join("cells.h5ad"), &data, Compression::None).expect("a file");
+    let plot = ["plot", "cells.h5ad", "--kind", "embedding", "-o", "p.svg", "--color", "Ins1"];
+    let said = failure(&sclsd(d, &plot));
+    let wanted =
+        "no gene is named Ins1, but var[\"feature_name\"] has it, of gene ENS2; give --gene-symbols feature_name";
+    assert!(said.contains(wanted), "{said}");
+    success(&sclsd(d, &[&plot[..], &["--gene-symbols", "feature_name"]].concat()));
+    assert!(d.join("p.svg").exists());
+}
+
+#[test]
+fn inspect_says_what_train_would_say_and_ends_with_the_next_command() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    std::fs::copy(fixture("prepared.h5ad"), d.join("cells.h5ad")).expect("a copy");
+    let said = success(&sclsd(d, &["inspect", "cells.h5ad"]));
+    assert!(
+        said.trim_end().ends_with("next: sclsd train cells.h5ad -o result.h5ad --model model.safetensors"),
+        "{said}"
+    );
+    std::fs::copy(fixture("raw.h5ad"), d.join("raw.h5ad")).expect("a copy");
+    let said = success(&sclsd(d, &["inspect", "raw.h5ad"]));
+    assert!(said.contains("next: sclsd prepare raw.h5ad -o prepared.h5ad"), "{said}");
+    // a name alone is not enough: pseudotime of one cell is infinite
+    let file = sclsd::data::H5ad::open(&d.join("cells.h5ad")).expect("a file");
+    let keys = Keys::none().with_obs("dpt_pseudotime");
+    let mut time = file.read(&keys).expect("time").numbers("dpt_pseudotime").expect("numbers");
+    time[0] = f64::INFINITY;
+    let additions =
+        sclsd::data::Additions { obs: vec![("dpt_pseudotime".into(), Column::Float(time))], ..Default::default() };
+    file.add(&d.join("cells.h5ad"), &additions, Compression::None).expect("the file with it");
+    let said = success(&sclsd(d, &["inspect", "cells.h5ad"]));
+    let refused = failure(&sclsd(d, &["train", "cells.h5ad", "-o", "r.h5ad", "--model", "m.safetensors"]));
+    let reason = refused.trim().trim_start_matches("error: ").to_owned();
+    assert!(said.contains(&format!("not ready for sclsd train: {reason}")), "{said}\n{refused}");
+}
