@@ -77,7 +77,7 @@ fn read_h5(path: &Path) -> Result<TenX, H5adError> {
     let counts = Csr::from_arrays(ids.len(), indptr, indices, file.f32s(&part("data"))?)
         .map_err(|problem| file.bad(&key, problem))?;
     let barcodes = file.texts(&part("barcodes"))?;
-    assemble(path, counts, barcodes, ids, symbols, kinds)
+    assemble(path, counts, barcodes, (ids, symbols), kinds.as_deref())
 }
 
 fn read_folder(path: &Path) -> Result<TenX, H5adError> {
@@ -107,19 +107,18 @@ fn read_folder(path: &Path) -> Result<TenX, H5adError> {
     #[expect(clippy::cast_possible_truncation, reason = "counts are kept in f32")]
     let counts = parse(&matrix.display().to_string(), open(&matrix)?)?.transpose().map(|v| v as f32);
     let barcodes = barcodes.iter().map(|row| word(row, 0)).collect();
-    assemble(path, counts, barcodes, ids, symbols, kinds)
+    assemble(path, counts, barcodes, (ids, symbols), kinds.as_deref())
 }
 
 fn assemble(
     path: &Path,
     counts: Csr,
     barcodes: Vec<String>,
-    ids: Vec<String>,
-    symbols: Vec<String>,
-    kinds: Option<Vec<String>>,
+    (ids, symbols): (Vec<String>, Vec<String>),
+    kinds: Option<&[String]>,
 ) -> Result<TenX, H5adError> {
     let agree = counts.n_rows() == barcodes.len() && [ids.len(), symbols.len()].iter().all(|&n| n == counts.n_cols());
-    if !agree || kinds.as_ref().is_some_and(|kinds| kinds.len() != ids.len()) {
+    if !agree || kinds.is_some_and(|kinds| kinds.len() != ids.len()) {
         return Err(H5adError::Bad {
             path: path.display().to_string(),
             key: "the matrix".into(),

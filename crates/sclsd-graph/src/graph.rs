@@ -86,6 +86,7 @@ impl<'a> Undirected<'a> {
     ///
     /// # Errors
     /// [`GraphError`] where the graph is not square or a weight is negative or not finite.
+    #[expect(clippy::missing_panics_doc, reason = "rows that are merged in order are a pattern")]
     pub fn new(graph: &'a Csr) -> Result<Self, GraphError> {
         let n = graph.n_rows();
         check_graph(graph, n)?;

@@ -163,7 +163,6 @@ fn step(place: &mut [f32; 2], to: [f32; 2], others: [[f32; 2]; REPULSIONS], rate
 }
 
 /// A number below `n` for 32 random bits, all as likely as one in 2³² lets them be.
-#[expect(clippy::cast_possible_truncation, reason = "below n")]
 fn below(n: usize, bits: u32) -> usize {
     ((u64::from(bits) * n as u64) >> 32) as usize
 }

@@ -384,6 +384,7 @@ fn check(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<(), TransitionErr
 }
 
 /// That times tell one direction of an edge from the other, where they are to.
+#[expect(clippy::float_cmp, reason = "the very same time")]
 fn varies(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
     match pseudotime {
         [value, rest @ ..] if beta > 0.0 && !rest.is_empty() && rest.iter().all(|t| t == value) => {

@@ -87,6 +87,9 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     scored.report(&cluster_key, output).with_context(shown)
 }
 
+/// Transitions, and the time they go by where there is one.
+type StepsAndTime = (Csr<f64>, Option<Vec<f64>>);
+
 /// A result and what it is scored with.
 struct Scored<'a> {
     args: &'a EvaluateArgs,
@@ -200,7 +203,7 @@ impl Scored<'_> {
     }
 
     /// The prior's transitions and its time, where the file says what they were and has them; a matrix has no time.
-    fn prior(&self) -> anyhow::Result<Option<(Csr<f64>, Option<Vec<f64>>)>> {
+    fn prior(&self) -> anyhow::Result<Option<StepsAndTime>> {
         let Some(record) = self.record else { return Ok(None) };
         let Ok(prior) = self.teller.prior() else { return Ok(None) };
         Ok(Some((prior.matrix().clone(), record.time(self.data)?)))

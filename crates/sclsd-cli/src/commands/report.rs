@@ -222,13 +222,11 @@ impl<'a> Source<'a> {
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(time) = self.time() {
-            if let Some(correlation) = spearman(&self.pseudotime, &time).filter(|c| *c < 0.0) {
-                warnings.push(format!(
-                    "Pseudotime runs against the prior time (Spearman {correlation:.2}): the potential has settled the wrong \
-                     way round. Give more epochs, longer walks or another seed."
-                ));
-            }
+        if let Some(correlation) = self.time().and_then(|time| spearman(&self.pseudotime, &time)).filter(|c| *c < 0.0) {
+            warnings.push(format!(
+                "Pseudotime runs against the prior time (Spearman {correlation:.2}): the potential has settled the wrong way \
+                 round. Give more epochs, longer walks or another seed."
+            ));
         }
         if let Some(loss) = self.record.as_ref().and_then(|r| r.history.get("loss")).filter(|loss| loss.len() >= 10) {
             let tenth = loss.len() / 10;

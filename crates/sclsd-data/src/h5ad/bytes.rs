@@ -165,11 +165,15 @@ fn walk(bytes: &FileBytes, at: u64, end: u64, mut found: impl FnMut(u16, u64, u6
     place
 }
 
+/// First byte and length of objects, by their index.
+type Objects = HashMap<u16, (u64, u64)>;
+
 /// Reads objects of global heaps, one collection after another.
 pub(super) struct Heaps<'a> {
     bytes: &'a FileBytes,
     base: u64,
-    current: Option<(u64, HashMap<u16, (u64, u64)>)>,
+    /// The collection read last, by its address.
+    current: Option<(u64, Objects)>,
 }
 
 impl<'a> Heaps<'a> {

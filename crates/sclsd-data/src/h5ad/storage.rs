@@ -341,7 +341,7 @@ impl Reader {
     pub(crate) fn f32s(&self, key: &str) -> Result<Vec<f32>, H5adError> {
         let dataset = self.readable(key, None)?;
         if let Datatype::FloatingPoint { size: 2, byte_order, .. } = self.datatype(key)? {
-            return Ok(halves(&dataset.read_raw().map_err(|source| self.bad(key, source))?, &byte_order));
+            return Ok(halves(&dataset.read_raw().map_err(|source| self.bad(key, source))?, byte_order));
         }
         dataset.read_f32().map_err(|source| self.bad(key, source))
     }
@@ -352,7 +352,7 @@ impl Reader {
         let (first, count) = (first as u64, count as u64);
         if let Datatype::FloatingPoint { size: 2, byte_order, .. } = self.datatype(key)? {
             let raw = dataset.read_raw_rows(first, count).map_err(|source| self.bad(key, source))?;
-            return Ok(halves(&raw, &byte_order));
+            return Ok(halves(&raw, byte_order));
         }
         if self.element(key)? == Element::Boolean {
             let raw = dataset.read_raw_rows(first, count).map_err(|source| self.bad(key, source))?;
@@ -529,7 +529,7 @@ fn split(key: &str) -> (&str, &str) {
 }
 
 /// Values of half precision, of which the HDF5 library knows the type alone.
-fn halves(raw: &[u8], order: &DatatypeByteOrder) -> Vec<f32> {
+fn halves(raw: &[u8], order: DatatypeByteOrder) -> Vec<f32> {
     let value = |b: &[u8]| match order {
         DatatypeByteOrder::BigEndian => half::f16::from_be_bytes([b[0], b[1]]),
         _ => half::f16::from_le_bytes([b[0], b[1]]),
@@ -554,7 +554,7 @@ fn unpadded<'a>(value: &'a [u8], padding: &StringPadding) -> &'a [u8] {
     let end = match padding {
         StringPadding::NullTerminate => value.iter().position(|&b| b == 0),
         StringPadding::SpacePad => value.iter().rposition(|&b| b != b' ').map(|at| at + 1).or(Some(0)),
-        _ => value.iter().rposition(|&b| b != 0).map(|at| at + 1).or(Some(0)),
+        StringPadding::NullPad => value.iter().rposition(|&b| b != 0).map(|at| at + 1).or(Some(0)),
     };
     &value[..end.unwrap_or(value.len())]
 }

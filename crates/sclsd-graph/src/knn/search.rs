@@ -98,6 +98,7 @@ impl Best {
     fn offer(&mut self, scores: &[f64], points: &[u32], kept: usize) {
         for (scores, points) in scores.chunks(LANES).zip(points.chunks(LANES)) {
             let limit = self.limit;
+            #[expect(clippy::needless_bitwise_bool, reason = "no branch for each, so that many are compared at once")]
             if !scores.iter().fold(false, |any, score| any | (*score <= limit)) {
                 continue;
             }
