@@ -1,6 +1,8 @@
 //! Where a file keeps its counts.
 
-use anyhow::bail;
+use std::path::Path;
+
+use anyhow::{Context, bail};
 use sclsd::data::{Csr, Dataset, H5ad, Keys, is_counts};
 
 use crate::progress::Output;
@@ -13,10 +15,11 @@ pub(super) const LAYER_RAW: &str = "layers[\"raw\"]";
 
 /// The counts of the cells and genes of `data`, and where they were found: where `wanted` says, or in the first there is of the
 /// layers `raw` and `counts`, `raw.X` and X that holds counts.
-pub(super) fn choose(file: &H5ad, data: &Dataset, wanted: Option<&str>) -> anyhow::Result<(Csr, String)> {
+pub(super) fn choose(input: &Path, file: &H5ad, data: &Dataset, wanted: Option<&str>) -> anyhow::Result<(Csr, String)> {
+    let shown = input.display();
     let layer = |name: &str| -> anyhow::Result<(Csr, String)> {
         let mut read = file.read(&Keys { layers: vec![name.to_owned()], ..Keys::none() })?;
-        read.counts(name)?;
+        read.counts(name).with_context(|| shown.to_string())?;
         Ok((read.layers.remove(name).unwrap_or_default(), format!("layers[\"{name}\"]")))
     };
     let x = || -> anyhow::Result<(Csr, String)> {
@@ -42,7 +45,7 @@ pub(super) fn choose(file: &H5ad, data: &Dataset, wanted: Option<&str>) -> anyho
             }
             if !all.x {
                 let layers = if all.layers.is_empty() { "nothing".into() } else { all.layers.join(", ") };
-                bail!("it has neither X nor counts (layers has {layers}); name the layer of counts with --counts");
+                bail!("{shown} has neither X nor counts (layers has {layers}); name the layer of counts with --counts");
             }
             x()?
         }
@@ -55,7 +58,7 @@ pub(super) fn choose(file: &H5ad, data: &Dataset, wanted: Option<&str>) -> anyho
             if all.layers.is_empty() { String::new() } else { format!("; layers has {}", all.layers.join(", ")) };
         let said = error.to_string().replacen(&format!("layers[\"{source}\"]"), &source, 1);
         bail!(
-            "{said}{layers}; name the counts with --counts (values that are only nearly whole have to be rounded first, as adata.X.data.round() does)"
+            "{shown}: {said}{layers}; name the counts with --counts (values that are only nearly whole have to be rounded first, as adata.X.data.round() does)"
         );
     }
     Ok((found.layers.remove(&source).unwrap_or_default(), source))

@@ -64,7 +64,7 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     let shown = || args.input.display().to_string();
     let file = H5ad::open(&args.input)?;
     let mut before = named_apart(&args.input, file.read(&keys(&file.keys()?, &args.cluster_key))?)?;
-    let (counts, source) = counts::choose(&file, &before, args.counts.as_deref()).with_context(shown)?;
+    let (counts, source) = counts::choose(&args.input, &file, &before, args.counts.as_deref())?;
     before.layers.insert(counts::LAYER.into(), counts);
     if !args.force {
         before.x = counts::normalized(&file, source == "X", output)?;

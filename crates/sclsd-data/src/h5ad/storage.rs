@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_pure::{
-    AttrValue, Dataset, Datatype, DatatypeByteOrder, EnumTypeBuilder, File, FileAccessProperties, Group, Layout,
-    LibVer, MemoryStrategy, RepackOptions, StringPadding, SyncPolicy, repack,
+    AttrValue, Dataset, Datatype, DatatypeByteOrder, EnumTypeBuilder, File, FileAccessProperties, FileCreateProperties,
+    FileLocking, Group, Layout, LibVer, MemoryStrategy, RepackOptions, StringPadding, SyncPolicy, repack,
 };
 
 use super::H5adError;
@@ -152,7 +152,13 @@ impl Reader {
 
     /// An error about the element at `key`.
     pub(crate) fn bad(&self, key: &str, problem: impl std::fmt::Display) -> H5adError {
-        H5adError::Bad { path: self.path(), key: slot(key), problem: problem.to_string() }
+        let mut problem = problem.to_string();
+        if problem.contains("invalid data layout version: 5") {
+            problem = "it is in the layout that HDF5 2.0 writes with libver=\"latest\", which is not read here; write the file \
+                       again with adata.write_h5ad(path)"
+                .into();
+        }
+        H5adError::Bad { path: self.path(), key: slot(key), problem }
     }
 
     fn listing(&self, key: &str) -> Result<Option<Arc<Listing>>, H5adError> {
@@ -649,16 +655,15 @@ pub(crate) struct Editor {
 impl Editor {
     /// Opens a file that exists. The caller hands in a copy: it is changed in place, without being read into memory.
     pub(crate) fn open(path: &Path, compression: Compression) -> Result<Self, H5adError> {
-        let options = FileAccessProperties::new()
-            .with_memory_strategy(MemoryStrategy::Bounded)
-            .with_sync_policy(SyncPolicy::OnClose);
-        let file = File::open_rw_with_options(path, options).map_err(|source| edit_error(path, "the file", &source))?;
+        let file =
+            File::open_rw_with_options(path, access()).map_err(|source| edit_error(path, "the file", &source))?;
         Ok(Self { file, path: path.to_owned(), compression, held: Cell::new(0) })
     }
 
     /// Creates an empty file.
     pub(crate) fn create(path: &Path, compression: Compression) -> Result<Self, H5adError> {
-        drop(File::create(path).map_err(|source| edit_error(path, "the file", &source))?);
+        let empty = File::create_with_options(path, FileCreateProperties::new(), access());
+        drop(empty.map_err(|source| edit_error(path, "the file", &source))?);
         Self::open(path, compression)
     }
 
@@ -829,6 +834,15 @@ impl Editor {
         let path = self.path;
         self.file.close().map_err(|source| edit_error(&path, "the file", &source))
     }
+}
+
+/// How a temporary file is edited: without being read into memory, synced at the end, and without a lock, since nobody else
+/// knows of it (a lock lives on in a program that another thread is just starting).
+fn access() -> FileAccessProperties {
+    FileAccessProperties::new()
+        .with_memory_strategy(MemoryStrategy::Bounded)
+        .with_sync_policy(SyncPolicy::OnClose)
+        .with_locking(FileLocking::Disabled)
 }
 
 /// Whole rows, as many as make a chunk of the usual size.
