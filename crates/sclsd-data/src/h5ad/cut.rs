@@ -111,28 +111,34 @@ const LONG: u64 = 1 << 24;
 /// HDF5 library would search the group for each, and hold all.
 pub(super) fn bulk(file: &Reader, gone: &[String]) -> Result<Vec<String>, H5adError> {
     let mut keys = Vec::new();
-    let gone: HashSet<&str> = gone.iter().map(String::as_str).collect();
+    let mut taken: HashSet<String> = gone.iter().cloned().collect();
     for group in file.groups()? {
-        let inside = std::iter::successors(Some(group.as_str()), |key| key.rsplit_once('/').map(|(above, _)| above));
-        if inside.into_iter().any(|key| gone.contains(key)) || is_encoded_array(file, &group) {
+        let mut inside =
+            std::iter::successors(Some(group.as_str()), |key| key.rsplit_once('/').map(|(above, _)| above));
+        if inside.any(|key| taken.contains(key)) {
             continue;
         }
         let members = file.children(&group)?;
-        let many = members.len() > MANY;
+        let many = members.len() > MANY && !is_encoded_array(file, &group);
         for name in members {
             let key = if group.is_empty() { name } else { format!("{group}/{name}") };
-            if is_legacy_categorical(file, &key) {
+            if taken.contains(&key) || is_legacy_categorical(file, &key) {
                 continue;
             }
             let apart = if file.kind(&key) == Some(Kind::Dataset) {
-                (many || file.is_long_piece(&key, LONG)) && file.is_copyable(&key)
+                let copyable = file.is_copyable(&key);
+                if file.has_long_chunks(&key) && !copyable {
+                    return Err(file.bad(&key, "its chunks cannot be written again"));
+                }
+                copyable && (many || file.has_long_chunks(&key) || file.is_long_piece(&key, LONG))
             } else {
                 many && is_encoded_array(file, &key)
                     && parts(file, &key)?
                         .iter()
                         .all(|part| file.kind(part) == Some(Kind::Dataset) && file.is_copyable(part))
             };
-            if apart && !gone.contains(key.as_str()) {
+            if apart {
+                taken.insert(key.clone());
                 keys.push(key);
             }
         }

@@ -416,6 +416,12 @@ impl Reader {
         matches!(layout, Some(Layout::Contiguous { address: Some(_), size }) if size > bytes)
     }
 
+    /// Whether the array at `key` has chunks that the HDF5 library would write so that not all read them.
+    pub(crate) fn has_long_chunks(&self, key: &str) -> bool {
+        let edges = self.dataset(key).ok().and_then(|dataset| dataset.chunk_shape().ok()).flatten().unwrap_or_default();
+        edges.iter().any(|edge| (LONGEST_EDGE + 1..1 << 24).contains(edge))
+    }
+
     /// Whether everything about the array at `key` can be written again from what is read of it.
     pub(crate) fn is_copyable(&self, key: &str) -> bool {
         let Ok(dataset) = self.dataset(key) else { return false };
@@ -845,11 +851,16 @@ fn access() -> FileAccessProperties {
         .with_locking(FileLocking::Disabled)
 }
 
+/// The longest edge of a chunk: the HDF5 library writes longer ones with a byte more than they need, up to 2^24, and
+/// HDF5 2.0 does not read that.
+const LONGEST_EDGE: u64 = 0xFFFF;
+
 /// Whole rows, as many as make a chunk of the usual size.
 fn chunks(dims: &[u64], size: usize) -> Vec<u64> {
-    let row = dims.iter().skip(1).product::<u64>().saturating_mul(size as u64).max(1);
-    let rows = (CHUNK as u64 / row).clamp(1, dims[0].max(1));
-    std::iter::once(rows).chain(dims.iter().skip(1).map(|&n| n.max(1))).collect()
+    let edges = dims.iter().skip(1).map(|&n| n.clamp(1, LONGEST_EDGE));
+    let row = edges.clone().product::<u64>().saturating_mul(size as u64).max(1);
+    let rows = (CHUNK as u64 / row).clamp(1, dims[0].clamp(1, LONGEST_EDGE));
+    std::iter::once(rows).chain(edges).collect()
 }
 
 fn edit_error(path: &Path, key: &str, source: &hdf5_pure::Error) -> H5adError {
@@ -959,6 +970,14 @@ pub(crate) fn slot(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_have_edges_that_every_hdf5_reads() {
+        assert_eq!(chunks(&[1_000_000], 4), [65_535]);
+        assert_eq!(chunks(&[300_000, 70_000], 8), [1, 65_535]);
+        assert_eq!(chunks(&[1000, 10], 4), [1000, 10]);
+        assert_eq!(chunks(&[100_000, 50], 4), [1310, 50]);
+    }
 
     #[test]
     fn the_checksum_is_that_of_the_published_hash() {
