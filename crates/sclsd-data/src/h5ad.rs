@@ -6,17 +6,19 @@
 
 mod bytes;
 mod cut;
+mod editor;
 mod foreign;
 mod inspect;
 mod open;
 mod read;
 pub(crate) mod storage;
+mod superblock;
 mod write;
 
+pub use editor::Compression;
 pub use inspect::{Entry, Inspection};
 pub use open::{H5ad, add_to_h5ad, inspect, read_h5ad};
 pub use read::Keys;
-pub use storage::Compression;
 pub use write::{Additions, write_h5ad};
 
 /// What is wrong with a file, in one sentence that names it.

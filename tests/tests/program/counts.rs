@@ -58,7 +58,13 @@ fn counts_are_found_in_x_or_a_layer_and_it_is_said_where() {
         said.contains("counts are taken from layers[\"counts\"]") && said.contains("X has negative values"),
         "{said}"
     );
-    assert_eq!((of_x.x, of_x.layers), (of_layer.x, of_layer.layers));
+    assert_eq!((&of_x.x, &of_x.layers), (&of_layer.x, &of_layer.layers));
+    // a layer called raw that holds something else is passed over
+    scaled.layers.insert("raw".into(), scaled.layers["counts"].map(|v| v + 0.5));
+    write_h5ad(&d.join("two.h5ad"), &scaled, Compression::None).expect("a file");
+    let (said, of_two) = prepare(d, "two.h5ad", &[]);
+    assert!(said.contains("counts are taken from layers[\"counts\"]"), "{said}");
+    assert_eq!(of_layer.layers, of_two.layers);
     let said = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "X"]));
     assert!(said.contains("X of cell") && said.contains("expected a whole count"), "{said}");
     let said = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "spliced"]));

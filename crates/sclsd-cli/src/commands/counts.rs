@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
-use sclsd::data::{Csr, Dataset, H5ad, Keys, is_counts};
+use anyhow::bail;
+use sclsd::data::{Csr, Dataset, H5ad, H5adError, Keys, is_counts};
 
 use crate::progress::Output;
 
@@ -13,52 +13,69 @@ pub(super) const LAYER: &str = "raw";
 /// That layer, as it is said.
 pub(super) const LAYER_RAW: &str = "layers[\"raw\"]";
 
-/// The counts of the cells and genes of `data`, and where they were found: where `wanted` says, or in the first there is of the
-/// layers `raw` and `counts`, `raw.X` and X that holds counts.
+/// The counts of the cells and genes of `data`, and where they were found: where `wanted` says, or in the first of the layers
+/// `raw` and `counts`, `raw.X` and X that holds counts.
 pub(super) fn choose(input: &Path, file: &H5ad, data: &Dataset, wanted: Option<&str>) -> anyhow::Result<(Csr, String)> {
-    let shown = input.display();
-    let layer = |name: &str| -> anyhow::Result<(Csr, String)> {
-        let mut read = file.read(&Keys { layers: vec![name.to_owned()], ..Keys::none() })?;
-        read.counts(name).with_context(|| shown.to_string())?;
-        Ok((read.layers.remove(name).unwrap_or_default(), format!("layers[\"{name}\"]")))
-    };
-    let x = || -> anyhow::Result<(Csr, String)> {
-        Ok((file.read(&Keys { x: true, ..Keys::none() })?.x.unwrap_or_default(), "X".into()))
-    };
-    let raw = || -> anyhow::Result<(Csr, String)> { Ok((file.raw_x(&data.var.names)?, "raw.X".into())) };
     let all = file.keys()?;
-    let (counts, source) = match wanted {
-        Some("X") => x()?,
-        Some("raw.X") => raw()?,
-        Some(name) => return layer(name),
-        None => {
-            for name in [LAYER, "counts"] {
-                if all.layers.iter().any(|layer| layer == name) {
-                    return layer(name);
-                }
-            }
-            if file.has_raw() {
-                let found = raw()?;
-                if is_counts(&found.0) {
-                    return Ok(found);
-                }
-            }
-            if !all.x {
-                let layers = if all.layers.is_empty() { "nothing".into() } else { all.layers.join(", ") };
-                bail!("{shown} has neither X nor counts (layers has {layers}); name the layer of counts with --counts");
-            }
-            x()?
-        }
+    if let Some(name) = wanted {
+        let counts = read(file, data, name)?;
+        return checked(input, &all, data, counts, said(name));
+    }
+    let there = |name: &str| match name {
+        "X" => all.x,
+        "raw.X" => file.has_raw(),
+        layer => all.layers.iter().any(|l| l == layer),
     };
-    // the cell and the gene are named
-    let mut found = data.clone();
-    found.layers.insert(source.clone(), counts);
+    let mut first = None;
+    for name in [LAYER, "counts", "raw.X", "X"].into_iter().filter(|name| there(name)) {
+        let found = match read(file, data, name) {
+            // a raw of other genes is none of these cells' counts, where they have an X
+            Err(_) if name == "raw.X" && all.x => continue,
+            found => found?,
+        };
+        if is_counts(&found) {
+            return Ok((found, said(name)));
+        }
+        first.get_or_insert((found, said(name)));
+    }
+    match first {
+        Some((counts, source)) => checked(input, &all, data, counts, source),
+        None => bail!(
+            "{} has neither X nor counts (layers has {}); name the layer of counts with --counts",
+            input.display(),
+            if all.layers.is_empty() { "nothing".into() } else { all.layers.join(", ") }
+        ),
+    }
+}
+
+/// How a place is called.
+fn said(name: &str) -> String {
+    if matches!(name, "X" | "raw.X") { name.to_owned() } else { format!("layers[\"{name}\"]") }
+}
+
+fn read(file: &H5ad, data: &Dataset, name: &str) -> Result<Csr, H5adError> {
+    Ok(match name {
+        "X" => file.read(&Keys { x: true, ..Keys::none() })?.x.unwrap_or_default(),
+        "raw.X" => file.raw_x(&data.var.names)?,
+        layer => {
+            let mut read = file.read(&Keys { layers: vec![layer.to_owned()], ..Keys::none() })?;
+            read.layers.remove(layer).unwrap_or_default()
+        }
+    })
+}
+
+/// The counts; where they are none, the cell and the gene are named.
+fn checked(input: &Path, all: &Keys, data: &Dataset, counts: Csr, source: String) -> anyhow::Result<(Csr, String)> {
+    let layers = [(source.clone(), counts)].into();
+    let mut found = Dataset { obs: data.obs.clone(), var: data.var.clone(), layers, ..Dataset::default() };
     if let Err(error) = found.counts(&source) {
         let layers =
             if all.layers.is_empty() { String::new() } else { format!("; layers has {}", all.layers.join(", ")) };
         let said = error.to_string().replacen(&format!("layers[\"{source}\"]"), &source, 1);
         bail!(
-            "{shown}: {said}{layers}; name the counts with --counts (values that are only nearly whole have to be rounded first, as adata.X.data.round() does)"
+            "{}: {said}{layers}; name the counts with --counts (values that are only nearly whole have to be rounded first, as \
+             adata.X.data.round() does)",
+            input.display()
         );
     }
     Ok((found.layers.remove(&source).unwrap_or_default(), source))

@@ -114,8 +114,8 @@ fn keys(all: &Keys, clusters: &str) -> Keys {
     };
     Keys {
         obs: there(&all.obs, &[clusters, "librarysize", "dpt_pseudotime"]),
-        obsm: there(&all.obsm, &["X_pca", "X_umap", "X_diffmap"]),
-        obsp: there(&all.obsp, &["connectivities", "distances"]),
+        obsm: there(&all.obsm, &["X_pca", "X_umap"]),
+        obsp: there(&all.obsp, &["connectivities"]),
         ..Keys::none()
     }
 }

@@ -10,8 +10,8 @@ use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Column, Compression, Csr, Dataset, H5ad, Inspection, Keys};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
-    Checkpoint, DataScale, Event, ModelLock, Network, StepKernel, TrainError, TrainSpec, TrainingData, train_on,
-    train_with_peers,
+    CheckedTrainSpec, Checkpoint, DataScale, Event, ModelLock, Network, StepKernel, TrainError, TrainSpec,
+    TrainingData, train_on, train_with_peers,
 };
 use sclsd::model::Peers;
 
@@ -157,16 +157,20 @@ pub(super) struct Job<'a> {
     pub peers: Peers,
 }
 
+/// What a run begins with: settings as far as they are known before the data are, and the data.
+struct Begun {
+    first: CheckedTrainSpec,
+    file: H5ad,
+    basis: Basis,
+    data: Dataset,
+}
+
 impl Job<'_> {
     /// Trains, annotates and writes; returns the pseudotime of every cell and figures about the run.
     pub(super) fn run(self, output: Output) -> anyhow::Result<(Vec<f64>, Figures)> {
         let began = Instant::now();
         let _lock = if self.peers.rank() == 0 { Some(ModelLock::new(self.model)?) } else { None };
-        let first = self.settings.spec(&DataScale::unknown())?.check()?;
-        let file = H5ad::open(self.input)?;
-        let has = file.inspect()?;
-        let basis = Basis::choose(self.input, &has, self.basis)?;
-        let data = self.read(&file, first.get(), &has, &basis)?;
+        let Begun { first, file, basis, data } = self.begin()?;
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &first.get().keys).with_context(input)?;
         let device = self.devices[0];
@@ -254,13 +258,19 @@ impl Job<'_> {
         Ok((annotation.pseudotime, figures))
     }
 
-    /// Whether training would begin: reads what it reads, checks what it checks, and makes the prior.
-    pub(super) fn check(&self, output: Output) -> anyhow::Result<()> {
+    /// Reads what is trained on.
+    fn begin(&self) -> anyhow::Result<Begun> {
         let first = self.settings.spec(&DataScale::unknown())?.check()?;
         let file = H5ad::open(self.input)?;
         let has = file.inspect()?;
         let basis = Basis::choose(self.input, &has, self.basis)?;
         let data = self.read(&file, first.get(), &has, &basis)?;
+        Ok(Begun { first, file, basis, data })
+    }
+
+    /// Whether training would begin: reads what it reads, checks what it checks, and makes the prior.
+    pub(super) fn check(&self, output: Output) -> anyhow::Result<()> {
+        let Begun { first, data, .. } = self.begin()?;
         let input = || self.input.display().to_string();
         TrainingData::new(&data, &first.get().keys).with_context(input)?;
         let (prior, scale) = self.prior(&data, self.devices[0], output).with_context(input)?;

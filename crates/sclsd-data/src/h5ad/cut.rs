@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::H5adError;
-use super::storage::{Attribute, Editor, Element, Kind, Reader};
+use super::editor::{Attribute, Editor};
+use super::storage::{Element, Kind, Reader};
 
 const LEGACY_GRAPHS: [&str; 2] = ["uns/neighbors/connectivities", "uns/neighbors/distances"];
 
@@ -186,6 +187,14 @@ pub(super) fn copy_whole(file: &Reader, editor: &Editor, key: &str) -> Result<()
 }
 
 fn element(file: &Reader, editor: &Editor, key: &str, axes: Axes<'_>) -> Result<Result<(), String>, H5adError> {
+    match element_or_bad(file, editor, key, axes) {
+        // what cannot be read is not carried; an error of writing ends it all
+        Err(H5adError::Bad { problem, .. }) => Ok(Err(problem)),
+        other => other,
+    }
+}
+
+fn element_or_bad(file: &Reader, editor: &Editor, key: &str, axes: Axes<'_>) -> Result<Result<(), String>, H5adError> {
     if file.kind(key) == Some(Kind::Dataset) {
         return match key.split_once('/').map(|(table, name)| format!("{table}/__categories/{name}")) {
             Some(categories) if file.kind(&categories) == Some(Kind::Dataset) => {
@@ -235,7 +244,11 @@ fn legacy_categorical(
         ],
     )?;
     for (from, to, axes) in [(key, "codes", axes), (categories, "categories", whole)] {
-        if let Err(reason) = array_to(file, editor, from, &format!("{key}/{to}"), axes)? {
+        let copied = match array_to(file, editor, from, &format!("{key}/{to}"), axes) {
+            Err(H5adError::Bad { problem, .. }) => Err(problem),
+            other => other?,
+        };
+        if let Err(reason) = copied {
             editor.delete(key)?;
             return Ok(Err(reason));
         }

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::H5adError;
+use super::editor::Compression;
 use super::inspect::{Inspection, list};
 use super::read::{Keys, all_keys, check_anndata, read, read_raw};
-use super::storage::{Compression, Reader};
+use super::storage::Reader;
 use super::write::{Additions, add, cut};
 use crate::{Csr, Dataset};
 

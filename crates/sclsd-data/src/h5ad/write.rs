@@ -4,12 +4,14 @@
 //! and on disk. Until then whatever stood under that name is untouched, and a failure leaves nothing behind.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::H5adError;
 use super::cut::{Chosen, bulk, carry, changed, copy_whole, has_long_piece};
+use super::editor::{Attribute, Compression, Editor, Values, write_anew};
 use super::read::{column_names, row_names};
-use super::storage::{Attribute, Compression, Editor, Kind, Reader, Values, renew_superblock, slot, write_anew};
+use super::storage::{Kind, Reader, slot};
+use super::superblock::renew_superblock;
 use crate::replace::{plain_reason, replace_file};
 use crate::{Categorical, Column, Csr, Dataset, Matrix, Uns};
 
@@ -90,7 +92,7 @@ pub(super) fn cut(
         carried.iter().cloned().chain(written.iter().filter(|key| reader.kind(key).is_some()).cloned()).collect();
     gone.sort();
     gone.dedup();
-    let mut lost = Vec::new();
+    let mut lost: Vec<(String, String)> = Vec::new();
     replace(output, |temporary| {
         lost.clear();
         if rewrite(reader, temporary, output, &gone).is_err() {
@@ -100,22 +102,17 @@ pub(super) fn cut(
         }
         let editor = Editor::open(temporary, compression)?;
         for key in &carried {
-            let carried = match carry(reader, &editor, key, chosen) {
-                // what cannot be read is left out and named; nothing of it is written before it is read
-                Err(H5adError::Bad { problem, .. }) => Err(problem),
-                other => other?,
-            };
-            if let Err(reason) = carried {
-                lost.push(format!("{}: {reason}", slot(key)));
+            if let Err(reason) = carry(reader, &editor, key, chosen)? {
+                lost.push((key.clone(), reason));
             }
         }
         editor.commit()?;
         let mut sink = Sink::onto(&editor, reader, &gone);
-        sink.lost = lost.iter().filter_map(|said| said.split(": ").next().map(str::to_owned)).collect();
+        sink.lost = lost.iter().map(|(key, _)| key.clone()).collect();
         sink.whole(data, &|key| written.contains(key))?;
         editor.close()
     })?;
-    Ok(lost)
+    Ok(lost.into_iter().map(|(key, reason)| format!("{}: {reason}", slot(&key))).collect())
 }
 
 /// Where the names `now` stood among those `before`; `None` where nothing changed.
@@ -159,7 +156,7 @@ fn rewrite(reader: &Reader, temporary: &Path, output: &Path, gone: &[String]) ->
     copy(reader, temporary, output)?;
     let bulk = bulk(reader, gone)?;
     let without: Vec<String> = gone.iter().chain(&bulk).cloned().collect();
-    let anew = temporary.with_extension("anew");
+    let anew = beside(temporary);
     let written = write_anew(temporary, &anew, &without)
         .and_then(|()| std::fs::rename(&anew, temporary).map_err(|source| unwritable(output, &source)));
     if written.is_err() {
@@ -169,6 +166,12 @@ fn rewrite(reader: &Reader, temporary: &Path, output: &Path, gone: &[String]) ->
     let editor = Editor::open(temporary, Compression::None)?;
     bulk.iter().try_for_each(|key| copy_whole(reader, &editor, key))?;
     editor.close()
+}
+
+/// A second temporary file, whose name is one too, so that it is removed where this one would be.
+fn beside(temporary: &Path) -> PathBuf {
+    let stem = temporary.file_stem().unwrap_or_default().to_string_lossy();
+    temporary.with_file_name(format!("{stem}anew.tmp"))
 }
 
 fn copy(reader: &Reader, temporary: &Path, output: &Path) -> Result<(), H5adError> {
@@ -248,7 +251,7 @@ fn named(error: H5adError, temporary: &Path, output: &Path) -> H5adError {
     let path = output.display().to_string();
     match error {
         H5adError::Unwritable { path: at, reason } | H5adError::NotInPlace { path: at, reason }
-            if Path::new(&at).file_stem() == temporary.file_stem() =>
+            if at == temporary.display().to_string() || at == beside(temporary).display().to_string() =>
         {
             H5adError::Unwritable { path, reason }
         }
@@ -269,7 +272,7 @@ struct Sink<'a> {
     columns: [Vec<String>; 2],
     /// Groups that were written.
     made: BTreeSet<String>,
-    /// Columns, as they are named in messages, that could not be carried over.
+    /// Elements that could not be carried over.
     lost: Vec<String>,
     /// Entries of uns that hold the colors of a column.
     colored: BTreeSet<String>,
@@ -348,7 +351,7 @@ impl<'a> Sink<'a> {
             }
         }
         let lost = &self.lost;
-        self.columns[which].retain(|name| !lost.contains(&slot(&format!("{table}/{name}"))));
+        self.columns[which].retain(|name| !lost.contains(&format!("{table}/{name}")));
         if !columns.is_empty() || !self.lost.is_empty() {
             let order = Attribute::Texts(self.columns[which].clone());
             self.editor.set_attribute(table, "column-order", &order)?;

@@ -1,0 +1,90 @@
+//! The first bytes of an HDF5 file.
+
+/// Puts the superblock of today in the place of one of HDF5 1.6, which files of h5py have by default: the addresses in it
+/// are the same. The file can then be added to without being read whole.
+///
+/// Nothing is done where the file is of today already or has settings that today's superblock has no place for.
+pub(crate) fn renew_superblock(file: &mut std::fs::File) -> std::io::Result<()> {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    let mut old = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    Read::by_ref(file).take(100).read_to_end(&mut old)?;
+    // version 1 has the number of chunks in a node of an index (and two bytes of nothing) after the flags
+    let more = match old.get(8) {
+        Some(0) => 0,
+        Some(1) if old.get(24..26) == Some(&[32, 0]) => 4,
+        _ => return Ok(()),
+    };
+    let plain = old.len() >= 80 + more && old.starts_with(b"\x89HDF\r\n\x1a\n") && old[13..15] == [8, 8];
+    // nodes of 4 and 16 entries, nothing before the file, no driver's block: what today's superblock takes for granted
+    let addresses: Vec<u64> =
+        old.get(24 + more..72 + more).unwrap_or_default().chunks_exact(8).map(little_endian).collect();
+    if !plain || old[16..20] != [4, 0, 16, 0] || addresses[0] != 0 || addresses[3] != u64::MAX {
+        return Ok(());
+    }
+    let mut new = old[..8].to_vec();
+    new.extend([2, 8, 8, 0]);
+    for address in [0, u64::MAX, addresses[2], addresses[5]] {
+        new.extend(address.to_le_bytes());
+    }
+    new.extend(lookup3(&new).to_le_bytes());
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&new)?;
+    file.flush()
+}
+
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+}
+
+/// Bob Jenkins' `lookup3` hash (`hashlittle`, of no initial value), HDF5's checksum of metadata.
+fn lookup3(key: &[u8]) -> u32 {
+    let start = 0xdead_beef_u32.wrapping_add(u32::try_from(key.len()).unwrap_or(u32::MAX));
+    let (mut a, mut b, mut c) = (start, start, start);
+    let word = |bytes: &[u8], at: usize| {
+        (0..4).fold(0_u32, |sum, i| sum | u32::from(bytes.get(at + i).copied().unwrap_or(0)) << (8 * i))
+    };
+    let mut rest = key;
+    while rest.len() > 12 {
+        a = a.wrapping_add(word(rest, 0));
+        b = b.wrapping_add(word(rest, 4));
+        c = c.wrapping_add(word(rest, 8));
+        for (i, turn) in [4, 6, 8, 16, 19, 4].into_iter().enumerate() {
+            let (x, y, z) = match i % 3 {
+                0 => (&mut a, &mut c, &mut b),
+                1 => (&mut b, &mut a, &mut c),
+                _ => (&mut c, &mut b, &mut a),
+            };
+            *x = x.wrapping_sub(*y) ^ y.rotate_left(turn);
+            *y = y.wrapping_add(*z);
+        }
+        rest = &rest[12..];
+    }
+    if rest.is_empty() {
+        return c;
+    }
+    a = a.wrapping_add(word(rest, 0));
+    b = b.wrapping_add(word(rest, 4));
+    c = c.wrapping_add(word(rest, 8));
+    for (i, turn) in [14, 11, 25, 16, 4, 14, 24].into_iter().enumerate() {
+        let (x, y) = match i % 3 {
+            0 => (&mut c, b),
+            1 => (&mut a, c),
+            _ => (&mut b, a),
+        };
+        *x = (*x ^ y).wrapping_sub(y.rotate_left(turn));
+    }
+    c
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_the_published_hash() {
+        // from the driver of Jenkins' lookup3.c
+        assert_eq!(lookup3(b""), 0xdead_beef);
+        assert_eq!(lookup3(b"Four score and seven years ago"), 0x1777_0551);
+    }
+}
