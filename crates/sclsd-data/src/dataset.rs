@@ -286,13 +286,9 @@ impl Dataset {
     }
 }
 
-/// Whether every stored value is a count: 0 or more, and whole within the rounding of single precision.
+/// Whether a value is a count: 0 or more, and whole within the rounding of single precision.
 #[must_use]
-pub fn is_counts(matrix: &Csr) -> bool {
-    matrix.values().iter().all(|&v| is_count(v))
-}
-
-fn is_count(v: f32) -> bool {
+pub fn is_count(v: f32) -> bool {
     v >= 0.0 && v.is_finite() && (v - v.round()).abs() <= 4.0 * f32::EPSILON * v
 }
 

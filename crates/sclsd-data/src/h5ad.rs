@@ -6,9 +6,11 @@
 
 mod bytes;
 mod cut;
+mod dense_groups;
 mod editor;
 mod foreign;
 mod inspect;
+mod matrix;
 mod open;
 mod read;
 pub(crate) mod storage;
@@ -17,6 +19,7 @@ mod write;
 
 pub use editor::Compression;
 pub use inspect::{Entry, Inspection};
+pub use matrix::FileMatrix;
 pub use open::{H5ad, add_to_h5ad, inspect, read_h5ad};
 pub use read::Keys;
 pub use write::{Additions, write_h5ad};

@@ -37,11 +37,13 @@ mod simulate;
 mod sparse;
 mod tenx;
 mod variable_genes;
+mod windows;
 
 pub use column::{Categorical, Column};
-pub use dataset::{Dataset, DatasetError, Frame, Uns, is_counts};
+pub use dataset::{Dataset, DatasetError, Frame, Uns, is_count};
 pub use h5ad::{
-    Additions, Compression, Entry, H5ad, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad, write_h5ad,
+    Additions, Compression, Entry, FileMatrix, H5ad, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad,
+    write_h5ad,
 };
 #[cfg(feature = "anndata")]
 pub use interop::AnnDataError;
@@ -49,7 +51,7 @@ pub use matrix::Matrix;
 pub use matrix_market::read_matrix_market;
 pub use memory::available as available_memory;
 pub use names::{closest_names, did_you_mean, repeated_name};
-pub use normalize::{library_sizes, log1p_normalize};
+pub use normalize::{Normalized, library_sizes, log1p_normalize};
 pub use pca::{Pca, pca};
 pub use random::{Purpose, stream};
 pub use replace::{
@@ -59,4 +61,5 @@ pub use replace::{
 pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, simulate};
 pub use sparse::{Csr, Pattern, SparseError};
 pub use tenx::{TenX, is_10x, read_10x};
-pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes};
+pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes, variable_genes_among};
+pub use windows::{Window, Windows, first_bad};

@@ -1,8 +1,10 @@
 //! Total-count normalisation and logarithm, as `scanpy.pp.normalize_total` and `log1p` do them.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::Csr;
+use crate::windows::{Window, Windows};
+use crate::{Csr, H5adError};
 
 /// Sum of the counts of every cell, in counts.
 #[must_use]
@@ -17,12 +19,53 @@ pub fn log1p_normalize(counts: &Csr, target_sum: f64) -> Csr {
     for cell in 0..counts.n_rows() {
         let (_, row) = counts.row(cell);
         let total: f64 = row.iter().map(|&v| f64::from(v)).sum();
-        #[expect(clippy::cast_possible_truncation, reason = "expression is kept in f32")]
-        values.extend(
-            row.iter().map(|&v| if total > 0.0 { (f64::from(v) * target_sum / total).ln_1p() as f32 } else { 0.0 }),
-        );
+        values.extend(row.iter().map(|&v| normalized(v, total, target_sum)));
     }
     Csr::over(Arc::clone(counts.pattern()), values)
+}
+
+fn normalized(count: f32, total: f64, target_sum: f64) -> f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "expression is kept in f32")]
+    let value = (f64::from(count) * target_sum / total).ln_1p() as f32;
+    if total > 0.0 { value } else { 0.0 }
+}
+
+/// What [`log1p_normalize`] makes of counts, while they are looked at.
+pub struct Normalized<'a> {
+    /// The counts.
+    pub counts: &'a dyn Windows,
+    /// Sum of the counts of every cell.
+    pub library_sizes: &'a [f64],
+    /// Counts of a cell after normalisation.
+    pub target_sum: f64,
+}
+
+impl Normalized<'_> {
+    fn of(&self, part: &Csr, cell: impl Fn(usize, usize) -> usize) -> Csr {
+        let mut values = Vec::with_capacity(part.nnz());
+        for row in 0..part.n_rows() {
+            let (columns, entries) = part.row(row);
+            values.extend(columns.iter().zip(entries).map(|(&column, &value)| {
+                normalized(value, self.library_sizes[cell(row, column as usize)], self.target_sum)
+            }));
+        }
+        Csr::over(Arc::clone(part.pattern()), values)
+    }
+}
+
+impl Windows for Normalized<'_> {
+    fn shape(&self) -> (usize, usize) {
+        self.counts.shape()
+    }
+
+    fn visit(&self, each: &mut dyn FnMut(&Window<'_>) -> ControlFlow<()>) -> Result<(), H5adError> {
+        self.counts.visit(&mut |window| window.with(|part, cell| self.of(part, cell), |window| each(window)))
+    }
+
+    fn select(&self, rows: Option<&[usize]>, columns: Option<&[usize]>) -> Result<Csr, H5adError> {
+        let part = self.counts.select(rows, columns)?;
+        Ok(self.of(&part, |row, _| rows.map_or(row, |rows| rows[row])))
+    }
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ impl Pattern {
 }
 
 /// What sprs takes for granted before it looks at the rows.
-fn check_indptr(indptr: &[usize], indices: usize) -> Result<(), SparseError> {
+pub(crate) fn check_indptr(indptr: &[usize], indices: usize) -> Result<(), SparseError> {
     let bad = |found: String| Err(SparseError::Indptr { indices, found });
     match indptr.first() {
         None => return bad("it is empty".into()),

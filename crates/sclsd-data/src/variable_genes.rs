@@ -8,10 +8,13 @@
 //!
 //! The Python package `sclsd` uses the first, on raw counts, and so is the default.
 
+use std::ops::ControlFlow;
+
 use serde::{Deserialize, Serialize};
 
-use crate::Csr;
+use crate::H5adError;
 use crate::loess::loess;
+use crate::windows::Windows;
 
 /// Bins of the mean in which dispersions are standardised.
 const BINS: usize = 20;
@@ -62,6 +65,9 @@ pub enum VariableGenesError {
     /// No gene is asked for.
     #[error("0 genes are asked for, expected at least 1")]
     None,
+    /// The matrix cannot be read.
+    #[error(transparent)]
+    Read(#[from] H5adError),
 }
 
 /// The `n_top_genes` most variable genes of `x`, whose content depends on the flavour (see the head of this page).
@@ -70,15 +76,32 @@ pub enum VariableGenesError {
 /// single precision, which may cost the last gene.
 ///
 /// # Errors
-/// [`VariableGenesError`] where fewer genes vary than are asked for.
-pub fn variable_genes(x: &Csr, n_top_genes: usize, flavor: Flavor) -> Result<VariableGenes, VariableGenesError> {
+/// [`VariableGenesError`] where fewer genes vary than are asked for, or the matrix cannot be read.
+pub fn variable_genes(
+    x: &dyn Windows,
+    n_top_genes: usize,
+    flavor: Flavor,
+) -> Result<VariableGenes, VariableGenesError> {
+    variable_genes_among(x, x.shape().0, n_top_genes, flavor)
+}
+
+/// [`variable_genes`] among `n_cells` cells: the rows of `x` but for some that are empty.
+///
+/// # Errors
+/// As [`variable_genes`].
+pub fn variable_genes_among(
+    x: &dyn Windows,
+    n_cells: usize,
+    n_top_genes: usize,
+    flavor: Flavor,
+) -> Result<VariableGenes, VariableGenesError> {
     let genes = match flavor {
-        Flavor::Dispersion => dispersions(x, f64::from),
-        Flavor::Seurat => dispersions(x, |v| f64::from(v.exp_m1())),
-        Flavor::SeuratV3 => standardized_variances(x),
+        Flavor::Dispersion => dispersions(x, n_cells, f64::from)?,
+        Flavor::Seurat => dispersions(x, n_cells, |v| f64::from(v.exp_m1()))?,
+        Flavor::SeuratV3 => standardized_variances(x, n_cells)?,
     };
     let mut scores: Vec<f64> = genes.normalized.iter().copied().filter(|v| !v.is_nan()).collect();
-    let (n_genes, varying) = (x.n_cols(), scores.len());
+    let (n_genes, varying) = (x.shape().1, scores.len());
     if n_top_genes == 0 {
         return Err(VariableGenesError::None);
     }
@@ -93,24 +116,33 @@ pub fn variable_genes(x: &Csr, n_top_genes: usize, flavor: Flavor) -> Result<Var
     Ok(VariableGenes { selected, ..genes })
 }
 
-/// Mean and unbiased variance of every gene after `f`, zeros staying zero.
-fn moments(x: &Csr, f: impl Fn(f32) -> f64) -> (Vec<f64>, Vec<f64>) {
-    let n_genes = x.n_cols();
+/// Sum and sum of squares of every gene's values after `f` of gene and value.
+fn sums(x: &dyn Windows, f: impl Fn(usize, f32) -> f64) -> Result<(Vec<f64>, Vec<f64>), H5adError> {
+    let n_genes = x.shape().1;
     let (mut sum, mut squares) = (vec![0.0; n_genes], vec![0.0; n_genes]);
-    for (&gene, &value) in x.pattern().indices().iter().zip(x.values()) {
-        let v = f(value);
-        sum[gene as usize] += v;
-        squares[gene as usize] += v * v;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-    let n = x.n_rows() as f64;
-    let mean: Vec<f64> = sum.iter().map(|s| s / n).collect();
-    let variance = squares.iter().zip(&mean).map(|(s, m)| (s / n - m * m).max(0.0) * n / (n - 1.0)).collect();
-    (mean, variance)
+    x.visit(&mut |window| {
+        window.for_each(|_, gene, value| {
+            let v = f(gene, value);
+            sum[gene] += v;
+            squares[gene] += v * v;
+        });
+        ControlFlow::Continue(())
+    })?;
+    Ok((sum, squares))
 }
 
-fn dispersions(x: &Csr, f: impl Fn(f32) -> f64) -> VariableGenes {
-    let (mean, variance) = moments(x, f);
+/// Mean and unbiased variance of every gene after `f`, zeros staying zero.
+fn moments(x: &dyn Windows, n_cells: usize, f: impl Fn(f32) -> f64) -> Result<(Vec<f64>, Vec<f64>), H5adError> {
+    let (sum, squares) = sums(x, |_, value| f(value))?;
+    #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
+    let n = n_cells as f64;
+    let mean: Vec<f64> = sum.iter().map(|s| s / n).collect();
+    let variance = squares.iter().zip(&mean).map(|(s, m)| (s / n - m * m).max(0.0) * n / (n - 1.0)).collect();
+    Ok((mean, variance))
+}
+
+fn dispersions(x: &dyn Windows, n_cells: usize, f: impl Fn(f32) -> f64) -> Result<VariableGenes, H5adError> {
+    let (mean, variance) = moments(x, n_cells, f)?;
     // a gene without counts has neither mean nor dispersion
     let mean: Vec<f64> = mean.into_iter().map(|m| if m == 0.0 { 1e-12 } else { m }).collect();
     let ratio = |(v, m): (&f64, &f64)| if *v == 0.0 { f64::NAN } else { (v / m).ln() };
@@ -125,7 +157,7 @@ fn dispersions(x: &Csr, f: impl Fn(f32) -> f64) -> VariableGenes {
     }
     let scales: Vec<(f64, f64)> = groups.iter().map(|group| center_and_scale(group)).collect();
     let normalized = bins.iter().zip(&dispersions).map(|(&bin, d)| (d - scales[bin].0) / scales[bin].1).collect();
-    VariableGenes { means, dispersions, normalized, selected: Vec::new() }
+    Ok(VariableGenes { means, dispersions, normalized, selected: Vec::new() })
 }
 
 /// Mean and standard deviation of a bin; a gene alone in its bin is given a score of 1.
@@ -148,8 +180,8 @@ fn bins_of_equal_width(values: &[f64]) -> Vec<usize> {
     values.iter().map(|v| edges.partition_point(|edge| edge < v)).collect()
 }
 
-fn standardized_variances(counts: &Csr) -> VariableGenes {
-    let (mean, variance) = moments(counts, f64::from);
+fn standardized_variances(counts: &dyn Windows, n_cells: usize) -> Result<VariableGenes, H5adError> {
+    let (mean, variance) = moments(counts, n_cells, f64::from)?;
     let varying: Vec<usize> = (0..mean.len()).filter(|&gene| variance[gene] > 0.0).collect();
     let log_mean: Vec<f64> = varying.iter().map(|&gene| mean[gene].log10()).collect();
     let log_variance: Vec<f64> = varying.iter().map(|&gene| variance[gene].log10()).collect();
@@ -158,14 +190,9 @@ fn standardized_variances(counts: &Csr) -> VariableGenes {
         expected[gene] = 10.0_f64.powf(fitted).sqrt();
     }
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-    let n = counts.n_rows() as f64;
-    let (mut sum, mut squares) = (vec![0.0; mean.len()], vec![0.0; mean.len()]);
-    for (&gene, &value) in counts.pattern().indices().iter().zip(counts.values()) {
-        let gene = gene as usize;
-        let clipped = f64::from(value).min(expected[gene] * n.sqrt() + mean[gene]);
-        sum[gene] += clipped;
-        squares[gene] += clipped * clipped;
-    }
+    let n = n_cells as f64;
+    let clipped = |gene: usize, value: f32| f64::from(value).min(expected[gene] * n.sqrt() + mean[gene]);
+    let (sum, squares) = sums(counts, clipped)?;
     let score = |gene: usize| {
         if variance[gene] == 0.0 {
             return f64::NAN;
@@ -174,12 +201,13 @@ fn standardized_variances(counts: &Csr) -> VariableGenes {
         spread / ((n - 1.0) * expected[gene].powi(2))
     };
     let normalized = (0..mean.len()).map(score).collect();
-    VariableGenes { means: mean, dispersions: variance, normalized, selected: Vec::new() }
+    Ok(VariableGenes { means: mean, dispersions: variance, normalized, selected: Vec::new() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Csr;
 
     /// Gene `g` counts `g` in one cell of five, and gene 0 nothing at all.
     fn counts() -> Csr {

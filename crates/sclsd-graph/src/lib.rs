@@ -49,7 +49,7 @@ pub use phylogeny::{
     ClusterConnectivity, Descent, InferPhylogenyError, InferPhylogenySpec, Phylogeny, PhylogenyError,
     cluster_connectivity, infer_phylogeny, neighborhood,
 };
-pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare};
+pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare, prepare_from};
 pub use terminal::{Leaf, Leaves, Terminal, TerminalError, TerminalSpec};
 pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time, smooth_time};
 pub use walks::{CheckedWalkSpec, WalkError, WalkSpec, Walks};

@@ -6,13 +6,15 @@
 //!
 //! Reference: `prepare_data_dict`, followed by `scanpy.tl.diffmap` and `scanpy.tl.dpt`.
 
+mod genes;
 mod steps;
 
 use std::collections::HashSet;
 
-use sclsd_data::{Dataset, DatasetError, Flavor, VariableGenesError, did_you_mean};
+use sclsd_data::{Dataset, DatasetError, Flavor, H5adError, VariableGenesError, Windows, did_you_mean};
 
 use crate::{DiffusionError, GraphError, KnnError};
+use genes::{Kept, Source, keep};
 use steps::Work;
 
 /// Where pseudotime begins.
@@ -208,6 +210,9 @@ pub enum PrepareError {
     /// There is no diffusion map.
     #[error(transparent)]
     Diffusion(#[from] DiffusionError),
+    /// A matrix cannot be read from its file.
+    #[error(transparent)]
+    File(#[from] H5adError),
 }
 
 /// Prepares a data set of counts: in `layers[spec.counts]` where that is there, else in X.
@@ -216,14 +221,55 @@ pub enum PrepareError {
 /// [`PrepareError`] names what is missing or wrong: no counts, names that appear twice, fewer genes or cells than are
 /// asked for, an unknown root.
 pub fn prepare(data: Dataset, spec: &PrepareSpec) -> Result<Prepared, PrepareError> {
+    check_all(&data, spec)?;
+    let mut data = with_counts(data, spec)?;
+    let counts = data.layers.remove(&spec.counts).unwrap_or_default();
+    let expression = data.x.take();
+    prepare_sources(data, Source::Held(counts), expression.map(Source::Held), spec)
+}
+
+/// [`prepare`] with counts, and normalised expression where it is to be kept, that are read in windows: of the genes that
+/// are left out nothing but a few windows is ever in memory. `data` has neither.
+///
+/// # Errors
+/// As [`prepare`]; and where a matrix cannot be read.
+///
+/// # Panics
+/// When a matrix does not have the cells and genes of `data`.
+pub fn prepare_from(
+    data: Dataset,
+    counts: &dyn Windows,
+    expression: Option<&dyn Windows>,
+    spec: &PrepareSpec,
+) -> Result<Prepared, PrepareError> {
+    check_all(&data, spec)?;
+    let shape = (data.n_cells(), data.n_genes());
+    assert_eq!(counts.shape(), shape, "counts of all cells and genes");
+    assert!(expression.is_none_or(|x| x.shape() == shape), "expression of all cells and genes");
+    let expression = expression.filter(|_| !spec.force).map(Source::Windows);
+    prepare_sources(data, Source::Windows(counts), expression, spec)
+}
+
+fn check_all(data: &Dataset, spec: &PrepareSpec) -> Result<(), PrepareError> {
     check(spec)?;
     unique("cell", "obs", &data.obs.names)?;
     unique("gene", "var", &data.var.names)?;
-    check_root(&data, spec)?;
-    let data = with_counts(data, spec)?;
+    check_root(data, spec)?;
+    if data.n_cells() == 0 || data.n_genes() == 0 {
+        return Err(DatasetError::Empty { n_cells: data.n_cells(), n_genes: data.n_genes() }.into());
+    }
+    Ok(())
+}
+
+fn prepare_sources(
+    data: Dataset,
+    counts: Source<'_>,
+    expression: Option<Source<'_>>,
+    spec: &PrepareSpec,
+) -> Result<Prepared, PrepareError> {
+    let Kept { data, empty_cells, empty_genes } = keep(data, counts, expression, spec)?;
     let mut work =
         Work { spec, data, kept: Vec::new(), mapped: false, clustered: false, repaired: steps::Repaired::default() };
-    let (empty_cells, empty_genes) = work.genes()?;
     work.check_kept()?;
     work.normalize();
     work.components()?;
@@ -287,9 +333,6 @@ fn unique(what: &'static str, table: &'static str, names: &[String]) -> Result<(
 
 /// The data with its counts in a layer; X stays only where it was something else than the counts.
 fn with_counts(mut data: Dataset, spec: &PrepareSpec) -> Result<Dataset, PrepareError> {
-    if data.n_cells() == 0 || data.n_genes() == 0 {
-        return Err(DatasetError::Empty { n_cells: data.n_cells(), n_genes: data.n_genes() }.into());
-    }
     if data.layers.contains_key(&spec.counts) {
         data.counts(&spec.counts)?;
         if spec.force {

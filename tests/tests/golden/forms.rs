@@ -59,7 +59,7 @@ fn what_is_written_reads_back_the_same() {
 }
 
 /// Forms that can be added to: all but those of a group in itself and of a link, which are refused.
-const FORMS: [&str; 20] = [
+const FORMS: [&str; 21] = [
     "csr",
     "csc",
     "dense",
@@ -73,6 +73,7 @@ const FORMS: [&str; 20] = [
     "odd",
     "latest",
     "tracked",
+    "many",
     "edited",
     "nullable_names",
     "categories",
@@ -137,6 +138,26 @@ fn results_are_added_to_every_form_and_nothing_else_changes() {
             (&expected.obs, &expected.obsm, &expected.obsp),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn groups_whose_links_lie_in_a_heap_are_added_to_in_place_so_that_no_array_moves() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in ["latest", "tracked", "many"] {
+        let output = directory.path().join(format!("{name}.h5ad"));
+        let file = H5ad::open(&path(name)).expect("a file");
+        let additions = Additions { obs: vec![("new".into(), Column::Float(vec![0.5; 10]))], ..additions() };
+        file.add(&output, &additions, Compression::None).expect("the same file with results");
+        let (before, after) = (std::fs::read(path(name)).expect("bytes"), std::fs::read(&output).expect("bytes"));
+        let x: Vec<u8> = file.read(&Keys { x: true, ..Keys::none() }).expect("X").x.expect("X").values()[..8]
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let place = |bytes: &[u8]| bytes.windows(x.len()).position(|window| window == x);
+        assert!(place(&before).is_some(), "{name}");
+        assert_eq!(place(&after), place(&before), "{name}");
+        assert!(after.len() < before.len() + 40_000, "{name}: {} bytes of {}", after.len(), before.len());
     }
 }
 

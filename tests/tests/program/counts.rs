@@ -64,12 +64,28 @@ fn counts_are_found_in_x_or_a_layer_and_it_is_said_where() {
     write_h5ad(&d.join("two.h5ad"), &scaled, Compression::None).expect("a file");
     let (said, of_two) = prepare(d, "two.h5ad", &[]);
     assert!(said.contains("counts are taken from layers[\"counts\"]"), "{said}");
+    assert!(said.contains("layers[\"raw\"] held something else: it is replaced"), "{said}");
     assert_eq!(of_layer.layers, of_two.layers);
     let said = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "X"]));
     assert!(said.contains("X of cell") && said.contains("expected a whole count"), "{said}");
     let said = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "spliced"]));
     assert!(said.contains("lacks layers[\"spliced\"] (layers has counts)"), "{said}");
     assert!(!d.join("p.h5ad").exists());
+}
+
+#[test]
+fn an_x_of_counts_is_not_kept_as_expression_because_a_layer_has_them_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let mut data = raw();
+    write_h5ad(&d.join("x.h5ad"), &data, Compression::None).expect("a file");
+    let (_, of_x) = prepare(d, "x.h5ad", &[]);
+    let counts = data.x.clone().expect("counts");
+    data.layers.insert("counts".into(), counts);
+    write_h5ad(&d.join("both.h5ad"), &data, Compression::None).expect("a file");
+    let (said, of_both) = prepare(d, "both.h5ad", &[]);
+    assert!(said.contains("X holds counts"), "{said}");
+    assert_eq!((of_both.x, of_both.layers), (of_x.x, of_x.layers));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `sclsd fates`: how likely every cell is to end in each terminal state, or where its flow ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -83,6 +83,16 @@ pub(super) fn probabilities(
     }
     let hint = "fates are told from what sclsd train or annotate writes";
     let mut data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
+    let genes: HashSet<&str> = data.var.names.iter().map(String::as_str).collect();
+    let foreign = checkpoint.model.genes.iter().filter(|gene| !genes.contains(gene.as_str())).count();
+    if foreign > 0 {
+        bail!(
+            "{} with {}: {foreign} of the model's {} genes are not in the data, so it is a model of other data",
+            shown(),
+            args.model.display(),
+            checkpoint.model.genes.len()
+        );
+    }
     let key = args.cluster_key.as_ref().unwrap_or(&spec.keys.clusters);
     groups::name(&mut data, key).with_context(shown)?;
     let teller = Teller {

@@ -1,8 +1,8 @@
 //! `sclsd prepare`: raw counts in, a file that can be trained on out.
 
 use anyhow::Context;
-use sclsd::data::{Dataset, Flavor, H5ad, Keys, is_10x, read_10x, write_h5ad};
-use sclsd::graph::{PrepareSpec, Prepared, Root, prepare};
+use sclsd::data::{Dataset, Flavor, H5ad, Keys, Windows, is_10x, read_10x, write_h5ad};
+use sclsd::graph::{PrepareSpec, Prepared, Root, prepare, prepare_from};
 
 use super::files::Files;
 use super::{counts, groups, named_apart, read_text, symbols, use_threads};
@@ -65,16 +65,17 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     let file = H5ad::open(&args.input)?;
     let mut before = named_apart(&args.input, file.read(&keys(&file.keys()?, &args.cluster_key))?)?;
     let (counts, source) = counts::choose(&args.input, &file, &before, args.counts.as_deref())?;
-    before.layers.insert(counts::LAYER.into(), counts);
-    if !args.force {
-        before.x = counts::normalized(&file, source == "X", output)?;
-    }
+    let x = if args.force { None } else { counts::normalized(&file, source == "X", output)? };
     groups::name(&mut before, &args.cluster_key).with_context(shown)?;
     remake_what_is_not_finite(&mut before, output);
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
-    let found = prepare(before, spec).with_context(shown)?;
+    let expression = x.as_ref().map(|x| x as &dyn Windows);
+    let found = prepare_from(before, &counts, expression, spec).with_context(shown)?;
     if source != counts::LAYER_RAW {
         output.note(format!("counts are taken from {source}"));
+        if file.keys()?.layers.iter().any(|layer| layer == counts::LAYER) {
+            output.note(format!("{} held something else: it is replaced by the counts", counts::LAYER_RAW));
+        }
     }
     let repaired = found.one_way_edges + found.no_edges > 0;
     let mut kept: Vec<String> = found.kept.iter().map(|element| element.replacen(' ', "/", 1)).collect();

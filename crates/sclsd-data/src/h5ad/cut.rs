@@ -188,8 +188,11 @@ pub(super) fn copy_whole(file: &Reader, editor: &Editor, key: &str) -> Result<()
 
 fn element(file: &Reader, editor: &Editor, key: &str, axes: Axes<'_>) -> Result<Result<(), String>, H5adError> {
     match element_or_bad(file, editor, key, axes) {
-        // what cannot be read is not carried; an error of writing ends it all
-        Err(H5adError::Bad { problem, .. }) => Ok(Err(problem)),
+        // what cannot be read is not carried, nor what was written of it so far; an error of writing ends it all
+        Err(H5adError::Bad { problem, .. }) => {
+            editor.discard(key)?;
+            Ok(Err(problem))
+        }
         other => other,
     }
 }
@@ -319,7 +322,15 @@ fn array_to(
     };
     let cell = inner * kind.size;
     if axes.first.is_none() && axes.second.is_none() {
-        editor.copy_dataset(to, &shape, &kind, file.raw_rows(key, 0, rows)?, &attributes)?;
+        if let [_] = shape[..] {
+            let mut array = editor.long_array(to, &kind, attributes);
+            for first in (0..rows).step_by(WINDOW) {
+                array.push(&file.raw_rows(key, first, WINDOW.min(rows - first))?)?;
+            }
+            array.finish()?;
+        } else {
+            editor.copy_dataset(to, &shape, &kind, file.raw_rows(key, 0, rows)?, &attributes)?;
+        }
         return Ok(Ok(()));
     }
     let order: Vec<usize> = chosen_or_all(axes.first, rows).collect();
@@ -397,9 +408,19 @@ fn sparse(
     let place: Option<HashMap<i64, i64>> = across.map(|chosen| {
         chosen.iter().zip(0_i64..).map(|(&from, to)| (i64::try_from(from).unwrap_or(i64::MAX), to)).collect()
     });
-    let (mut starts, mut indices, mut bytes) = (vec![0_i64], Vec::<i64>::new(), Vec::<u8>::new());
+    let mut attributes = file.copied_attributes(key);
+    let (n_rows, n_columns) = (axes.first.map_or(rows, <[usize]>::len), axes.second.map_or(columns, <[usize]>::len));
+    for (name, value) in &mut attributes {
+        if name == "shape" || name == "h5sparse_shape" {
+            *value = Editor::integers(&[n_rows, n_columns].map(|n| i64::try_from(n).unwrap_or(i64::MAX)));
+        }
+    }
+    editor.copy_group(key, &attributes)?;
+    let mut data = editor.long_array(&part("data"), &kind, file.copied_attributes(&part("data")));
+    let mut indices = editor.long_indices(&part("indices"), n_rows.max(n_columns));
+    let mut starts = vec![0_i64];
     let order: Vec<usize> = chosen_or_all(along, major).collect();
-    let mut at = 0;
+    let (mut at, mut bytes) = (0, Vec::new());
     while at < order.len() {
         // rows that follow one another in the file are read together
         let mut end = at + 1;
@@ -421,24 +442,19 @@ fn sparse(
             if place.is_some() && !kept.is_sorted_by_key(|entry| entry.0) {
                 kept.sort_by_key(|entry| entry.0);
             }
-            for (column, entry) in kept {
-                indices.push(column);
+            bytes.clear();
+            for &(_, entry) in &kept {
                 bytes.extend_from_slice(&values[entry * kind.size..(entry + 1) * kind.size]);
             }
-            starts.push(i64::try_from(indices.len()).unwrap_or(i64::MAX));
+            data.push(&bytes)?;
+            starts.push(starts[starts.len() - 1] + i64::try_from(kept.len()).unwrap_or(i64::MAX));
+            indices.push(kept.into_iter().map(|entry| entry.0))?;
         }
         at = end;
     }
-    let mut attributes = file.copied_attributes(key);
-    let (rows, columns) = (axes.first.map_or(rows, <[usize]>::len), axes.second.map_or(columns, <[usize]>::len));
-    for (name, value) in &mut attributes {
-        if name == "shape" || name == "h5sparse_shape" {
-            *value = Editor::integers(&[rows, columns].map(|n| i64::try_from(n).unwrap_or(i64::MAX)));
-        }
-    }
-    editor.copy_group(key, &attributes)?;
-    editor.copy_dataset(&part("data"), &[indices.len()], &kind, bytes, &file.copied_attributes(&part("data")))?;
-    editor.write_indices(&part("indices"), &indices, rows.max(columns))?;
-    editor.write_indices(&part("indptr"), &starts, indices.len())?;
+    data.finish()?;
+    indices.finish()?;
+    let stored = starts.last().and_then(|&n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+    editor.write_indices(&part("indptr"), &starts, stored)?;
     Ok(Ok(()))
 }

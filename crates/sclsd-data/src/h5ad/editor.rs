@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hdf5_pure::{
-    AttrValue, EnumTypeBuilder, File, FileAccessProperties, FileCreateProperties, LibVer, MemoryStrategy,
-    RepackOptions, SyncPolicy, repack,
+    AttrValue, Datatype, EnumTypeBuilder, File, FileAccessProperties, FileCreateProperties, LibVer, MaxExtent,
+    MemoryStrategy, RepackOptions, SyncPolicy, repack,
 };
 
 use super::H5adError;
@@ -31,6 +31,31 @@ impl Values<'_> {
             Self::I8(_) | Self::Booleans(_) => 1,
             Self::F32(_) | Self::I32(_) => 4,
             Self::F64(_) | Self::I64(_) | Self::Texts(_) => 8,
+        }
+    }
+
+    /// Type of numbers that are written as they are.
+    fn datatype(&self) -> Option<Datatype> {
+        Some(match self {
+            Self::F32(_) => hdf5_pure::make_f32_type(),
+            Self::F64(_) => hdf5_pure::make_f64_type(),
+            Self::I8(_) => hdf5_pure::make_i8_type(),
+            Self::I32(_) => hdf5_pure::make_i32_type(),
+            Self::I64(_) => hdf5_pure::make_i64_type(),
+            Self::Booleans(_) | Self::Texts(_) => return None,
+        })
+    }
+
+    /// Some of the numbers as bytes.
+    fn bytes(&self, first: usize, count: usize) -> Vec<u8> {
+        let span = first..first + count;
+        match self {
+            Self::F32(v) => v[span].iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::F64(v) => v[span].iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::I8(v) => v[span].iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::I32(v) => v[span].iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::I64(v) => v[span].iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Booleans(_) | Self::Texts(_) => Vec::new(),
         }
     }
 }
@@ -116,6 +141,12 @@ impl Editor {
         self.file.root().delete(key).map_err(|source| self.failed(key, &source))
     }
 
+    /// Takes away what was written of an element, if anything was.
+    pub(crate) fn discard(&self, key: &str) -> Result<(), H5adError> {
+        self.commit()?;
+        if self.file.group(key).is_ok() || self.file.dataset(key).is_ok() { self.delete(key) } else { Ok(()) }
+    }
+
     pub(crate) fn set_attribute(&self, key: &str, name: &str, value: &Attribute) -> Result<(), H5adError> {
         let group = if key.is_empty() { Ok(self.file.root()) } else { self.file.group(key) };
         group.and_then(|g| g.set_attr(name, value.value())).map_err(|source| self.failed(key, &source))
@@ -141,6 +172,17 @@ impl Editor {
             .map_err(|source| self.failed(key, &source.into()))?;
         let held = shape.iter().product::<usize>() * values.size();
         let large = held > SMALL && !matches!(values, Values::Texts(_));
+        if let (&[n], Some(datatype)) = (shape, values.datatype())
+            && held > HELD
+        {
+            let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.value())).collect();
+            let kind = PlainType { datatype, size: values.size(), packed: false };
+            let mut array = self.long_array(key, &kind, attributes);
+            for first in (0..n).step_by(HELD / values.size()) {
+                array.push(&values.bytes(first, (HELD / values.size()).min(n - first)))?;
+            }
+            return array.finish();
+        }
         self.file
             .root()
             .create_dataset(key, |dataset| {
@@ -170,6 +212,16 @@ impl Editor {
             .map(|_| ())
             .map_err(|source| self.failed(key, &source))?;
         self.commit_above(held)
+    }
+
+    /// An array of one dimension whose values come piece by piece.
+    pub(crate) fn long_array(
+        &self,
+        key: &str,
+        kind: &PlainType,
+        attributes: Vec<(String, AttrValue)>,
+    ) -> LongArray<'_> {
+        LongArray { editor: self, key: key.to_owned(), kind: kind.clone(), attributes, held: Vec::new(), begun: false }
     }
 
     /// A group with attributes as they were read.
@@ -229,6 +281,15 @@ impl Editor {
         self.create_dataset(key, &[narrow.len()], Values::I32(&narrow), &[])
     }
 
+    /// An array of places in a sparse matrix that come piece by piece, and how one of them is written: in 32 bits where `most`
+    /// allows it.
+    pub(crate) fn long_indices(&self, key: &str, most: usize) -> LongIndices<'_> {
+        let narrow = i32::try_from(most).is_ok();
+        let datatype = if narrow { hdf5_pure::make_i32_type() } else { hdf5_pure::make_i64_type() };
+        let kind = PlainType { datatype, size: if narrow { 4 } else { 8 }, packed: false };
+        LongIndices { array: self.long_array(key, &kind, Vec::new()), narrow }
+    }
+
     /// Text with attributes as they were read.
     pub(crate) fn copy_texts(
         &self,
@@ -267,6 +328,93 @@ impl Editor {
         self.commit()?;
         let path = self.path;
         self.file.close().map_err(|source| edit_error(&path, "the file", &source))
+    }
+}
+
+/// Places in a sparse matrix, written as they come.
+pub(crate) struct LongIndices<'a> {
+    array: LongArray<'a>,
+    narrow: bool,
+}
+
+impl LongIndices<'_> {
+    pub(crate) fn push(&mut self, indices: impl Iterator<Item = i64>) -> Result<(), H5adError> {
+        let bytes: Vec<u8> = if self.narrow {
+            indices.flat_map(|i| i32::try_from(i).unwrap_or(i32::MAX).to_le_bytes()).collect()
+        } else {
+            indices.flat_map(i64::to_le_bytes).collect()
+        };
+        self.array.push(&bytes)
+    }
+
+    pub(crate) fn finish(self) -> Result<(), H5adError> {
+        self.array.finish()
+    }
+}
+
+/// An array of one dimension that is written as its values come, a few megabytes at a time.
+pub(crate) struct LongArray<'a> {
+    editor: &'a Editor,
+    key: String,
+    kind: PlainType,
+    attributes: Vec<(String, AttrValue)>,
+    /// Values that are not yet written.
+    held: Vec<u8>,
+    /// Whether the array is in the file.
+    begun: bool,
+}
+
+impl LongArray<'_> {
+    /// Adds values, as bytes in the order of the array's type.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), H5adError> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() < HELD {
+            return Ok(());
+        }
+        // whole chunks, none of which is then written twice
+        let chunk = self.chunk() * self.kind.size;
+        let rest = self.held.split_off(self.held.len() - self.held.len() % chunk);
+        let whole = std::mem::replace(&mut self.held, rest);
+        self.write(whole)
+    }
+
+    /// Writes what is left. An array that was not long is written as any other.
+    pub(crate) fn finish(mut self) -> Result<(), H5adError> {
+        let held = std::mem::take(&mut self.held);
+        if self.begun {
+            return if held.is_empty() { Ok(()) } else { self.write(held) };
+        }
+        let n = held.len() / self.kind.size.max(1);
+        self.editor.copy_dataset(&self.key, &[n], &self.kind, held, &self.attributes)
+    }
+
+    /// Values of a chunk.
+    fn chunk(&self) -> usize {
+        (CHUNK / self.kind.size.max(1)).clamp(1, usize::try_from(LONGEST_EDGE).unwrap_or(usize::MAX))
+    }
+
+    fn write(&mut self, bytes: Vec<u8>) -> Result<(), H5adError> {
+        let editor = self.editor;
+        let failed = |source: hdf5_pure::Error| editor.failed(&self.key, &source);
+        if self.begun {
+            return editor.file.dataset(&self.key).and_then(|mut array| array.append_raw(&bytes)).map_err(failed);
+        }
+        self.begun = true;
+        let (n, chunk) = ((bytes.len() / self.kind.size) as u64, self.chunk() as u64);
+        let created = editor.file.root().create_dataset(&self.key, |dataset| {
+            dataset.with_raw_data(self.kind.datatype.clone(), bytes, n).with_shape(&[n]).with_chunks(&[chunk]);
+            // as anndata writes the arrays of a sparse matrix
+            dataset.with_maxshape(&[MaxExtent::Unlimited]);
+            if self.kind.packed || editor.compression == Compression::Gzip {
+                dataset.with_shuffle().with_deflate(4);
+            }
+            for (name, value) in &self.attributes {
+                dataset.set_attr(name, value.clone());
+            }
+        });
+        created.map_err(failed)?;
+        // what is appended to has to be in the file
+        editor.commit()
     }
 }
 

@@ -5,10 +5,11 @@ use std::path::Path;
 use super::H5adError;
 use super::editor::Compression;
 use super::inspect::{Inspection, list};
-use super::read::{Keys, all_keys, check_anndata, read, read_raw};
+use super::matrix::FileMatrix;
+use super::read::{Keys, all_keys, check_anndata, open_layer, open_raw, open_x, read};
 use super::storage::Reader;
 use super::write::{Additions, add, cut};
-use crate::{Csr, Dataset};
+use crate::Dataset;
 
 /// An `.h5ad` file that is open.
 ///
@@ -50,12 +51,28 @@ impl H5ad {
         self.reader.has("raw/X")
     }
 
-    /// `raw.X` of the genes named, which `raw` may have among others.
+    /// X, to be looked at in windows.
+    ///
+    /// # Errors
+    /// [`H5adError`] where the file has no X, or X is no matrix of its cells and genes.
+    pub fn x(&self) -> Result<FileMatrix<'_>, H5adError> {
+        open_x(&self.reader)
+    }
+
+    /// A layer, to be looked at in windows.
+    ///
+    /// # Errors
+    /// As [`H5ad::x`].
+    pub fn layer(&self, name: &str) -> Result<FileMatrix<'_>, H5adError> {
+        open_layer(&self.reader, name)
+    }
+
+    /// `raw.X` of the genes named, which `raw` may have among others, to be looked at in windows.
     ///
     /// # Errors
     /// [`H5adError`] where the file has no `raw`, or one of the genes is not in it.
-    pub fn raw_x(&self, genes: &[String]) -> Result<Csr, H5adError> {
-        read_raw(&self.reader, genes)
+    pub fn raw_x(&self, genes: &[String]) -> Result<FileMatrix<'_>, H5adError> {
+        open_raw(&self.reader, genes)
     }
 
     /// Lists the elements.

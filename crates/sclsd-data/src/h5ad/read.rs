@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use super::matrix::FileMatrix;
 use super::storage::{Element, Kind, Reader, slot};
 use super::{H5adError, foreign};
 use crate::dataset::list;
+use crate::windows::Windows;
 use crate::{Categorical, Column, Csr, Dataset, Frame, Matrix, Uns};
-
-/// Entries of a matrix that are read at once.
-const WINDOW: usize = 1 << 21;
 
 /// Dictionaries within dictionaries that are read.
 const DEEPEST: usize = 32;
@@ -111,10 +110,10 @@ pub(super) fn read(file: &Reader, keys: &Keys) -> Result<Dataset, H5adError> {
         data.x = Some(read_matrix(file, "X", (n_cells, n_genes))?);
     }
     for key in &keys.layers {
-        let layer = read_matrix(file, &format!("layers/{key}"), (n_cells, n_genes))?;
+        let layer = FileMatrix::open(file, &format!("layers/{key}"), (n_cells, n_genes))?;
         let layer = match &data.x {
-            Some(x) => layer.sharing(x),
-            None => layer,
+            Some(x) => layer.read_sharing(x)?,
+            None => layer.select(None, None)?,
         };
         data.layers.insert(key.clone(), layer);
     }
@@ -140,13 +139,25 @@ pub(super) fn read(file: &Reader, keys: &Keys) -> Result<Dataset, H5adError> {
     Ok(data)
 }
 
+/// X, where it has the shape that the tables of cells and genes give it.
+pub(super) fn open_x(file: &Reader) -> Result<FileMatrix<'_>, H5adError> {
+    check_present(file, &Keys { x: true, ..Keys::none() })?;
+    FileMatrix::open(file, "X", (n_rows(file, "obs")?, n_rows(file, "var")?))
+}
+
+/// The layer of that name.
+pub(super) fn open_layer<'a>(file: &'a Reader, name: &str) -> Result<FileMatrix<'a>, H5adError> {
+    check_present(file, &Keys { layers: vec![name.to_owned()], ..Keys::none() })?;
+    FileMatrix::open(file, &format!("layers/{name}"), (n_rows(file, "obs")?, n_rows(file, "var")?))
+}
+
 /// `raw.X` of the genes named.
-pub(super) fn read_raw(file: &Reader, genes: &[String]) -> Result<Csr, H5adError> {
+pub(super) fn open_raw<'a>(file: &'a Reader, genes: &[String]) -> Result<FileMatrix<'a>, H5adError> {
     if !file.has("raw/X") {
         return Err(H5adError::Missing { path: file.path(), missing: "raw".into() });
     }
     let names = row_names(file, "raw/var")?;
-    let whole = read_matrix(file, "raw/X", (n_rows(file, "obs")?, names.len()))?;
+    let whole = FileMatrix::open(file, "raw/X", (n_rows(file, "obs")?, names.len()))?;
     if names == genes {
         return Ok(whole);
     }
@@ -155,7 +166,7 @@ pub(super) fn read_raw(file: &Reader, genes: &[String]) -> Result<Csr, H5adError
         .iter()
         .map(|gene| place.get(gene.as_str()).copied().ok_or_else(|| file.bad("raw", format!("it lacks gene {gene}"))))
         .collect();
-    Ok(whole.select_columns(&columns?))
+    Ok(whole.of_columns(columns?))
 }
 
 pub(super) fn check_anndata(file: &Reader) -> Result<(), H5adError> {
@@ -281,86 +292,7 @@ fn read_coordinates(file: &Reader, key: &str, n_cells: usize) -> Result<Matrix, 
 
 /// A matrix in any of the forms scanpy writes, as CSR.
 fn read_matrix(file: &Reader, key: &str, expected: (usize, usize)) -> Result<Csr, H5adError> {
-    let wrong = |found: &[usize]| {
-        file.bad(key, format!("its shape is {}, expected {}", show(found), show(&[expected.0, expected.1])))
-    };
-    if file.kind(key) == Some(Kind::Dataset) {
-        let shape = file.shape(key)?;
-        if shape != [expected.0, expected.1] {
-            return Err(wrong(&shape));
-        }
-        return read_dense(file, key, expected);
-    }
-    let format = file
-        .text_attribute(key, "encoding-type")
-        .or_else(|| file.text_attribute(key, "h5sparse_format"))
-        .unwrap_or_default();
-    let by_column = match format.as_str() {
-        "csr_matrix" | "csr" => false,
-        "csc_matrix" | "csc" => true,
-        other => return Err(file.bad(key, format!("it is stored as \"{other}\", expected a CSR, CSC or dense matrix"))),
-    };
-    let shape = file
-        .integers_attribute(key, "shape")
-        .or_else(|| file.integers_attribute(key, "h5sparse_shape"))
-        .ok_or_else(|| file.bad(key, "its shape is missing"))?;
-    let shape: Vec<usize> = shape.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
-    if shape != [expected.0, expected.1] {
-        return Err(wrong(&shape));
-    }
-    let part = |name: &str| -> Result<String, H5adError> {
-        let part = format!("{key}/{name}");
-        match file.kind(&part) {
-            Some(Kind::Dataset) => Ok(part),
-            _ => Err(file.bad(key, format!("its {name} are missing"))),
-        }
-    };
-    let indptr = file.i64s(&part("indptr")?)?;
-    let indptr: Vec<usize> = indptr.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
-    let (major, minor) = if by_column { (expected.1, expected.0) } else { expected };
-    if indptr.len() != major + 1 {
-        return Err(file.bad(key, format!("its indptr has {} entries, expected {}", indptr.len(), major + 1)));
-    }
-    let (places, values) = (part("indices")?, part("data")?);
-    let stored = file.shape(&places)?.first().copied().unwrap_or(0);
-    let (mut indices, mut entries) = (Vec::new(), Vec::new());
-    for first in (0..stored).step_by(WINDOW) {
-        let count = WINDOW.min(stored - first);
-        for index in file.i64_rows(&places, first, count)? {
-            let Some(index) = u32::try_from(index).ok().filter(|&i| (i as usize) < minor) else {
-                let row = indptr.partition_point(|&start| start <= indices.len()).saturating_sub(1);
-                let (along, across) = if by_column { ("column", "row") } else { ("row", "column") };
-                let problem = format!("{along} {row} has {across} index {index}, but there are {minor} {across}s");
-                return Err(file.bad(key, problem));
-            };
-            indices.push(index);
-        }
-        entries.extend(file.f32_rows(&values, first, count)?);
-    }
-    let matrix = Csr::from_arrays(minor, indptr, indices, entries).map_err(|problem| file.bad(key, problem))?;
-    Ok(if by_column { matrix.transpose() } else { matrix })
-}
-
-/// Dense rows in windows of a few megabytes, so that the whole is never held dense.
-fn read_dense(file: &Reader, key: &str, (n_rows, n_cols): (usize, usize)) -> Result<Csr, H5adError> {
-    let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
-    let window = (WINDOW / n_cols.max(1)).clamp(1, n_rows.max(1));
-    for first in (0..n_rows).step_by(window) {
-        let count = window.min(n_rows - first);
-        let block = file.f32_rows(key, first, count)?;
-        if block.len() != count * n_cols {
-            return Err(file.bad(key, "it is shorter than its shape says"));
-        }
-        for row in 0..count {
-            let entries = (0_u32..).zip(&block[row * n_cols..(row + 1) * n_cols]).filter(|(_, v)| **v != 0.0);
-            for (column, &value) in entries {
-                indices.push(column);
-                values.push(value);
-            }
-            indptr.push(indices.len());
-        }
-    }
-    Csr::from_arrays(n_cols, indptr, indices, values).map_err(|problem| file.bad(key, problem))
+    FileMatrix::open(file, key, expected)?.select(None, None)
 }
 
 fn read_column(file: &Reader, table: &str, name: &str, rows: usize) -> Result<Column, H5adError> {

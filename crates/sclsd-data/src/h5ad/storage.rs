@@ -344,6 +344,11 @@ impl Reader {
         Ok(dataset)
     }
 
+    /// That all of the array at `key` can be read.
+    pub(crate) fn check_size(&self, key: &str) -> Result<(), H5adError> {
+        self.readable(key, None).map(drop)
+    }
+
     pub(crate) fn f32s(&self, key: &str) -> Result<Vec<f32>, H5adError> {
         let dataset = self.readable(key, None)?;
         if let Datatype::FloatingPoint { size: 2, byte_order, .. } = self.datatype(key)? {
@@ -420,6 +425,12 @@ impl Reader {
     pub(crate) fn has_long_chunks(&self, key: &str) -> bool {
         let edges = self.dataset(key).ok().and_then(|dataset| dataset.chunk_shape().ok()).flatten().unwrap_or_default();
         edges.iter().any(|edge| (LONGEST_EDGE + 1..1 << 24).contains(edge))
+    }
+
+    /// Rows of a chunk of the array at `key`; 0 where it lies in one piece.
+    pub(crate) fn chunk_rows(&self, key: &str) -> usize {
+        let edges = self.dataset(key).ok().and_then(|dataset| dataset.chunk_shape().ok()).flatten();
+        edges.and_then(|edges| usize::try_from(*edges.first()?).ok()).unwrap_or(0)
     }
 
     /// Whether everything about the array at `key` can be written again from what is read of it.

@@ -33,12 +33,43 @@ pub(crate) fn renew_superblock(file: &mut std::fs::File) -> std::io::Result<()> 
     file.flush()
 }
 
+/// Address of the header of the root group, where the superblock is of today and nothing is before the file.
+pub(crate) fn root_address(file: &mut std::fs::File) -> std::io::Result<Option<u64>> {
+    Ok(read_todays(file)?.map(|block| little_endian(&block[36..44])))
+}
+
+/// Says that the file ends at `end`.
+pub(crate) fn set_end_of_file(file: &mut std::fs::File, end: u64) -> std::io::Result<()> {
+    use std::io::{Seek, SeekFrom, Write};
+    let Some(mut block) = read_todays(file)? else { return Ok(()) };
+    block[28..36].copy_from_slice(&end.to_le_bytes());
+    let checksum = lookup3(&block[..44]);
+    block[44..48].copy_from_slice(&checksum.to_le_bytes());
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&block)
+}
+
+/// The 48 bytes of a superblock of version 2 or 3 with addresses of 8 bytes, at the start of a file that is closed.
+fn read_todays(file: &mut std::fs::File) -> std::io::Result<Option<Vec<u8>>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut block = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    Read::by_ref(file).take(48).read_to_end(&mut block)?;
+    let todays = block.len() == 48
+        && block.starts_with(b"\x89HDF\r\n\x1a\n")
+        && matches!(block[8], 2 | 3)
+        && block[9..12] == [8, 8, 0]
+        && block[12..20] == [0; 8]
+        && block[20..28] == [0xff; 8];
+    Ok(todays.then_some(block))
+}
+
 fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
 /// Bob Jenkins' `lookup3` hash (`hashlittle`, of no initial value), HDF5's checksum of metadata.
-fn lookup3(key: &[u8]) -> u32 {
+pub(crate) fn lookup3(key: &[u8]) -> u32 {
     let start = 0xdead_beef_u32.wrapping_add(u32::try_from(key.len()).unwrap_or(u32::MAX));
     let (mut a, mut b, mut c) = (start, start, start);
     let word = |bytes: &[u8], at: usize| {

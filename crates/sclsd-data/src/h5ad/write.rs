@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::H5adError;
 use super::cut::{Chosen, bulk, carry, changed, copy_whole, has_long_piece};
+use super::dense_groups::open_up;
 use super::editor::{Attribute, Compression, Editor, Values, write_anew};
 use super::read::{column_names, row_names};
 use super::storage::{Kind, Reader, slot};
-use super::superblock::renew_superblock;
+use super::superblock::{renew_superblock, root_address};
 use crate::replace::{plain_reason, replace_file};
 use crate::{Categorical, Column, Csr, Dataset, Matrix, Uns};
 
@@ -55,6 +56,8 @@ pub(super) fn add(
             return fill(temporary);
         }
         copy(reader, temporary, output)?;
+        // where that cannot be done, the file is written anew
+        let _ = open_groups(temporary, additions);
         let in_place = delete(temporary, &replaced).and_then(|()| fill(temporary));
         match in_place {
             Err(H5adError::NotInPlace { .. }) => {}
@@ -63,6 +66,19 @@ pub(super) fn add(
         rewrite(reader, temporary, output, &replaced)?;
         fill(temporary)
     })
+}
+
+/// Makes the groups that additions go into those that can be added to.
+fn open_groups(path: &Path, additions: &Additions) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let Some(root) = root_address(&mut file)? else { return Ok(()) };
+    let mut groups = vec!["", "obs", "obsm", "obsp", "uns"];
+    let within: Vec<String> = additions.obs.iter().map(|(name, _)| format!("obs/{name}")).collect();
+    // names with a slash are groups within the table
+    groups.extend(within.iter().filter_map(|key| key.rsplit_once('/').map(|(above, _)| above)));
+    groups.sort_unstable();
+    groups.dedup();
+    open_up(&mut file, root, &groups)
 }
 
 fn delete(path: &Path, keys: &[String]) -> Result<(), H5adError> {
@@ -103,7 +119,12 @@ pub(super) fn cut(
         let editor = Editor::open(temporary, compression)?;
         for key in &carried {
             if let Err(reason) = carry(reader, &editor, key, chosen)? {
-                lost.push((key.clone(), reason));
+                // without its X, raw would be taken for one of X
+                let key = if key == "raw/X" { "raw" } else { key };
+                if key == "raw" {
+                    editor.delete(key)?;
+                }
+                lost.push((key.to_owned(), reason));
             }
         }
         editor.commit()?;

@@ -1,10 +1,9 @@
 //! The steps of preparation, one after the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use sclsd_data::{
-    Categorical, Column, Csr, Dataset, Flavor, Uns, closest_names, did_you_mean, library_sizes, log1p_normalize, pca,
-    variable_genes,
+    Categorical, Column, Csr, Dataset, Uns, closest_names, did_you_mean, library_sizes, log1p_normalize, pca,
 };
 
 use super::{PrepareError, PrepareSpec, Root};
@@ -12,9 +11,6 @@ use crate::graph::{GraphError, Undirected, neighbors_of};
 use crate::{
     DiffusionError, DiffusionMap, KnnError, components, connectivities, diffusion_map, layout, leiden, neighbors,
 };
-
-/// Genes that are kept at most where nothing is said.
-const MOST_GENES: usize = 5000;
 
 /// A data set on its way.
 pub(super) struct Work<'a> {
@@ -48,79 +44,6 @@ impl Work<'_> {
 
     fn counts(&self) -> &Csr {
         &self.data.layers[&self.spec.counts]
-    }
-
-    /// Keeps the genes asked for and the cells that have a count of one of them.
-    pub(super) fn genes(&mut self) -> Result<(usize, usize), PrepareError> {
-        let before = self.data.n_cells();
-        self.drop_cells(|counts, cell| counts.row(cell).1.iter().any(|&v| v > 0.0));
-        if self.data.n_cells() == 0 {
-            return Err(PrepareError::AllEmpty { n_genes: self.data.n_genes() });
-        }
-        let expressed = expressed(self.counts());
-        let empty_genes = expressed.iter().filter(|seen| !**seen).count();
-        let chosen: Vec<usize> = if self.spec.genes.is_empty() {
-            let n_expressed = expressed.len() - empty_genes;
-            let wanted = self.spec.n_top_genes.or_else(|| (n_expressed > MOST_GENES).then_some(MOST_GENES));
-            match wanted {
-                Some(wanted) => self.variable(wanted)?,
-                None => (0..expressed.len()).filter(|&gene| expressed[gene]).collect(),
-            }
-        } else {
-            self.listed()?
-        };
-        if chosen.len() < self.data.n_genes() || !chosen.is_sorted() {
-            self.data = self.data.select_genes(&chosen);
-        }
-        self.drop_cells(|counts, cell| counts.row(cell).1.iter().any(|&v| v > 0.0));
-        if self.data.n_cells() == 0 {
-            return Err(PrepareError::AllEmpty { n_genes: self.data.n_genes() });
-        }
-        Ok((before - self.data.n_cells(), empty_genes))
-    }
-
-    fn variable(&mut self, wanted: usize) -> Result<Vec<usize>, PrepareError> {
-        let found = match self.spec.flavor {
-            Flavor::Seurat => {
-                let normalized = log1p_normalize(self.counts(), self.spec.target_sum);
-                variable_genes(&normalized, wanted, self.spec.flavor)?
-            }
-            flavor => variable_genes(self.counts(), wanted, flavor)?,
-        };
-        let [dispersions, normalized] = match self.spec.flavor {
-            Flavor::SeuratV3 => ["variances", "variances_norm"],
-            _ => ["dispersions", "dispersions_norm"],
-        };
-        for (name, values) in [("means", found.means), (dispersions, found.dispersions), (normalized, found.normalized)]
-        {
-            self.data.var.set(name, Column::Float(values));
-        }
-        Ok((0..found.selected.len()).filter(|&gene| found.selected[gene]).collect())
-    }
-
-    fn listed(&self) -> Result<Vec<usize>, PrepareError> {
-        let names = &self.data.var.names;
-        let place: HashMap<&str, usize> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-        let mut chosen = Vec::with_capacity(self.spec.genes.len());
-        for gene in &self.spec.genes {
-            match place.get(gene.as_str()) {
-                Some(&at) => chosen.push(at),
-                None => {
-                    let closest = closest_names(gene, names);
-                    return Err(PrepareError::Gene { gene: gene.clone(), closest });
-                }
-            }
-        }
-        chosen.sort_unstable();
-        chosen.dedup();
-        Ok(chosen)
-    }
-
-    fn drop_cells(&mut self, keep: impl Fn(&Csr, usize) -> bool) {
-        let kept: Vec<usize> = (0..self.data.n_cells()).filter(|&cell| keep(self.counts(), cell)).collect();
-        if kept.len() < self.data.n_cells() {
-            self.data = self.data.select_cells(&kept);
-        }
     }
 
     pub(super) fn normalize(&mut self) {
@@ -344,15 +267,6 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether any cell has a count, gene by gene.
-fn expressed(counts: &Csr) -> Vec<bool> {
-    let mut seen = vec![false; counts.n_cols()];
-    for (&gene, &value) in counts.pattern().indices().iter().zip(counts.values()) {
-        seen[gene as usize] |= value > 0.0;
-    }
-    seen
 }
 
 fn members(clusters: &Categorical, name: &str) -> Vec<usize> {
