@@ -506,9 +506,9 @@ pub(crate) struct EvaluateArgs {
     /// Embedding of obsm [default: the first there is of X_umap, X_tsne and X_pca].
     #[arg(long)]
     pub basis: Option<String>,
-    /// Graph of obsp.
-    #[arg(long, default_value = "connectivities")]
-    pub connectivities: String,
+    /// Graph of obsp [default: the run's].
+    #[arg(long)]
+    pub connectivities: Option<String>,
     /// Columns of obs to compare lsd_pseudotime with; may be repeated.
     #[arg(long, num_args = 1..)]
     pub time_key: Vec<String>,

@@ -20,6 +20,7 @@
 //! ```
 
 mod column;
+mod csr_view;
 mod dataset;
 mod h5ad;
 #[cfg(feature = "anndata")]
@@ -40,6 +41,7 @@ mod variable_genes;
 mod windows;
 
 pub use column::{Categorical, Column};
+pub use csr_view::CsrView;
 pub use dataset::{Dataset, DatasetError, Frame, Uns, is_count};
 pub use h5ad::{
     Additions, Compression, Entry, FileMatrix, H5ad, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad,
@@ -60,6 +62,8 @@ pub use replace::{
 };
 pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, simulate};
 pub use sparse::{Csr, Pattern, SparseError};
+/// The library of sparse matrices underneath, in the version that [`CsrView`] is made from.
+pub use sprs;
 pub use tenx::{TenX, is_10x, read_10x};
 pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes, variable_genes_among};
 pub use windows::{Window, Windows, first_bad};

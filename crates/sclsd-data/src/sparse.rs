@@ -74,7 +74,7 @@ impl Pattern {
     }
 
     /// The structure of arrays that are one.
-    fn known(n_cols: usize, indptr: Vec<usize>, indices: Vec<u32>) -> Self {
+    pub(crate) fn known(n_cols: usize, indptr: Vec<usize>, indices: Vec<u32>) -> Self {
         let (shape, values) = ((indptr.len() - 1, n_cols), vec![(); indices.len()]);
         debug_assert!(CsMatViewI::try_new(shape, &indptr[..], &indices[..], &values[..]).is_ok(), "a sparse matrix");
         #[expect(unsafe_code, reason = "what was taken from a checked matrix need not be checked again")]

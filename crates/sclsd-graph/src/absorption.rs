@@ -23,7 +23,7 @@
 use std::collections::VecDeque;
 
 use rayon::prelude::*;
-use sclsd_data::Csr;
+use sclsd_data::CsrView;
 
 use crate::Terminal;
 
@@ -79,7 +79,11 @@ pub enum AbsorptionError {
 ///
 /// # Errors
 /// [`AbsorptionError`] where the two are of different cells or the solver does not converge.
-pub fn absorption(transitions: &Csr<f64>, terminal: &Terminal) -> Result<Absorption, AbsorptionError> {
+pub fn absorption<'a>(
+    transitions: impl Into<CsrView<'a, f64>>,
+    terminal: &Terminal,
+) -> Result<Absorption, AbsorptionError> {
+    let transitions = transitions.into();
     first_that_converges(|killing| absorption_at(killing, transitions, terminal))
 }
 
@@ -95,7 +99,11 @@ fn first_that_converges<T>(at: impl Fn(f64) -> Result<T, AbsorptionError>) -> Re
     result
 }
 
-fn absorption_at(killing: f64, transitions: &Csr<f64>, terminal: &Terminal) -> Result<Absorption, AbsorptionError> {
+fn absorption_at(
+    killing: f64,
+    transitions: CsrView<'_, f64>,
+    terminal: &Terminal,
+) -> Result<Absorption, AbsorptionError> {
     let system = System::new(killing, transitions, terminal)?;
     let (n, k) = (transitions.n_rows(), terminal.len());
     let solved: Vec<Vec<f64>> = (0..k)
@@ -133,11 +141,15 @@ fn absorption_at(killing: f64, transitions: &Csr<f64>, terminal: &Terminal) -> R
 ///
 /// # Errors
 /// As [`absorption`].
-pub fn steps_to_absorption(transitions: &Csr<f64>, terminal: &Terminal) -> Result<Vec<f64>, AbsorptionError> {
+pub fn steps_to_absorption<'a>(
+    transitions: impl Into<CsrView<'a, f64>>,
+    terminal: &Terminal,
+) -> Result<Vec<f64>, AbsorptionError> {
+    let transitions = transitions.into();
     first_that_converges(|killing| steps_at(killing, transitions, terminal))
 }
 
-fn steps_at(killing: f64, transitions: &Csr<f64>, terminal: &Terminal) -> Result<Vec<f64>, AbsorptionError> {
+fn steps_at(killing: f64, transitions: CsrView<'_, f64>, terminal: &Terminal) -> Result<Vec<f64>, AbsorptionError> {
     let system = System::new(killing, transitions, terminal)?;
     let solved = system
         .solve(&vec![1.0; system.cells.len()])
@@ -166,7 +178,7 @@ struct System {
 }
 
 impl System {
-    fn new(killing: f64, transitions: &Csr<f64>, terminal: &Terminal) -> Result<Self, AbsorptionError> {
+    fn new(killing: f64, transitions: CsrView<'_, f64>, terminal: &Terminal) -> Result<Self, AbsorptionError> {
         let (found, expected) = (terminal.n_cells(), transitions.n_rows());
         if found != expected {
             return Err(AbsorptionError::Cells { found, expected });
@@ -341,7 +353,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Cells outside the sets that may reach one, by the number of steps they are away from it.
-fn outwards(transitions: &Csr<f64>, terminal: &Terminal) -> Vec<u32> {
+fn outwards(transitions: CsrView<'_, f64>, terminal: &Terminal) -> Vec<u32> {
     let n = transitions.n_rows();
     let ends = |cell: usize| terminal.of(cell).is_some();
     // who leads to a cell: the pattern turned over
@@ -377,7 +389,7 @@ fn outwards(transitions: &Csr<f64>, terminal: &Terminal) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
-    use sclsd_data::{Categorical, Purpose, stream};
+    use sclsd_data::{Categorical, Csr, Purpose, stream};
 
     use super::*;
 

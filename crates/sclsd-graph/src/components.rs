@@ -1,6 +1,6 @@
 //! Connected components of a graph of cells.
 
-use sclsd_data::Csr;
+use sclsd_data::CsrView;
 
 use crate::graph::{GraphError, check_graph, neighbors_of};
 
@@ -8,7 +8,8 @@ use crate::graph::{GraphError, check_graph, neighbors_of};
 ///
 /// # Errors
 /// [`GraphError`] where the graph is not square or a weight is negative or not finite.
-pub fn components(graph: &Csr) -> Result<Vec<usize>, GraphError> {
+pub fn components<'a>(graph: impl Into<CsrView<'a>>) -> Result<Vec<usize>, GraphError> {
+    let graph = graph.into();
     check_graph(graph, graph.n_rows())?;
     let mut sets = petgraph::unionfind::UnionFind::<u32>::new(graph.n_rows());
     for (cell, at) in (0_u32..).zip(0..graph.n_rows()) {
@@ -31,6 +32,8 @@ pub fn components(graph: &Csr) -> Result<Vec<usize>, GraphError> {
 
 #[cfg(test)]
 mod tests {
+    use sclsd_data::Csr;
+
     use super::*;
 
     #[test]

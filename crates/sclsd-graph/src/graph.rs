@@ -11,10 +11,9 @@
 //! For an edge that is stored in one direction this is scanpy's fuzzy union a + b − ab, which would change the weights
 //! of a graph that is already symmetric.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use sclsd_data::{Csr, Pattern};
+use sclsd_data::{Csr, CsrView, Pattern};
 
 /// Why a matrix is not a graph of cells.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -46,7 +45,8 @@ pub enum GraphError {
 ///
 /// # Errors
 /// [`GraphError`] names the shape or the first edge that is wrong.
-pub fn check_graph(graph: &Csr, n_cells: usize) -> Result<(), GraphError> {
+pub fn check_graph<'a>(graph: impl Into<CsrView<'a>>, n_cells: usize) -> Result<(), GraphError> {
+    let graph = graph.into();
     let (rows, columns) = (graph.n_rows(), graph.n_cols());
     if rows != n_cells || columns != n_cells {
         return Err(GraphError::Shape { rows, columns, cells: n_cells });
@@ -65,8 +65,11 @@ pub fn check_graph(graph: &Csr, n_cells: usize) -> Result<(), GraphError> {
 }
 
 /// The neighbors of a cell with their weights: without stored zeros, and without the cell itself.
-pub fn neighbors_of(graph: &Csr, cell: usize) -> impl Iterator<Item = (u32, f32)> + Clone {
-    let (others, weights) = graph.row(cell);
+pub fn neighbors_of<'a, G: Into<CsrView<'a>>>(
+    graph: G,
+    cell: usize,
+) -> impl Iterator<Item = (u32, f32)> + Clone + use<'a, G> {
+    let (others, weights) = graph.into().row(cell);
     let edges = others.iter().copied().zip(weights.iter().copied());
     edges.filter(move |&(other, weight)| weight > 0.0 && other as usize != cell)
 }
@@ -74,11 +77,17 @@ pub fn neighbors_of(graph: &Csr, cell: usize) -> impl Iterator<Item = (u32, f32)
 /// A graph whose edges go both ways.
 ///
 /// Established by [`Undirected::new`]: square and symmetric, every weight finite and above 0, nothing on the diagonal.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Undirected<'a> {
-    graph: Cow<'a, Csr>,
+    graph: Graph<'a>,
     one_way: usize,
     no_edges: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Graph<'a> {
+    AsItWas(CsrView<'a>),
+    Changed(Csr),
 }
 
 impl<'a> Undirected<'a> {
@@ -87,14 +96,15 @@ impl<'a> Undirected<'a> {
     /// # Errors
     /// [`GraphError`] where the graph is not square or a weight is negative or not finite.
     #[expect(clippy::missing_panics_doc, reason = "rows that are merged in order are a pattern")]
-    pub fn new(graph: &'a Csr) -> Result<Self, GraphError> {
+    pub fn new(graph: impl Into<CsrView<'a>>) -> Result<Self, GraphError> {
+        let graph = graph.into();
         let n = graph.n_rows();
         check_graph(graph, n)?;
         let edges: usize = (0..n).map(|cell| neighbors_of(graph, cell).count()).sum();
         let no_edges = graph.nnz() - edges;
         let back = graph.transpose();
-        if no_edges == 0 && back.values() == graph.values() && back.pattern() == graph.pattern() {
-            return Ok(Self { graph: Cow::Borrowed(graph), one_way: 0, no_edges: 0 });
+        if no_edges == 0 && same(graph, &back) {
+            return Ok(Self { graph: Graph::AsItWas(graph), one_way: 0, no_edges: 0 });
         }
         let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
         let mut one_way = 0;
@@ -108,13 +118,16 @@ impl<'a> Undirected<'a> {
             indptr.push(indices.len());
         }
         let pattern = Pattern::new(n, indptr, indices).expect("rows merged in order");
-        Ok(Self { graph: Cow::Owned(Csr::over(Arc::new(pattern), values)), one_way, no_edges })
+        Ok(Self { graph: Graph::Changed(Csr::over(Arc::new(pattern), values)), one_way, no_edges })
     }
 
     /// The graph.
     #[must_use]
-    pub fn graph(&self) -> &Csr {
-        &self.graph
+    pub fn graph(&self) -> CsrView<'_> {
+        match &self.graph {
+            Graph::AsItWas(graph) => *graph,
+            Graph::Changed(graph) => graph.into(),
+        }
     }
 
     /// Edges whose two directions differed, most often because one of them was not stored.
@@ -133,10 +146,14 @@ impl<'a> Undirected<'a> {
     #[must_use]
     pub fn changed(self) -> Option<Csr> {
         match self.graph {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(graph) => Some(graph),
+            Graph::AsItWas(_) => None,
+            Graph::Changed(graph) => Some(graph),
         }
     }
+}
+
+fn same(a: CsrView<'_>, b: &Csr) -> bool {
+    a.values() == b.values() && a.indptr() == b.pattern().indptr() && a.indices() == b.pattern().indices()
 }
 
 /// Calls `each` for every column of two rows, columns rising, with the value in both; 0 where a row has none.

@@ -17,7 +17,7 @@ mod power;
 
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
-use sclsd_data::{Csr, Matrix, Purpose, stream};
+use sclsd_data::{CsrView, Matrix, Purpose, stream};
 
 use crate::graph::{GraphError, Undirected, check_graph, neighbors_of};
 use power::{LANES, power};
@@ -40,7 +40,8 @@ const BLOCK: usize = 128;
 ///
 /// # Errors
 /// [`GraphError`] where the graph is not one of these cells, or a weight is negative or not finite.
-pub fn layout(connectivities: &Csr, diffusion: &Matrix, seed: u64) -> Result<Matrix, GraphError> {
+pub fn layout<'a>(connectivities: impl Into<CsrView<'a>>, diffusion: &Matrix, seed: u64) -> Result<Matrix, GraphError> {
+    let connectivities = connectivities.into();
     let n = diffusion.n_rows();
     check_graph(connectivities, n)?;
     let undirected = Undirected::new(connectivities)?;
@@ -83,7 +84,7 @@ struct Edge {
 
 /// Every cell with its edges, round by round. An edge is due every `strongest / weight` epochs; one that is never due
 /// is left out.
-fn rounds(graph: &Csr, epochs: u16) -> Vec<Vec<Block>> {
+fn rounds(graph: CsrView<'_>, epochs: u16) -> Vec<Vec<Block>> {
     let strongest = graph.values().iter().copied().fold(0.0_f32, f32::max);
     let period = |weight: f32| strongest / weight;
     let mut number = 0;
@@ -189,6 +190,8 @@ fn start(diffusion: &Matrix, seed: u64) -> Vec<[f32; 2]> {
 
 #[cfg(test)]
 mod tests {
+    use sclsd_data::Csr;
+
     use super::*;
     use crate::diffusion_map;
 

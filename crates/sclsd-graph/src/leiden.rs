@@ -1,7 +1,7 @@
 //! Clusters of a graph of cells, by the Leiden algorithm (Traag, Waltman and van Eck, 2019).
 
 use leiden_rs::{GraphDataBuilder, Leiden, LeidenConfig, QualityType};
-use sclsd_data::{Categorical, Csr};
+use sclsd_data::{Categorical, CsrView};
 
 use crate::graph::{GraphError, Undirected, neighbors_of};
 
@@ -13,7 +13,12 @@ use crate::graph::{GraphError, Undirected, neighbors_of};
 ///
 /// # Panics
 /// Never: cells and weights of a graph are valid.
-pub fn leiden(connectivities: &Csr, resolution: f64, seed: u64) -> Result<Categorical, GraphError> {
+pub fn leiden<'a>(
+    connectivities: impl Into<CsrView<'a>>,
+    resolution: f64,
+    seed: u64,
+) -> Result<Categorical, GraphError> {
+    let connectivities = connectivities.into();
     let undirected = Undirected::new(connectivities)?;
     let n = connectivities.n_rows();
     let mut builder = GraphDataBuilder::new(n);
@@ -47,6 +52,8 @@ pub fn leiden(connectivities: &Csr, resolution: f64, seed: u64) -> Result<Catego
 
 #[cfg(test)]
 mod tests {
+    use sclsd_data::Csr;
+
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@
 
 mod leaves;
 
-use sclsd_data::{Categorical, Csr};
+use sclsd_data::{Categorical, CsrView};
 use serde::{Deserialize, Serialize};
 
 use crate::Phylogeny;
@@ -215,7 +215,8 @@ impl Terminal {
     ///
     /// # Errors
     /// [`TerminalError`] names the first set that cannot, or says why the graph is not one of these cells.
-    pub fn check_entered(&self, graph: &Csr) -> Result<(), TerminalError> {
+    pub fn check_entered<'a>(&self, graph: impl Into<CsrView<'a>>) -> Result<(), TerminalError> {
+        let graph = graph.into();
         let expected = self.n_cells();
         check_graph(graph, expected)?;
         let mut entered = vec![false; self.len()];
@@ -249,6 +250,8 @@ impl Phylogeny {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use sclsd_data::Csr;
 
     use super::*;
 

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use sclsd_data::{Categorical, Csr, Pattern};
+use sclsd_data::{Categorical, Csr, CsrView, Pattern};
 
 use crate::graph::{GraphError, check_graph, merge, neighbors_of};
 use crate::{Descent, Phylogeny, PhylogenyError, Terminal};
@@ -102,7 +102,11 @@ impl Transition {
     /// # Errors
     /// [`TransitionError`] where a cell has no neighbour, a number is not finite, or all pseudotimes are the same and `beta`
     /// is above 0.
-    pub fn from_pseudotime(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<Self, TransitionError> {
+    pub fn from_pseudotime<'a>(
+        graph: impl Into<CsrView<'a>>,
+        pseudotime: &[f64],
+        beta: f64,
+    ) -> Result<Self, TransitionError> {
         varies(pseudotime, beta)?;
         let matrix = boltzmann_rows(graph, pseudotime, beta)?;
         no_isolated(matrix.pattern())?;
@@ -119,14 +123,15 @@ impl Transition {
     /// # Errors
     /// [`TransitionError`] where a cell had no neighbour to begin with, nothing is left, the phylogeny names unknown
     /// clusters, a number is not finite, or all pseudotimes are the same and `beta` is above 0.
-    pub fn from_phylogeny(
-        graph: &Csr,
+    pub fn from_phylogeny<'a>(
+        graph: impl Into<CsrView<'a>>,
         pseudotime: &[f64],
         beta: f64,
         phylogeny: &Phylogeny,
         clusters: &Categorical,
         descent: Descent,
     ) -> Result<Self, TransitionError> {
+        let graph = graph.into();
         check(graph, pseudotime, beta)?;
         varies(pseudotime, beta)?;
         let allowed = phylogeny.allowed(clusters, descent)?;
@@ -163,7 +168,8 @@ impl Transition {
     ///
     /// # Errors
     /// [`TransitionError`] where the matrix is not square, a weight is negative or not finite, or a row is all zero.
-    pub fn from_matrix(weights: &Csr<f64>) -> Result<Self, TransitionError> {
+    pub fn from_matrix<'a>(weights: impl Into<CsrView<'a, f64>>) -> Result<Self, TransitionError> {
+        let weights = weights.into();
         let (rows, columns) = (weights.n_rows(), weights.n_cols());
         if rows != columns {
             return Err(TransitionError::Shape { rows, columns, cells: rows });
@@ -194,7 +200,8 @@ impl Transition {
     ///
     /// # Panics
     /// When the graph lacks an edge that a step takes.
-    pub fn weighted_by(&self, graph: &Csr) -> Result<Self, TransitionError> {
+    pub fn weighted_by<'a>(&self, graph: impl Into<CsrView<'a>>) -> Result<Self, TransitionError> {
+        let graph = graph.into();
         check_graph(graph, self.n_cells())?;
         Ok(self.scaled(|cell, _| {
             let (edges, weights) = graph.row(cell);
@@ -338,7 +345,12 @@ fn steps(matrix: &Csr<f64>, cell: usize) -> impl Iterator<Item = (u32, f64)> {
 ///
 /// # Errors
 /// [`TransitionError`] where the shapes disagree or a number is not finite.
-pub fn boltzmann_rows(graph: &Csr, times: &[f64], beta: f64) -> Result<Csr<f64>, TransitionError> {
+pub fn boltzmann_rows<'a>(
+    graph: impl Into<CsrView<'a>>,
+    times: &[f64],
+    beta: f64,
+) -> Result<Csr<f64>, TransitionError> {
+    let graph = graph.into();
     check(graph, times, beta)?;
     Ok(boltzmann(positive(graph), times, beta))
 }
@@ -363,7 +375,12 @@ pub fn scale_time(pseudotime: &[f64]) -> Vec<f64> {
 ///
 /// # Errors
 /// [`TransitionError`] where there is not one time per cell of the graph, or a number is not finite.
-pub fn smooth_time(graph: &Csr, time: &[f64], rounds: usize) -> Result<Vec<f64>, TransitionError> {
+pub fn smooth_time<'a>(
+    graph: impl Into<CsrView<'a>>,
+    time: &[f64],
+    rounds: usize,
+) -> Result<Vec<f64>, TransitionError> {
+    let graph = graph.into();
     check(graph, time, 0.0)?;
     let mut time = time.to_vec();
     for _ in 0..rounds {
@@ -378,7 +395,7 @@ pub fn smooth_time(graph: &Csr, time: &[f64], rounds: usize) -> Result<Vec<f64>,
 }
 
 /// A graph of as many cells as there are times, and numbers to go by.
-fn check(graph: &Csr, pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
+fn check(graph: CsrView<'_>, pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
     check_graph(graph, pseudotime.len())?;
     check_numbers(pseudotime, beta)
 }
@@ -405,10 +422,10 @@ fn check_numbers(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
 }
 
 /// The neighbours of every cell.
-fn positive(graph: &Csr) -> Arc<Pattern> {
+fn positive(graph: CsrView<'_>) -> Arc<Pattern> {
     let n = graph.n_rows();
     if (0..n).all(|cell| neighbors_of(graph, cell).count() == graph.row(cell).0.len()) {
-        return Arc::clone(graph.pattern());
+        return graph.pattern();
     }
     pattern((0..n).map(|cell| neighbors_of(graph, cell).map(|edge| edge.0).collect()).collect())
 }

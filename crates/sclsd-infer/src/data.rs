@@ -1,6 +1,6 @@
 //! What training needs of a data set, checked once.
 
-use sclsd_data::{Csr, Dataset, DatasetError};
+use sclsd_data::{CsrView, Dataset, DatasetError, is_count};
 use sclsd_model::{SparseRows, Start};
 
 use crate::{DataKeys, LibrarySize};
@@ -11,8 +11,8 @@ use crate::{DataKeys, LibrarySize};
 /// sizes are positive and differ.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingData<'a> {
-    pub(crate) x: &'a Csr,
-    pub(crate) counts: &'a Csr,
+    pub(crate) x: CsrView<'a>,
+    pub(crate) counts: CsrView<'a>,
     pub(crate) genes: &'a [String],
     pub(crate) library: LibrarySize,
 }
@@ -34,6 +34,16 @@ pub enum TrainingDataError {
         /// Its value.
         value: f64,
     },
+    /// Matrices and names are not of the same cells and genes.
+    #[error("{what} is of {found}, expected {expected}")]
+    Shape {
+        /// Which of them.
+        what: &'static str,
+        /// Its cells, or cells and genes.
+        found: String,
+        /// Those of X.
+        expected: String,
+    },
     /// Library sizes do not differ, so their prior has no width.
     #[error("obs[\"{key}\"] is the same for all {n_cells} cells, so its prior has no width")]
     Constant {
@@ -53,19 +63,53 @@ impl<'a> TrainingData<'a> {
         let x = data.expression()?;
         let counts = data.counts(&keys.counts)?;
         let sizes = data.numbers(&keys.library_size)?;
-        let key = || keys.library_size.clone();
-        if let Some(cell) = sizes.iter().position(|v| *v <= 0.0) {
-            return Err(TrainingDataError::Library {
-                key: key(),
-                cell: data.obs.names[cell].clone(),
-                value: sizes[cell],
-            });
+        let library = library(&sizes, &keys.library_size, |cell| data.obs.names[cell].clone())?;
+        Ok(Self { x: x.into(), counts: counts.into(), genes: &data.var.names, library })
+    }
+
+    /// The same of matrices that lie elsewhere, such as those of sprs: normalised expression and counts, both cells ×
+    /// genes, names of the genes, and the sum of the counts of every cell. Nothing is copied.
+    ///
+    /// # Errors
+    /// [`TrainingDataError`] where they are not of the same cells and genes, or a value is not what it must be: the cell is
+    /// named by its row.
+    pub fn from_parts(
+        x: impl Into<CsrView<'a>>,
+        counts: impl Into<CsrView<'a>>,
+        genes: &'a [String],
+        library_sizes: &[f64],
+    ) -> Result<Self, TrainingDataError> {
+        let (x, counts) = (x.into(), counts.into());
+        let (n_cells, n_genes) = (x.n_rows(), x.n_cols());
+        let shape = |rows: usize, columns: usize| format!("{rows} cells × {columns} genes");
+        let wrong = |what, found, expected| Err(TrainingDataError::Shape { what, found, expected });
+        if (counts.n_rows(), counts.n_cols()) != (n_cells, n_genes) {
+            return wrong("counts", shape(counts.n_rows(), counts.n_cols()), shape(n_cells, n_genes));
         }
-        let library = LibrarySize::of(&sizes);
-        if library.standard_deviation.is_nan() || library.standard_deviation <= 0.0 {
-            return Err(TrainingDataError::Constant { key: key(), n_cells: sizes.len() });
+        if genes.len() != n_genes {
+            return wrong("the list of names", format!("{} genes", genes.len()), format!("{n_genes} genes"));
         }
-        Ok(Self { x, counts, genes: &data.var.names, library })
+        if library_sizes.len() != n_cells {
+            let found = format!("{} cells", library_sizes.len());
+            return wrong("the list of library sizes", found, format!("{n_cells} cells"));
+        }
+        if n_cells == 0 || n_genes == 0 {
+            return Err(DatasetError::Empty { n_cells, n_genes }.into());
+        }
+        let good: [(&str, CsrView<'_>, fn(f32) -> bool, &'static str); 2] = [
+            ("X", x, f32::is_finite, "a finite number"),
+            ("the count", counts, is_count, "a whole count of 0 or more"),
+        ];
+        for (name, matrix, good, expected) in good {
+            if let Some(entry) = matrix.values().iter().position(|&value| !good(value)) {
+                let cell = matrix.indptr().partition_point(|&start| start <= entry) - 1;
+                let gene = &genes[matrix.indices()[entry] as usize];
+                let place = format!("{name} of cell {cell} and gene {gene}");
+                return Err(DatasetError::Value { place, value: f64::from(matrix.values()[entry]), expected }.into());
+            }
+        }
+        let library = library(library_sizes, "librarysize", |cell| cell.to_string())?;
+        Ok(Self { x, counts, genes, library })
     }
 
     /// Number of cells.
@@ -92,7 +136,7 @@ impl<'a> TrainingData<'a> {
             logs.get(at).copied().unwrap_or(0.0)
         };
         let mut genes = vec![1.0_f64; self.n_genes()];
-        for (&gene, &count) in self.counts.pattern().indices().iter().zip(self.counts.values()) {
+        for (&gene, &count) in self.counts.indices().iter().zip(self.counts.values()) {
             genes[gene as usize] += f64::from(count);
         }
         let all: f64 = genes.iter().sum();
@@ -110,6 +154,18 @@ impl<'a> TrainingData<'a> {
     }
 }
 
+/// The prior of library sizes, which must be positive and differ.
+fn library(sizes: &[f64], key: &str, name: impl Fn(usize) -> String) -> Result<LibrarySize, TrainingDataError> {
+    if let Some(cell) = sizes.iter().position(|v| v.is_nan() || *v <= 0.0) {
+        return Err(TrainingDataError::Library { key: key.to_owned(), cell: name(cell), value: sizes[cell] });
+    }
+    let library = LibrarySize::of(sizes);
+    if library.standard_deviation.is_nan() || library.standard_deviation <= 0.0 {
+        return Err(TrainingDataError::Constant { key: key.to_owned(), n_cells: sizes.len() });
+    }
+    Ok(library)
+}
+
 impl LibrarySize {
     /// Mean and (unbiased) standard deviation of library sizes, in counts. Reference: `LSD.__init__`.
     #[must_use]
@@ -123,7 +179,6 @@ impl LibrarySize {
 }
 
 /// Some rows of a matrix, for the kernels.
-pub(crate) fn sparse_rows<'a>(matrix: &'a Csr, rows: &'a [u32]) -> SparseRows<'a> {
-    let pattern = matrix.pattern();
-    SparseRows { indptr: pattern.indptr(), indices: pattern.indices(), values: matrix.values(), rows }
+pub(crate) fn sparse_rows<'a>(matrix: CsrView<'a>, rows: &'a [u32]) -> SparseRows<'a> {
+    SparseRows { indptr: matrix.indptr(), indices: matrix.indices(), values: matrix.values(), rows }
 }

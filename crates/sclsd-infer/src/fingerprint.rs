@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sclsd_data::Csr;
+use sclsd_data::CsrView;
 use sclsd_graph::Walks;
 
 use crate::TrainingData;
@@ -28,10 +28,9 @@ pub(crate) fn fingerprint(data: &TrainingData<'_>, walks: &Walks) -> Fingerprint
     parts.into_iter().map(|(part, hash)| (part.to_owned(), format!("{hash:016x}"))).collect()
 }
 
-fn matrix(m: &Csr) -> u64 {
-    let pattern = m.pattern();
-    let starts = pattern.indptr().iter().map(|&n| n as u64);
-    let entries = pattern.indices().iter().zip(m.values());
+fn matrix(m: CsrView<'_>) -> u64 {
+    let starts = m.indptr().iter().map(|&n| n as u64);
+    let entries = m.indices().iter().zip(m.values());
     hash(starts.chain(entries.map(|(&column, value)| u64::from(column) << 32 | u64::from(value.to_bits()))))
 }
 

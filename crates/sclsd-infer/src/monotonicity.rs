@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, backend::Backend};
-use sclsd_data::Csr;
+use sclsd_data::CsrView;
 use sclsd_model::{Evaluator, Expression, Kernels, Lsd, Model, SparseRows, WeightsError};
 
 use crate::data::sparse_rows;
@@ -34,14 +34,15 @@ pub struct Monotonicity {
 ///
 /// # Panics
 /// When a cell is out of range or the walks are not whole.
-pub fn monotonicity<B: Backend>(
+pub fn monotonicity<'a, B: Backend>(
     model: &Model,
-    x: &Csr,
+    x: impl Into<CsrView<'a>>,
     walks: &[u32],
     steps: usize,
     kernels: Kernels,
     device: &B::Device,
 ) -> Result<Monotonicity, WeightsError> {
+    let x = x.into();
     let mut cells = walks.to_vec();
     cells.sort_unstable();
     cells.dedup();

@@ -1,17 +1,22 @@
-//! One piece without the rest: random walks on a graph that comes from elsewhere, directed by a time and a phylogeny.
+//! One piece without the rest: random walks on a graph that comes from elsewhere, a matrix of sprs, directed by a time and
+//! a phylogeny.
 //! (`sclsd-graph` alone is enough for this; it knows nothing of tensors.)
 
 use std::collections::BTreeMap;
 
-use sclsd::data::{Categorical, Csr};
+use sclsd::data::Categorical;
+use sclsd::data::sprs::{CsMatI, TriMatI};
 use sclsd::graph::{Descent, Phylogeny, Transition, WalkSpec};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // six cells: 0 – 1 – 2 – 3 in a row, 4 and 5 branching off 1 and 2
-    let neighbors = [vec![1], vec![0, 2, 4], vec![1, 3, 5], vec![2], vec![1, 5], vec![2, 4]];
-    let rows = neighbors.map(|row| row.into_iter().map(|cell: u32| (cell, 1.0_f32)).collect());
-    let graph = Csr::from_rows(6, rows)?;
+    let mut edges = TriMatI::new((6, 6));
+    for (a, b) in [(0, 1), (1, 2), (2, 3), (1, 4), (2, 5), (4, 5)] {
+        edges.add_triplet(a, b, 1.0_f32);
+        edges.add_triplet(b, a, 1.0_f32);
+    }
+    let graph: CsMatI<f32, u32, usize> = edges.to_csr();
     let time = [0.0, 0.2, 0.4, 0.9, 0.5, 0.7];
     let clusters = Categorical::from_names(["stem", "stem", "left", "left", "right", "right"]);
     let phylogeny = Phylogeny::new(BTreeMap::from([("stem".into(), vec!["left".into(), "right".into()])]))?;

@@ -51,7 +51,8 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     for key in [&drift, telling::PROBABILITIES, telling::BY_PRIOR, telling::BY_NEIGHBORS] {
         wanted.obsm.extend(has.has("obsm", key).then(|| key.to_owned()));
     }
-    wanted.obsp.extend(["transitions".into(), args.connectivities.clone()]);
+    let graph = args.connectivities.as_ref().unwrap_or(&spec.keys.connectivities);
+    wanted.obsp.extend(["transitions".into(), graph.clone()]);
     let mut uns = vec![telling::PROBABILITIES];
     uns.extend(args.sisters.as_ref().map(|_| args.sister_names.as_str()));
     wanted.uns.extend(uns.into_iter().filter(|key| has.has("uns", key)).map(str::to_owned));
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         output,
     };
     let drift = data.obsm.contains_key(&drift).then_some(drift);
-    let scored = Scored { args, data: &data, record: record.as_ref(), teller: &teller, basis, drift, named };
+    let scored = Scored { args, data: &data, record: record.as_ref(), teller: &teller, basis, graph, drift, named };
     scored.report(&cluster_key, output).with_context(shown)
 }
 
@@ -97,6 +98,8 @@ struct Scored<'a> {
     record: Option<&'a Record>,
     teller: &'a telling::Teller<'a>,
     basis: String,
+    /// Graph of obsp.
+    graph: &'a str,
     /// Element of obsm with directions by the drift, where there is one.
     drift: Option<String>,
     /// Edges of the command line.
@@ -127,7 +130,7 @@ impl Scored<'_> {
         let (args, data) = (self.args, self.data);
         let clusters = data.groups(cluster_key)?;
         let edges = self.edges(&clusters)?;
-        let graph = data.graph(&args.connectivities)?;
+        let graph = data.graph(self.graph)?;
         let embedding = &data.obsm[&self.basis];
         let cells = basis::placed(embedding);
         let placed = Placed {

@@ -47,14 +47,15 @@ fn is_safetensors(start: &[u8]) -> bool {
 }
 
 /// What `sclsd train` needs with its default keys, and where.
-fn missing(file: &Inspection) -> Vec<String> {
+fn missing(file: &Inspection, graph: Option<&String>) -> Vec<String> {
     let keys = DataKeys::default();
+    let graph = graph.unwrap_or(&keys.connectivities).clone();
     let needs = [
         ("X", String::new(), "normalised expression"),
         ("layers", keys.counts, "raw counts"),
         ("obs", keys.library_size, "library sizes"),
         ("obs", keys.time, "prior pseudotime; or name another column with --time-key"),
-        ("obsp", keys.connectivities, "graph of neighbours"),
+        ("obsp", graph, "graph of neighbours; or name another with --set keys.connectivities=NAME"),
     ];
     let absent = needs.into_iter().filter(|(slot, name, _)| !file.has(slot, name));
     absent
@@ -68,10 +69,11 @@ fn missing(file: &Inspection) -> Vec<String> {
 
 fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let file = inspect(path)?;
-    let missing = missing(&file);
+    let (settings, said) = Settings::recommended(None, 0).of_file(path)?;
+    let missing = missing(&file, settings.graph.as_ref());
     let repeated = super::repeated(&read_h5ad(path, &Keys::none())?);
     // what is there by name may hold what training refuses
-    let refused = if missing.is_empty() && repeated.is_none() { refused(path, output) } else { None };
+    let refused = if missing.is_empty() && repeated.is_none() { refused(path, settings, output) } else { None };
     if output.json {
         let entries: Vec<_> =
             file.entries.iter().map(|e| json!({"slot": e.slot, "name": e.name, "form": e.form})).collect();
@@ -86,6 +88,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let rows = file.entries.iter().zip(&names);
     lines.extend(rows.map(|(entry, name)| format!("{:<7} {name:<width$}  {}", entry.slot, escape::line(&entry.form))));
     lines.extend(repeated.iter().map(|repeated| format!("not ready for any command: {}", escape::line(repeated))));
+    lines.extend(said);
     match missing.len() {
         0 if repeated.is_some() => {}
         0 => match refused {
@@ -107,13 +110,13 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
 }
 
 /// What `sclsd train` would say of the file and stop.
-fn refused(path: &Path, output: Output) -> Option<String> {
+fn refused(path: &Path, settings: Settings, output: Output) -> Option<String> {
     let device = sclsd::Device::parse(sclsd::Device::DEFAULT).ok()?;
     let job = Job {
         input: path,
         output: path,
         model: path,
-        settings: Settings::recommended(None, 0),
+        settings,
         prior: PriorChoice::default(),
         basis: None,
         compression: Compression::None,

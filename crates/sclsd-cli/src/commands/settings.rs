@@ -1,8 +1,9 @@
 //! The settings of a run: a preset, a file over it, single settings, and flags of their own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use sclsd::infer::{DataScale, TrainSpec};
+use sclsd::data::{H5ad, H5adError};
+use sclsd::infer::{DataKeys, DataScale, TrainSpec};
 
 use crate::args::{PresetArg, TrainArgs};
 use crate::config;
@@ -20,6 +21,8 @@ pub(super) struct Settings {
     pub scale_time: bool,
     pub epochs: Option<usize>,
     pub seed: Option<u64>,
+    /// The graph that the file names, where no other is chosen.
+    pub graph: Option<String>,
 }
 
 impl Settings {
@@ -35,6 +38,7 @@ impl Settings {
             scale_time: args.scale_time,
             epochs: args.epochs,
             seed: args.seed,
+            graph: None,
         }
     }
 
@@ -51,7 +55,34 @@ impl Settings {
             scale_time: false,
             epochs,
             seed: Some(seed),
+            graph: None,
         }
+    }
+
+    /// The same for a file that names its graph in `uns`: scanpy's own entry `neighbors` goes first, others count where there
+    /// is no `connectivities` and one alone is named. Returns what is to be said of it, too.
+    pub(super) fn of_file(mut self, input: &Path) -> Result<(Self, Option<String>), H5adError> {
+        let usual = DataKeys::default().connectivities;
+        if self.set.iter().any(|set| set.starts_with("keys.connectivities")) {
+            return Ok((self, None));
+        }
+        let file = H5ad::open(input)?;
+        let graphs = file.graphs()?;
+        let (entry, graph) = match &graphs[..] {
+            _ if graphs.iter().any(|(entry, _)| entry == "neighbors") => {
+                graphs.into_iter().find(|(entry, _)| entry == "neighbors").unwrap_or_default()
+            }
+            [only] if !file.keys()?.obsp.contains(&usual) => only.clone(),
+            _ => return Ok((self, None)),
+        };
+        if graph == usual {
+            return Ok((self, None));
+        }
+        let note = format!(
+            "the graph is obsp[\"{graph}\"], which uns[\"{entry}\"] names; --set keys.connectivities=NAME takes another"
+        );
+        self.graph = Some(graph);
+        Ok((self, Some(note)))
     }
 
     /// The specification for data of this scale.
@@ -61,6 +92,9 @@ impl Settings {
             PresetArg::Reference => TrainSpec::reference(),
         };
         let mut spec = config::read(&preset, self.config.as_deref(), &self.set)?;
+        if let Some(graph) = self.graph.as_ref().filter(|_| spec.keys.connectivities == preset.keys.connectivities) {
+            spec.keys.connectivities.clone_from(graph);
+        }
         if let Some(key) = &self.time_key {
             spec.keys.time.clone_from(key);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
-use sclsd::data::{Column, Compression, Csr, Dataset, H5ad, Inspection, Keys};
+use sclsd::data::{Column, Compression, Csr, Dataset, H5ad, H5adError, Inspection, Keys};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
     CheckedTrainSpec, Checkpoint, DataScale, Event, ModelLock, Network, StepKernel, TrainError, TrainSpec,
@@ -41,7 +41,10 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         .writes("--model", &args.model)
         .writes_over("-o", &args.output, &args.input)
         .check()?;
-    let settings = Settings::new(args);
+    let (settings, said) = Settings::new(args).of_file(&args.input)?;
+    if let Some(said) = said {
+        output.note(said);
+    }
     let prior = PriorChoice::new(args)?;
     let job = Job {
         input: &args.input,
@@ -314,7 +317,14 @@ impl Job<'_> {
             obsp: vec![keys.connectivities.clone()],
             ..Keys::none()
         };
-        let mut data = named_apart(self.input, file.read(&wanted)?)?;
+        let read = file.read(&wanted).map_err(|error| match error {
+            H5adError::Missing { path, missing } if missing.contains("obsp[") => H5adError::Missing {
+                path,
+                missing: format!("{missing}; --set keys.connectivities=NAME names the graph"),
+            },
+            other => other,
+        })?;
+        let mut data = named_apart(self.input, read)?;
         groups::name(&mut data, &keys.clusters).with_context(|| self.input.display().to_string())?;
         Ok(data)
     }

@@ -6,7 +6,7 @@ use super::H5adError;
 use super::editor::Compression;
 use super::inspect::{Inspection, list};
 use super::matrix::FileMatrix;
-use super::read::{Keys, all_keys, check_anndata, open_layer, open_raw, open_x, read};
+use super::read::{Keys, all_keys, check_anndata, graphs, open_layer, open_raw, open_x, read};
 use super::storage::Reader;
 use super::write::{Additions, add, cut};
 use crate::Dataset;
@@ -73,6 +73,15 @@ impl H5ad {
     /// [`H5adError`] where the file has no `raw`, or one of the genes is not in it.
     pub fn raw_x(&self, genes: &[String]) -> Result<FileMatrix<'_>, H5adError> {
         open_raw(&self.reader, genes)
+    }
+
+    /// Graphs that the file names: entries of `uns` with the key of `obsp` that they name, as
+    /// `scanpy.pp.neighbors(key_added=…)` leaves them.
+    ///
+    /// # Errors
+    /// [`H5adError`] where a part of the file is corrupt.
+    pub fn graphs(&self) -> Result<Vec<(String, String)>, H5adError> {
+        graphs(&self.reader)
     }
 
     /// Lists the elements.

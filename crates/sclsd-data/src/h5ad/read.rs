@@ -139,6 +139,19 @@ pub(super) fn read(file: &Reader, keys: &Keys) -> Result<Dataset, H5adError> {
     Ok(data)
 }
 
+/// Entries of `uns` that name a graph of `obsp`, and the graph.
+pub(super) fn graphs(file: &Reader) -> Result<Vec<(String, String)>, H5adError> {
+    let mut found = Vec::new();
+    for name in file.children("uns")? {
+        let key = format!("uns/{name}/connectivities_key");
+        if file.kind(&key) == Some(Kind::Dataset) && file.element(&key)? == Element::Text {
+            let graph = file.texts(&key)?.pop().filter(|graph| file.has(&format!("obsp/{graph}")));
+            found.extend(graph.map(|graph| (name, graph)));
+        }
+    }
+    Ok(found)
+}
+
 /// X, where it has the shape that the tables of cells and genes give it.
 pub(super) fn open_x(file: &Reader) -> Result<FileMatrix<'_>, H5adError> {
     check_present(file, &Keys { x: true, ..Keys::none() })?;

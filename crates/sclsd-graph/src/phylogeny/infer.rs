@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use sclsd_data::{Categorical, Csr, pca};
+use sclsd_data::{Categorical, Csr, CsrView, pca};
 use serde::{Deserialize, Serialize};
 
 use super::{Phylogeny, PhylogenyError};
@@ -63,7 +63,11 @@ impl ClusterConnectivity {
 ///
 /// # Errors
 /// [`GraphError`] where the graph is not one of these cells, or a weight is negative or not finite.
-pub fn cluster_connectivity(connectivities: &Csr, codes: &[u32]) -> Result<ClusterConnectivity, GraphError> {
+pub fn cluster_connectivity<'a>(
+    connectivities: impl Into<CsrView<'a>>,
+    codes: &[u32],
+) -> Result<ClusterConnectivity, GraphError> {
+    let connectivities = connectivities.into();
     check_graph(connectivities, codes.len())?;
     let mut clusters: Vec<u32> = Vec::new();
     let mut place: BTreeMap<u32, usize> = BTreeMap::new();

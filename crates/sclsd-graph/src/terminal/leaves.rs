@@ -12,7 +12,7 @@
 //! neither descends from the other, however many edges join them: that is what maxima of pseudotime over the graph
 //! cannot tell apart from one cluster that follows the other.
 
-use sclsd_data::{Categorical, Csr};
+use sclsd_data::{Categorical, CsrView};
 
 use super::TerminalError;
 use crate::graph::{check_graph, neighbors_of};
@@ -40,7 +40,12 @@ impl Leaves {
     ///
     /// # Errors
     /// [`TerminalError`] where sizes disagree, a weight is negative or not finite, or no cluster is a leaf.
-    pub fn find(graph: &Csr, clusters: &Categorical, pseudotime: &[f64]) -> Result<Self, TerminalError> {
+    pub fn find<'a>(
+        graph: impl Into<CsrView<'a>>,
+        clusters: &Categorical,
+        pseudotime: &[f64],
+    ) -> Result<Self, TerminalError> {
+        let graph = graph.into();
         let expected = graph.n_rows();
         check_graph(graph, expected)?;
         for (what, found) in [("pseudotime", pseudotime.len()), ("clusters", clusters.codes().len())] {
@@ -98,7 +103,7 @@ impl Leaves {
 
 /// Mean weight between the cells of two clusters, both ways, `n × n`.
 #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-fn links(graph: &Csr, clusters: &Categorical, times: &[Vec<f64>]) -> Vec<f64> {
+fn links(graph: CsrView<'_>, clusters: &Categorical, times: &[Vec<f64>]) -> Vec<f64> {
     let n = times.len();
     let mut links = vec![0.0; n * n];
     for from in 0..graph.n_rows() {
@@ -129,6 +134,8 @@ fn later_share(earlier: &[f64], later: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use sclsd_data::Csr;
+
     use super::*;
 
     /// Clusters of ten cells each at given times, and links between them of given weights.

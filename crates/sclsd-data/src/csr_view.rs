@@ -1,0 +1,166 @@
+//! A sparse matrix that is borrowed: from a [`Csr`], or from one of [`sprs`].
+
+use std::sync::Arc;
+
+use sprs::{CsMatI, CsMatViewI};
+
+use crate::{Csr, Pattern};
+
+/// A borrowed matrix in compressed rows, which functions that only look at one take.
+///
+/// `&Csr`, `&CsMatI<T, u32, usize>` and a `CsMatViewI<T, u32, usize>` of sprs turn into it without a copy. Row pointers
+/// start at 0; within a row columns rise strictly.
+#[derive(Debug)]
+pub struct CsrView<'a, T = f32> {
+    indptr: &'a [usize],
+    indices: &'a [u32],
+    values: &'a [T],
+    n_cols: usize,
+    /// The pattern, where it can be shared.
+    pattern: Option<&'a Arc<Pattern>>,
+}
+
+impl<T> Clone for CsrView<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for CsrView<'_, T> {}
+
+impl<'a, T: Copy> CsrView<'a, T> {
+    /// Number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        self.indptr.len() - 1
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    /// Number of stored entries.
+    #[must_use]
+    pub fn nnz(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Row pointer, `n_rows + 1` long.
+    #[must_use]
+    pub fn indptr(&self) -> &'a [usize] {
+        self.indptr
+    }
+
+    /// Column of every stored entry.
+    #[must_use]
+    pub fn indices(&self) -> &'a [u32] {
+        self.indices
+    }
+
+    /// Every stored value, row after row.
+    #[must_use]
+    pub fn values(&self) -> &'a [T] {
+        self.values
+    }
+
+    /// Columns and values stored in `row`.
+    #[must_use]
+    pub fn row(&self, row: usize) -> (&'a [u32], &'a [T]) {
+        let span = self.indptr[row]..self.indptr[row + 1];
+        (&self.indices[span.clone()], &self.values[span])
+    }
+
+    /// Where the matrix is non-zero: the pattern of a [`Csr`] itself, else a copy.
+    #[must_use]
+    pub fn pattern(&self) -> Arc<Pattern> {
+        match self.pattern {
+            Some(pattern) => Arc::clone(pattern),
+            None => Arc::new(Pattern::known(self.n_cols, self.indptr.to_vec(), self.indices.to_vec())),
+        }
+    }
+
+    /// A matrix that owns its values.
+    #[must_use]
+    pub fn to_csr(&self) -> Csr<T> {
+        Csr::over(self.pattern(), self.values.to_vec())
+    }
+
+    /// The same pattern with other values.
+    #[must_use]
+    pub fn map<U: Copy>(&self, f: impl Fn(T) -> U) -> Csr<U> {
+        Csr::over(self.pattern(), self.values.iter().map(|&value| f(value)).collect())
+    }
+
+    /// Rows become columns.
+    #[must_use]
+    pub fn transpose(&self) -> Csr<T>
+    where
+        T: Default,
+    {
+        let shape = (self.n_rows(), self.n_cols);
+        Csr::from(CsMatViewI::new(shape, self.indptr, self.indices, self.values).transpose_into().to_csr())
+    }
+}
+
+impl<'a, T: Copy> From<&'a Csr<T>> for CsrView<'a, T> {
+    fn from(matrix: &'a Csr<T>) -> Self {
+        let pattern = matrix.pattern();
+        Self {
+            indptr: pattern.indptr(),
+            indices: pattern.indices(),
+            values: matrix.values(),
+            n_cols: matrix.n_cols(),
+            pattern: Some(pattern),
+        }
+    }
+}
+
+impl<'a, T: Copy> From<CsMatViewI<'a, T, u32, usize>> for CsrView<'a, T> {
+    /// # Panics
+    /// When the matrix is stored by columns (`to_csr()` makes one of rows), or is a slice of another (`to_owned()` makes a
+    /// matrix of it).
+    fn from(matrix: CsMatViewI<'a, T, u32, usize>) -> Self {
+        assert!(matrix.is_csr(), "the matrix is stored by columns; to_csr() makes one of rows");
+        let n_cols = matrix.cols();
+        let (indptr, indices, values) = matrix.into_raw_storage();
+        assert!(indptr.first() == Some(&0), "the matrix is a slice of another; to_owned() makes one of its own");
+        Self { indptr, indices, values, n_cols, pattern: None }
+    }
+}
+
+impl<'a, T: Copy> From<&'a CsMatI<T, u32, usize>> for CsrView<'a, T> {
+    /// # Panics
+    /// As from a view.
+    fn from(matrix: &'a CsMatI<T, u32, usize>) -> Self {
+        Self::from(matrix.view())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_of_sprs_is_looked_at_where_it_lies_and_one_of_ours_shares_its_pattern() {
+        let ours = Csr::from_rows(3, [vec![(0, 1.0_f32), (2, 2.0)], vec![(1, 3.0)]]).unwrap();
+        let theirs: CsMatI<f32, u32, usize> = ours.clone().into_sprs();
+        let (a, b) = (CsrView::from(&ours), CsrView::from(&theirs));
+        assert_eq!(
+            (a.indptr(), a.indices(), a.values(), a.n_cols()),
+            (b.indptr(), b.indices(), b.values(), b.n_cols())
+        );
+        assert!(std::ptr::eq(b.values(), theirs.data()));
+        assert!(Arc::ptr_eq(&a.pattern(), ours.pattern()));
+        assert_eq!(b.to_csr(), ours);
+        assert_eq!(b.transpose(), ours.transpose());
+    }
+
+    #[test]
+    #[should_panic(expected = "to_csr()")]
+    fn a_matrix_stored_by_columns_is_refused() {
+        let theirs: CsMatI<f32, u32, usize> = CsMatI::eye(3);
+        let _ = CsrView::from(&theirs.to_csc());
+    }
+}
