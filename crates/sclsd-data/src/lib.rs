@@ -37,6 +37,7 @@ mod simulate;
 mod sparse;
 mod tenx;
 mod variable_genes;
+mod vector_state;
 
 pub use column::{Categorical, Column};
 pub use dataset::{Dataset, DatasetError, Frame, Uns, is_counts};
@@ -60,3 +61,4 @@ pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, s
 pub use sparse::{Csr, Pattern, SparseError};
 pub use tenx::{TenX, is_10x, read_10x};
 pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes};
+pub use vector_state::{leave_vector_code, leave_vector_code_everywhere};

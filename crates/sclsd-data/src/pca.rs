@@ -11,7 +11,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
-use crate::{Csr, Matrix};
+use crate::{Csr, Matrix, leave_vector_code, leave_vector_code_everywhere};
 
 /// What [`pca`] finds.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +69,7 @@ fn axes_by_genes(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     });
     let total = (0..n_genes).map(|gene| covariance[(gene, gene)]).sum();
     let eigen = covariance.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+    leave_vector_code_everywhere();
     let (vectors, values) = (eigen.U(), eigen.S());
     let mut loadings = vec![0.0; n_genes * kept];
     let mut variance = Vec::with_capacity(kept);
@@ -93,6 +94,7 @@ fn axes_by_cells(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     let centred = Mat::from_fn(n_cells, n_cells, |i, j| product(i, j) - to_mean[i] - to_mean[j] + between_means);
     let total = (0..n_cells).map(|cell| centred[(cell, cell)]).sum::<f64>() / (n - 1.0);
     let eigen = centred.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+    leave_vector_code_everywhere();
     let (vectors, values) = (eigen.U(), eigen.S());
     let mut loadings = vec![0.0; n_genes * kept];
     let mut variance = Vec::with_capacity(kept);
@@ -204,6 +206,7 @@ fn dense_gram(x: &Csr) -> Vec<f64> {
             let sums = MatMut::from_row_major_slice_mut(rows, height, n_genes).get_mut(.., from..);
             let (left, right) = (block.get(.., from..from + height).transpose(), block.get(.., from..));
             matmul(sums, Accum::Add, left, right, 1.0, Par::Seq);
+            leave_vector_code();
         });
     }
     gram
