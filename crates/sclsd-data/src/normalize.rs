@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::Csr;
+
+/// Counts below this are normalised once per cell, since most are small and the same few.
+const SMALL: usize = 32;
 
 /// Sum of the counts of every cell, in counts.
 #[must_use]
@@ -13,16 +18,31 @@ pub fn library_sizes(counts: &Csr) -> Vec<f64> {
 /// `ln(1 + target_sum · count / sum of the cell's counts)`, over the pattern of the counts. An empty cell stays empty.
 #[must_use]
 pub fn log1p_normalize(counts: &Csr, target_sum: f64) -> Csr {
-    let mut values = Vec::with_capacity(counts.nnz());
-    for cell in 0..counts.n_rows() {
-        let (_, row) = counts.row(cell);
-        let total: f64 = row.iter().map(|&v| f64::from(v)).sum();
-        #[expect(clippy::cast_possible_truncation, reason = "expression is kept in f32")]
-        values.extend(
-            row.iter().map(|&v| if total > 0.0 { (f64::from(v) * target_sum / total).ln_1p() as f32 } else { 0.0 }),
-        );
-    }
-    Csr::over(Arc::clone(counts.pattern()), values)
+    #[expect(clippy::cast_possible_truncation, reason = "expression is kept in f32")]
+    let normalized = |count: f32, total: f64| (f64::from(count) * target_sum / total).ln_1p() as f32;
+    let values: Vec<Vec<f32>> = (0..counts.n_rows())
+        .into_par_iter()
+        .map(|cell| {
+            let (_, row) = counts.row(cell);
+            let total: f64 = row.iter().map(|&v| f64::from(v)).sum();
+            if total <= 0.0 {
+                return vec![0.0; row.len()];
+            }
+            let mut known = [f32::NAN; SMALL];
+            row.iter()
+                .map(|&count| match known.get_mut(count as usize) {
+                    Some(value) if f32::from(count as u8) == count => {
+                        if value.is_nan() {
+                            *value = normalized(count, total);
+                        }
+                        *value
+                    }
+                    _ => normalized(count, total),
+                })
+                .collect()
+        })
+        .collect();
+    Csr::over(Arc::clone(counts.pattern()), values.concat())
 }
 
 #[cfg(test)]
