@@ -11,7 +11,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
 
-use crate::{Csr, Matrix};
+use crate::{Csr, Matrix, leave_vector_code, leave_vector_code_everywhere};
 
 /// What [`pca`] finds.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +69,7 @@ fn axes_by_genes(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     });
     let total = (0..n_genes).map(|gene| covariance[(gene, gene)]).sum();
     let eigen = covariance.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+    leave_vector_code_everywhere();
     let (vectors, values) = (eigen.U(), eigen.S());
     let mut loadings = vec![0.0; n_genes * kept];
     let mut variance = Vec::with_capacity(kept);
@@ -93,6 +94,7 @@ fn axes_by_cells(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     let centred = Mat::from_fn(n_cells, n_cells, |i, j| product(i, j) - to_mean[i] - to_mean[j] + between_means);
     let total = (0..n_cells).map(|cell| centred[(cell, cell)]).sum::<f64>() / (n - 1.0);
     let eigen = centred.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+    leave_vector_code_everywhere();
     let (vectors, values) = (eigen.U(), eigen.S());
     let mut loadings = vec![0.0; n_genes * kept];
     let mut variance = Vec::with_capacity(kept);
@@ -204,6 +206,7 @@ fn dense_gram(x: &Csr) -> Vec<f64> {
             let sums = MatMut::from_row_major_slice_mut(rows, height, n_genes).get_mut(.., from..);
             let (left, right) = (block.get(.., from..from + height).transpose(), block.get(.., from..));
             matmul(sums, Accum::Add, left, right, 1.0, Par::Seq);
+            leave_vector_code();
         });
     }
     gram
@@ -259,6 +262,20 @@ mod tests {
             assert!((cosine.abs() - 1.0).abs() < 1e-9, "component {component}: {cosine}");
         }
         assert_eq!(pca(&x, 50).variance.len(), 11, "no more than cells less one");
+    }
+
+    #[test]
+    fn components_have_the_same_bits_on_any_number_of_threads() {
+        let rows = (0..700_u32).map(|i| {
+            let mut rng = crate::stream(3, crate::Purpose::Cell, u64::from(i));
+            (0..300_u32).map(|g| (g, rand::RngExt::random_range(&mut rng, 0.0..1.0_f32))).collect()
+        });
+        let x = Csr::from_rows(300, rows.collect::<Vec<_>>()).unwrap();
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| pca(&x, 20))
+        };
+        assert_eq!(on(1), on(3));
     }
 
     #[test]

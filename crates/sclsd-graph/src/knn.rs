@@ -6,22 +6,25 @@
 //!
 //! The products of a block of queries with a block of points come from one `f64` matrix product; only the best of them
 //! are kept, and their distances are computed anew from the coordinates. Ties go to the lower index. Memory is
-//! O(cells × neighbours + block²). Up to [`EXACT_CELLS`] cells every pair is looked at; above, only pairs of cells from
-//! lists whose centres are near ([`approximate_neighbors`]).
+//! O(cells × (neighbours + coordinates) + block²). Up to [`EXACT_CELLS`] cells only pairs are passed over that cannot be
+//! neighbours; above, only pairs of cells from lists whose centres are near are looked at ([`approximate_neighbors`]).
 
 mod approximate;
+mod leaves;
 mod search;
 
-use rayon::prelude::*;
 use sclsd_data::Matrix;
 
 pub use approximate::approximate_neighbors;
-use search::{Points, Search, index};
+use search::Points;
 
 /// Queries and points in one block.
 const BLOCK: usize = 512;
-/// Cells up to which [`neighbors`] looks at every pair.
+/// Cells up to which [`neighbors`] finds exactly the nearest.
 pub const EXACT_CELLS: usize = 50_000;
+
+/// Neighbours of one cell with their distances, itself first.
+type Row = Vec<(u32, f64)>;
 
 /// The nearest cells of every cell, itself first.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,25 +126,13 @@ pub fn neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> Result<Neigh
 /// [`KnnError`] where there are fewer cells than neighbours, fewer than two neighbours, or a coordinate is not finite.
 pub fn nearest_neighbors(points: &Matrix, n_neighbors: usize) -> Result<Neighbors, KnnError> {
     let points = Points::new(points, n_neighbors)?;
-    let n_cells = points.n_cells();
-    let blocks: Vec<usize> = (0..n_cells).step_by(BLOCK).collect();
-    let found: Vec<Vec<(u32, f64)>> = blocks
-        .par_iter()
-        .flat_map_iter(|&first| {
-            let queries: Vec<u32> = (index(first)..index(n_cells.min(first + BLOCK))).collect();
-            let mut search = Search::new(&points, queries, n_neighbors);
-            for start in (0..n_cells).step_by(BLOCK) {
-                let candidates: Vec<u32> = (index(start)..index(n_cells.min(start + BLOCK))).collect();
-                search.offer(&candidates);
-            }
-            search.finish()
-        })
-        .collect();
+    let found = leaves::nearest_of_all(&points, n_neighbors);
     Ok(Neighbors::from_rows(n_neighbors, &found))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::search::index;
     use super::*;
 
     /// Points on a spiral, more than one block of them.

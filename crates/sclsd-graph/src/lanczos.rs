@@ -6,6 +6,7 @@
 
 use faer::{Mat, Side};
 use rayon::prelude::*;
+use sclsd_data::leave_vector_code_everywhere;
 
 /// Rows handled together.
 const CHUNK: usize = 4096;
@@ -52,6 +53,7 @@ pub(crate) fn largest(
         }
         let ritz =
             projected.submatrix(0, 0, size, size).self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix");
+        leave_vector_code_everywhere();
         let coefficient = |rank: usize, row: usize| ritz.U()[(row, size - 1 - rank)]; // eigenvalues rise
         let residual = |rank: usize| beta * coefficient(rank, size - 1).abs();
         let found = (0..wanted).take_while(|&rank| residual(rank) <= tolerance).count();

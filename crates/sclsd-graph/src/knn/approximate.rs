@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use sclsd_data::{Matrix, Purpose, stream};
 
 use super::search::{Points, Search, index, nearest_of};
-use super::{BLOCK, KnnError, Neighbors};
+use super::{BLOCK, KnnError, Neighbors, Row};
 
 /// Lists that a cell is compared with, its own included.
 const PROBED: usize = 20;
@@ -18,9 +18,6 @@ const PROBED: usize = 20;
 const ROUNDS: usize = 2;
 /// Passes over neighbours of neighbours.
 const PASSES: usize = 2;
-
-/// Neighbours of one cell with their distances, itself first.
-type Row = Vec<(u32, f64)>;
 
 /// Close to the `n_neighbors` nearest cells of every cell, itself first. `seed` chooses the first centres.
 ///
@@ -36,7 +33,7 @@ pub fn approximate_neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> 
             lists.members[list].chunks(BLOCK).fold(Vec::new(), |mut rows, queries| {
                 let mut search = Search::new(&points, queries.to_vec(), n_neighbors);
                 for &other in &near {
-                    lists.members[other].chunks(BLOCK).for_each(|block| search.offer(block));
+                    lists.members[other].chunks(BLOCK).for_each(|block| search.offer(&points.block(block.to_vec())));
                 }
                 rows.extend(queries.iter().copied().zip(search.finish()));
                 rows
@@ -108,14 +105,14 @@ impl Lists {
 
     fn fill(&mut self, points: &Points) {
         let (n, count) = (points.n_cells(), self.centers.n_cells());
-        let all: Vec<u32> = (0..index(count)).collect();
+        let all = self.centers.block((0..index(count)).collect());
         let blocks: Vec<usize> = (0..n).step_by(BLOCK).collect();
         let nearest: Vec<usize> = blocks
             .par_iter()
             .flat_map_iter(|&first| {
                 let cells: Vec<u32> = (index(first)..index(n.min(first + BLOCK))).collect();
                 let queries = points.gather(&cells);
-                let scores = self.centers.scores(&queries, &all);
+                let scores = all.scores(queries.as_ref());
                 let least = |query: usize| {
                     let column = scores.col(query);
                     (0..count).min_by(|&a, &b| column[a].total_cmp(&column[b])).unwrap_or(0)

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
-use sclsd_data::Matrix;
+use faer::{Accum, Mat, MatRef, Par};
+use sclsd_data::{Matrix, leave_vector_code};
 
 use super::KnnError;
 
@@ -63,14 +63,32 @@ impl Points {
         Mat::from_fn(self.width, cells.len(), |i, j| self.coordinates[cells[j] as usize * self.width + i])
     }
 
-    /// `‖point‖² − 2 point·query`, a squared distance but for the query's own norm, and the point it is of.
-    pub(super) fn scores(&self, queries: &Mat<f64>, points: &[u32]) -> Mat<f64> {
-        let mut products = Mat::<f64>::zeros(points.len(), queries.ncols());
-        matmul(products.as_mut(), Accum::Replace, self.gather(points).transpose(), queries, -2.0, Par::Seq);
+    /// Points to compare queries with.
+    pub(super) fn block(&self, cells: Vec<u32>) -> Block {
+        let norms = cells.iter().map(|&cell| self.norms[cell as usize]).collect();
+        Block { coordinates: self.gather(&cells), norms, cells }
+    }
+}
+
+/// Points that queries are compared with, one per column.
+pub(super) struct Block {
+    cells: Vec<u32>,
+    coordinates: Mat<f64>,
+    norms: Vec<f64>,
+}
+
+impl Block {
+    pub(super) fn cells(&self) -> &[u32] {
+        &self.cells
+    }
+
+    /// `‖point‖² − 2 point·query`, a squared distance but for the query's own norm; `points × queries`.
+    pub(super) fn scores(&self, queries: MatRef<f64>) -> Mat<f64> {
+        let mut products = Mat::<f64>::zeros(self.cells.len(), queries.ncols());
+        matmul(products.as_mut(), Accum::Replace, self.coordinates.transpose(), queries, -2.0, Par::Seq);
+        leave_vector_code();
         for query in 0..products.ncols() {
-            for (score, &point) in products.col_mut(query).iter_mut().zip(points) {
-                *score += self.norms[point as usize];
-            }
+            products.col_mut(query).iter_mut().zip(&self.norms).for_each(|(score, norm)| *score += norm);
         }
         products
     }
@@ -126,14 +144,32 @@ impl<'a> Search<'a> {
         Self { points, queries, coordinates, k, best }
     }
 
-    /// Looks at more candidates; no cell is offered twice.
-    pub(super) fn offer(&mut self, candidates: &[u32]) {
-        let scores = self.points.scores(&self.coordinates, candidates);
-        let kept = self.k + SPARE;
+    /// Looks at more candidates for every query; no cell is offered twice.
+    pub(super) fn offer(&mut self, candidates: &Block) {
+        let scores = candidates.scores(self.coordinates.as_ref());
         for (query, best) in self.best.iter_mut().enumerate() {
-            let column = scores.col(query).try_as_col_major().expect("columns of a new matrix lie in one piece");
-            best.offer(column.as_slice(), candidates, kept);
+            best.offer(column(&scores, query), &candidates.cells, self.k + SPARE);
         }
+    }
+
+    /// Looks at more candidates for some of the queries; their limits are as low as they can be afterwards.
+    pub(super) fn offer_to(&mut self, queries: &[usize], candidates: &Block) {
+        let coordinates = Mat::from_fn(self.points.width, queries.len(), |i, j| self.coordinates[(i, queries[j])]);
+        let scores = candidates.scores(coordinates.as_ref());
+        for (at, &query) in queries.iter().enumerate() {
+            self.best[query].offer(column(&scores, at), &candidates.cells, self.k + SPARE);
+            self.best[query].narrow(self.k + SPARE);
+        }
+    }
+
+    pub(super) fn query(&self, query: usize) -> &[f64] {
+        self.points.row(self.queries[query] as usize)
+    }
+
+    /// Whether a point at this squared distance or beyond may be kept, rounding of the norms considered.
+    pub(super) fn admits(&self, query: usize, distance: f64, rounding: f64) -> bool {
+        let norm = self.points.norms[self.queries[query] as usize];
+        distance - rounding * (norm + distance) <= self.best[query].limit + norm
     }
 
     /// The `k` nearest of every query with their distances, itself first, nearest first.
@@ -161,6 +197,10 @@ pub(super) fn nearest_of(
     found.dedup_by_key(|entry| entry.1);
     let itself = std::iter::once((cell, 0.0));
     itself.chain(found.into_iter().map(|(d, other)| (other, d.sqrt()))).take(k).collect()
+}
+
+fn column(scores: &Mat<f64>, query: usize) -> &[f64] {
+    scores.col(query).try_as_col_major().expect("columns of a new matrix lie in one piece").as_slice()
 }
 
 fn nearer(a: &(f64, u32), b: &(f64, u32)) -> Ordering {
