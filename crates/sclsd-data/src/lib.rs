@@ -38,8 +38,8 @@ mod simulate;
 mod sparse;
 mod tenx;
 mod variable_genes;
-mod windows;
 mod vector_state;
+mod windows;
 
 pub use column::{Categorical, Column};
 pub use csr_view::CsrView;
@@ -67,5 +67,5 @@ pub use sparse::{Csr, Pattern, SparseError};
 pub use sprs;
 pub use tenx::{TenX, is_10x, read_10x};
 pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes, variable_genes_among};
-pub use windows::{Window, Windows, first_bad};
 pub use vector_state::{leave_vector_code, leave_vector_code_everywhere};
+pub use windows::{Window, Windows, first_bad};
