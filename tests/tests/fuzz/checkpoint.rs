@@ -10,7 +10,8 @@ use super::{damage, every_case, random};
 
 /// A small model as a file has it.
 fn model() -> Vec<u8> {
-    let cells = simulate(&SimulateSpec { n_cells: 30, n_genes: 6, ..SimulateSpec::default() }.check().expect("a spec"));
+    let cells =
+        simulate(&SimulateSpec { n_cells: 30, n_genes: 12, ..SimulateSpec::default() }.check().expect("a spec"));
     let mut spec = TrainSpec { num_epochs: 1, ..TrainSpec::reference() };
     spec.walks = WalkSpec { num_walks: 4, batch_size: 4, path_len: 3, ..WalkSpec::default() };
     let points = sclsd::data::pca(cells.expression().expect("X"), 3).scores;

@@ -18,10 +18,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
 }
 
 /// Runs `case` with a stream of random numbers of its own for each of the cases, on two threads.
-fn every_case<R: Rng>(
-    made: impl Fn(u64, u64) -> R + Sync,
-    case: impl Fn(&mut R, u64) + Sync,
-) {
+fn every_case<R: Rng>(made: impl Fn(u64, u64) -> R + Sync, case: impl Fn(&mut R, u64) + Sync) {
     let (n, seed) = (setting("SCLSD_FUZZ_CASES", 10_000), setting("SCLSD_FUZZ_SEED", 0));
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {

@@ -1,8 +1,11 @@
 //! Every form of file that scanpy writes or wrote reads the same.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use sclsd::data::{Additions, Categorical, Column, Compression, Csr, Dataset, H5ad, Keys, Matrix, Uns, read_h5ad};
+use sclsd::data::{
+    Additions, Categorical, Column, Compression, Csr, Dataset, H5ad, Keys, Matrix, Uns, Windows, read_h5ad,
+};
 use sclsd_tests::fixture;
 
 fn keys() -> Keys {
@@ -278,4 +281,27 @@ fn results_belong_to_the_file_that_was_opened_whatever_takes_its_name() {
         .expect("a byte");
     let said = file.add(&output, &additions(), Compression::None).expect_err("changed").to_string();
     assert!(said.contains("it was written to"), "{said}");
+}
+
+#[test]
+fn windows_of_every_form_are_the_matrix_and_so_are_rows_and_columns_chosen_of_it() {
+    let whole = read("csr").x.expect("X");
+    let (cells, genes) = ([7, 0, 3], [4, 1]);
+    let expected = whole.select_rows(&cells).select_columns(&genes);
+    for name in ["csr", "csc", "dense", "dense_gzip", "lzf", "legacy"] {
+        let file = H5ad::open(&path(name)).expect("a file");
+        let x = file.x().expect("X");
+        assert_eq!(x.shape(), (whole.n_rows(), whole.n_cols()), "{name}");
+        let mut seen = vec![0.0; whole.n_rows() * whole.n_cols()];
+        x.visit(&mut |window| {
+            window.for_each(|cell, gene, value| seen[cell * whole.n_cols() + gene] += value);
+            ControlFlow::Continue(())
+        })
+        .expect("windows");
+        let all: Vec<usize> = (0..whole.n_rows()).collect();
+        assert_eq!(seen, whole.gather_dense(&all), "{name}");
+        assert_eq!(x.select(Some(&cells), Some(&genes)).expect("a part"), expected, "{name}");
+        assert_eq!(x.select(None, Some(&genes)).expect("a part"), whole.select_columns(&genes), "{name}");
+        assert_eq!(x.select(Some(&cells), None).expect("a part"), whole.select_rows(&cells), "{name}");
+    }
 }

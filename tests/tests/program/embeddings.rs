@@ -1,6 +1,6 @@
 //! Embeddings: which is drawn on, and cells that have no place on it.
 
-use sclsd::data::{Keys, Matrix, read_h5ad};
+use sclsd::data::{Keys, Matrix, Uns, read_h5ad};
 
 use crate::bad_input::{file, refused, train};
 use crate::{sclsd, succeed};
@@ -120,4 +120,34 @@ fn coordinates_that_are_infinite_are_made_anew_by_prepare_and_said() {
     let made = read_h5ad(&d.join("out.h5ad"), &keys).expect("a prepared file");
     assert_eq!(made.obsm["X_pca"].n_cols(), 10);
     assert!(made.obsm.values().all(|m| m.values().iter().all(|v| v.is_finite())));
+}
+
+#[test]
+fn the_graph_that_uns_names_is_taken_and_said_and_later_commands_take_it_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let named = |graph: &str| {
+        let entry = [("connectivities_key".to_owned(), Uns::Text(graph.into()))];
+        Uns::Map(entry.into())
+    };
+    file(d, "in.h5ad", |data| {
+        let graph = data.obsp.remove("connectivities").expect("a graph");
+        data.obsp.insert("wnn_connectivities".into(), graph);
+        data.uns.insert("wnn".into(), named("wnn_connectivities"));
+    });
+    let inspected = succeed(d, &["inspect", "in.h5ad"]);
+    assert!(inspected.contains("ready for sclsd train"), "{inspected}");
+    let said = sclsd(d, &train("in.h5ad", &[]));
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("the graph is obsp[\"wnn_connectivities\"], which uns[\"wnn\"] names"), "{said}");
+    succeed(d, &["evaluate", "out.h5ad", "--edges", "Stem>Progenitor"]);
+    // two of them are a choice that is not made in silence
+    file(d, "two.h5ad", |data| {
+        let graph = data.obsp.remove("connectivities").expect("a graph");
+        data.obsp.insert("a".into(), graph.clone());
+        data.obsp.insert("b".into(), graph);
+        data.uns.insert("one".into(), named("a"));
+        data.uns.insert("other".into(), named("b"));
+    });
+    refused(d, &train("two.h5ad", &[]), &["--set keys.connectivities=NAME names the graph"]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sclsd::data::{Categorical, Column, Csr, Dataset};
+use sclsd::data::{Categorical, Column, Compression, Csr, Dataset, Keys, read_h5ad, write_h5ad};
 
 use crate::bad_input::{file, refused, train};
 use crate::{sclsd, succeed};
@@ -129,4 +129,16 @@ fn edges_are_those_of_the_phylogeny_or_of_a_json_file_where_names_have_commas() 
     std::fs::write(d.join("p.json"), r#"{"Stem, early > late": ["Progenitor, early > late"]}"#).expect("a phylogeny");
     succeed(d, &train("in.h5ad", &["--phylogeny", "p.json"]));
     assert!(succeed(d, &["evaluate", "out.h5ad"]).contains(edge), "by default the run's own");
+}
+
+#[test]
+fn fates_of_a_model_of_other_genes_are_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |_| {});
+    succeed(d, &train("in.h5ad", &[]));
+    let mut data = read_h5ad(&d.join("out.h5ad"), &Keys::all(&d.join("out.h5ad")).expect("keys")).expect("a result");
+    data.var.names[0] = "another".into();
+    write_h5ad(&d.join("other.h5ad"), &data, Compression::None).expect("a file");
+    refused(d, &["fates", "other.h5ad", "--model", "m.safetensors", "-o", "f.h5ad"], &["genes are not in the data"]);
 }

@@ -147,6 +147,23 @@ pub(super) fn bulk(file: &Reader, gone: &[String]) -> Result<Vec<String>, H5adEr
     Ok(keys)
 }
 
+/// That every array but those of `gone` is no larger than the file and the memory: the HDF5 library reads some of them whole
+/// where it writes a file anew.
+pub(super) fn check_sizes(file: &Reader, gone: &[String]) -> Result<(), H5adError> {
+    let gone: HashSet<&str> = gone.iter().map(String::as_str).collect();
+    for group in file.groups()? {
+        for name in file.children(&group)? {
+            let key = if group.is_empty() { name } else { format!("{group}/{name}") };
+            let mut above =
+                std::iter::successors(Some(key.as_str()), |key| key.rsplit_once('/').map(|(above, _)| above));
+            if !above.any(|key| gone.contains(key)) && file.kind(&key) == Some(Kind::Dataset) {
+                file.check_size(&key)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn is_legacy_categorical(file: &Reader, key: &str) -> bool {
     key.split_once('/').is_some_and(|(table, name)| file.kind(&format!("{table}/__categories/{name}")).is_some())
 }
@@ -289,6 +306,7 @@ fn array_to(
     to: &str,
     axes: Axes<'_>,
 ) -> Result<Result<(), String>, H5adError> {
+    file.check_size(key)?;
     let mut shape = file.shape(key)?;
     let attributes = file.copied_attributes(key);
     if shape.is_empty() {

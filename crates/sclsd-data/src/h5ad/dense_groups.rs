@@ -28,6 +28,12 @@ const NOWHERE: u64 = u64::MAX;
 /// Links that a group may have without a heap from then on.
 const MOST_LINKS: u16 = u16::MAX;
 
+/// Nodes of a tree, or blocks of a header, that are read at most.
+const MOST_NODES: usize = 1 << 17;
+
+/// Tables of a heap that lie within one another at most.
+const DEEPEST: usize = 64;
+
 /// Bytes of a header or a heap that are read at most.
 const LARGEST: u64 = 1 << 26;
 
@@ -116,6 +122,7 @@ fn hard_link<'a>(bytes: &mut Bytes<'a>) -> Result<Option<(&'a [u8], u64)>> {
 /// The same in a group of HDF5 1.6, whose links lie in a tree of symbol tables.
 fn find_in_old_group(file: &mut File, group: u64, name: &str) -> Result<Option<u64>> {
     let prefix = read(file, group, 16)?;
+    let after = group.checked_add(16).ok_or_else(|| unexpected("an object header"))?;
     let mut bytes = Bytes(&prefix);
     if bytes.number(1)? != 1 {
         return Err(unexpected("an object header"));
@@ -124,7 +131,7 @@ fn find_in_old_group(file: &mut File, group: u64, name: &str) -> Result<Option<u
     let n_messages = bytes.number(2)?;
     bytes.take(4)?;
     let size = bytes.number(4)?;
-    let mut blocks = vec![(group + 16, size)];
+    let mut blocks = vec![(after, size)];
     let mut seen = 0;
     while let Some((at, size)) = blocks.pop() {
         let block = read(file, at, size)?;
@@ -157,11 +164,16 @@ fn find_in_table(file: &mut File, table: &[u8], name: &str) -> Result<Option<u64
     bytes.take(8)?;
     let names = read(file, bytes.number(8)?, length)?;
     let mut nodes = vec![(tree, u64::MAX)];
+    let mut visited = 0;
     while let Some((at, above)) = nodes.pop() {
+        visited += 1;
+        if visited > MOST_NODES || nodes.len() > MOST_NODES {
+            return Err(unexpected("a smaller tree"));
+        }
         let start = read(file, at, 8)?;
         if start.starts_with(b"SNOD") {
             let n = Bytes(&start[6..]).number(2)?;
-            let entries = read(file, at + 8, n * 40)?;
+            let entries = read(file, at.saturating_add(8), n * 40)?;
             for entry in entries.chunks_exact(40) {
                 let mut entry = Bytes(entry);
                 let offset = usize::try_from(entry.number(8)?).unwrap_or(usize::MAX);
@@ -179,7 +191,7 @@ fn find_in_table(file: &mut File, table: &[u8], name: &str) -> Result<Option<u64
         if level >= above {
             return Err(unexpected("a tree"));
         }
-        let children = read(file, at + 24, n * 16)?;
+        let children = read(file, at.saturating_add(24), n * 16)?;
         for child in children.chunks_exact(16) {
             nodes.push((Bytes(&child[8..]).number(8)?, level));
         }
@@ -226,12 +238,13 @@ impl Header {
         let width = 1 << (flags & 3);
         let prefix = read(file, address, 6 + times + phases + width)?;
         let size = Bytes(&prefix[prefix.len() - width as usize..]).number(width)?;
-        let mut blocks = vec![(address + prefix.len() as u64, size)];
+        let mut blocks = vec![(address.saturating_add(prefix.len() as u64), size)];
         let mut messages = Vec::new();
-        let mut total = 0;
+        let (mut total, mut visited) = (0_u64, 0);
         while let Some((at, size)) = blocks.pop() {
-            total += size;
-            if total > LARGEST {
+            total = total.saturating_add(size);
+            visited += 1;
+            if total > LARGEST || visited > MOST_NODES || blocks.len() > MOST_NODES {
                 return Err(unexpected("an object header"));
             }
             let block = read(file, at, size)?;
@@ -246,7 +259,7 @@ impl Header {
                     let mut to = Bytes(&body);
                     let (at, size) = (to.number(8)?, to.number(8)?);
                     // its signature, and the checksum behind it
-                    if size < 8 || read(file, at, 4)? != b"OCHK" {
+                    if size < 8 || at > u64::MAX - 4 || read(file, at, 4)? != b"OCHK" {
                         return Err(unexpected("a continuation"));
                     }
                     blocks.push((at + 4, size - 8));
@@ -348,44 +361,53 @@ fn tree_records(file: &mut File, address: u64) -> Result<Vec<Vec<u8>>> {
     }
     let mut records = Vec::new();
     if root != NOWHERE {
-        node_records(file, root, n, usize::try_from(depth).unwrap_or(0), record, &levels, &mut records)?;
+        let mut tree = Tree { file, record, levels, records: &mut records, visited: 0 };
+        tree.visit(root, n, usize::try_from(depth).unwrap_or(0))?;
     }
     Ok(records)
 }
 
-fn node_records(
-    file: &mut File,
-    address: u64,
-    n: u64,
-    level: usize,
+/// A tree of version 2 that is walked through.
+struct Tree<'a> {
+    file: &'a mut File,
+    /// Bytes of a record.
     record: u64,
-    levels: &[(u64, u64, u64)],
-    records: &mut Vec<Vec<u8>>,
-) -> Result<()> {
-    let pointer = if level == 0 { 0 } else { 8 + levels[level - 1].0 + levels[level - 1].1 };
-    let block = read(file, address, 6 + n * record + if level == 0 { 0 } else { (n + 1) * pointer })?;
-    let mut bytes = Bytes(&block);
-    bytes.signature(if level == 0 { b"BTLF" } else { b"BTIN" })?;
-    bytes.take(2)?;
-    let mut own = Vec::new();
-    for _ in 0..n {
-        own.push(bytes.take(record)?.to_vec());
+    /// Bytes that say how many records a node of a level has, and how many there are below it, and how many those can be.
+    levels: Vec<(u64, u64, u64)>,
+    records: &'a mut Vec<Vec<u8>>,
+    visited: usize,
+}
+
+impl Tree<'_> {
+    fn visit(&mut self, address: u64, n: u64, level: usize) -> Result<()> {
+        let (record, levels) = (self.record, &self.levels);
+        let pointer = if level == 0 { 0 } else { 8 + levels[level - 1].0 + levels[level - 1].1 };
+        let (below, below_all) = if level == 0 { (0, 0) } else { (levels[level - 1].0, levels[level - 1].1) };
+        let block = read(self.file, address, 6 + n * record + if level == 0 { 0 } else { (n + 1) * pointer })?;
+        let mut bytes = Bytes(&block);
+        bytes.signature(if level == 0 { b"BTLF" } else { b"BTIN" })?;
+        bytes.take(2)?;
+        let mut own = Vec::new();
+        for _ in 0..n {
+            own.push(bytes.take(record)?.to_vec());
+        }
+        self.visited += 1;
+        if self.records.len() > usize::from(MOST_LINKS) || self.visited > MOST_NODES {
+            return Err(unexpected("fewer links"));
+        }
+        if level == 0 {
+            self.records.extend(own);
+            return Ok(());
+        }
+        let mut own = own.into_iter();
+        for _ in 0..=n {
+            let (child, held) = (bytes.number(8)?, bytes.number(below)?);
+            bytes.take(below_all)?;
+            self.visit(child, held, level - 1)?;
+            self.records.extend(own.next());
+        }
+        Ok(())
     }
-    if records.len() > usize::from(MOST_LINKS) {
-        return Err(unexpected("fewer links"));
-    }
-    if level == 0 {
-        records.extend(own);
-        return Ok(());
-    }
-    let mut own = own.into_iter();
-    for _ in 0..=n {
-        let (child, held) = (bytes.number(8)?, bytes.number(levels[level - 1].0)?);
-        bytes.take(levels[level - 1].1)?;
-        node_records(file, child, held, level - 1, record, levels, records)?;
-        records.extend(own.next());
-    }
-    Ok(())
 }
 
 /// A fractal heap.
@@ -431,7 +453,8 @@ impl Heap {
             0x00 => {
                 let (offset, length) = (bytes.number(self.offset_bytes)?, bytes.number(self.length_bytes)?);
                 let (block, first) = self.block(file, offset)?;
-                read(file, block + (offset - first), length)
+                let at = block.checked_add(offset - first).ok_or_else(|| unexpected("an object in its heap"))?;
+                read(file, at, length)
             }
             0x20 => Ok(bytes.take((kind & 0x0f) + 1)?.to_vec()),
             _ => Err(unexpected("a link of ordinary size")),
@@ -444,14 +467,15 @@ impl Heap {
             return Ok((self.root, 0));
         }
         let direct_rows = u64::from(self.largest.ilog2() - self.start.ilog2()) + 2;
-        let (mut table, mut first, mut rows) = (self.root, 0, self.rows);
-        loop {
+        let (mut table, mut first, mut rows) = (self.root, 0_u64, self.rows);
+        for _ in 0..DEEPEST {
             // the row of the table and the place in it
             let mut row = 0;
             let mut row_first = first;
             let mut size = self.start;
             while row < rows {
-                let next = row_first + size * self.width;
+                let next = size.checked_mul(self.width).and_then(|n| n.checked_add(row_first));
+                let next = next.ok_or_else(|| unexpected("a heap"))?;
                 if offset < next {
                     break;
                 }
@@ -465,7 +489,8 @@ impl Heap {
                 return Err(unexpected("an object in its heap"));
             }
             let place = (offset - row_first) / size;
-            let entry = table + 4 + 1 + 8 + self.offset_bytes + (row * self.width + place) * 8;
+            let entry = (row * self.width + place) * 8 + self.offset_bytes + 13;
+            let entry = table.checked_add(entry).ok_or_else(|| unexpected("a table of a heap"))?;
             if read(file, table, 4)? != b"FHIB" {
                 return Err(unexpected("a table of a heap"));
             }
@@ -475,8 +500,10 @@ impl Heap {
                 return Ok((child, first));
             }
             table = child;
-            rows = u64::from(size.ilog2()).saturating_sub(u64::from((self.start * self.width).ilog2())) + 1;
+            let least = self.start.saturating_mul(self.width).ilog2();
+            rows = u64::from(size.ilog2().saturating_sub(least)) + 1;
         }
+        Err(unexpected("a table of a heap"))
     }
 }
 

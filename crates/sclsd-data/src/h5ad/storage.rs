@@ -36,6 +36,9 @@ pub(crate) enum Element {
 /// Values of a dataset that are read at once.
 const WINDOW: usize = 1 << 20;
 
+/// Groups of a file at most.
+const MOST_GROUPS: usize = 1 << 17;
+
 /// No filter packs more tightly than this (deflate's limit is 1032).
 const MOST_PACKED: u64 = 1100;
 
@@ -317,6 +320,12 @@ impl Reader {
                 ),
             ));
         }
+        self.check_claim(key, &dataset, rows)?;
+        Ok(dataset)
+    }
+
+    /// That no more values are claimed than the file and the memory can hold.
+    fn check_claim(&self, key: &str, dataset: &Dataset, rows: Option<usize>) -> Result<(), H5adError> {
         let size = dataset.element_size().map_err(|source| self.bad(key, source))?;
         let shape = dataset.shape().map_err(|source| self.bad(key, source))?;
         let values = shape.iter().try_fold(1_u64, |n, &k| n.checked_mul(k));
@@ -341,12 +350,12 @@ impl Reader {
                 ),
             ));
         }
-        Ok(dataset)
+        Ok(())
     }
 
-    /// That all of the array at `key` can be read.
+    /// That all of the array at `key` fits into the file, and into memory.
     pub(crate) fn check_size(&self, key: &str) -> Result<(), H5adError> {
-        self.readable(key, None).map(drop)
+        self.check_claim(key, &*self.dataset(key)?, None)
     }
 
     pub(crate) fn f32s(&self, key: &str) -> Result<Vec<f32>, H5adError> {
@@ -451,7 +460,8 @@ impl Reader {
         while next < found.len() {
             let key = found[next].clone();
             next += 1;
-            if key.matches('/').count() > 32 {
+            // a group that holds itself twice is met twice as often at every level
+            if key.matches('/').count() > 32 || found.len() > MOST_GROUPS {
                 let top: Vec<&str> = key.split('/').take(2).collect();
                 return Err(self.bad(&top.join("/"), "its groups go round in a circle"));
             }

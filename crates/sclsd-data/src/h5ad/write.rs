@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::H5adError;
-use super::cut::{Chosen, bulk, carry, changed, copy_whole, has_long_piece};
+use super::cut::{Chosen, bulk, carry, changed, check_sizes, copy_whole, has_long_piece};
 use super::dense_groups::open_up;
 use super::editor::{Attribute, Compression, Editor, Values, write_anew};
 use super::read::{column_names, row_names};
@@ -177,6 +177,7 @@ fn rewrite(reader: &Reader, temporary: &Path, output: &Path, gone: &[String]) ->
     copy(reader, temporary, output)?;
     let bulk = bulk(reader, gone)?;
     let without: Vec<String> = gone.iter().chain(&bulk).cloned().collect();
+    check_sizes(reader, &without)?;
     let anew = beside(temporary);
     let written = write_anew(temporary, &anew, &without)
         .and_then(|()| std::fs::rename(&anew, temporary).map_err(|source| unwritable(output, &source)));
