@@ -96,17 +96,17 @@ impl<'a> TrainingData<'a> {
         if n_cells == 0 || n_genes == 0 {
             return Err(DatasetError::Empty { n_cells, n_genes }.into());
         }
-        let good: [(&str, CsrView<'_>, fn(f32) -> bool, &'static str); 2] = [
-            ("X", x, f32::is_finite, "a finite number"),
-            ("the count", counts, is_count, "a whole count of 0 or more"),
-        ];
-        for (name, matrix, good, expected) in good {
-            if let Some(entry) = matrix.values().iter().position(|&value| !good(value)) {
-                let cell = matrix.indptr().partition_point(|&start| start <= entry) - 1;
-                let gene = &genes[matrix.indices()[entry] as usize];
-                let place = format!("{name} of cell {cell} and gene {gene}");
-                return Err(DatasetError::Value { place, value: f64::from(matrix.values()[entry]), expected }.into());
-            }
+        let bad = |name: &str, matrix: CsrView<'_>, entry: usize, expected| {
+            let cell = matrix.indptr().partition_point(|&start| start <= entry) - 1;
+            let gene = &genes[matrix.indices()[entry] as usize];
+            let place = format!("{name} of cell {cell} and gene {gene}");
+            Err(DatasetError::Value { place, value: f64::from(matrix.values()[entry]), expected }.into())
+        };
+        if let Some(entry) = x.values().iter().position(|value| !value.is_finite()) {
+            return bad("X", x, entry, "a finite number");
+        }
+        if let Some(entry) = counts.values().iter().position(|&value| !is_count(value)) {
+            return bad("the count", counts, entry, "a whole count of 0 or more");
         }
         let library = library(library_sizes, "librarysize", |cell| cell.to_string())?;
         Ok(Self { x, counts, genes, library })
@@ -181,4 +181,32 @@ impl LibrarySize {
 /// Some rows of a matrix, for the kernels.
 pub(crate) fn sparse_rows<'a>(matrix: CsrView<'a>, rows: &'a [u32]) -> SparseRows<'a> {
     SparseRows { indptr: matrix.indptr(), indices: matrix.indices(), values: matrix.values(), rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use sclsd_data::sprs::CsMatI;
+
+    use super::*;
+
+    #[test]
+    fn matrices_of_sprs_are_borrowed_and_what_is_wrong_about_them_is_named() {
+        let counts = |value: f32| {
+            let (indptr, indices) = (vec![0, 1, 2], vec![0, 1]);
+            CsMatI::<f32, u32, usize>::new((2, 2), indptr, indices, vec![2.0, value])
+        };
+        let genes = ["a".to_owned(), "b".to_owned()];
+        let good = counts(3.0);
+        let data = TrainingData::from_parts(&good, good.view(), &genes, &[2.0, 3.0]).unwrap();
+        assert!(std::ptr::eq(data.counts.values(), good.data()));
+        let error = |counts: &CsMatI<f32, u32, usize>, sizes: &[f64]| {
+            TrainingData::from_parts(&good, counts, &genes, sizes).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(&counts(0.5), &[2.0, 3.0]),
+            "the count of cell 1 and gene b is 0.5, expected a whole count of 0 or more"
+        );
+        assert_eq!(error(&good, &[2.0]), "the list of library sizes is of 1 cells, expected 2 cells");
+        assert!(error(&good, &[2.0, 2.0]).contains("is the same for all 2 cells"));
+    }
 }

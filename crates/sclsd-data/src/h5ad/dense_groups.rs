@@ -113,7 +113,7 @@ fn hard_link<'a>(bytes: &mut Bytes<'a>) -> Result<Option<(&'a [u8], u64)>> {
     let flags = bytes.number(1)?;
     let kind = if flags & 8 != 0 { bytes.number(1)? } else { 0 };
     bytes.take(if flags & 4 != 0 { 8 } else { 0 })?;
-    bytes.take(if flags & 16 != 0 { 1 } else { 0 })?;
+    bytes.take(u64::from(flags & 16 != 0))?;
     let length = bytes.number(1 << (flags & 3))?;
     let name = bytes.take(length)?;
     if kind == 0 { Ok(Some((name, bytes.number(8)?))) } else { Ok(None) }
@@ -237,7 +237,9 @@ impl Header {
         let phases = if flags & 16 != 0 { 4 } else { 0 };
         let width = 1 << (flags & 3);
         let prefix = read(file, address, 6 + times + phases + width)?;
-        let size = Bytes(&prefix[prefix.len() - width as usize..]).number(width)?;
+        let mut bytes = Bytes(&prefix);
+        bytes.take(6 + times + phases)?;
+        let size = bytes.number(width)?;
         let mut blocks = vec![(address.saturating_add(prefix.len() as u64), size)];
         let mut messages = Vec::new();
         let (mut total, mut visited) = (0_u64, 0);
