@@ -140,5 +140,8 @@ fn fates_of_a_model_of_other_genes_are_refused() {
     let mut data = read_h5ad(&d.join("out.h5ad"), &Keys::all(&d.join("out.h5ad")).expect("keys")).expect("a result");
     data.var.names[0] = "another".into();
     write_h5ad(&d.join("other.h5ad"), &data, Compression::None).expect("a file");
-    refused(d, &["fates", "other.h5ad", "--model", "m.safetensors", "-o", "f.h5ad"], &["genes are not in the data"]);
+    let run = sclsd(d, &["fates", "other.h5ad", "--model", "m.safetensors", "-o", "f.h5ad"]);
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(!run.status.success() && said.contains("1 of the model's 20 genes are not in the data"), "{said}");
+    assert!(!d.join("f.h5ad").exists());
 }

@@ -38,7 +38,11 @@ pub(crate) fn run(args: &PlotArgs, output: Output) -> anyhow::Result<()> {
     };
     let picture = match args.kind {
         PlotKind::Perturb => perturbation(args)?,
-        _ => draw(args, device, output).with_context(|| args.input.display().to_string())?,
+        _ => draw(args, device, output).map_err(|error| {
+            let shown = args.input.display().to_string();
+            // some errors name the file already
+            if error.to_string().starts_with(&shown) { error } else { error.context(shown) }
+        })?,
     };
     files::write(&args.output, &picture.render(format)?)?;
     let output = output.with_file(&args.output);

@@ -72,7 +72,8 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     let expression = x.as_ref().map(|x| x as &dyn Windows);
     let found = prepare_from(before, &counts, expression, spec).with_context(shown)?;
     if source != counts::LAYER_RAW {
-        output.note(format!("counts are taken from {source}"));
+        let gone = if source == "X" { "; X gets normalised expression" } else { "" };
+        output.note(format!("counts are taken from {source}{gone}"));
         if file.keys()?.layers.iter().any(|layer| layer == counts::LAYER) {
             output.note(format!("{} held something else: it is replaced by the counts", counts::LAYER_RAW));
         }
