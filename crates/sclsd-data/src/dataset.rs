@@ -289,7 +289,11 @@ impl Dataset {
 /// Whether a value is a count: 0 or more, and whole within the rounding of single precision.
 #[must_use]
 pub fn is_count(v: f32) -> bool {
-    v >= 0.0 && v.is_finite() && (v - v.round()).abs() <= 4.0 * f32::EPSILON * v
+    // nearly all are small and whole, and rounding is a call of the C library where the processor is not known
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a byte or not equal")]
+    let byte = v as u8;
+    f32::from(byte).to_bits() == v.to_bits()
+        || v >= 0.0 && v.is_finite() && (v - v.round()).abs() <= 4.0 * f32::EPSILON * v
 }
 
 fn missing<'a>(slot: &'static str, key: &str, present: impl Iterator<Item = &'a String>) -> DatasetError {
@@ -303,5 +307,20 @@ pub(crate) fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
         0 => "nothing".into(),
         1..=12 => names.join(", "),
         n => format!("{}, … ({n} in all)", names[..12].join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_whole_within_rounding_and_neither_negative_nor_infinite() {
+        for count in [0.0, -0.0, 1.0, 2.999_999_8, 255.0, 256.0, 70_000.0, 1e9] {
+            assert!(is_count(count), "{count}");
+        }
+        for other in [-1.0, 0.5, 2.999, 254.5, f32::NAN, f32::INFINITY, -1e-9] {
+            assert!(!is_count(other), "{other}");
+        }
     }
 }
