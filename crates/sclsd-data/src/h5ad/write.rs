@@ -34,10 +34,9 @@ const TOO_LONG: u64 = 1 << 27;
 
 /// Adds to a copy of the file that `reader` has open.
 ///
-/// Where nothing is replaced, the copy is changed in place: nothing of it is read. What is replaced would stay in it as
-/// dead space, so the file is then written anew without that, object by object; so is one that cannot be edited (groups of
-/// more than eight members written by h5py with `libver="latest"`, members kept in the order of their creation, bytes
-/// before the file).
+/// Where nothing is replaced, the copy is changed in place: nothing of it is read, and groups whose links lie in a heap are
+/// [opened up](open_up) first. What is replaced would stay in it as dead space, so the file is then written anew without
+/// that, object by object; so is one that cannot be edited (bytes before the file).
 pub(super) fn add(
     reader: &Reader,
     output: &Path,
