@@ -22,6 +22,7 @@
 mod column;
 mod csr_view;
 mod dataset;
+mod eigen;
 mod h5ad;
 #[cfg(feature = "anndata")]
 mod interop;
@@ -44,6 +45,7 @@ mod windows;
 pub use column::{Categorical, Column};
 pub use csr_view::CsrView;
 pub use dataset::{Dataset, DatasetError, Frame, Uns, is_count};
+pub use eigen::eigenvectors;
 pub use h5ad::{
     Additions, Compression, Entry, FileMatrix, H5ad, H5adError, Inspection, Keys, add_to_h5ad, inspect, read_h5ad,
     write_h5ad,
@@ -67,5 +69,5 @@ pub use sparse::{Csr, Pattern, SparseError};
 pub use sprs;
 pub use tenx::{TenX, is_10x, read_10x};
 pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes, variable_genes_among};
-pub use vector_state::{leave_vector_code, leave_vector_code_everywhere};
+pub use vector_state::leave_vector_code;
 pub use windows::{Window, Windows, first_bad};

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::windows::{Window, Windows};
 use crate::{Csr, H5adError};
 
@@ -15,13 +17,18 @@ pub fn library_sizes(counts: &Csr) -> Vec<f64> {
 /// `ln(1 + target_sum · count / sum of the cell's counts)`, over the pattern of the counts. An empty cell stays empty.
 #[must_use]
 pub fn log1p_normalize(counts: &Csr, target_sum: f64) -> Csr {
-    let mut values = Vec::with_capacity(counts.nnz());
-    for cell in 0..counts.n_rows() {
-        let (_, row) = counts.row(cell);
+    let mut values = counts.values().to_vec();
+    rows(counts, &mut values).into_par_iter().for_each(|row| {
         let total: f64 = row.iter().map(|&v| f64::from(v)).sum();
-        values.extend(row.iter().map(|&v| normalized(v, total, target_sum)));
-    }
+        row.iter_mut().for_each(|v| *v = normalized(*v, total, target_sum));
+    });
     Csr::over(Arc::clone(counts.pattern()), values)
+}
+
+/// Values over the pattern of a matrix, by rows.
+fn rows<'v>(matrix: &Csr, mut values: &'v mut [f32]) -> Vec<&'v mut [f32]> {
+    let lengths = matrix.pattern().indptr().windows(2).map(|pair| pair[1] - pair[0]);
+    lengths.map(|length| values.split_off_mut(..length).expect("a pattern's rows are within its entries")).collect()
 }
 
 fn normalized(count: f32, total: f64, target_sum: f64) -> f32 {
@@ -41,14 +48,14 @@ pub struct Normalized<'a> {
 }
 
 impl Normalized<'_> {
-    fn of(&self, part: &Csr, cell: impl Fn(usize, usize) -> usize) -> Csr {
-        let mut values = Vec::with_capacity(part.nnz());
-        for row in 0..part.n_rows() {
-            let (columns, entries) = part.row(row);
-            values.extend(columns.iter().zip(entries).map(|(&column, &value)| {
-                normalized(value, self.library_sizes[cell(row, column as usize)], self.target_sum)
-            }));
-        }
+    fn of(&self, part: &Csr, cell: impl Fn(usize, usize) -> usize + Sync) -> Csr {
+        let (sizes, target_sum) = (self.library_sizes, self.target_sum);
+        let mut values = part.values().to_vec();
+        rows(part, &mut values).into_par_iter().enumerate().for_each(|(row, values)| {
+            for (&column, value) in part.row(row).0.iter().zip(values) {
+                *value = normalized(*value, sizes[cell(row, column as usize)], target_sum);
+            }
+        });
         Csr::over(Arc::clone(part.pattern()), values)
     }
 }

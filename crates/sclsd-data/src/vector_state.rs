@@ -17,7 +17,7 @@ pub fn leave_vector_code() {
 }
 
 /// The same on every thread of the pool: to be called after decompositions, which run on all of them.
-pub fn leave_vector_code_everywhere() {
+pub(crate) fn leave_vector_code_everywhere() {
     rayon::broadcast(|_| leave_vector_code());
     leave_vector_code();
 }

@@ -42,7 +42,7 @@ impl<'a> Window<'a> {
     /// matrix an entry is.
     pub(crate) fn with<T>(
         &self,
-        change: impl FnOnce(&Csr, &dyn Fn(usize, usize) -> usize) -> Csr,
+        change: impl FnOnce(&Csr, &(dyn Fn(usize, usize) -> usize + Sync)) -> Csr,
         each: impl FnOnce(&Window<'_>) -> T,
     ) -> T {
         let row = |at: usize, across: usize| if self.by_column { across } else { self.places[at] };

@@ -11,9 +11,9 @@
 //!
 //! Sources: Coifman and Lafon, 2006; Haghverdi et al., 2016; `scanpy.tl.diffmap` and `scanpy.tl.dpt`.
 
-use faer::{Mat, Side};
+use faer::Mat;
 use rayon::prelude::*;
-use sclsd_data::{Csr, CsrView, Matrix};
+use sclsd_data::{Csr, CsrView, Matrix, eigenvectors};
 
 use crate::components;
 use crate::graph::{GraphError, Undirected, check_graph};
@@ -111,11 +111,10 @@ fn dense(operator: &Diffusion) -> Eigenpairs {
         let (others, weights) = operator.matrix.row(cell);
         others.iter().zip(weights).for_each(|(&other, &w)| matrix[(cell, other as usize)] = w);
     }
-    let eigen = matrix.self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
-    let falling = (0..n).rev();
+    let (values, vectors) = eigenvectors(matrix.as_ref());
     Eigenpairs {
-        values: falling.clone().map(|j| eigen.S()[j]).collect(),
-        vectors: falling.map(|j| eigen.U().col(j).iter().copied().collect()).collect(),
+        values: values.into_iter().rev().collect(),
+        vectors: (0..n).rev().map(|j| vectors.col(j).iter().copied().collect()).collect(),
     }
 }
 

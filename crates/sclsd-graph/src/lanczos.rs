@@ -4,9 +4,9 @@
 //! When it is full, the best Ritz vectors and the last residual stay, and it grows again. Sums run in a fixed order, so
 //! the result does not depend on the number of threads.
 
-use faer::{Mat, Side};
+use faer::Mat;
 use rayon::prelude::*;
-use sclsd_data::leave_vector_code_everywhere;
+use sclsd_data::eigenvectors;
 
 /// Rows handled together.
 const CHUNK: usize = 4096;
@@ -51,16 +51,14 @@ pub(crate) fn largest(
             basis.push(if used_up { elsewhere(n, known, &basis) } else { scaled(next, 1.0 / beta) });
             continue;
         }
-        let ritz =
-            projected.submatrix(0, 0, size, size).self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix");
-        leave_vector_code_everywhere();
-        let coefficient = |rank: usize, row: usize| ritz.U()[(row, size - 1 - rank)]; // eigenvalues rise
+        let (ritz, vectors) = eigenvectors(projected.submatrix(0, 0, size, size));
+        let coefficient = |rank: usize, row: usize| vectors[(row, size - 1 - rank)]; // eigenvalues rise
         let residual = |rank: usize| beta * coefficient(rank, size - 1).abs();
         let found = (0..wanted).take_while(|&rank| residual(rank) <= tolerance).count();
         let keep = if found == wanted { wanted } else { kept };
         let combined: Vec<Vec<f64>> =
             (0..keep).into_par_iter().map(|rank| combination(&basis, |row| coefficient(rank, row))).collect();
-        let values: Vec<f64> = (0..keep).map(|rank| ritz.S()[size - 1 - rank]).collect();
+        let values: Vec<f64> = (0..keep).map(|rank| ritz[size - 1 - rank]).collect();
         if found == wanted {
             return Ok(Eigenpairs { values, vectors: combined });
         }
