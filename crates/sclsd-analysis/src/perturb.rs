@@ -64,7 +64,11 @@ pub struct Perturbation {
 #[non_exhaustive]
 pub enum PerturbError {
     /// A gene is not one of the model's.
-    #[error("the model has no gene {gene}{}", did_you_mean(.closest))]
+    #[error(
+        "the model has no gene {gene}{}{}",
+        if gene.contains(',') { "; genes are separated by blanks" } else { "" },
+        if closest.is_empty() { "; its genes are in var_names of the file it was trained on".into() } else { did_you_mean(closest) }
+    )]
     Gene {
         /// Its name.
         gene: String,

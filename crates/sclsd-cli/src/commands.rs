@@ -31,9 +31,10 @@ use std::path::Path;
 
 use anyhow::bail;
 use sclsd::Device;
-use sclsd::data::{Dataset, H5adError, Keys, plain_reason, read_h5ad, repeated_name};
+use sclsd::data::{Additions, Dataset, DatasetError, H5ad, H5adError, Keys, plain_reason, read_h5ad, repeated_name};
 
 use crate::args::MachineArgs;
+use crate::progress::Output;
 
 /// The device asked for, with as many threads as asked for.
 fn device(machine: &MachineArgs) -> anyhow::Result<Device> {
@@ -77,6 +78,53 @@ fn read_with_hint(path: &Path, keys: &Keys, hint: &'static str) -> anyhow::Resul
     named_apart(path, hinted(read_h5ad(path, keys), hint)?)
 }
 
+/// Says which elements of a file that has no results of ours are replaced by results of the same name, and what becomes of names
+/// of cells that are called as one of them.
+fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::Result<()> {
+    let index = file.index_name("obs");
+    if additions.obs.iter().any(|(name, _)| *name == index) {
+        output.note(format!(
+            "the names of cells were called \"{index}\", as a result is: they are called \"_index\" now"
+        ));
+    }
+    let has = file.inspect()?;
+    if has.has("uns", record::KEY) {
+        return Ok(());
+    }
+    let names = additions.obs.iter().map(|(name, _)| ("obs", name));
+    let names = names.chain(additions.obsm.keys().map(|name| ("obsm", name)));
+    let names = names.chain(additions.obsp.keys().map(|name| ("obsp", name)));
+    let names = names.chain(additions.uns.keys().map(|name| ("uns", name)));
+    let replaced: Vec<String> =
+        names.filter(|(slot, name)| has.has(slot, name)).map(|(slot, name)| format!("{slot}[\"{name}\"]")).collect();
+    if !replaced.is_empty() {
+        output.note(format!("replaced, as the results are called the same: {}", replaced.join(", ")));
+    }
+    Ok(())
+}
+
+/// The same error; where a graph is missing, with the option that names another.
+fn graph_option(error: H5adError, option: &str) -> H5adError {
+    match error {
+        H5adError::Missing { path, missing } if missing.contains("obsp[") => {
+            H5adError::Missing { path, missing: format!("{missing}; {option} names the graph") }
+        }
+        other => other,
+    }
+}
+
+/// The first cell that the graph joins to no other, and how many there are; `None` where there is none.
+fn lonely(data: &Dataset, graph: &str) -> Result<Option<String>, DatasetError> {
+    let edges = data.graph(graph)?;
+    let joined =
+        |cell: usize| edges.row(cell).0.iter().zip(edges.row(cell).1).any(|(&to, &w)| to as usize != cell && w > 0.0);
+    let alone: Vec<usize> = (0..edges.n_rows().min(data.n_cells())).filter(|&cell| !joined(cell)).collect();
+    Ok(alone.first().map(|&first| {
+        let many = if alone.len() == 1 { String::new() } else { format!(" (nor have {} others)", alone.len() - 1) };
+        format!("cell {} has no neighbour in obsp[\"{graph}\"]{many}", data.obs.names[first])
+    }))
+}
+
 /// What was read; where something is missing, `hint` says who would have written it.
 fn hinted(read: Result<Dataset, H5adError>, hint: &'static str) -> anyhow::Result<Dataset> {
     read.map_err(|error| match error {
@@ -103,6 +151,8 @@ fn repeated(data: &Dataset) -> Option<String> {
 
 /// A text file as it is.
 fn read_text(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| anyhow::anyhow!("{} cannot be read: {}", path.display(), plain_reason(&error)))
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| anyhow::anyhow!("{} cannot be read: {}", path.display(), plain_reason(&error)))?;
+    // Windows marks a text by a first character that is none
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

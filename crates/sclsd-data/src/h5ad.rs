@@ -6,12 +6,13 @@
 
 mod bytes;
 mod cut;
-mod dense_groups;
 mod editor;
 mod foreign;
+mod groups;
 mod inspect;
 mod matrix;
 mod open;
+mod patched;
 mod read;
 pub(crate) mod storage;
 mod superblock;

@@ -17,7 +17,8 @@ const EXPRESSION: &str = "Gene Expression";
 /// Counts of cells and genes, and what was done to the names of genes.
 #[derive(Debug, Clone)]
 pub struct TenX {
-    /// Counts in X; cells by barcode; genes by symbol, with their ids in var `gene_ids`.
+    /// Counts in X; cells by barcode; genes by symbol, with their ids in var `gene_ids`, what they are in `feature_types` and the
+    /// `genome` they are of, where that is said.
     pub data: Dataset,
     /// Genes whose symbol others had before them, and got `-1`, `-2`, … behind it, as anndata does.
     pub renamed: usize,
@@ -63,21 +64,37 @@ fn read_h5(path: &Path) -> Result<TenX, H5adError> {
         return Err(H5adError::NotAnnData { path: file.path(), reason });
     };
     let part = |name: &str| format!("{key}/{name}");
-    let (ids, symbols, kinds) = if file.kind(&part("features")) == Some(Kind::Group) {
-        let kinds = part("features/feature_type");
-        let kinds = if file.kind(&kinds).is_some() { Some(file.texts(&kinds)?) } else { None };
-        (file.texts(&part("features/id"))?, file.texts(&part("features/name"))?, kinds)
+    let optional = |name: &str| match file.kind(&part(name)) {
+        Some(_) => file.texts(&part(name)).map(Some),
+        None => Ok(None),
+    };
+    let features = if file.kind(&part("features")) == Some(Kind::Group) {
+        Features {
+            ids: file.texts(&part("features/id"))?,
+            symbols: file.texts(&part("features/name"))?,
+            kinds: optional("features/feature_type")?,
+            genomes: optional("features/genome")?,
+        }
     } else {
-        (file.texts(&part("genes"))?, file.texts(&part("gene_names"))?, None)
+        let (ids, symbols) = (file.texts(&part("genes"))?, file.texts(&part("gene_names"))?);
+        Features { ids, symbols, kinds: None, genomes: None }
     };
     let indptr: Vec<usize> =
         file.i64s(&part("indptr"))?.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
     let indices = file.i64s(&part("indices"))?.into_iter().map(|i| u32::try_from(i).unwrap_or(u32::MAX)).collect();
     // columns of the stored matrix are cells: its arrays are those of cells by genes in rows
-    let counts = Csr::from_arrays(ids.len(), indptr, indices, file.f32s(&part("data"))?)
+    let counts = Csr::from_arrays(features.ids.len(), indptr, indices, file.f32s(&part("data"))?)
         .map_err(|problem| file.bad(&key, problem))?;
     let barcodes = file.texts(&part("barcodes"))?;
-    assemble(path, counts, barcodes, (ids, symbols), kinds.as_deref())
+    assemble(path, counts, barcodes, features)
+}
+
+/// What is said of the rows of a matrix of Cell Ranger.
+struct Features {
+    ids: Vec<String>,
+    symbols: Vec<String>,
+    kinds: Option<Vec<String>>,
+    genomes: Option<Vec<String>>,
 }
 
 fn read_folder(path: &Path) -> Result<TenX, H5adError> {
@@ -107,18 +124,13 @@ fn read_folder(path: &Path) -> Result<TenX, H5adError> {
     #[expect(clippy::cast_possible_truncation, reason = "counts are kept in f32")]
     let counts = parse(&matrix.display().to_string(), open(&matrix)?)?.transpose().map(|v| v as f32);
     let barcodes = barcodes.iter().map(|row| word(row, 0)).collect();
-    assemble(path, counts, barcodes, (ids, symbols), kinds.as_deref())
+    assemble(path, counts, barcodes, Features { ids, symbols, kinds, genomes: None })
 }
 
-fn assemble(
-    path: &Path,
-    counts: Csr,
-    barcodes: Vec<String>,
-    (ids, symbols): (Vec<String>, Vec<String>),
-    kinds: Option<&[String]>,
-) -> Result<TenX, H5adError> {
+fn assemble(path: &Path, counts: Csr, barcodes: Vec<String>, features: Features) -> Result<TenX, H5adError> {
+    let Features { ids, symbols, kinds, genomes } = features;
     let agree = counts.n_rows() == barcodes.len() && [ids.len(), symbols.len()].iter().all(|&n| n == counts.n_cols());
-    if !agree || kinds.is_some_and(|kinds| kinds.len() != ids.len()) {
+    if !agree || [&kinds, &genomes].into_iter().flatten().any(|all| all.len() != ids.len()) {
         return Err(H5adError::Bad {
             path: path.display().to_string(),
             key: "the matrix".into(),
@@ -133,7 +145,13 @@ fn assemble(
     }
     let (names, renamed) = unique(&symbols);
     let mut var = Frame::new(names);
-    var.set("gene_ids", Column::String(ids.into_iter().map(Some).collect()));
+    let text = |all: &[String]| Column::String(all.iter().cloned().map(Some).collect());
+    var.set("gene_ids", text(&ids));
+    for (name, all) in [("feature_types", &kinds), ("genome", &genomes)] {
+        if let Some(all) = all {
+            var.set(name, text(all));
+        }
+    }
     let mut data = Dataset { x: Some(counts), obs: Frame::new(barcodes), var, ..Dataset::default() };
     let genes: Vec<usize> = kinds
         .iter()
@@ -171,8 +189,19 @@ fn unique(names: &[String]) -> (Vec<String>, usize) {
     (unique, renamed)
 }
 
+/// The file of one of the names in a folder, packed or not; or the only one whose name ends so, as in what GEO has.
 fn find(folder: &Path, names: &[&str]) -> Option<PathBuf> {
-    names.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]).find(|path| path.is_file())
+    let all: Vec<String> = names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}.gz")]).collect();
+    let plain = all.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    plain.or_else(|| {
+        let there = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+        let ends = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            path.is_file() && all.iter().any(|wanted| name.ends_with(wanted))
+        };
+        let mut found = there.filter(ends);
+        found.next().filter(|_| found.next().is_none())
+    })
 }
 
 fn open(path: &Path) -> Result<BufReader<Box<dyn Read>>, H5adError> {
@@ -201,10 +230,25 @@ mod tests {
         assert_eq!((found.renamed, found.other_features), (1, 1));
         assert_eq!(found.data.obs.names, ["AAA-1", "CCC-1"]);
         assert_eq!(found.data.var.names, ["Sox2", "Sox2-1"]);
+        let kind = Some("Gene Expression".to_owned());
+        assert_eq!(found.data.var.get("feature_types"), Some(&Column::String(vec![kind.clone(), kind])));
         assert_eq!(found.data.x.unwrap().gather_dense(&[0, 1]), [4.0, 0.0, 0.0, 7.0]);
         write("barcodes.tsv", "AAA-1\n");
         let said = read_10x(directory.path()).unwrap_err().to_string();
         assert!(said.contains("it has 2 cells and 3 features, but there are 1 barcodes"), "{said}");
+    }
+
+    #[test]
+    fn files_of_a_folder_may_have_a_name_before_their_own_where_that_says_which() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        write("GSM1_barcodes.tsv", "AAA-1\n");
+        write("GSM1_features.tsv", "E1\tSox2\tGene Expression\n");
+        write("GSM1_matrix.mtx", "%%MatrixMarket matrix coordinate integer general\n%\n1 1 1\n1 1 4\n");
+        assert!(is_10x(directory.path()));
+        assert_eq!(read_10x(directory.path()).unwrap().data.obs.names, ["AAA-1"]);
+        write("GSM2_matrix.mtx", "");
+        assert!(!is_10x(directory.path()), "two of them");
     }
 
     #[test]

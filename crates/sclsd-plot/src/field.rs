@@ -52,7 +52,8 @@ impl<const D: usize> Field<D> {
                 continue;
             }
             let at = [0, 1].map(|axis| (place[axis] - origin[axis]) / step);
-            let near = at.map(|a| a.round() as isize);
+            // a cell far off reaches no point
+            let near = at.map(|a| a.round().clamp(-1e9, 1e9) as isize);
             for row in (near[1] - reach).max(0)..=(near[1] + reach).min(rows.cast_signed() - 1) {
                 for column in (near[0] - reach).max(0)..=(near[0] + reach).min(columns.cast_signed() - 1) {
                     let apart = (column as f64 - at[0]).powi(2) + (row as f64 - at[1]).powi(2);
@@ -111,9 +112,8 @@ impl<const D: usize> Field<D> {
     fn blend<const E: usize>(&self, place: [f64; 2], of: impl Fn(usize) -> [f64; E]) -> Option<[f64; E]> {
         let [x, y] = [0, 1].map(|axis| (place[axis] - self.origin[axis]) / self.step);
         let (column, row) = (x.floor(), y.floor());
-        let inside =
-            column >= 0.0 && row >= 0.0 && (column as usize) + 1 < self.columns && (row as usize) + 1 < self.rows;
-        if !inside {
+        let within = |at: f64, points: usize| at >= 0.0 && at + 1.0 < points as f64;
+        if !(within(column, self.columns) && within(row, self.rows)) {
             return None;
         }
         let (u, v, at) = (x - column, y - row, row as usize * self.columns + column as usize);
@@ -127,6 +127,23 @@ mod tests {
     use sclsd_data::Matrix;
 
     use super::*;
+
+    #[test]
+    fn cells_without_a_place_are_nowhere_in_a_field() {
+        let points = Matrix::new(2, (0..400_u16).flat_map(|i| [f32::from(i % 20), f32::from(i / 20)]).collect());
+        let finite = Places { basis: "X_umap", points: &points };
+        let frame = Frame::around(finite.all());
+        for odd in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX] {
+            let mut values = points.values().to_vec();
+            values[0] = odd;
+            let points = Matrix::new(2, values);
+            let places = Places { basis: "X_umap", points: &points };
+            let field = Field::smooth(places, &frame, 60, 1.0, |_| [1.0]);
+            assert!(field.values.iter().flatten().all(|v| v.is_finite()), "{odd}");
+            // a frame around cells of which some are infinitely far
+            let _ = Field::smooth(places, &Frame::around(places.all()), 60, 1.0, |_| [1.0]);
+        }
+    }
 
     #[test]
     fn a_field_that_is_the_same_everywhere_stays_so_and_empty_places_have_none() {

@@ -23,9 +23,96 @@ fn every_matrix_form_and_string_encoding_reads_the_same() {
     assert_eq!(expected.var.names[0], "Gén0");
     let clusters = expected.groups("clusters").expect("clusters");
     assert_eq!((clusters.name(0), clusters.colors()[0].as_str()), (Some("b"), "#ff0000"));
-    // the one has no X; the others can be read, but not added to without a loss
-    for name in FORMS.into_iter().filter(|name| *name != "no_x").chain(["circle", "soft_link"]) {
+    // the one has no X; the other can be read, but not added to without a loss
+    for name in FORMS.into_iter().filter(|name| *name != "no_x").chain(["circle"]) {
         assert_eq!(read(name), expected, "{name}");
+    }
+}
+
+fn codes(data: &Dataset, column: &str) -> Vec<Option<u32>> {
+    data.groups(column).expect("a column").codes().to_vec()
+}
+
+#[test]
+fn soft_links_are_followed_as_far_as_they_lead_to_something() {
+    for name in ["soft_links", "soft_links_latest"] {
+        let path = path(name);
+        let data = read_h5ad(&path, &Keys::all(&path).expect("keys")).expect("a data set");
+        assert_eq!(codes(&data, "copy"), codes(&data, "clusters"), "{name}");
+        assert_eq!(data.layers["raw"], data.layers["counts"], "{name}");
+        assert_eq!((data.uns.get("chain"), data.uns.contains_key("link")), (data.uns.get("link"), true), "{name}");
+        for nothing in ["nowhere", "circle", "around", "out"] {
+            assert!(!data.uns.contains_key(nothing), "{name}: {nothing}");
+        }
+        // a second name of one object, which stays when the other goes
+        let directory = tempfile::tempdir().expect("a directory");
+        let copy = directory.path().join("copy.h5ad");
+        sclsd::data::add_to_h5ad(&path, &copy, &additions(), Compression::None).expect("a result");
+        let again = read_h5ad(&copy, &Keys::all(&copy).expect("keys")).expect("a data set");
+        assert_eq!(
+            (&again.layers, again.groups("copy").expect("a column")),
+            (&data.layers, data.groups("copy").expect("a column"))
+        );
+    }
+}
+
+/// A copy with some of the cells, and columns of them and of the genes; what was not carried over.
+fn cut(name: &str, cells: &[usize], copy: &std::path::Path) -> Vec<String> {
+    let file = H5ad::open(&path(name)).expect("a file");
+    let mut data = file.read(&Keys { x: true, ..Keys::none() }).expect("a data set").select_cells(cells);
+    data.x = None;
+    data.obs.set("fate", Column::Float(vec![0.5; cells.len()]));
+    data.var.set("means", Column::Float(vec![1.5; data.n_genes()]));
+    file.cut(copy, &data, &[], Compression::None).expect("a copy")
+}
+
+#[test]
+fn names_that_are_called_as_a_result_stay_names_and_the_root_is_the_cell_it_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let copy = directory.path().join("copy.h5ad");
+    let before = read("named_index");
+    sclsd::data::add_to_h5ad(&path("named_index"), &copy, &additions(), Compression::None).expect("a result");
+    let keys = Keys { var: vec!["means".into()], uns: vec!["iroot".into()], ..Keys::none() }.with_obs("fate");
+    let added = read_h5ad(&copy, &Keys { var: vec![], ..keys.clone() }).expect("a data set");
+    assert_eq!(added.obs.names, before.obs.names);
+    assert!(added.groups("fate").is_ok(), "the column is there too");
+    for (cells, root) in [(vec![0, 2, 5], Some(1)), (vec![0, 5], None)] {
+        let lost = cut("named_index", &cells, &copy);
+        let keys = Keys { uns: root.map(|_| "iroot".into()).into_iter().collect(), ..keys.clone() };
+        let made = read_h5ad(&copy, &keys).expect("a data set");
+        let names: Vec<&String> = cells.iter().map(|&cell| &before.obs.names[cell]).collect();
+        assert_eq!(made.obs.names.iter().collect::<Vec<_>>(), names);
+        assert_eq!(made.var.names, before.var.names);
+        assert_eq!(made.obs.get("fate"), Some(&Column::Float(vec![0.5; cells.len()])));
+        assert_eq!(made.uns.get("iroot"), root.map(|root| Uns::Integers(vec![], vec![root])).as_ref());
+        let said = lost.iter().any(|lost| lost == "uns[\"iroot\"]: its cell is left out");
+        assert_eq!(said, root.is_none(), "{lost:?}");
+        assert!(root.is_some() || !Keys::all(&copy).expect("keys").uns.contains(&"iroot".to_owned()));
+    }
+}
+
+#[test]
+fn what_cannot_be_written_again_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let copy = directory.path().join("copy.h5ad");
+    let lost = cut("long_double", &[1, 2], &copy);
+    for key in ["obs[\"long\"]", "uns[\"long\"]"] {
+        assert!(
+            lost.iter().any(|lost| lost.starts_with(&format!("{key}: its numbers are of more than 8 bytes"))),
+            "{lost:?}"
+        );
+    }
+    let left = Keys::all(&copy).expect("keys");
+    assert!(!left.obs.iter().chain(&left.uns).any(|key| key == "long"));
+    for name in ["soft_links", "soft_links_latest"] {
+        let lost = cut(name, &[1, 2], &copy);
+        for key in ["nowhere", "circle", "around", "out"] {
+            let named = format!("uns[\"{key}\"]: it is a link that leads to nothing in this file");
+            assert!(lost.contains(&named), "{name}: {lost:?}");
+        }
+        let made = read_h5ad(&copy, &Keys::all(&copy).expect("keys")).expect("a data set");
+        assert_eq!(codes(&made, "copy"), codes(&made, "clusters"));
+        assert_eq!(made.layers["raw"], made.layers["counts"]);
     }
 }
 
@@ -61,8 +148,8 @@ fn what_is_written_reads_back_the_same() {
     assert_eq!(read_h5ad(&copy, &everything).expect("a data set"), data);
 }
 
-/// Forms that can be added to: all but those of a group in itself and of a link, which are refused.
-const FORMS: [&str; 21] = [
+/// Forms that can be added to: all but that of a group in itself, which is refused.
+const FORMS: [&str; 24] = [
     "csr",
     "csc",
     "dense",
@@ -84,6 +171,9 @@ const FORMS: [&str; 21] = [
     "no_x",
     "claims",
     "not_utf8",
+    "named_index",
+    "soft_links",
+    "soft_links_latest",
 ];
 
 fn path(name: &str) -> PathBuf {
@@ -184,13 +274,19 @@ fn adding_the_same_results_again_does_not_let_a_file_grow() {
 fn a_file_is_cut_to_cells_and_genes_with_everything_that_can_be_read_in_its_own_type() {
     let directory = tempfile::tempdir().expect("a directory");
     let (cells, genes) = ([0, 1, 2, 4, 5, 7, 9], [1, 2, 5]);
+
     for name in FORMS {
         let file = H5ad::open(&path(name)).expect("a file");
         let names = file.read(&Keys::none()).expect("names");
         let output = directory.path().join(format!("{name}.h5ad"));
         let now = names.select_cells(&cells).select_genes(&genes);
         let lost = file.cut(&output, &now, &[], Compression::None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let link = "]: it is a link that leads to nothing in this file";
+        let links: Vec<String> =
+            ["around", "circle", "nowhere", "out"].iter().map(|key| format!("uns[\"{key}\"{link}")).collect();
+        let links: Vec<&str> = links.iter().map(String::as_str).collect();
         let expected: &[&str] = match name {
+            "soft_links" | "soft_links_latest" => &links,
             "claims" => &["obs[\"huge\"]: it claims 1000000000000 values, more than a file of this size can hold"],
             "not_utf8" => &[
                 "obs[\"a: b\"]: its text is not UTF-8 (value 0); read it with its own encoding and write it again",

@@ -177,6 +177,16 @@ fn blind_pseudotimes_are_refused_and_scaling_is_offered() {
     for more in [&[][..], &["--scale-time"]] {
         refused(d, &train("in.h5ad", more), &["in.h5ad: obs[\"prior_time\"] is 0.5 for every cell"]);
     }
+    file(d, "in.h5ad", |data| {
+        let mut times = data.numbers("prior_time").expect("numbers");
+        (times[3], times[9]) = (f64::INFINITY, f64::NAN);
+        data.obs.set("prior_time", Column::Float(times));
+    });
+    for more in [&[][..], &["--scale-time"]] {
+        let parts =
+            ["obs[\"prior_time\"] of cell cell03 is inf", "2 of 60 cells have no finite time", "--drop-unreachable"];
+        refused(d, &train("in.h5ad", more), &parts);
+    }
 }
 
 #[test]
@@ -194,6 +204,34 @@ fn graphs_that_do_not_fit_are_named() {
         data.obsp.insert("connectivities".into(), cut);
     });
     refused(d, &train("in.h5ad", &[]), &["obsp[\"connectivities\"]: cell cell04 has no neighbour"]);
+    // a model of other cells annotates them: what cannot be said of the cell is said to be so
+    file(d, "whole.h5ad", |_| {});
+    succeed(d, &train("whole.h5ad", &[]));
+    let annotated = sclsd(d, &["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "a.h5ad"]);
+    let said = String::from_utf8_lossy(&annotated.stderr);
+    assert!(
+        annotated.status.success()
+            && said.contains("cell cell04 has no neighbour in obsp[\"connectivities\"]: nothing leads"),
+        "{said}"
+    );
+    std::fs::remove_file(d.join("out.h5ad")).expect("a result");
+    let fates = ["fates", "a.h5ad", "--model", "m.safetensors", "-o", "f.h5ad", "--terminal", "Fate A", "Fate B"];
+    refused(d, &fates, &["a.h5ad: cell cell04 has no neighbour in obsp[\"connectivities\"]"]);
+    file(d, "in.h5ad", |data| {
+        let bad = with_value(&data.obsp["connectivities"], 0, f32::NAN);
+        data.obsp.insert("connectivities".into(), bad);
+    });
+    refused(
+        d,
+        &train("in.h5ad", &[]),
+        &["obsp[\"connectivities\"] has weight NaN on the edge from cell cell00 to cell cell"],
+    );
+    file(d, "in.h5ad", |data| {
+        let graph = data.obsp.remove("connectivities").expect("a graph");
+        data.obsp.insert("other".into(), graph);
+    });
+    let annotate = ["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "b.h5ad"];
+    refused(d, &annotate, &["lacks obsp[\"connectivities\"]", "--connectivities NAME names the graph"]);
     file(d, "in.h5ad", |data| {
         let cells: Vec<usize> = (0..50).collect();
         let small = data.obsp["connectivities"].select_rows(&cells).select_columns(&cells);

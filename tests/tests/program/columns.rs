@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sclsd::data::{Categorical, Column, Compression, Dataset, Keys, Uns, read_h5ad};
+use sclsd::data::{Categorical, Column, Compression, Dataset, Keys, Matrix, Uns, read_h5ad};
 
 use crate::bad_input::{file, refused, train};
 use crate::{sclsd, succeed};
@@ -220,4 +220,25 @@ fn names_with_control_characters_or_formulas_are_text_wherever_they_are_shown() 
             "{kind}"
         );
     }
+}
+
+#[test]
+fn what_results_replace_is_said_and_names_of_cells_that_are_called_as_a_result_stay() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    trained(d, |_| {});
+    file(d, "theirs.h5ad", |data| {
+        data.obs.set("entropy", Column::Float(vec![7.0; 60]));
+        data.obsm.insert("velocity_umap".into(), Matrix::new(2, vec![5.0; 120]));
+    });
+    let said = |arguments: &[&str]| {
+        let run = sclsd(d, arguments);
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(run.status.success(), "{said}");
+        said
+    };
+    let annotate = |input: &'static str| ["annotate", input, "--model", "m.safetensors", "-o", "a.h5ad"];
+    let replaced = said(&annotate("theirs.h5ad"));
+    assert!(replaced.contains("replaced, as the results are called the same: obs[\"entropy\"]"), "{replaced}");
+    assert!(!said(&annotate("result.h5ad")).contains("replaced"), "its own results");
 }

@@ -101,6 +101,32 @@ fn values_within_rounding_of_whole_numbers_are_counts_and_others_are_named() {
     write_h5ad(&d.join("not.h5ad"), &data, Compression::None).expect("a file");
     let said = failure(&sclsd(d, &["prepare", "not.h5ad", "-o", "p.h5ad"]));
     assert!(said.contains("expected a whole count of 0 or more") && said.contains("--counts"), "{said}");
+    // counts of one are all alike after normalisation
+    assert!(said.contains("values of that cell are the same, so it is normalised"), "{said}");
+    let mut nth = 0.0;
+    let mut values = counts.values().to_vec();
+    for value in &mut values {
+        nth += 0.001;
+        *value += 0.1 + nth % 0.3;
+    }
+    data.x = Some(Csr::over(counts.pattern().clone(), values));
+    data.layers.insert("spliced".into(), counts.clone());
+    data.layers.insert("counts".into(), counts.clone());
+    write_h5ad(&d.join("ambient.h5ad"), &data, Compression::None).expect("a file");
+    let chosen =
+        |name: &'static str| failure(&sclsd(d, &["prepare", "ambient.h5ad", "-o", "p.h5ad", "--counts", name]));
+    let said = chosen("X");
+    assert!(
+        said.contains("ambient RNA") && said.contains("layers[\"counts\"] holds counts: --counts counts"),
+        "{said}"
+    );
+    let said = chosen("raw/X");
+    assert!(said.contains("--counts takes the name of a layer, X or raw.X; layers[\"counts\"] holds counts"), "{said}");
+    data.x = Some(counts.map(|v| v - 2.0));
+    data.layers.clear();
+    write_h5ad(&d.join("scaled.h5ad"), &data, Compression::None).expect("a file");
+    let said = failure(&sclsd(d, &["prepare", "scaled.h5ad", "-o", "p.h5ad"]));
+    assert!(said.contains("it is scaled"), "{said}");
 }
 
 #[test]
@@ -149,6 +175,11 @@ fn genes_are_found_by_their_symbols_or_the_column_is_named() {
         "no gene is named Ins1, but var[\"feature_name\"] has it, of gene ENS2; give --gene-symbols feature_name";
     assert!(said.contains(wanted), "{said}");
     success(&sclsd(d, &[&plot[..], &["--gene-symbols", "feature_name"]].concat()));
+    let lower = ["plot", "cells.h5ad", "--kind", "embedding", "-o", "q.svg", "--color", "ins1"];
+    let said = failure(&sclsd(d, &lower));
+    assert!(said.contains("the closest names in var[\"feature_name\"] are Ins1"), "{said}");
+    let said = failure(&sclsd(d, &[&lower[..], &["--gene-symbols", "feature_name"]].concat()));
+    assert!(said.contains("var[\"feature_name\"] has none of that symbol; the closest names are Ins1"), "{said}");
     assert!(d.join("p.svg").exists());
 }
 

@@ -47,8 +47,51 @@ fn a_cell_without_a_place_is_left_out_and_said_and_others_have_directions() {
     }
     succeed(d, &["report", "out.h5ad", "--model", "m.safetensors", "-o", "r.html"]);
     let evaluated = sclsd(d, &["evaluate", "out.h5ad", "--edges", "Stem>Progenitor"]);
+    // what others do is what they did, one neighbour less
+    let directions = |name: &str| {
+        let keys = Keys::none().with_obsm("velocity_umap");
+        read_h5ad(&d.join(name), &keys).expect("directions").obsm.remove("velocity_umap").expect("them")
+    };
+    let one_less = directions("out.h5ad");
+    file(d, "whole.h5ad", |data| {
+        let umap = places(data);
+        data.obsm.insert("X_umap".into(), umap);
+    });
+    succeed(d, &["annotate", "whole.h5ad", "--model", "m.safetensors", "-o", "all.h5ad"]);
+    let all = directions("all.h5ad");
+    let mut cosines: Vec<f64> = (0..60)
+        .filter(|&cell| cell != 7)
+        .map(|cell| {
+            let dot = |a: &[f32], b: &[f32]| f64::from(a[0]) * f64::from(b[0]) + f64::from(a[1]) * f64::from(b[1]);
+            let (a, b) = (one_less.row(cell), all.row(cell));
+            dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+        })
+        .collect();
+    cosines.sort_by(f64::total_cmp);
+    assert!(cosines[15] > 0.99, "{cosines:?}");
     let said = String::from_utf8_lossy(&evaluated.stderr);
     assert!(evaluated.status.success() && said.contains("1 of 60 cells have no finite coordinates"), "{said}");
+}
+
+#[test]
+fn places_that_are_infinitely_far_or_all_without_a_number_end_no_picture() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    file(d, "in.h5ad", |data| {
+        let umap = with_value(&places(data), 2 * 7, f32::INFINITY);
+        data.obsm.insert("X_umap".into(), umap);
+        data.obsm.insert("X_far".into(), Matrix::new(2, vec![f32::INFINITY; 120]));
+    });
+    sclsd(d, &train("in.h5ad", &[]));
+    for kind in ["embedding", "stream", "landscape", "walks"] {
+        succeed(d, &["plot", "out.h5ad", "--kind", kind, "-o", "p.svg"]);
+        let picture = std::fs::read_to_string(d.join("p.svg")).expect("a picture");
+        assert!(!picture.contains("NaN") && !picture.contains("inf"), "{kind}");
+        let far = sclsd(d, &["plot", "out.h5ad", "--kind", kind, "-o", "q.svg", "--basis", "far"]);
+        let said = String::from_utf8_lossy(&far.stderr);
+        assert!(far.status.code().is_some_and(|code| code < 2) && !said.contains("panicked"), "{kind}: {said}");
+    }
+    succeed(d, &["report", "out.h5ad", "--model", "m.safetensors", "-o", "r.html"]);
 }
 
 #[test]
@@ -143,6 +186,37 @@ fn the_graph_that_uns_names_is_taken_and_said_and_later_commands_take_it_too() {
     assert!(said.contains("the graph is obsp[\"wnn_connectivities\"], which uns[\"wnn\"] names"), "{said}");
     succeed(d, &["evaluate", "out.h5ad", "--edges", "Stem>Progenitor", "--basis", "X_true_state"]);
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");
+    // preparation takes the one that scanpy would take, although there is another of the usual name
+    file(d, "pointed.h5ad", |data| {
+        let graph = data.obsp.remove("connectivities").expect("a graph");
+        data.x = data.layers.remove("raw");
+        let chain = (0..60_u32).map(|i| {
+            let near = [i.checked_sub(1), Some(i + 1).filter(|&j| j < 60)];
+            near.into_iter().flatten().map(|j| (j, 1.0)).collect()
+        });
+        let chain = sclsd::data::Csr::from_rows(60, chain.collect::<Vec<Vec<_>>>()).expect("a graph");
+        data.obsp.insert("connectivities".into(), chain);
+        data.obsp.insert("wnn".into(), graph);
+        data.uns.insert("neighbors".into(), named("wnn"));
+    });
+    let prepare = |input: &'static str, output: &'static str| {
+        sclsd(d, &["prepare", input, "-o", output, "--n-pcs", "5", "--root-cell", "cell00"])
+    };
+    let run = prepare("pointed.h5ad", "p.h5ad");
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(
+        run.status.success() && said.contains("the graph is obsp[\"wnn\"], which uns[\"neighbors\"] names"),
+        "{said}"
+    );
+    file(d, "usual.h5ad", |data| data.x = data.layers.remove("raw"));
+    assert!(prepare("usual.h5ad", "u.h5ad").status.success());
+    let time = |name: &str| {
+        let keys = Keys { obs: vec!["dpt_pseudotime".into()], obsp: vec!["connectivities".into()], ..Keys::none() };
+        let data = read_h5ad(&d.join(name), &keys).expect("a prepared file");
+        (data.numbers("dpt_pseudotime").expect("times"), data.obsp["connectivities"].nnz())
+    };
+    let (of_pointed, of_usual) = (time("p.h5ad"), time("u.h5ad"));
+    assert_eq!((of_pointed.0, of_pointed.1), (of_usual.0, 118), "the other graph stays too");
     // two of them are a choice that is not made in silence
     file(d, "two.h5ad", |data| {
         let graph = data.obsp.remove("connectivities").expect("a graph");

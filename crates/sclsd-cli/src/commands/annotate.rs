@@ -8,7 +8,7 @@ use sclsd::infer::Checkpoint;
 use super::basis::Basis;
 use super::files::Files;
 use super::velocity::velocities;
-use super::{device, named_apart};
+use super::{counts, device, graph_option, lonely, named_apart, record, say_replaced};
 use crate::args::AnnotateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -26,11 +26,24 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
     let basis = Basis::choose(&args.input, &file.inspect()?, args.basis.as_deref())?;
     let obsm = basis.key.iter().cloned().collect();
     let wanted = Keys { x: true, obsm, obsp: vec![graph.clone()], ..Keys::none() };
-    let data = named_apart(&args.input, file.read(&wanted)?)?;
+    let read = file.read(&wanted).map_err(|error| graph_option(error, "--connectivities NAME"))?;
+    let data = named_apart(&args.input, read)?;
+    counts::warn(data.expression()?, output);
+    if let Some(lonely) = lonely(&data, graph)? {
+        output.note(format!("{lonely}: nothing leads away from it, and its row of obsp[\"transitions\"] is empty"));
+    }
     let annotation = annotate(&checkpoint.model, &data, graph, &device)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let mut additions = annotation.additions();
     additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &basis, device, output)?);
+    say_replaced(&file, &additions, output)?;
+    if let Some(record) = record::of_file(&args.input, &file.inspect()?)?
+        && record.config != serde_json::to_value(&checkpoint.spec)?
+    {
+        output.note(
+            "uns[\"sclsd\"], and fates where there are any, are of another model and stay so: run sclsd fates again",
+        );
+    }
     file.add(&args.output, &additions, args.write.compression())?;
     let mut figures = Figures::default();
     figures.count("cells", data.n_cells());

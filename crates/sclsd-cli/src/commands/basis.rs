@@ -1,9 +1,10 @@
 //! The embedding that directions and pictures are drawn on.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::bail;
-use sclsd::data::{Inspection, Keys, Matrix, closest_names, did_you_mean};
+use sclsd::data::{Csr, Inspection, Keys, Matrix, closest_names, did_you_mean};
 
 /// Those that are sought where none is named, in this order.
 const USUAL: [&str; 3] = ["X_umap", "X_tsne", "X_pca"];
@@ -88,6 +89,20 @@ pub(super) fn suffix(key: &str) -> &str {
 /// Cells that have a place: both of its first coordinates are finite.
 pub(super) fn placed(embedding: &Matrix) -> Vec<usize> {
     (0..embedding.n_rows()).filter(|&cell| embedding.row(cell).iter().take(2).all(|v| v.is_finite())).collect()
+}
+
+/// Transition probabilities among some of the cells, which rise in order: of each, those to the others, made to sum to one
+/// again. Where nothing is left, all its neighbours are as likely.
+pub(super) fn among(transitions: &Csr<f64>, cells: &[usize]) -> Csr<f64> {
+    let part = transitions.select_rows(cells).select_columns(cells);
+    let mut values = Vec::with_capacity(part.nnz());
+    for row in 0..part.n_rows() {
+        let (_, left) = part.row(row);
+        let total: f64 = left.iter().sum();
+        let even = 1.0 / left.len().max(1) as f64;
+        values.extend(left.iter().map(|p| if total > 0.0 { p / total } else { even }));
+    }
+    Csr::over(Arc::clone(part.pattern()), values)
 }
 
 /// The key that a name stands for: itself, or with scanpy's `X_` before it.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::bail;
-use sclsd::data::{Dataset, FileMatrix, H5ad, H5adError, first_bad, is_count};
+use sclsd::data::{Csr, Dataset, FileMatrix, H5ad, H5adError, Windows as _, first_bad, is_count};
 
 use crate::progress::Output;
 
@@ -31,33 +31,82 @@ pub(super) fn choose<'a>(
         Some(name) => vec![name],
         None => [LAYER, "counts", "raw.X", "X"].into_iter().filter(|name| there(name)).collect(),
     };
-    let mut first = None;
+    let (mut first, mut passed) = (None, String::new());
     for name in places {
         let found = match open(file, data, name) {
             // a raw of other genes is none of these cells' counts, where they have an X
-            Err(_) if name == "raw.X" && all.x && wanted.is_none() => continue,
+            Err(error) if name == "raw.X" && all.x && wanted.is_none() => {
+                passed = format!("; raw.X was passed over: {error}");
+                continue;
+            }
+            Err(H5adError::Missing { path, missing }) if wanted.is_some() => bail!(
+                "{path} lacks {missing}; --counts takes the name of a layer, X or raw.X{}",
+                elsewhere(file, data, name, &there)
+            ),
             found => found?,
         };
         match first_bad(&found, is_count)? {
             None => return Ok((found, said(name))),
-            Some(bad) => first.get_or_insert((bad, said(name))),
+            Some(bad) => first.get_or_insert((bad, name)),
         };
     }
     let layers = if all.layers.is_empty() { "nothing".into() } else { all.layers.join(", ") };
-    match first {
-        Some(((cell, gene, value), source)) => bail!(
-            "{}: {source} of cell {} and gene {} is {value}, expected a whole count of 0 or more; layers has {layers}; name \
-             the counts with --counts (values that are only nearly whole have to be rounded first, as adata.X.data.round() does)",
-            input.display(),
-            data.obs.names[cell],
-            data.var.names[gene]
-        ),
-        None => bail!(
+    let Some(((cell, gene, value), name)) = first else {
+        bail!(
             "{} has neither X nor counts (layers has {layers}); name the layer of counts with --counts",
             input.display()
-        ),
-    }
+        )
+    };
+    bail!(
+        "{}: {} of cell {} and gene {} is {value}, expected a whole count of 0 or more: {}; layers has {layers}; name the counts \
+         with --counts{}{passed}",
+        input.display(),
+        said(name),
+        data.obs.names[cell],
+        data.var.names[gene],
+        nature(&open(file, data, name)?, cell, value)?,
+        elsewhere(file, data, name, &there)
+    )
 }
+
+/// Where else counts are, as the end of a sentence.
+fn elsewhere(file: &H5ad, data: &Dataset, tried: &str, there: &dyn Fn(&str) -> bool) -> String {
+    let holds = |name: &&str| {
+        *name != tried
+            && there(name)
+            && open(file, data, name).is_ok_and(|m| first_bad(&m, is_count).is_ok_and(|bad| bad.is_none()))
+    };
+    let found = [LAYER, "counts", "raw.X", "X"].into_iter().find(holds);
+    found.map(|name| format!("; {} holds counts: --counts {name}", said(name))).unwrap_or_default()
+}
+
+/// What values are that are no counts, by one of them and the others of its cell.
+fn nature(matrix: &FileMatrix, cell: usize, value: f32) -> anyhow::Result<String> {
+    if value < 0.0 {
+        return Ok("it is scaled".into());
+    }
+    if !value.is_finite() {
+        return Ok("it is no number".into());
+    }
+    if (value - value.round()).abs() < NEARLY * value {
+        return Ok("it is only nearly whole; round such values first, as adata.X.data.round() does".into());
+    }
+    // after normalisation all that were one count are still equal
+    let row = matrix.select(Some(&[cell]), None)?;
+    let mut values: Vec<f32> = row.values().iter().copied().filter(|&v| v != 0.0).collect();
+    values.sort_by(f32::total_cmp);
+    let alike = values.chunk_by(|a, b| a.to_bits() == b.to_bits()).map(<[f32]>::len).max().unwrap_or(0);
+    if values.len() >= 10 && alike * 5 >= values.len() {
+        let n = values.len();
+        return Ok(format!("{alike} of the {n} values of that cell are the same, so it is normalised"));
+    }
+    Ok("where counts were corrected, for ambient RNA say, round them first, as adata.X.data.round() does, or name what they \
+        were before"
+        .into())
+}
+
+/// How far from a whole number, of itself, a value is nearly whole.
+const NEARLY: f32 = 1e-3;
 
 /// How a place is called.
 fn said(name: &str) -> String {
@@ -69,6 +118,13 @@ fn open<'a>(file: &'a H5ad, data: &Dataset, name: &str) -> Result<FileMatrix<'a>
         "X" => file.x(),
         "raw.X" => file.raw_x(&data.var.names),
         layer => file.layer(layer),
+    }
+}
+
+/// Says where X holds counts, of which a model of normalised expression makes little.
+pub(super) fn warn(x: &Csr, output: Output) {
+    if x.values().iter().all(|&value| is_count(value)) && x.values().iter().any(|&value| value > 1.0) {
+        output.note("X holds counts, where normalised expression is expected: sclsd prepare makes it of them");
     }
 }
 

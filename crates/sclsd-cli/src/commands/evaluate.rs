@@ -9,13 +9,13 @@ use sclsd::analysis::{
     Score, cross_boundary_correctness, cross_boundary_correlation, evaluate, mean_score, spearman,
     velocity_from_transitions,
 };
-use sclsd::data::{Categorical, Csr, Dataset, Matrix, inspect};
+use sclsd::data::{Categorical, Csr, Dataset, Matrix, inspect, read_h5ad};
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::edges::{self, Edges};
 use super::record::{self, Record};
-use super::{basis, groups, read_with_hint, telling, use_threads};
+use super::{basis, graph_option, groups, hinted, named_apart, telling, use_threads};
 use crate::args::EvaluateArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -72,7 +72,8 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         list.dedup();
     }
     let shown = || args.input.display().to_string();
-    let mut data = read_with_hint(&args.input, &wanted, hint)?;
+    let read = read_h5ad(&args.input, &wanted).map_err(|error| graph_option(error, "--connectivities NAME"));
+    let mut data = named_apart(&args.input, hinted(read, hint)?)?;
     groups::name(&mut data, &cluster_key).with_context(shown)?;
     let teller = telling::Teller {
         data: &data,
@@ -116,8 +117,8 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
-    fn graph<T: Copy>(&self, graph: &Csr<T>) -> Csr<T> {
-        if self.all { graph.clone() } else { graph.select_rows(self.cells).select_columns(self.cells) }
+    fn transitions(&self, all: &Csr<f64>) -> Csr<f64> {
+        if self.all { all.clone() } else { basis::among(all, self.cells) }
     }
 
     fn numbers(&self, values: &[f64]) -> Vec<f64> {
@@ -151,7 +152,8 @@ impl Scored<'_> {
         let transitions = data.graph("transitions")?.map(f64::from);
         let pseudotime = data.numbers("lsd_pseudotime")?;
         let score = |transitions: &Csr<f64>, time: &[f64]| -> anyhow::Result<_> {
-            let velocity = velocity_from_transitions(&placed.graph(transitions), &placed.graph, &placed.embedding)?;
+            let velocity =
+                velocity_from_transitions(&placed.transitions(transitions), &placed.graph, &placed.embedding)?;
             let time = placed.numbers(time);
             Ok(evaluate(&placed.embedding, &velocity, &placed.graph, &placed.clusters, &edges, &time)?)
         };

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::files::{self, Files};
 use super::telling::{self, Teller};
 use super::train::TERMINAL;
-use super::{device, groups, hinted, named_apart, record};
+use super::{device, groups, hinted, lonely, named_apart, record, say_replaced};
 use crate::args::{FateMethodArg, FatesArgs};
 use crate::escape;
 use crate::figures::Figures;
@@ -105,6 +105,9 @@ pub(super) fn probabilities(
         output,
     };
     let terminal = teller.terminal(&args.terminal, args.cluster_key.as_deref()).with_context(shown)?;
+    if let Some(lonely) = lonely(&data, &checkpoint.spec.keys.connectivities)? {
+        bail!("{}: {lonely}; leave such cells out, or rebuild the graph", args.input.display());
+    }
     let estimate = teller
         .tell(args.method, &terminal, args.time_range)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
@@ -113,6 +116,7 @@ pub(super) fn probabilities(
     let mut additions = telling::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = telling::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
+    say_replaced(&file, &additions, output)?;
     file.add(&args.output, &additions, args.write.compression())?;
 
     let found = estimate.found;
@@ -186,6 +190,7 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Outpu
     if let Some(paths) = &args.paths {
         write_paths(paths, &found)?;
     }
+    say_replaced(&file, &additions, output)?;
     file.add(&args.output, &additions, args.write.compression())?;
 
     let all: Vec<u32> = (0_u32..).take(data.n_cells()).collect();

@@ -1,10 +1,11 @@
 //! `sclsd prepare`: raw counts in, a file that can be trained on out.
 
-use anyhow::Context;
-use sclsd::data::{Dataset, Flavor, H5ad, Keys, Windows, is_10x, read_10x, write_h5ad};
+use anyhow::{Context, bail};
+use sclsd::data::{Dataset, Flavor, Frame, H5ad, Keys, Uns, Windows, is_10x, read_10x, write_h5ad};
 use sclsd::graph::{PrepareSpec, Prepared, Root, prepare, prepare_from};
 
 use super::files::Files;
+use super::settings::named_graph;
 use super::{counts, groups, named_apart, read_text, symbols, use_threads};
 use crate::args::{FlavorArg, PrepareArgs};
 use crate::figures::Figures;
@@ -18,6 +19,13 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
         .writes_over("-o", &args.output, &args.input)
         .check()?;
     let spec = spec(args)?;
+    if args.input.is_dir() && !is_10x(&args.input) {
+        bail!(
+            "{} is a directory without the three files of Cell Ranger: one matrix.mtx, barcodes.tsv and features.tsv (or genes.tsv), \
+             packed with gzip or not, of any one prefix; give the directory that they are in, or an .h5ad or .h5 file",
+            args.input.display()
+        );
+    }
     let (found, n_cells, n_genes) =
         if is_10x(&args.input) { of_10x(args, &spec, output)? } else { of_h5ad(args, &spec, output)? };
 
@@ -31,7 +39,7 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     }
     if found.one_way_edges + found.no_edges > 0 {
         output.note(format!(
-            "obsp[\"connectivities\"] was kept, but for {} edges that now have the larger of their two weights both ways, and \
+            "the graph was kept, but for {} edges that now have the larger of their two weights both ways, and \
              {} entries that are no edges (zeros, or a cell to itself)",
             found.one_way_edges, found.no_edges
         ));
@@ -63,14 +71,32 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
 fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Result<(Prepared, usize, usize)> {
     let shown = || args.input.display().to_string();
     let file = H5ad::open(&args.input)?;
-    let mut before = named_apart(&args.input, file.read(&keys(&file.keys()?, &args.cluster_key))?)?;
+    let named = named_graph(&file)?.filter(|_| !args.force);
+    let graph = named.as_ref().map_or(GRAPH, |(_, graph)| graph).to_owned();
+    let mut before = named_apart(&args.input, file.read(&keys(&file.keys()?, &args.cluster_key, &graph))?)?;
+    if let Some((entry, _)) = &named
+        && let Some(found) = before.obsp.remove(&graph)
+    {
+        output.note(format!("the graph is obsp[\"{graph}\"], which uns[\"{entry}\"] names"));
+        before.obsp.insert(GRAPH.into(), found);
+    }
     let (counts, source) = counts::choose(&args.input, &file, &before, args.counts.as_deref())?;
     let x = if args.force { None } else { counts::normalized(&file, source == "X", output)? };
     groups::name(&mut before, &args.cluster_key).with_context(shown)?;
     remake_what_is_not_finite(&mut before, output);
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
     let expression = x.as_ref().map(|x| x as &dyn Windows);
-    let found = prepare_from(before, &counts, expression, spec).with_context(shown)?;
+    let mut found = prepare_from(before, &counts, expression, spec).with_context(shown)?;
+    if graph != GRAPH
+        && let Some(used) = found.data.obsp.remove(GRAPH)
+    {
+        found.data.obsp.insert(graph.clone(), used);
+        found
+            .kept
+            .iter_mut()
+            .filter(|kept| *kept == "obsp connectivities")
+            .for_each(|kept| *kept = format!("obsp {graph}"));
+    }
     if source != counts::LAYER_RAW {
         let gone = if source == "X" { "; X gets normalised expression" } else { "" };
         output.note(format!("counts are taken from {source}{gone}"));
@@ -80,9 +106,21 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     }
     let repaired = found.one_way_edges + found.no_edges > 0;
     let mut kept: Vec<String> = found.kept.iter().map(|element| element.replacen(' ', "/", 1)).collect();
-    kept.retain(|key| !(repaired && key == "obsp/connectivities"));
+    kept.retain(|key| !(repaired && *key == format!("obsp/{graph}")));
+    // an entry without a base, or with the base None, says what the one written here would
+    if file.keys()?.uns.iter().any(|key| key == "log1p")
+        && let Some(Uns::Map(entries)) =
+            file.read(&Keys { uns: vec!["log1p".into()], ..Keys::none() })?.uns.get("log1p")
+        && !entries.contains_key("base")
+    {
+        kept.push("uns/log1p".into());
+    }
     if source == counts::LAYER_RAW {
         kept.push(format!("layers/{}", counts::LAYER));
+    }
+    let made = made_anew(&file, &found.data, &kept)?;
+    if !made.is_empty() {
+        output.note(format!("made anew, in the place of what the file had: {}", made.join(", ")));
     }
     for lost in file.cut(&args.output, &found.data, &kept, args.write.compression())? {
         output.note(format!("not carried over: {lost}"));
@@ -109,15 +147,35 @@ fn of_10x(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Res
     Ok((found, n_cells, n_genes))
 }
 
+/// Elements of the file that others take the place of, save X and the counts, of which more is said.
+fn made_anew(file: &H5ad, data: &Dataset, kept: &[String]) -> anyhow::Result<Vec<String>> {
+    let has = file.inspect()?;
+    let columns = |frame: &Frame| frame.columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let slots = [
+        ("obs", columns(&data.obs)),
+        ("var", columns(&data.var)),
+        ("obsm", data.obsm.keys().cloned().collect()),
+        ("varm", data.varm.keys().cloned().collect()),
+        ("obsp", data.obsp.keys().cloned().collect()),
+        ("uns", data.uns.keys().cloned().collect()),
+    ];
+    let all = slots.iter().flat_map(|(slot, names)| names.iter().map(move |name| (*slot, name)));
+    let anew = all.filter(|(slot, name)| has.has(slot, name) && !kept.contains(&format!("{slot}/{name}")));
+    Ok(anew.map(|(slot, name)| format!("{slot}[\"{name}\"]")).collect())
+}
+
+/// The graph that preparation makes.
+const GRAPH: &str = "connectivities";
+
 /// What preparation can keep of a file; the rest follows the cells and genes without being looked at.
-fn keys(all: &Keys, clusters: &str) -> Keys {
+fn keys(all: &Keys, clusters: &str, graph: &str) -> Keys {
     let there = |names: &[String], wanted: &[&str]| -> Vec<String> {
         wanted.iter().filter(|key| names.iter().any(|name| name == *key)).map(ToString::to_string).collect()
     };
     Keys {
         obs: there(&all.obs, &[clusters, "librarysize", "dpt_pseudotime"]),
         obsm: there(&all.obsm, &["X_pca", "X_umap"]),
-        obsp: there(&all.obsp, &["connectivities"]),
+        obsp: there(&all.obsp, &[graph]),
         ..Keys::none()
     }
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use sclsd::Device;
-use sclsd::data::{Dataset, read_matrix_market};
+use sclsd::data::{Column, Dataset, read_matrix_market};
 use sclsd::graph::{
-    InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition, TransitionError,
-    infer_phylogeny, leiden, pseudotime_in_range, scale_time, smooth_time, steps_to_absorption,
+    GraphError, InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition,
+    TransitionError, infer_phylogeny, leiden, pseudotime_in_range, scale_time, smooth_time, steps_to_absorption,
 };
 use sclsd::infer::{BootstrapSpec, StepKernel, TrainSpec, bootstrap_time};
 
@@ -243,8 +243,23 @@ fn smoothed(data: &Dataset, spec: &TrainSpec, time: Vec<f64>) -> anyhow::Result<
     }
 }
 
+/// A finite time of every cell.
+fn times(data: &Dataset, key: &str) -> anyhow::Result<Vec<f64>> {
+    data.numbers(key).map_err(|error| {
+        let values = data.obs.get(key).and_then(Column::to_floats).unwrap_or_default();
+        match values.iter().filter(|time| !time.is_finite()).count() {
+            0 => error.into(),
+            without => anyhow::anyhow!(
+                "{error}; {without} of {} cells have no finite time: sclsd prepare --drop-unreachable leaves out those that the \
+                 graph does not join to the root, or leave them out with adata[np.isfinite(adata.obs[\"{key}\"])].copy()",
+                values.len()
+            ),
+        }
+    })
+}
+
 fn given_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec<f64>> {
-    let time = data.numbers(&spec.keys.time)?;
+    let time = times(data, &spec.keys.time)?;
     if time.windows(2).all(|pair| pair[0].total_cmp(&pair[1]).is_eq()) {
         bail!(
             "obs[\"{}\"] is {} for every cell, but a time that directs walks differs between cells; name another column \
@@ -301,6 +316,13 @@ fn transition(
         time @ (TransitionError::ConstantTime { .. } | TransitionError::Time { .. }) => {
             anyhow::Error::new(time).context(format!("obs[\"{}\"]", keys.time))
         }
+        TransitionError::Graph(GraphError::Weight { from, to, weight }) => anyhow::anyhow!(
+            "obsp[\"{}\"] has weight {weight} on the edge from cell {} to cell {}, expected a finite number of 0 or more; build \
+             the graph anew, as sc.pp.neighbors(adata) does",
+            keys.connectivities,
+            data.obs.names[from],
+            data.obs.names[to as usize]
+        ),
         other => anyhow::Error::new(other).context(format!("obsp[\"{}\"]", keys.connectivities)),
     })?;
     if choice.require_all_cells && !made.dropped().is_empty() {

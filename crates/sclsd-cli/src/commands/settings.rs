@@ -25,6 +25,21 @@ pub(super) struct Settings {
     pub graph: Option<String>,
 }
 
+/// The entry of uns that names another graph than the usual one, and the graph: scanpy's own entry, or the only one where the
+/// usual graph is not there.
+pub(super) fn named_graph(file: &H5ad) -> Result<Option<(String, String)>, H5adError> {
+    let usual = DataKeys::default().connectivities;
+    let graphs = file.graphs()?;
+    let named = match &graphs[..] {
+        _ if graphs.iter().any(|(entry, _)| entry == "neighbors") => {
+            graphs.into_iter().find(|(entry, _)| entry == "neighbors")
+        }
+        [only] if !file.keys()?.obsp.contains(&usual) => Some(only.clone()),
+        _ => None,
+    };
+    Ok(named.filter(|(_, graph)| *graph != usual))
+}
+
 impl Settings {
     pub(super) fn new(args: &TrainArgs) -> Self {
         Self {
@@ -62,22 +77,10 @@ impl Settings {
     /// The same for a file that names its graph in `uns`: scanpy's own entry `neighbors` goes first, others count where there
     /// is no `connectivities` and one alone is named. Returns what is to be said of it, too.
     pub(super) fn of_file(mut self, input: &Path) -> Result<(Self, Option<String>), H5adError> {
-        let usual = DataKeys::default().connectivities;
         if self.set.iter().any(|set| set.starts_with("keys.connectivities")) {
             return Ok((self, None));
         }
-        let file = H5ad::open(input)?;
-        let graphs = file.graphs()?;
-        let (entry, graph) = match &graphs[..] {
-            _ if graphs.iter().any(|(entry, _)| entry == "neighbors") => {
-                graphs.into_iter().find(|(entry, _)| entry == "neighbors").unwrap_or_default()
-            }
-            [only] if !file.keys()?.obsp.contains(&usual) => only.clone(),
-            _ => return Ok((self, None)),
-        };
-        if graph == usual {
-            return Ok((self, None));
-        }
+        let Some((entry, graph)) = named_graph(&H5ad::open(input)?)? else { return Ok((self, None)) };
         let note = format!(
             "the graph is obsp[\"{graph}\"], which uns[\"{entry}\"] names; --set keys.connectivities=NAME takes another"
         );

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::bail;
-use sclsd::data::{Column, H5ad, Keys};
+use sclsd::data::{Column, H5ad, Keys, closest_names, did_you_mean};
 
 /// The file's names of the genes `wanted`: those of that symbol in `column` of var, where one is named. What no gene is called
 /// comes back as it is, for whoever looks it up to refuse, unless a column of var has it: that is said.
@@ -31,7 +31,12 @@ pub(super) fn names(input: &Path, wanted: &[String], column: Option<&str>) -> an
         }
         let found = |symbol: &String| match &with(&symbols, symbol)[..] {
             [name] => Ok(name.clone()),
-            [] => Ok(symbol.clone()),
+            [] if all.contains(symbol) => Ok(symbol.clone()),
+            [] => {
+                let symbols: Vec<String> = symbols.iter().flatten().cloned().collect();
+                let near = did_you_mean(&closest_names(symbol, &symbols));
+                bail!("{shown}: no gene is named {symbol}, and var[\"{column}\"] has none of that symbol{near}")
+            }
             several => bail!(
                 "{shown}: var[\"{column}\"] has {symbol} for {} genes ({}); name one of them",
                 several.len(),
@@ -50,6 +55,21 @@ pub(super) fn names(input: &Path, wanted: &[String], column: Option<&str>) -> an
                 bail!(
                     "{shown}: no gene is named {symbol}, but var[\"{key}\"] has it, of gene {name}; give --gene-symbols {key}"
                 );
+            }
+        }
+        for symbol in unknown {
+            let named = !closest_names(symbol, &all).is_empty();
+            for key in file.keys()?.var {
+                let symbols: Vec<String> = read(&key).unwrap_or_default().into_iter().flatten().collect();
+                let near = closest_names(symbol, &symbols);
+                let same = near.first().is_some_and(|near| near.to_lowercase() == symbol.to_lowercase());
+                if same || !(named || near.is_empty()) {
+                    let near = near.join(", ");
+                    bail!(
+                        "{shown}: no gene is named {symbol}; the closest names in var[\"{key}\"] are {near}: give \
+                         --gene-symbols {key}"
+                    );
+                }
             }
         }
     }

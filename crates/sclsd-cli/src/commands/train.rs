@@ -23,7 +23,7 @@ use super::prior::{Prior, PriorChoice};
 use super::record;
 use super::settings::Settings;
 use super::velocity::velocities;
-use super::{devices, groups, named_apart};
+use super::{counts, devices, graph_option, groups, named_apart, say_replaced};
 use crate::args::TrainArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -176,6 +176,7 @@ impl Job<'_> {
         let Begun { first, file, basis, data } = self.begin()?;
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &first.get().keys).with_context(input)?;
+        counts::warn(data.expression()?, output);
         let device = self.devices[0];
         let (prior, scale) = self.prior(&data, device, output).with_context(input)?;
         let dropped = prior.transition.dropped().len();
@@ -240,6 +241,7 @@ impl Job<'_> {
         }
         additions.uns.insert(record::KEY.into(), record::write(&fit, &prior)?);
         if writes {
+            say_replaced(&file, &additions, output)?;
             file.add(self.output, &additions, self.compression)?;
         }
 
@@ -276,6 +278,7 @@ impl Job<'_> {
         let Begun { first, data, .. } = self.begin()?;
         let input = || self.input.display().to_string();
         TrainingData::new(&data, &first.get().keys).with_context(input)?;
+        counts::warn(data.expression()?, output);
         let (prior, scale) = self.prior(&data, self.devices[0], output).with_context(input)?;
         draw(&prior, self.settings.spec(&scale)?.check()?.get())?;
         Ok(())
@@ -317,13 +320,8 @@ impl Job<'_> {
             obsp: vec![keys.connectivities.clone()],
             ..Keys::none()
         };
-        let read = file.read(&wanted).map_err(|error| match error {
-            H5adError::Missing { path, missing } if missing.contains("obsp[") => H5adError::Missing {
-                path,
-                missing: format!("{missing}; --set keys.connectivities=NAME names the graph"),
-            },
-            other => other,
-        })?;
+        let read =
+            file.read(&wanted).map_err(|error| prepared(graph_option(error, "--set keys.connectivities=NAME")))?;
         let mut data = named_apart(self.input, read)?;
         groups::name(&mut data, &keys.clusters).with_context(|| self.input.display().to_string())?;
         Ok(data)
@@ -340,5 +338,20 @@ impl Job<'_> {
         let from = Checkpoint::load(self.model)?;
         output.note(format!("going on from epoch {} of {}", from.epoch(), self.model.display()));
         Ok(Some(from))
+    }
+}
+
+/// The same error; where elements are missing, with what makes them.
+fn prepared(error: H5adError) -> H5adError {
+    match error {
+        H5adError::Missing { path, missing } => {
+            let layer =
+                if missing.contains("layers[") { "; --set keys.counts=NAME names the layer of counts" } else { "" };
+            H5adError::Missing {
+                path,
+                missing: format!("{missing}{layer}; sclsd prepare makes what is missing of raw counts"),
+            }
+        }
+        other => other,
     }
 }

@@ -7,7 +7,7 @@ use sclsd::analysis::{Annotation, drift, velocity_from_drift, velocity_from_tran
 use sclsd::data::{Dataset, Matrix};
 use sclsd::model::Model;
 
-use super::basis::{Basis, placed, suffix};
+use super::basis::{Basis, among, placed, suffix};
 use crate::progress::Output;
 
 /// `velocity_umap` from the transitions and `drift_velocity_umap` from the drift, on the embedding that was chosen and
@@ -53,7 +53,7 @@ pub(super) fn velocities(
         (0..n_cells).find(|cell| cells.binary_search(cell).is_err()).map_or("", |cell| &data.obs.names[cell])
     ));
     let graph = graph.select_rows(&cells).select_columns(&cells);
-    let transitions = annotation.transitions.select_rows(&cells).select_columns(&cells);
+    let transitions = among(&annotation.transitions, &cells);
     let places = embedding.select_rows(&cells);
     let [drift, states] = [&drift, &annotation.cell_state].map(|matrix| matrix.select_rows(&cells));
     let both = [

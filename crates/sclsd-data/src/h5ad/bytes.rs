@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_pure::{FormatError, Source};
 
+use super::groups::{harden, links_elsewhere};
+use super::patched::{Cursor, Patched};
+use super::superblock::{renew_superblock, root_address};
+
 /// Signature of a global heap collection.
 const COLLECTION: &[u8; 4] = b"GCOL";
 
@@ -23,23 +27,21 @@ const HEADER: u64 = 16;
 /// An open file. Clones share the handle.
 #[derive(Debug, Clone)]
 pub(super) struct FileBytes {
-    file: Arc<std::fs::File>,
-    len: u64,
+    file: Arc<Patched>,
     /// Ends of global heap collections where bytes of a removed object still stand, by their first byte.
     tails: Arc<Mutex<BTreeMap<u64, u64>>>,
 }
 
 impl FileBytes {
     pub(super) fn new(file: std::fs::File) -> io::Result<Self> {
-        let len = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), len, tails: Arc::default() })
+        Ok(Self { file: Arc::new(followed(Patched::new(file)?)), tails: Arc::default() })
     }
 
     pub(super) fn file(&self) -> &std::fs::File {
-        &self.file
+        self.file.file()
     }
 
-    /// A node of symbols without those that are soft links, which stand for a path and have no address that could be read.
+    /// A node of symbols without those that are soft links and lead nowhere: they have no address that could be read.
     fn without_soft_links(&self, at: u64) -> Option<Vec<u8>> {
         let head = self.read_exact_at(at, 8).ok()?;
         let count = usize::from(u16::from_le_bytes([head[6], head[7]]));
@@ -69,13 +71,13 @@ impl FileBytes {
 
 impl Source for FileBytes {
     fn len(&self) -> u64 {
-        self.len
+        self.file.len()
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
-        read_exact_at(&self.file, offset, buffer).map_err(|error| {
+        self.file.read_exact_at(offset, buffer).map_err(|error| {
             if error.kind() == io::ErrorKind::UnexpectedEof {
-                let available = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+                let available = usize::try_from(self.file.len().saturating_sub(offset)).unwrap_or(usize::MAX);
                 FormatError::UnexpectedEof { expected: buffer.len(), available }
             } else {
                 FormatError::Source(error.to_string())
@@ -107,24 +109,26 @@ impl Source for FileBytes {
     }
 }
 
-#[cfg(unix)]
-fn read_exact_at(file: &std::fs::File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &std::fs::File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !buffer.is_empty() {
-        match file.seek_read(buffer, offset)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => {
-                buffer = &mut buffer[n..];
-                offset += n as u64;
-            }
+impl FileBytes {
+    /// Paths of links that lead out of the file or to nothing in it.
+    pub(super) fn links_elsewhere(&self) -> io::Result<Vec<String>> {
+        let mut cursor = Cursor { patched: self.file.as_ref().clone(), at: 0 };
+        renew_superblock(&mut cursor)?;
+        match root_address(&mut cursor)? {
+            Some(root) => links_elsewhere(&mut cursor, root),
+            None => Ok(Vec::new()),
         }
     }
-    Ok(())
+}
+
+/// The file with hard links in the place of soft ones, as far as they lead to something in it.
+fn followed(file: Patched) -> Patched {
+    let mut cursor = Cursor { patched: file.clone(), at: 0 };
+    let followed = renew_superblock(&mut cursor)
+        .and_then(|()| root_address(&mut cursor))
+        .and_then(|root| root.map_or(Ok(0), |root| harden(&mut cursor, root)));
+    // a file that is not made as expected is read as it is
+    if followed.is_ok_and(|links| links > 0) { cursor.patched } else { file }
 }
 
 fn number(bytes: &[u8]) -> u64 {
@@ -138,7 +142,7 @@ fn collection_end(bytes: &FileBytes, at: u64) -> Result<u64, FormatError> {
         return Err(FormatError::InvalidGlobalHeapSignature);
     }
     let end = at.saturating_add(number(&header[8..]));
-    if end > bytes.len || end < at + HEADER {
+    if end > bytes.file.len() || end < at + HEADER {
         return Err(FormatError::VlDataError("a global heap is longer than the file".into()));
     }
     Ok(end)

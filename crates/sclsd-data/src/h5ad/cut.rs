@@ -164,6 +164,20 @@ pub(super) fn check_sizes(file: &Reader, gone: &[String]) -> Result<(), H5adErro
     Ok(())
 }
 
+/// Arrays of numbers of more than 8 bytes, of which the library underneath does not write the type as it was.
+pub(super) fn unwritable_numbers(file: &Reader) -> Result<Vec<String>, H5adError> {
+    let mut found = Vec::new();
+    for group in file.groups()? {
+        for name in file.children(&group)? {
+            let key = if group.is_empty() { name } else { format!("{group}/{name}") };
+            if file.kind(&key) == Some(Kind::Dataset) && file.has_long_doubles(&key) {
+                found.push(key);
+            }
+        }
+    }
+    Ok(found)
+}
+
 fn is_legacy_categorical(file: &Reader, key: &str) -> bool {
     key.split_once('/').is_some_and(|(table, name)| file.kind(&format!("{table}/__categories/{name}")).is_some())
 }

@@ -6,7 +6,7 @@ use super::H5adError;
 use super::editor::Compression;
 use super::inspect::{Inspection, list};
 use super::matrix::FileMatrix;
-use super::read::{Keys, all_keys, check_anndata, graphs, open_layer, open_raw, open_x, read};
+use super::read::{Keys, all_keys, check_anndata, graphs, index_name, open_layer, open_raw, open_x, read};
 use super::storage::Reader;
 use super::write::{Additions, add, cut};
 use crate::Dataset;
@@ -82,6 +82,12 @@ impl H5ad {
     /// [`H5adError`] where a part of the file is corrupt.
     pub fn graphs(&self) -> Result<Vec<(String, String)>, H5adError> {
         graphs(&self.reader)
+    }
+
+    /// What the names of the rows of a table, obs or var, are called in the file.
+    #[must_use]
+    pub fn index_name(&self, table: &str) -> String {
+        index_name(&self.reader, table)
     }
 
     /// Lists the elements.

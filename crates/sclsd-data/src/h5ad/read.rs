@@ -247,7 +247,7 @@ fn check_present(file: &Reader, keys: &Keys) -> Result<(), H5adError> {
     Err(H5adError::Missing { path: file.path(), missing: missing.join("; ") })
 }
 
-fn index_name(file: &Reader, table: &str) -> String {
+pub(super) fn index_name(file: &Reader, table: &str) -> String {
     file.text_attribute(table, "_index").unwrap_or_else(|| "_index".into())
 }
 

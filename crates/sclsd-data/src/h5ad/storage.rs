@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hdf5_pure::{AttrValue, Dataset, Datatype, DatatypeByteOrder, File, Group, Layout, StringPadding};
+use hdf5_pure::{AttrValue, Dataset, Datatype, DatatypeByteOrder, File, Group, Layout, Source as _, StringPadding};
 
 use super::H5adError;
 use super::bytes::{FileBytes, Heaps};
@@ -111,9 +111,16 @@ impl Reader {
         let bytes = FileBytes::new(handle).map_err(|source| unreadable(&source))?;
         let file = File::from_source(bytes.clone())
             .map_err(|source| H5adError::NotHdf5 { path: shown.clone(), reason: source.to_string() })?;
+        if file.file_space_strategy() == Some(hdf5_pure::FileSpaceStrategy::Page) {
+            let problem =
+                "it is in pages (fs_strategy=\"page\" of h5py), to which nothing can be added; write it again with \
+                           adata.write_h5ad(path)"
+                    .into();
+            return Err(H5adError::Bad { path: shown, key: slot(""), problem });
+        }
         // what is cut off may be something nobody asks for: the file is refused all the same
         let whole = file.superblock().eof_address;
-        if meta.len() < whole {
+        if bytes.len() < whole {
             let reason = format!("it has {} bytes, but was written with {whole}", meta.len());
             return Err(H5adError::NotHdf5 { path: shown, reason });
         }
@@ -451,6 +458,24 @@ impl Reader {
             && dataset.filters().iter().all(|filter| KNOWN_FILTERS.contains(filter))
             && (self.plain_type(key).is_ok_and(|kind| kind.is_some())
                 || self.element(key).is_ok_and(|element| element == Element::Text))
+    }
+
+    /// Whether values are, or hold, floating-point numbers of more than 8 bytes.
+    pub(crate) fn has_long_doubles(&self, key: &str) -> bool {
+        fn any(datatype: &Datatype) -> bool {
+            match datatype {
+                Datatype::FloatingPoint { size, .. } => *size > 8,
+                Datatype::Compound { members, .. } => members.iter().any(|member| any(&member.datatype)),
+                Datatype::Array { base_type, .. } => any(base_type),
+                _ => false,
+            }
+        }
+        self.datatype(key).is_ok_and(|datatype| any(&datatype))
+    }
+
+    /// Paths of links that lead out of the file or to nothing in it.
+    pub(crate) fn links_elsewhere(&self) -> Result<Vec<String>, H5adError> {
+        self.bytes.links_elsewhere().map_err(|source| self.bad("", plain_reason(&source)))
     }
 
     /// Every group of the file, from the top down.

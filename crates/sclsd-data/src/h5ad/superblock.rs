@@ -1,14 +1,17 @@
 //! The first bytes of an HDF5 file.
 
+use std::io::{Read as _, SeekFrom};
+
+use super::groups::Blocks;
+
 /// Puts the superblock of today in the place of one of HDF5 1.6, which files of h5py have by default: the addresses in it
 /// are the same. The file can then be added to without being read whole.
 ///
 /// Nothing is done where the file is of today already or has settings that today's superblock has no place for.
-pub(crate) fn renew_superblock(file: &mut std::fs::File) -> std::io::Result<()> {
-    use std::io::{Read, Seek, SeekFrom, Write};
+pub(crate) fn renew_superblock(file: &mut dyn Blocks) -> std::io::Result<()> {
     let mut old = Vec::new();
     file.seek(SeekFrom::Start(0))?;
-    Read::by_ref(file).take(100).read_to_end(&mut old)?;
+    (&mut *file).take(100).read_to_end(&mut old)?;
     // version 1 has the number of chunks in a node of an index (and two bytes of nothing) after the flags
     let more = match old.get(8) {
         Some(0) => 0,
@@ -34,13 +37,12 @@ pub(crate) fn renew_superblock(file: &mut std::fs::File) -> std::io::Result<()> 
 }
 
 /// Address of the header of the root group, where the superblock is of today and nothing is before the file.
-pub(crate) fn root_address(file: &mut std::fs::File) -> std::io::Result<Option<u64>> {
+pub(crate) fn root_address(file: &mut dyn Blocks) -> std::io::Result<Option<u64>> {
     Ok(read_todays(file)?.map(|block| little_endian(&block[36..44])))
 }
 
 /// Says that the file ends at `end`.
-pub(crate) fn set_end_of_file(file: &mut std::fs::File, end: u64) -> std::io::Result<()> {
-    use std::io::{Seek, SeekFrom, Write};
+pub(crate) fn set_end_of_file(file: &mut dyn Blocks, end: u64) -> std::io::Result<()> {
     let Some(mut block) = read_todays(file)? else { return Ok(()) };
     block[28..36].copy_from_slice(&end.to_le_bytes());
     let checksum = lookup3(&block[..44]);
@@ -50,11 +52,10 @@ pub(crate) fn set_end_of_file(file: &mut std::fs::File, end: u64) -> std::io::Re
 }
 
 /// The 48 bytes of a superblock of version 2 or 3 with addresses of 8 bytes, at the start of a file that is closed.
-fn read_todays(file: &mut std::fs::File) -> std::io::Result<Option<Vec<u8>>> {
-    use std::io::{Read, Seek, SeekFrom};
+fn read_todays(file: &mut dyn Blocks) -> std::io::Result<Option<Vec<u8>>> {
     let mut block = Vec::new();
     file.seek(SeekFrom::Start(0))?;
-    Read::by_ref(file).take(48).read_to_end(&mut block)?;
+    (&mut *file).take(48).read_to_end(&mut block)?;
     let todays = block.len() == 48
         && block.starts_with(b"\x89HDF\r\n\x1a\n")
         && matches!(block[8], 2 | 3)

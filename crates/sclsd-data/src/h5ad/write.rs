@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::H5adError;
-use super::cut::{Chosen, bulk, carry, changed, check_sizes, copy_whole, has_long_piece};
-use super::dense_groups::open_up;
+use super::cut::{Chosen, bulk, carry, changed, check_sizes, copy_whole, has_long_piece, unwritable_numbers};
 use super::editor::{Attribute, Compression, Editor, Values, write_anew};
-use super::read::{column_names, row_names};
-use super::storage::{Kind, Reader, slot};
+use super::groups::{harden, open_up};
+use super::read::{column_names, index_name, row_names};
+use super::storage::{Element, Kind, Reader, slot};
 use super::superblock::{renew_superblock, root_address};
 use crate::replace::{plain_reason, replace_file};
 use crate::{Categorical, Column, Csr, Dataset, Matrix, Uns};
@@ -50,7 +50,8 @@ pub(super) fn add(
         editor.close()
     };
     replace(output, |temporary| {
-        let compact = !replaced.is_empty() && !has_long_piece(reader, TOO_LONG)?;
+        let compact =
+            !replaced.is_empty() && !has_long_piece(reader, TOO_LONG)? && unwritable_numbers(reader)?.is_empty();
         if compact && rewrite(reader, temporary, output, &replaced).is_ok() {
             return fill(temporary);
         }
@@ -107,16 +108,30 @@ pub(super) fn cut(
         carried.iter().cloned().chain(written.iter().filter(|key| reader.kind(key).is_some()).cloned()).collect();
     gone.sort();
     gone.dedup();
-    let mut lost: Vec<(String, String)> = Vec::new();
+    let mut before: Vec<(String, String)> = Vec::new();
+    let (unwritable, links) = (unwritable_numbers(reader)?, reader.links_elsewhere()?);
+    before.extend(unwritable.iter().map(|key| (key.clone(), LONG_DOUBLE.to_owned())));
+    before.extend(links.into_iter().map(|key| (key, "it is a link that leads to nothing in this file".to_owned())));
+    gone.extend(unwritable);
+    let root = root_cell(reader, cells.as_deref())?.filter(|_| !written.contains(ROOT));
+    if let Some(root) = root {
+        gone.push(ROOT.to_owned());
+        if root.is_none() {
+            before.push((ROOT.to_owned(), "its cell is left out".to_owned()));
+        }
+    }
+    gone.sort();
+    gone.dedup();
+    let mut lost = Vec::new();
     replace(output, |temporary| {
-        lost.clear();
+        lost.clone_from(&before);
         if rewrite(reader, temporary, output, &gone).is_err() {
             // attributes that are references, as anndata 0.7 wrote them: the copy is changed in place
             copy(reader, temporary, output)?;
             delete(temporary, &gone)?;
         }
         let editor = Editor::open(temporary, compression)?;
-        for key in &carried {
+        for key in carried.iter().filter(|key| before.iter().all(|(lost, _)| lost != *key)) {
             if let Err(reason) = carry(reader, &editor, key, chosen)? {
                 // without its X, raw would be taken for one of X
                 let key = if key == "raw/X" { "raw" } else { key };
@@ -130,9 +145,32 @@ pub(super) fn cut(
         let mut sink = Sink::onto(&editor, reader, &gone);
         sink.lost = lost.iter().map(|(key, _)| key.clone()).collect();
         sink.whole(data, &|key| written.contains(key))?;
+        if let Some(Some(place)) = root {
+            let key = sink.room(ROOT)?;
+            sink.number(&key, &[], Values::I64(&[place]))?;
+        }
         editor.close()
     })?;
     Ok(lost.into_iter().map(|(key, reason)| format!("{}: {reason}", slot(&key))).collect())
+}
+
+/// The cell that scanpy's pseudotime begins at.
+const ROOT: &str = "uns/iroot";
+
+/// Why numbers are not carried.
+const LONG_DOUBLE: &str = "its numbers are of more than 8 bytes, which are not written here";
+
+/// Where the root of scanpy's pseudotime stands among the cells that stay, if it does; `None` where the file names no root, or
+/// all cells stay where they are.
+fn root_cell(reader: &Reader, cells: Option<&[usize]>) -> Result<Option<Option<i64>>, H5adError> {
+    let Some(cells) = cells else { return Ok(None) };
+    let scalar = reader.kind(ROOT) == Some(Kind::Dataset) && reader.shape(ROOT)?.is_empty();
+    if !scalar || reader.element(ROOT)? != Element::Integer {
+        return Ok(None);
+    }
+    let root = reader.i64s(ROOT)?.first().and_then(|&root| usize::try_from(root).ok());
+    let place = root.and_then(|root| cells.iter().position(|&cell| cell == root));
+    Ok(Some(place.and_then(|place| i64::try_from(place).ok())))
 }
 
 /// Where the names `now` stood among those `before`; `None` where nothing changed.
@@ -204,7 +242,10 @@ fn copy(reader: &Reader, temporary: &Path, output: &Path) -> Result<(), H5adErro
         .open(temporary)
         .map_err(|source| unwritable(output, &source))?;
     reader.copy_to(&mut file, output)?;
-    renew_superblock(&mut file).map_err(|source| unwritable(output, &source))
+    renew_superblock(&mut file).map_err(|source| unwritable(output, &source))?;
+    // where that cannot be done, whatever adds to the file says what stands in its way
+    let _ = root_address(&mut file).and_then(|root| root.map_or(Ok(0), |root| harden(&mut file, root)));
+    Ok(())
 }
 
 /// Elements of the file that additions of the same name take the place of.
@@ -319,7 +360,7 @@ impl<'a> Sink<'a> {
 
     fn add(&mut self, additions: &Additions) -> Result<(), H5adError> {
         let Additions { obs, obsm, obsp, uns } = additions;
-        self.table(0, obs, &|_| true)?;
+        self.table(0, obs, None, &|_| true)?;
         self.slots(obsm, obsp, uns, &|_| true)
     }
 
@@ -333,8 +374,8 @@ impl<'a> Sink<'a> {
                 self.csr(&key, layer)?;
             }
         }
-        self.table(0, &data.obs.columns, wanted)?;
-        self.table(1, &data.var.columns, wanted)?;
+        self.table(0, &data.obs.columns, Some(&data.obs.names), wanted)?;
+        self.table(1, &data.var.columns, Some(&data.var.names), wanted)?;
         for (name, matrix) in &data.varm {
             if let Some(key) = self.wanted("varm", name, wanted)? {
                 self.array(&key, &[matrix.n_rows(), matrix.n_cols()], Values::F32(matrix.values()))?;
@@ -348,14 +389,28 @@ impl<'a> Sink<'a> {
         if wanted(&key) { self.room(&key).map(Some) } else { Ok(None) }
     }
 
-    /// Columns of a table, with their order and their colors.
+    /// Columns of a table, with their order and their colors. Where the names of rows are called as one of the columns, they
+    /// move to `_index`; they are `names`, or those that the file had before.
     fn table(
         &mut self,
         which: usize,
         columns: &[(String, Column)],
+        names: Option<&[String]>,
         wanted: &dyn Fn(&str) -> bool,
     ) -> Result<(), H5adError> {
         let table = TABLES[which];
+        let index = self.before.map(|before| index_name(before, table));
+        if let (Some(before), Some(index)) = (self.before, index)
+            && columns.iter().any(|(name, _)| *name == index && wanted(&format!("{table}/{name}")))
+        {
+            let moved = match names {
+                Some(names) => names.to_vec(),
+                None => row_names(before, table)?,
+            };
+            let key = self.room(&format!("{table}/_index"))?;
+            self.texts(&key, &[moved.len()], &moved)?;
+            self.editor.set_attribute(table, "_index", &Attribute::Text("_index"))?;
+        }
         for (name, column) in columns {
             let Some(key) = self.wanted(table, name, wanted)? else { continue };
             self.column(&key, column)?;

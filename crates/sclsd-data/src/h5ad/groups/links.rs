@@ -1,0 +1,203 @@
+//! What a group has in it.
+
+use std::io::Result;
+
+use super::header::{CONTINUATION, Header, LINK, LINK_INFO, LinkInfo, SYMBOL_TABLE};
+use super::heap::heap_links;
+use super::{Blocks, Bytes, MOST_NODES, NOWHERE, read, unexpected};
+
+/// A name in a group.
+pub(super) struct Link {
+    pub(super) name: Vec<u8>,
+    pub(super) to: Target,
+}
+
+/// What a name stands for.
+pub(super) enum Target {
+    /// The object with its header at that address.
+    Object(u64),
+    /// Whatever is at that path.
+    Path {
+        path: Vec<u8>,
+        /// Where that stands, where it can be changed there.
+        place: Option<Place>,
+    },
+    /// Something that is not in this file.
+    Elsewhere,
+}
+
+/// Where a soft link stands, in an object whose header is of HDF5 1.6.
+pub(super) enum Place {
+    /// An entry of a symbol table, at that address.
+    Entry(u64),
+    /// A message in the header, at that address.
+    Message(u64, Vec<u8>),
+}
+
+/// The links of the object at `address`; `None` where it is no group.
+pub(super) fn links(file: &mut dyn Blocks, address: u64) -> Result<Option<Vec<Link>>> {
+    let Some(header) = Header::read(file, address)? else { return old_links(file, address) };
+    if let Some(table) = header.messages.iter().find(|message| message.kind == SYMBOL_TABLE) {
+        return table_links(file, &table.body).map(Some);
+    }
+    if !header.messages.iter().any(|message| matches!(message.kind, LINK | LINK_INFO)) {
+        return Ok(None);
+    }
+    let mut bodies: Vec<Vec<u8>> =
+        header.messages.iter().filter(|message| message.kind == LINK).map(|message| message.body.clone()).collect();
+    if let Some(info) = header.link_info()?
+        && info.heap != NOWHERE
+    {
+        bodies.extend(heap_links(file, &info)?);
+    }
+    bodies.iter().map(|body| link(body)).collect::<Result<_>>().map(Some)
+}
+
+/// Where the object of that name in a group has its header.
+pub(super) fn find(file: &mut dyn Blocks, group: u64, name: &str) -> Result<Option<u64>> {
+    let found = links(file, group)?.into_iter().flatten().find(|link| link.name == name.as_bytes());
+    Ok(found.and_then(|link| if let Target::Object(address) = link.to { Some(address) } else { None }))
+}
+
+/// A link of HDF5 1.8, of its message.
+pub(super) fn link(body: &[u8]) -> Result<Link> {
+    let mut bytes = Bytes(body);
+    bytes.take(1)?;
+    let flags = bytes.number(1)?;
+    let kind = if flags & 8 != 0 { bytes.number(1)? } else { 0 };
+    bytes.take(if flags & 4 != 0 { 8 } else { 0 })?;
+    bytes.take(u64::from(flags & 16 != 0))?;
+    let length = bytes.number(1 << (flags & 3))?;
+    let name = bytes.take(length)?.to_vec();
+    let to = match kind {
+        0 => Target::Object(bytes.number(8)?),
+        1 => {
+            let length = bytes.number(2)?;
+            Target::Path { path: bytes.take(length)?.to_vec(), place: None }
+        }
+        _ => Target::Elsewhere,
+    };
+    Ok(Link { name, to })
+}
+
+/// The same, of an object whose header is of HDF5 1.6.
+fn old_links(file: &mut dyn Blocks, address: u64) -> Result<Option<Vec<Link>>> {
+    let messages = old_messages(file, address)?;
+    let of = |kind: u8| messages.iter().filter(move |(found, ..)| *found == u64::from(kind));
+    if let Some((_, _, table)) = of(SYMBOL_TABLE).next() {
+        return table_links(file, table).map(Some);
+    }
+    // a link out of the file makes links of HDF5 1.8 of all in the group, in a header of 1.6
+    let Some((_, _, info)) = of(LINK_INFO).next() else { return Ok(None) };
+    let mut links = Vec::new();
+    for (_, at, body) in of(LINK) {
+        let mut found = link(body)?;
+        if let Target::Path { place, .. } = &mut found.to {
+            *place = Some(Place::Message(*at, body.clone()));
+        }
+        links.push(found);
+    }
+    let info = LinkInfo::of(info)?;
+    if info.heap != NOWHERE {
+        for body in heap_links(file, &info)? {
+            links.push(link(&body)?);
+        }
+    }
+    Ok(Some(links))
+}
+
+/// Kind, address and content of the messages in an object header of HDF5 1.6.
+fn old_messages(file: &mut dyn Blocks, object: u64) -> Result<Vec<(u64, u64, Vec<u8>)>> {
+    let prefix = read(file, object, 16)?;
+    let after = object.checked_add(16).ok_or_else(|| unexpected("an object header"))?;
+    let mut bytes = Bytes(&prefix);
+    if bytes.number(1)? != 1 {
+        return Err(unexpected("an object header"));
+    }
+    bytes.take(1)?;
+    let n_messages = bytes.number(2)?;
+    bytes.take(4)?;
+    let size = bytes.number(4)?;
+    let mut blocks = vec![(after, size)];
+    let mut messages = Vec::new();
+    while let Some((at, size)) = blocks.pop() {
+        let block = read(file, at, size)?;
+        let mut bytes = Bytes(&block);
+        while bytes.0.len() >= 8 && (messages.len() as u64) < n_messages {
+            let (kind, size) = (bytes.number(2)?, bytes.number(2)?);
+            bytes.take(4)?;
+            let at = at + (block.len() - bytes.0.len()) as u64;
+            let body = bytes.take(size)?;
+            if kind == u64::from(CONTINUATION) {
+                let mut to = Bytes(body);
+                blocks.push((to.number(8)?, to.number(8)?));
+            }
+            messages.push((kind, at, body.to_vec()));
+        }
+    }
+    Ok(messages)
+}
+
+/// The links of a group of HDF5 1.6, which lie in a tree of symbol tables.
+fn table_links(file: &mut dyn Blocks, table: &[u8]) -> Result<Vec<Link>> {
+    let mut bytes = Bytes(table);
+    let (tree, heap) = (bytes.number(8)?, bytes.number(8)?);
+    let heap = read(file, heap, 32)?;
+    let mut bytes = Bytes(&heap);
+    bytes.signature(b"HEAP")?;
+    bytes.take(4)?;
+    let length = bytes.number(8)?;
+    bytes.take(8)?;
+    let texts = read(file, bytes.number(8)?, length)?;
+    let text = |offset: u64| -> Result<Vec<u8>> {
+        let rest = texts.get(usize::try_from(offset).unwrap_or(usize::MAX)..).ok_or_else(|| unexpected("a name"))?;
+        Ok(rest.split(|&byte| byte == 0).next().unwrap_or_default().to_vec())
+    };
+    let mut links = Vec::new();
+    let mut nodes = vec![(tree, u64::MAX)];
+    let mut visited = 0;
+    while let Some((at, above)) = nodes.pop() {
+        visited += 1;
+        if visited > MOST_NODES || nodes.len() > MOST_NODES {
+            return Err(unexpected("a smaller tree"));
+        }
+        let start = read(file, at, 8)?;
+        if start.starts_with(b"SNOD") {
+            let n = Bytes(&start[6..]).number(2)?;
+            let first = at.saturating_add(8);
+            let entries = read(file, first, n * ENTRY)?;
+            for (place, entry) in (first..).step_by(ENTRY as usize).zip(entries.chunks_exact(ENTRY as usize)) {
+                let mut bytes = Bytes(entry);
+                let name = text(bytes.number(8)?)?;
+                let address = bytes.number(8)?;
+                let to = if address != NOWHERE {
+                    Target::Object(address)
+                } else if bytes.number(4)? == SOFT {
+                    bytes.take(4)?;
+                    Target::Path { path: text(bytes.number(4)?)?, place: Some(Place::Entry(place)) }
+                } else {
+                    Target::Elsewhere
+                };
+                links.push(Link { name, to });
+            }
+            continue;
+        }
+        let mut bytes = Bytes(&start);
+        bytes.signature(b"TREE")?;
+        bytes.take(1)?;
+        let (level, n) = (bytes.number(1)?, bytes.number(2)?);
+        if level >= above {
+            return Err(unexpected("a tree"));
+        }
+        let children = read(file, at.saturating_add(24), n * 16)?;
+        for child in children.chunks_exact(16) {
+            nodes.push((Bytes(&child[8..]).number(8)?, level));
+        }
+    }
+    Ok(links)
+}
+
+/// Bytes of an entry of a symbol table.
+const ENTRY: u64 = 40;
+/// What such an entry says of a soft link.
+const SOFT: u64 = 2;
