@@ -31,7 +31,9 @@ use std::path::Path;
 
 use anyhow::bail;
 use sclsd::Device;
-use sclsd::data::{Additions, Dataset, DatasetError, H5ad, H5adError, Keys, plain_reason, read_h5ad, repeated_name};
+use sclsd::data::{
+    Additions, Compression, Dataset, DatasetError, H5ad, H5adError, Keys, plain_reason, read_h5ad, repeated_name,
+};
 
 use crate::args::MachineArgs;
 use crate::progress::Output;
@@ -78,7 +80,16 @@ fn read_with_hint(path: &Path, keys: &Keys, hint: &'static str) -> anyhow::Resul
     named_apart(path, hinted(read_h5ad(path, keys), hint)?)
 }
 
-/// Says which elements of a file that has no results of ours are replaced by results of the same name, and what becomes of names
+/// Writes a copy of a file with results, and says what is replaced and what could not be carried over.
+fn add(file: &H5ad, to: &Path, additions: &Additions, compression: Compression, output: Output) -> anyhow::Result<()> {
+    say_replaced(file, additions, output)?;
+    for lost in file.add(to, additions, compression)? {
+        output.note(format!("not carried over: {lost}"));
+    }
+    Ok(())
+}
+
+/// Says which elements of a file that are none of our results are replaced by results of the same name, and what becomes of names
 /// of cells that are called as one of them.
 fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::Result<()> {
     let index = file.index_name("obs");
@@ -88,15 +99,17 @@ fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::R
         ));
     }
     let has = file.inspect()?;
-    if has.has("uns", record::KEY) {
-        return Ok(());
-    }
+    let ours = |slot: &str, name: &str| {
+        has.has("uns", record::KEY) && (slot != "obs" || name != "fate" || has.has("obsm", telling::PROBABILITIES))
+    };
     let names = additions.obs.iter().map(|(name, _)| ("obs", name));
     let names = names.chain(additions.obsm.keys().map(|name| ("obsm", name)));
     let names = names.chain(additions.obsp.keys().map(|name| ("obsp", name)));
     let names = names.chain(additions.uns.keys().map(|name| ("uns", name)));
-    let replaced: Vec<String> =
-        names.filter(|(slot, name)| has.has(slot, name)).map(|(slot, name)| format!("{slot}[\"{name}\"]")).collect();
+    let replaced: Vec<String> = names
+        .filter(|(slot, name)| has.has(slot, name) && !ours(slot, name))
+        .map(|(slot, name)| format!("{slot}[\"{name}\"]"))
+        .collect();
     if !replaced.is_empty() {
         output.note(format!("replaced, as the results are called the same: {}", replaced.join(", ")));
     }

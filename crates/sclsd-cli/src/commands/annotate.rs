@@ -8,7 +8,7 @@ use sclsd::infer::Checkpoint;
 use super::basis::Basis;
 use super::files::Files;
 use super::velocity::velocities;
-use super::{counts, device, graph_option, lonely, named_apart, record, say_replaced};
+use super::{add, counts, device, graph_option, lonely, named_apart, record};
 use crate::args::AnnotateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -36,7 +36,6 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let mut additions = annotation.additions();
     additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &basis, device, output)?);
-    say_replaced(&file, &additions, output)?;
     if let Some(record) = record::of_file(&args.input, &file.inspect()?)?
         && record.config != serde_json::to_value(&checkpoint.spec)?
     {
@@ -44,7 +43,7 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
             "uns[\"sclsd\"], and fates where there are any, are of another model and stay so: run sclsd fates again",
         );
     }
-    file.add(&args.output, &additions, args.write.compression())?;
+    add(&file, &args.output, &additions, args.write.compression(), output)?;
     let mut figures = Figures::default();
     figures.count("cells", data.n_cells());
     figures.count("genes", checkpoint.model.n_genes);

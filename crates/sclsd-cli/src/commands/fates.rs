@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::files::{self, Files};
 use super::telling::{self, Teller};
 use super::train::TERMINAL;
-use super::{device, groups, hinted, lonely, named_apart, record, say_replaced};
+use super::{add, device, groups, hinted, lonely, named_apart, record};
 use crate::args::{FateMethodArg, FatesArgs};
 use crate::escape;
 use crate::figures::Figures;
@@ -116,8 +116,7 @@ pub(super) fn probabilities(
     let mut additions = telling::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = telling::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
-    say_replaced(&file, &additions, output)?;
-    file.add(&args.output, &additions, args.write.compression())?;
+    add(&file, &args.output, &additions, args.write.compression(), output)?;
 
     let found = estimate.found;
     let unreachable = found.unreachable();
@@ -190,8 +189,7 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Outpu
     if let Some(paths) = &args.paths {
         write_paths(paths, &found)?;
     }
-    say_replaced(&file, &additions, output)?;
-    file.add(&args.output, &additions, args.write.compression())?;
+    add(&file, &args.output, &additions, args.write.compression(), output)?;
 
     let all: Vec<u32> = (0_u32..).take(data.n_cells()).collect();
     let table = FateTable::new(&clusters, &all, &found.cells);

@@ -23,7 +23,7 @@ use super::prior::{Prior, PriorChoice};
 use super::record;
 use super::settings::Settings;
 use super::velocity::velocities;
-use super::{counts, devices, graph_option, groups, named_apart, say_replaced};
+use super::{add, counts, devices, graph_option, groups, named_apart};
 use crate::args::TrainArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -241,8 +241,7 @@ impl Job<'_> {
         }
         additions.uns.insert(record::KEY.into(), record::write(&fit, &prior)?);
         if writes {
-            say_replaced(&file, &additions, output)?;
-            file.add(self.output, &additions, self.compression)?;
+            add(&file, self.output, &additions, self.compression, output)?;
         }
 
         let mut figures = figures(&fit, &walks, &prior, data.n_cells());

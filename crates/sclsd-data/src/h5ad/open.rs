@@ -98,14 +98,20 @@ impl H5ad {
         list(&self.reader)
     }
 
-    /// Writes a copy with `additions` to `output`, which may be the file itself.
+    /// Writes a copy with `additions` to `output`, which may be the file itself. Returns a sentence for each element that could
+    /// not be carried over, which is where the file has to be written anew and has links out of it, say.
     ///
     /// # Errors
     /// As [`add_to_h5ad`](super::add_to_h5ad).
     ///
     /// # Panics
     /// When an addition is not as long as the file has cells.
-    pub fn add(&self, output: &Path, additions: &Additions, compression: Compression) -> Result<(), H5adError> {
+    pub fn add(
+        &self,
+        output: &Path,
+        additions: &Additions,
+        compression: Compression,
+    ) -> Result<Vec<String>, H5adError> {
         add(&self.reader, output, additions, compression)
     }
 
@@ -131,7 +137,7 @@ impl H5ad {
 /// Writes a copy of `input` with `additions` to `output`, which may be `input` itself.
 ///
 /// Every element that is not named in `additions` is carried over byte for byte: `raw`, `uns`, categories and their
-/// colours included. Nothing of the file is held in memory but what is added.
+/// colours included. Nothing of the file is held in memory but what is added. Returns what [`H5ad::add`] does.
 ///
 /// # Errors
 /// [`H5adError`] where the input is no AnnData or was changed meanwhile, or the output cannot be written.
@@ -143,7 +149,7 @@ pub fn add_to_h5ad(
     output: &Path,
     additions: &Additions,
     compression: Compression,
-) -> Result<(), H5adError> {
+) -> Result<Vec<String>, H5adError> {
     H5ad::open(input)?.add(output, additions, compression)
 }
 

@@ -36,22 +36,23 @@ const TOO_LONG: u64 = 1 << 27;
 ///
 /// Where nothing is replaced, the copy is changed in place: nothing of it is read, and groups whose links lie in a heap are
 /// [opened up](open_up) first. What is replaced would stay in it as dead space, so the file is then written anew without
-/// that, object by object; so is one that cannot be edited (bytes before the file).
+/// that, object by object, if all of it can be written again; so is one that cannot be edited (bytes before the file).
 pub(super) fn add(
     reader: &Reader,
     output: &Path,
     additions: &Additions,
     compression: Compression,
-) -> Result<(), H5adError> {
+) -> Result<Vec<String>, H5adError> {
     let replaced = replaced(reader, additions);
+    let left = left_behind(reader)?;
+    let mut lost = Vec::new();
     let fill = |temporary: &Path| {
         let editor = Editor::open(temporary, compression)?;
         Sink::onto(&editor, reader, &replaced).add(additions)?;
         editor.close()
     };
     replace(output, |temporary| {
-        let compact =
-            !replaced.is_empty() && !has_long_piece(reader, TOO_LONG)? && unwritable_numbers(reader)?.is_empty();
+        let compact = !replaced.is_empty() && left.is_empty() && !has_long_piece(reader, TOO_LONG)?;
         if compact && rewrite(reader, temporary, output, &replaced).is_ok() {
             return fill(temporary);
         }
@@ -63,9 +64,24 @@ pub(super) fn add(
             Err(H5adError::NotInPlace { .. }) => {}
             done => return done,
         }
-        rewrite(reader, temporary, output, &replaced)?;
+        lost.clone_from(&left);
+        let left = left.iter().map(|(key, _)| key).filter(|key| reader.kind(key).is_some());
+        let without: Vec<String> = replaced.iter().chain(left).cloned().collect();
+        rewrite(reader, temporary, output, &without)?;
         fill(temporary)
-    })
+    })?;
+    Ok(sentences(lost))
+}
+
+/// What a file that is written anew does not have, and why.
+fn left_behind(reader: &Reader) -> Result<Vec<(String, String)>, H5adError> {
+    let numbers = unwritable_numbers(reader)?.into_iter().map(|key| (key, LONG_DOUBLE.to_owned()));
+    let links = reader.links_elsewhere()?.into_iter().map(|key| (key, LINK.to_owned()));
+    Ok(numbers.chain(links).collect())
+}
+
+fn sentences(lost: Vec<(String, String)>) -> Vec<String> {
+    lost.into_iter().map(|(key, reason)| format!("{}: {reason}", slot(&key))).collect()
 }
 
 /// Makes the groups that additions go into those that can be added to.
@@ -108,11 +124,8 @@ pub(super) fn cut(
         carried.iter().cloned().chain(written.iter().filter(|key| reader.kind(key).is_some()).cloned()).collect();
     gone.sort();
     gone.dedup();
-    let mut before: Vec<(String, String)> = Vec::new();
-    let (unwritable, links) = (unwritable_numbers(reader)?, reader.links_elsewhere()?);
-    before.extend(unwritable.iter().map(|key| (key.clone(), LONG_DOUBLE.to_owned())));
-    before.extend(links.into_iter().map(|key| (key, "it is a link that leads to nothing in this file".to_owned())));
-    gone.extend(unwritable);
+    let mut before = left_behind(reader)?;
+    gone.extend(before.iter().map(|(key, _)| key.clone()).filter(|key| reader.kind(key).is_some()));
     let root = root_cell(reader, cells.as_deref())?.filter(|_| !written.contains(ROOT));
     if let Some(root) = root {
         gone.push(ROOT.to_owned());
@@ -151,11 +164,14 @@ pub(super) fn cut(
         }
         editor.close()
     })?;
-    Ok(lost.into_iter().map(|(key, reason)| format!("{}: {reason}", slot(&key))).collect())
+    Ok(sentences(lost))
 }
 
 /// The cell that scanpy's pseudotime begins at.
 const ROOT: &str = "uns/iroot";
+
+/// Why links are not carried.
+const LINK: &str = "it is a link that leads to nothing in this file";
 
 /// Why numbers are not carried.
 const LONG_DOUBLE: &str = "its numbers are of more than 8 bytes, which are not written here";
