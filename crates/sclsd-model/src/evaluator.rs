@@ -6,10 +6,9 @@
 use rayon::prelude::*;
 
 use crate::kernels::expression::SparseRows;
-use crate::kernels::flow::follow_rows;
 use crate::kernels::potential::PotentialWeights;
 use crate::kernels::stack::{Sizes, plain};
-use crate::ode::{CheckedOdeSpec, OdeError};
+use crate::ode::{CheckedOdeSpec, OdeError, solve_rows};
 use crate::{Array, Model, Weights, WeightsError};
 
 const EPSILON: f32 = 1e-5;
@@ -84,7 +83,7 @@ impl Evaluator {
     /// # Errors
     /// As [`solve`](crate::ode::solve).
     pub fn follow(&self, z: &[f32], grid: &[f64], ode: &CheckedOdeSpec) -> Result<Vec<Vec<f32>>, OdeError> {
-        follow_rows(&self.potential, z, grid, ode)
+        solve_rows(&self.potential, z, grid, ode)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The model: networks, potential, likelihoods and solvers. Tensors in, tensors out; no file, no graph, no biology.
+//! The model: networks, potential and likelihoods. Tensors in, tensors out; no file, no graph, no biology.
 //!
 //! The principal type is [`Lsd`], the networks of Latent State Dynamics, made from a [`CheckedModelSpec`] and generic
 //! over a Burn backend. Its [`Potential`] has a [drift](Potential::drift) that is written out, not differentiated, so
@@ -27,7 +27,6 @@ mod evaluator;
 mod kernels;
 mod model;
 mod networks;
-pub mod ode;
 mod peers;
 mod spec;
 mod special;
@@ -46,5 +45,6 @@ pub use networks::{
     BatchNorm, BatchStatistics, Cells, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Start, Statistics,
 };
 pub use peers::{Exchange, PeerError, Peers, Whole};
+pub use sclsd_ode as ode;
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
 pub use weights::{Array, Weights, WeightsError, tensor_name};

@@ -217,7 +217,7 @@ impl FlowPlan {
         let method = match spec.method {
             Method::Dopri5 => &tableau::DOPRI5,
             Method::Tsit5 => &tableau::TSIT5,
-            Method::Rk4 | Method::Euler => return None,
+            _ => return None,
         };
         Some(Self {
             widths,

@@ -7,8 +7,8 @@ use super::lanes::{LANES, Lane, from_rows, to_rows};
 use super::potential::PotentialWeights;
 use super::rows::total;
 use crate::networks::Potential;
-use crate::ode::lanes::{Path, Step, back, solve};
-use crate::ode::{CheckedOdeSpec, Field, Method, OdeError, Work, check_grid};
+use crate::ode::lanes::{Path, Step, solve};
+use crate::ode::{CheckedOdeSpec, Field, Method, OdeError, Work, adjoint, check_grid};
 use burn::tensor::Tensor;
 
 /// Follows every row of `start` over `grid`.
@@ -30,7 +30,7 @@ pub(crate) fn follow<B: Trainable>(
         .par_chunks(LANES * width)
         .enumerate()
         .map(|(block, rows)| {
-            solve(&field, from_rows(rows, width), grid, spec.get(), true).map_err(|error| error.at_row(block * LANES))
+            solve(&field, from_rows(rows, width), grid, spec, true).map_err(|error| error.at_row(block * LANES))
         })
         .collect::<Result<_, _>>()?;
     let mut out = vec![0.0; rows * grid.len() * width];
@@ -47,27 +47,6 @@ pub(crate) fn follow<B: Trainable>(
     let steps = paths.into_iter().map(|path| path.steps).collect();
     let kept = Kept { field, method: spec.get().method, steps, times: grid.len() };
     Ok((function(&[input(start), input(flat)], out, [rows, grid.len() * width], kept), work))
-}
-
-/// Follows rows and returns their states at every time of the grid, each `rows × z`.
-pub(crate) fn follow_rows(
-    field: &PotentialWeights,
-    rows: &[f32],
-    grid: &[f64],
-    spec: &CheckedOdeSpec,
-) -> Result<Vec<Vec<f32>>, OdeError> {
-    check_grid(grid)?;
-    let width = field.width();
-    let mut states = vec![vec![0.0; rows.len()]; grid.len()];
-    for (block, start) in rows.chunks(LANES * width).enumerate() {
-        let path = solve(field, from_rows(start, width), grid, spec.get(), false)
-            .map_err(|error| error.at_row(block * LANES))?;
-        for (states, state) in states.iter_mut().zip(&path.states) {
-            let first = block * LANES * width;
-            to_rows(state, &mut states[first..first + start.len()]);
-        }
-    }
-    Ok(states)
 }
 
 /// What the way back needs.
@@ -91,7 +70,7 @@ impl Derivative for Kept {
             .map(|((by_start, slope), steps)| {
                 let slopes: Vec<Vec<Lane>> = (0..self.times).map(|time| self.slopes_at(time, slope)).collect();
                 let mut sums = self.field.sums();
-                to_rows(&back(&self.field, self.method, steps, &slopes, &mut sums), by_start);
+                to_rows(&adjoint(&self.field, self.method, steps, &slopes, &mut sums), by_start);
                 self.field.total(&sums)
             })
             .collect();
@@ -118,7 +97,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
-    use crate::ode::{OdeSpec, linspace};
+    use crate::ode::{OdeSpec, linspace, solve_rows};
 
     type B = Autodiff<Flex>;
 
@@ -131,7 +110,7 @@ mod tests {
         for method in [Method::Dopri5, Method::Rk4] {
             let spec = OdeSpec { method, ..OdeSpec::default() }.check().unwrap();
             let field = PotentialWeights::new(&potential.widths(), &values(&potential.flat()));
-            let error = follow_rows(&field, &start, &[0.0, 1.0], &spec).unwrap_err();
+            let error = solve_rows(&field, &start, &[0.0, 1.0], &spec).unwrap_err();
             assert!(matches!(error, OdeError::NotFinite { row: 37, time: 0.0 }), "{method:?}: {error}");
             let data = burn::tensor::TensorData::new(start.clone(), [40, 2]);
             let rows = Tensor::<B, 2>::from_data(data, &Default::default());

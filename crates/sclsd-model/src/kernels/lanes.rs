@@ -3,11 +3,7 @@
 
 use pulp::Simd;
 
-/// Rows in a block.
-pub(crate) const LANES: usize = 16;
-
-/// One number of every row of a block.
-pub(crate) type Lane = [f32; LANES];
+pub(crate) use sclsd_ode::lanes::{LANES, Lane, from_rows, to_rows};
 
 /// `f` of every number.
 #[inline(always)]
@@ -85,17 +81,4 @@ fn vectors<S: Simd>(lane: &Lane) -> &[S::f32s] {
 #[inline(always)]
 fn vectors_mut<S: Simd>(lane: &mut Lane) -> &mut [S::f32s] {
     S::as_mut_simd_f32s(lane).0
-}
-
-/// Rows of `width` numbers as lanes; places without a row are filled with the first row.
-pub(crate) fn from_rows(rows: &[f32], width: usize) -> Vec<Lane> {
-    let n = rows.len() / width;
-    (0..width).map(|i| std::array::from_fn(|lane| rows[if lane < n { lane } else { 0 } * width + i])).collect()
-}
-
-/// The first rows of lanes; the inverse of [`from_rows`].
-pub(crate) fn to_rows(lanes: &[Lane], rows: &mut [f32]) {
-    for (lane, row) in rows.chunks_exact_mut(lanes.len()).enumerate() {
-        row.iter_mut().zip(lanes).for_each(|(v, lanes)| *v = lanes[lane]);
-    }
 }

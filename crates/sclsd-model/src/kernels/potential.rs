@@ -274,8 +274,8 @@ impl Field for PotentialWeights {
         Arch::new().dispatch(Drift { field: self, z, out, room });
     }
 
-    fn pull(&self, z: &[Lane], slope: &[Lane], by_z: &mut [Lane], sums: &mut Sums, room: &mut Room) {
-        Arch::new().dispatch(Pull { field: self, z, slope, by_z, sums, room });
+    fn drift_vjp(&self, z: &[Lane], gradient: &[Lane], by_z: &mut [Lane], sums: &mut Sums, room: &mut Room) {
+        Arch::new().dispatch(Pull { field: self, z, slope: gradient, by_z, sums, room });
     }
 }
 

@@ -1,6 +1,7 @@
-//! The same equations for a block of rows on the host, and their discrete adjoint.
+//! Equations for rows side by side on the host, and their discrete adjoint.
 //!
-//! Every block of [`LANES`] rows chooses its own steps; the error of a step is that of its worst row. On the way back every
+//! Number `i` of each of [`LANES`] rows stands in one array, so that what is done to a row is done to all of a block by vector
+//! instructions. Every block chooses its own steps; the error of a step is that of its worst row. On the way back every
 //! step is taken again from the state it began with, and the derivative goes through its stages in reverse: with λ the
 //! derivative by the step's end and G those by the states inside it, y + h Σ w_i k_i,
 //!
@@ -12,13 +13,20 @@
 
 use std::fmt::Debug;
 
-use super::adaptive::{GROW, SAFETY, SHRINK};
-use super::tableau::{Embedded, Tableau};
-use super::{Method, OdeError, OdeSpec, Work, tableau};
-use crate::kernels::lanes::{LANES, Lane};
+use rayon::prelude::*;
 
-/// A drift that does not depend on time, for rows side by side.
-pub(crate) trait Field: Sync {
+use crate::control::{change, long_step, short_step};
+use crate::tableau::{self, Embedded, Tableau};
+use crate::{CheckedOdeSpec, Method, OdeError, OdeSpec, Work, check_grid};
+
+/// Rows in a block.
+pub const LANES: usize = 16;
+
+/// One number of every row of a block.
+pub type Lane = [f32; LANES];
+
+/// A drift f(y) that does not depend on time, for rows side by side, and its derivatives.
+pub trait Field: Sync {
     /// Room for its evaluation.
     type Room;
     /// Derivatives by its parameters, summed over evaluations.
@@ -34,13 +42,13 @@ pub(crate) trait Field: Sync {
     fn total(&self, sums: &Self::Sums) -> Vec<f32>;
     /// f(y).
     fn drift(&self, y: &[Lane], out: &mut [Lane], room: &mut Self::Room);
-    /// `(∂f/∂y)ᵀ slope`, and the derivatives of `slope · f` by the parameters added to `sums`.
-    fn pull(&self, y: &[Lane], slope: &[Lane], by_y: &mut [Lane], sums: &mut Self::Sums, room: &mut Self::Room);
+    /// `(∂f/∂y)ᵀ gradient`, and the derivatives of `gradient · f` by the parameters added to `sums`.
+    fn drift_vjp(&self, y: &[Lane], gradient: &[Lane], by_y: &mut [Lane], sums: &mut Self::Sums, room: &mut Self::Room);
 }
 
 /// A step that was taken.
 #[derive(Debug, Clone)]
-pub(crate) struct Step {
+pub struct Step {
     h: f64,
     start: Vec<Lane>,
     /// Times of the grid that fall into it, with the weights of its stages there; `None` at its end.
@@ -49,7 +57,7 @@ pub(crate) struct Step {
 
 /// All states of a block, and how they came about.
 #[derive(Debug)]
-pub(crate) struct Path {
+pub struct Path {
     /// The state at every time of the grid.
     pub states: Vec<Vec<Lane>>,
     /// Steps, where they were asked for.
@@ -58,14 +66,19 @@ pub(crate) struct Path {
     pub work: Work,
 }
 
-/// Solves from `start` over `grid`, which rises; keeps the steps if they are to be gone back.
-pub(crate) fn solve<F: Field>(
+/// Solves from `start`, `width` arrays, over `grid`; keeps the steps if they are to be [gone back](adjoint).
+///
+/// # Errors
+/// [`OdeError`] where the grid does not rise, the state of a row stops being finite, or the steps run out.
+pub fn solve<F: Field>(
     field: &F,
     start: Vec<Lane>,
     grid: &[f64],
-    spec: &OdeSpec,
+    spec: &CheckedOdeSpec,
     keep: bool,
 ) -> Result<Path, OdeError> {
+    check_grid(grid)?;
+    let spec = spec.get();
     let mut run = Run {
         field,
         spec,
@@ -127,7 +140,7 @@ impl<F: Field> Run<'_, F> {
             if !size.is_finite() && h < 1e-6 * (end - grid[0]) {
                 return Err(OdeError::NotFinite { row, time: t });
             }
-            let change = if size.is_finite() { (SAFETY * size.powf(-0.2)).clamp(SHRINK, GROW) } else { SHRINK };
+            let change = change(size);
             if size.is_nan() || size > 1.0 {
                 self.path.work.rejected += 1;
                 h *= change.min(1.0);
@@ -167,7 +180,7 @@ impl<F: Field> Run<'_, F> {
             return Err(OdeError::NotFinite { row, time: t });
         }
         let [(size, _), (speed, _)] = sizes;
-        let short = super::adaptive::short_step(size, speed);
+        let short = short_step(size, speed);
         let mut ahead = y.to_vec();
         combine(Some(y), short, &[1.0], &[slope.to_vec()], &mut ahead);
         let mut change = y.to_vec();
@@ -176,7 +189,7 @@ impl<F: Field> Run<'_, F> {
             change.iter_mut().zip(slope).for_each(|(a, b)| *a -= b);
         }
         let bend = worst(&change, |i, lane| scale(y[i][lane], y[i][lane], spec)).0 / short;
-        Ok(super::adaptive::long_step(short, speed.max(bend)))
+        Ok(long_step(short, speed.max(bend)))
     }
 
     fn fixed(&mut self, method: &Tableau, grid: &[f64]) -> Result<(), OdeError> {
@@ -214,12 +227,12 @@ impl<F: Field> Run<'_, F> {
 }
 
 /// The derivative by the start, given those by the states at the times of the grid; those by the field's parameters are
-/// added to `sums`.
-pub(crate) fn back<F: Field>(
+/// added to `sums`. `steps` are those that [`solve`] kept, with the same method.
+pub fn adjoint<F: Field>(
     field: &F,
     method: Method,
     steps: &[Step],
-    slopes: &[Vec<Lane>],
+    gradients: &[Vec<Lane>],
     sums: &mut F::Sums,
 ) -> Vec<Lane> {
     let (tableau, _) = scheme(method);
@@ -228,7 +241,7 @@ pub(crate) fn back<F: Field>(
     let mut room = field.room();
     let mut k: Vec<Vec<Lane>> = (0..stages).map(|_| none()).collect();
     let (mut y, mut kappa) = (k.clone(), k.clone());
-    let (mut slope, mut pulled) = (none(), none());
+    let (mut gradient, mut pulled) = (none(), none());
     for step in steps.iter().rev() {
         for stage in 0..stages {
             combine(Some(&step.start), step.h, tableau.a[stage], &k, &mut y[stage]);
@@ -236,7 +249,7 @@ pub(crate) fn back<F: Field>(
         }
         for (at, weights) in &step.inside {
             if weights.is_none() {
-                accumulate(&mut slope, 1.0, &slopes[*at]);
+                accumulate(&mut gradient, 1.0, &gradients[*at]);
             }
         }
         let mut used = vec![false; stages];
@@ -248,30 +261,79 @@ pub(crate) fn back<F: Field>(
                     used[stage] = true;
                 }
             };
-            push(tableau.b[stage], &slope);
+            push(tableau.b[stage], &gradient);
             for (at, weights) in &step.inside {
-                weights.iter().for_each(|weights| push(weights[stage], &slopes[*at]));
+                weights.iter().for_each(|weights| push(weights[stage], &gradients[*at]));
             }
         }
         for (at, weights) in &step.inside {
             if weights.is_some() {
-                accumulate(&mut slope, 1.0, &slopes[*at]);
+                accumulate(&mut gradient, 1.0, &gradients[*at]);
             }
         }
         for stage in (0..stages).rev() {
             if !used[stage] {
                 continue;
             }
-            field.pull(&y[stage], &kappa[stage], &mut pulled, sums, &mut room);
-            accumulate(&mut slope, 1.0, &pulled);
+            field.drift_vjp(&y[stage], &kappa[stage], &mut pulled, sums, &mut room);
+            accumulate(&mut gradient, 1.0, &pulled);
             for (before, &weight) in tableau.a[stage].iter().enumerate().filter(|(_, weight)| **weight != 0.0) {
                 accumulate(&mut kappa[before], step.h * weight, &pulled);
                 used[before] = true;
             }
         }
     }
-    accumulate(&mut slope, 1.0, &slopes[0]);
-    slope
+    accumulate(&mut gradient, 1.0, &gradients[0]);
+    gradient
+}
+
+/// Solves from every row of `start`, `rows × width` numbers, block by block on all threads; a state `rows × width` for every time
+/// of the grid.
+///
+/// # Errors
+/// As [`solve`]; rows are counted from the first.
+///
+/// # Panics
+/// When `start` is no whole number of rows.
+pub fn solve_rows<F: Field>(
+    field: &F,
+    start: &[f32],
+    grid: &[f64],
+    spec: &CheckedOdeSpec,
+) -> Result<Vec<Vec<f32>>, OdeError> {
+    check_grid(grid)?;
+    let width = field.width();
+    assert_eq!(start.len() % width, 0, "rows of {width} numbers");
+    let paths: Vec<Path> = start
+        .par_chunks(LANES * width)
+        .enumerate()
+        .map(|(block, rows)| {
+            solve(field, from_rows(rows, width), grid, spec, false).map_err(|error| error.at_row(block * LANES))
+        })
+        .collect::<Result<_, _>>()?;
+    let mut states = vec![vec![0.0; start.len()]; grid.len()];
+    for (block, path) in paths.iter().enumerate() {
+        for (states, state) in states.iter_mut().zip(&path.states) {
+            let first = block * LANES * width;
+            let end = (first + LANES * width).min(start.len());
+            to_rows(state, &mut states[first..end]);
+        }
+    }
+    Ok(states)
+}
+
+/// Rows of `width` numbers as lanes; places without a row are filled with the first row.
+#[must_use]
+pub fn from_rows(rows: &[f32], width: usize) -> Vec<Lane> {
+    let n = rows.len() / width;
+    (0..width).map(|i| std::array::from_fn(|lane| rows[if lane < n { lane } else { 0 } * width + i])).collect()
+}
+
+/// The first rows of lanes; the inverse of [`from_rows`].
+pub fn to_rows(lanes: &[Lane], rows: &mut [f32]) {
+    for (lane, row) in rows.chunks_exact_mut(lanes.len()).enumerate() {
+        row.iter_mut().zip(lanes).for_each(|(v, lanes)| *v = lanes[lane]);
+    }
 }
 
 /// `out = y + h Σ w_i k_i`, or without y.
@@ -324,4 +386,132 @@ fn worst(x: &[Lane], scale: impl Fn(usize, usize) -> f32) -> (f64, usize) {
     #[expect(clippy::cast_precision_loss, reason = "dimensions are far below 2^52")]
     let n = x.len() as f64;
     ((f64::from(worst.0) / n).sqrt(), worst.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linspace;
+
+    /// y' = A y of two numbers: a damped oscillator y'' = −y' − 4 y, with the derivatives by the four entries of A.
+    struct Linear([f32; 4]);
+
+    const OSCILLATOR: Linear = Linear([0.0, 1.0, -4.0, -1.0]);
+
+    impl Field for Linear {
+        type Room = ();
+        type Sums = [Lane; 4];
+
+        fn width(&self) -> usize {
+            2
+        }
+        fn room(&self) {}
+        fn sums(&self) -> [Lane; 4] {
+            [[0.0; LANES]; 4]
+        }
+        fn total(&self, sums: &[Lane; 4]) -> Vec<f32> {
+            sums.iter().map(|parts| parts.iter().sum()).collect()
+        }
+        fn drift(&self, y: &[Lane], out: &mut [Lane], (): &mut ()) {
+            for (i, out) in out.iter_mut().enumerate() {
+                for lane in 0..LANES {
+                    out[lane] = self.0[2 * i] * y[0][lane] + self.0[2 * i + 1] * y[1][lane];
+                }
+            }
+        }
+        fn drift_vjp(&self, y: &[Lane], gradient: &[Lane], by_y: &mut [Lane], sums: &mut [Lane; 4], (): &mut ()) {
+            for lane in 0..LANES {
+                for j in 0..2 {
+                    by_y[j][lane] = self.0[j] * gradient[0][lane] + self.0[2 + j] * gradient[1][lane];
+                    for i in 0..2 {
+                        sums[2 * i + j][lane] += gradient[i][lane] * y[j][lane];
+                    }
+                }
+            }
+        }
+    }
+
+    fn exact(t: f64) -> f64 {
+        let w = 3.75_f64.sqrt();
+        (-0.5 * t).exp() * ((w * t).cos() + 0.5 / w * (w * t).sin())
+    }
+
+    fn spec(method: Method) -> OdeSpec {
+        OdeSpec { method, ..OdeSpec::default() }
+    }
+
+    #[test]
+    fn errors_of_fixed_steps_fall_by_the_order_of_the_method_over_four_halvings() {
+        let grid = linspace(0.0, 4.0, 9);
+        for (method, order, coarse) in [(Method::Rk4, 4.0, 1), (Method::Euler, 1.0, 64)] {
+            let error = |halvings: u32| {
+                let spec = OdeSpec { substeps: coarse << halvings, ..spec(method) }.check().unwrap();
+                let states = solve_rows(&OSCILLATOR, &[1.0, 0.0], &grid, &spec).unwrap();
+                let errors = grid.iter().zip(&states).map(|(t, y)| (f64::from(y[0]) - exact(*t)).powi(2));
+                errors.sum::<f64>().sqrt()
+            };
+            // the mean over the halvings that f32 can tell
+            let errors: Vec<f64> = (0..5).map(error).filter(|error| *error > 3e-6).collect();
+            let halvings = f64::from(u32::try_from(errors.len()).unwrap()) - 1.0;
+            assert!(halvings >= 2.0, "{errors:?}");
+            let slope = (errors[0] / errors[errors.len() - 1]).log2() / halvings;
+            assert!((slope - order).abs() < 0.35, "{method:?}: {slope}, {errors:?}");
+        }
+    }
+
+    #[test]
+    fn rows_meet_their_tolerance_whatever_company_they_keep_and_on_any_number_of_threads() {
+        let rows: Vec<f32> = (0..37_u8).flat_map(|i| [1.0 + f32::from(i), 0.0]).collect();
+        let grid = linspace(0.0, 5.0, 21);
+        for method in [Method::Dopri5, Method::Tsit5] {
+            let solver = OdeSpec { rtol: 1e-5, atol: 1e-6, ..spec(method) }.check().unwrap();
+            let on = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| solve_rows(&OSCILLATOR, &rows, &grid, &solver).unwrap())
+            };
+            let states = on(1);
+            assert_eq!(states, on(3));
+            for (t, state) in grid.iter().zip(&states) {
+                for (row, start) in state.chunks(2).zip(rows.chunks(2)) {
+                    let (found, exact) = (f64::from(row[0]), f64::from(start[0]) * exact(*t));
+                    assert!((found - exact).abs() < 1e-4 * f64::from(start[0]), "{method:?} at {t}: {found} {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_adjoint_gives_the_differences_that_small_changes_make() {
+        let grid = [0.0, 0.7, 1.5];
+        for method in [Method::Dopri5, Method::Tsit5, Method::Rk4, Method::Euler] {
+            let solver = OdeSpec { rtol: 1e-6, substeps: 12, ..spec(method) }.check().unwrap();
+            // the sum of the first number at both later times
+            let value = |field: &Linear, start: &[f32]| {
+                let states = solve_rows(field, start, &grid, &solver).unwrap();
+                f64::from(states[1][0]) + f64::from(states[2][0])
+            };
+            let start = [1.0_f32, -0.5];
+            let path = solve(&OSCILLATOR, from_rows(&start, 2), &grid, &solver, true).unwrap();
+            let mut of_row = [0.0; LANES];
+            of_row[0] = 1.0;
+            let none = vec![[0.0; LANES]; 2];
+            let gradients = [none, vec![of_row, [0.0; LANES]], vec![of_row, [0.0; LANES]]];
+            let mut sums = OSCILLATOR.sums();
+            let by_start = adjoint(&OSCILLATOR, method, &path.steps, &gradients, &mut sums);
+            let e = 1e-2_f32;
+            for i in 0..2 {
+                let (mut up, mut down) = (start, start);
+                (up[i], down[i]) = (up[i] + e, down[i] - e);
+                let difference = (value(&OSCILLATOR, &up) - value(&OSCILLATOR, &down)) / (2.0 * f64::from(e));
+                assert!((f64::from(by_start[i][0]) - difference).abs() < 2e-3, "{method:?} by start {i}: {difference}");
+            }
+            let by_entries = OSCILLATOR.total(&sums);
+            for (entry, found) in by_entries.iter().enumerate() {
+                let (mut up, mut down) = (Linear(OSCILLATOR.0), Linear(OSCILLATOR.0));
+                (up.0[entry], down.0[entry]) = (up.0[entry] + e, down.0[entry] - e);
+                let difference = (value(&up, &start) - value(&down, &start)) / (2.0 * f64::from(e));
+                assert!((f64::from(*found) - difference).abs() < 2e-3, "{method:?} by entry {entry}: {difference}");
+            }
+        }
+    }
 }

@@ -5,8 +5,8 @@
 //! ```
 
 /// A method without error control.
-#[derive(Debug)]
-pub(crate) struct Tableau {
+#[derive(Debug, Clone)]
+pub struct Tableau {
     /// Times of the stages.
     pub c: &'static [f64],
     /// Row i: weights of the stages before i.
@@ -16,8 +16,9 @@ pub(crate) struct Tableau {
 }
 
 /// A method whose last stage is the first of the next step, with an error estimate and dense output.
-#[derive(Debug)]
-pub(crate) struct Embedded {
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    /// Stages and the weights of the step.
     pub tableau: Tableau,
     /// Weights of the error estimate: those of the step less those of the embedded method of order 4.
     pub error: [f64; 7],
@@ -27,16 +28,17 @@ pub(crate) struct Embedded {
 
 impl Embedded {
     /// Weights of the stages at a share `theta` of the step.
-    pub(crate) fn inside(&self, theta: f64) -> Vec<f64> {
+    #[must_use]
+    pub fn inside(&self, theta: f64) -> Vec<f64> {
         self.dense.iter().map(|d| theta * (d[0] + theta * (d[1] + theta * (d[2] + theta * d[3])))).collect()
     }
 }
 
 /// `y + h f(t, y)`.
-pub(crate) const EULER: Tableau = Tableau { c: &[0.0], a: &[&[]], b: &[1.0] };
+pub const EULER: Tableau = Tableau { c: &[0.0], a: &[&[]], b: &[1.0] };
 
 /// Kutta 1901, "the" Runge–Kutta method.
-pub(crate) const RK4: Tableau = Tableau {
+pub const RK4: Tableau = Tableau {
     c: &[0.0, 0.5, 0.5, 1.0],
     a: &[&[], &[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0]],
     b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0],
@@ -44,7 +46,7 @@ pub(crate) const RK4: Tableau = Tableau {
 
 /// Dormand and Prince, "A family of embedded Runge–Kutta formulae", J. Comp. Appl. Math. 6, 1980; dense output by
 /// Shampine, "Some practical Runge–Kutta formulas", Math. Comp. 46, 1986.
-pub(crate) const DOPRI5: Embedded = Embedded {
+pub const DOPRI5: Embedded = Embedded {
     tableau: Tableau {
         c: &[0.0, 1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0, 1.0, 1.0],
         a: &[
@@ -92,7 +94,7 @@ pub(crate) const DOPRI5: Embedded = Embedded {
 
 /// Tsitouras, "Runge–Kutta pairs of order 5(4) satisfying only the first column simplifying assumption", Comput. Math.
 /// Appl. 62, 2011; dense output of the same paper, its factors multiplied out.
-pub(crate) const TSIT5: Embedded = Embedded {
+pub const TSIT5: Embedded = Embedded {
     tableau: Tableau {
         c: &[0.0, 0.161, 0.327, 0.9, 0.980_025_540_904_509_7, 1.0, 1.0],
         a: &[

@@ -2,8 +2,9 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::tableau::Tableau;
-use super::{OdeError, OdeSpec, Solution, Work, combine};
+use super::{Solution, combine};
+use crate::tableau::Tableau;
+use crate::{OdeError, OdeSpec, Work};
 
 pub(super) fn solve<B: Backend>(
     method: &Tableau,

@@ -1,21 +1,11 @@
-//! Steps as long as the error allows.
-//!
-//! ```text
-//! e = max over rows of rms(h Σ e_i k_i / (atol + rtol max(|y|, |y'|)))
-//! h ← h · clamp(0.9 e^(−1/5), 0.2, 10)         a step with e > 1 is taken again
-//! ```
-//!
-//! The first step is chosen as in Hairer, Nørsett and Wanner, "Solving ODEs I", II.4. Step sizes are numbers, not
-//! tensors: gradients flow through the states, not through the choice of steps.
+//! Steps as long as the error allows, shared by all rows.
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::tableau::Embedded;
-use super::{OdeError, OdeSpec, Solution, Work, combine};
-
-pub(super) const SAFETY: f64 = 0.9;
-pub(super) const SHRINK: f64 = 0.2;
-pub(super) const GROW: f64 = 10.0;
+use super::{Solution, combine};
+use crate::control::{change, long_step, short_step};
+use crate::tableau::Embedded;
+use crate::{OdeError, OdeSpec, Work};
 
 pub(super) fn solve<B: Backend>(
     method: &Embedded,
@@ -50,7 +40,7 @@ pub(super) fn solve<B: Backend>(
         if !error.is_finite() && h < 1e-6 * (end - grid[0]) {
             return Err(OdeError::NotFinite { row, time: t });
         }
-        let change = if error.is_finite() { (SAFETY * error.powf(-0.2)).clamp(SHRINK, GROW) } else { SHRINK };
+        let change = change(error);
         if error.is_nan() || error > 1.0 {
             work.rejected += 1;
             h *= change.min(1.0);
@@ -118,15 +108,4 @@ fn first_step<B: Backend>(
     let ahead = f(t + short, y + slope.clone().mul_scalar(short)).detach();
     let bend = worst((ahead - slope) / scale).0 / short;
     Ok(long_step(short, speed.max(bend)))
-}
-
-/// A step that is safe to look ahead by, for a state and a drift of these sizes in units of the error allowed.
-pub(super) fn short_step(size: f64, speed: f64) -> f64 {
-    if size < 1e-5 || speed < 1e-5 { 1e-6 } else { 0.01 * size / speed }
-}
-
-/// The first step, given the larger of the drift and its change.
-pub(super) fn long_step(short: f64, largest: f64) -> f64 {
-    let long = if largest <= 1e-15 { (1e-3 * short).max(1e-6) } else { (0.01 / largest).powf(0.2) };
-    long.min(100.0 * short).max(1e-9)
 }

@@ -1,0 +1,349 @@
+//! Paths of stochastic differential equations with noise of its own for every component,
+//!
+//! ```text
+//! dz = f(z, t) dt + σ(z, t) dW
+//!
+//! Euler–Maruyama   z ← z + h f + σ ΔW
+//! Milstein         z ← z + h f + σ ΔW + (σ(ẑ, t) − σ) (ΔW² − h) / (2√h),   ẑ = z + h f + √h σ
+//! ```
+//!
+//! in Itô's sense. The second is of strong order 1 where σ of a component depends on that component alone, and needs no
+//! derivative of σ (Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations", 1992, 11.1.7).
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::brownian::MOST_HALVINGS;
+use crate::{Brownian, OdeError, check_grid};
+
+/// A stochastic differential equation, for one row at a time.
+pub trait Sde: Sync {
+    /// Numbers in a row.
+    fn width(&self) -> usize;
+    /// f(z, t).
+    fn drift(&self, t: f64, z: &[f64], out: &mut [f64]);
+    /// σ(z, t) of every component.
+    fn diffusion(&self, t: f64, z: &[f64], out: &mut [f64]);
+}
+
+/// How to sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SdeMethod {
+    /// Strong order ½, weak order 1; where σ is the same everywhere, of strong order 1 too.
+    #[default]
+    EulerMaruyama,
+    /// Strong and weak order 1, without derivatives of σ.
+    Milstein,
+}
+
+/// Method and steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct SdeSpec {
+    /// Method. Default: euler-maruyama.
+    pub method: SdeMethod,
+    /// Intervals between two times of the grid, each with a number of its own for the noise. At least 1. Default: 16.
+    pub substeps: usize,
+    /// Times that each of these is halved, along the same paths of the noise. At most 20. Default: 0.
+    pub halvings: u32,
+}
+
+impl Default for SdeSpec {
+    fn default() -> Self {
+        Self { method: SdeMethod::EulerMaruyama, substeps: 16, halvings: 0 }
+    }
+}
+
+/// Why an equation was not sampled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SdeError {
+    /// A field of the specification is out of range.
+    #[error("sde.{field} is {value}, expected {expected}")]
+    Spec {
+        /// Field of [`SdeSpec`].
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The grid does not rise, or a path stops being finite.
+    #[error(transparent)]
+    Path(#[from] OdeError),
+    /// The start is no whole number of rows.
+    #[error("the start has {numbers} numbers, which are no rows of {width}")]
+    Start {
+        /// Numbers there are.
+        numbers: usize,
+        /// Numbers in a row.
+        width: usize,
+    },
+}
+
+/// A specification that can be sampled with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedSdeSpec(SdeSpec);
+
+impl SdeSpec {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`SdeError::Spec`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedSdeSpec, SdeError> {
+        if self.substeps == 0 {
+            return Err(SdeError::Spec { field: "substeps", value: 0, expected: "at least 1" });
+        }
+        if self.halvings > MOST_HALVINGS {
+            return Err(SdeError::Spec { field: "halvings", value: self.halvings.into(), expected: "at most 20" });
+        }
+        Ok(CheckedSdeSpec(self))
+    }
+}
+
+impl CheckedSdeSpec {
+    /// The fields.
+    #[must_use]
+    pub fn get(&self) -> &SdeSpec {
+        &self.0
+    }
+}
+
+/// Samples a path from every row of `start`, `rows × width` numbers, on all threads; a state `rows × width` for every time of the
+/// grid. Row i goes along path i of the noise.
+///
+/// # Errors
+/// [`SdeError`] where the grid does not rise, the start is no rows, or a path stops being finite.
+pub fn sample_paths(
+    sde: &impl Sde,
+    start: &[f64],
+    grid: &[f64],
+    spec: &CheckedSdeSpec,
+    noise: Brownian,
+) -> Result<Vec<Vec<f64>>, SdeError> {
+    check_grid(grid)?;
+    let width = sde.width();
+    if width == 0 || !start.len().is_multiple_of(width) {
+        return Err(SdeError::Start { numbers: start.len(), width });
+    }
+    let paths: Vec<Vec<f64>> = start
+        .par_chunks(width)
+        .enumerate()
+        .map(|(row, start)| path(sde, row, start, grid, spec.get(), noise))
+        .collect::<Result<_, _>>()?;
+    let at =
+        |time: usize| paths.iter().flat_map(|path| path[time * width..(time + 1) * width].iter().copied()).collect();
+    Ok((0..grid.len()).map(at).collect())
+}
+
+/// The states of one row at every time of the grid, one after the other.
+fn path(
+    sde: &impl Sde,
+    row: usize,
+    start: &[f64],
+    grid: &[f64],
+    spec: &SdeSpec,
+    noise: Brownian,
+) -> Result<Vec<f64>, OdeError> {
+    let width = start.len();
+    let mut z = start.to_vec();
+    let (mut f, mut sigma) = (vec![0.0; width], vec![0.0; width]);
+    let (mut ahead, mut sigma_ahead) = (vec![0.0; width], vec![0.0; width]);
+    let mut states = Vec::with_capacity(grid.len() * width);
+    let (mut interval, mut finite) = (0, grid.first().copied().unwrap_or_default());
+    let check = |z: &[f64], time: f64| match z.iter().all(|v| v.is_finite()) {
+        true => Ok(()),
+        false => Err(OdeError::NotFinite { row, time }),
+    };
+    if !grid.is_empty() {
+        check(&z, finite)?;
+        states.extend_from_slice(&z);
+    }
+    for pair in grid.windows(2) {
+        #[expect(clippy::cast_precision_loss, reason = "numbers of steps are far below 2^52")]
+        let whole = (pair[1] - pair[0]) / spec.substeps as f64;
+        let parts = 1_u32 << spec.halvings;
+        let h = whole / f64::from(parts);
+        for substep in 0..spec.substeps {
+            let rises = noise.increments(row as u64, interval, whole, spec.halvings, width);
+            interval += 1;
+            for (part, rise) in (0..parts).zip(rises.chunks(width)) {
+                #[expect(clippy::cast_precision_loss, reason = "numbers of steps are far below 2^52")]
+                let t = pair[0] + whole * substep as f64 + h * f64::from(part);
+                sde.drift(t, &z, &mut f);
+                sde.diffusion(t, &z, &mut sigma);
+                if spec.method == SdeMethod::Milstein {
+                    for i in 0..width {
+                        ahead[i] = z[i] + h * f[i] + h.sqrt() * sigma[i];
+                    }
+                    sde.diffusion(t, &ahead, &mut sigma_ahead);
+                    for i in 0..width {
+                        z[i] += (sigma_ahead[i] - sigma[i]) * (rise[i] * rise[i] - h) / (2.0 * h.sqrt());
+                    }
+                }
+                for i in 0..width {
+                    z[i] += h * f[i] + sigma[i] * rise[i];
+                }
+            }
+        }
+        check(&z, finite)?;
+        finite = pair[1];
+        states.extend_from_slice(&z);
+    }
+    Ok(states)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linspace;
+
+    const PATHS: usize = 10_000;
+
+    /// dz = f(z) dt + σ(z) dW of one component.
+    struct Scalar<F, S>(F, S);
+
+    impl<F: Fn(f64) -> f64 + Sync, S: Fn(f64) -> f64 + Sync> Sde for Scalar<F, S> {
+        fn width(&self) -> usize {
+            1
+        }
+        fn drift(&self, _t: f64, z: &[f64], out: &mut [f64]) {
+            out[0] = (self.0)(z[0]);
+        }
+        fn diffusion(&self, _t: f64, z: &[f64], out: &mut [f64]) {
+            out[0] = (self.1)(z[0]);
+        }
+    }
+
+    fn spec(method: SdeMethod, substeps: usize, halvings: u32) -> CheckedSdeSpec {
+        SdeSpec { method, substeps, halvings }.check().unwrap()
+    }
+
+    fn mean(values: &[f64]) -> f64 {
+        values.iter().sum::<f64>() / f64::from(u32::try_from(values.len()).unwrap())
+    }
+
+    fn variance(values: &[f64]) -> f64 {
+        let centre = mean(values);
+        mean(&values.iter().map(|v| (v - centre).powi(2)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn strong_errors_fall_by_the_order_of_the_method() {
+        // geometric Brownian motion, of which the path is known where that of the noise is
+        let (mu, s) = (0.5, 0.8);
+        let sde = Scalar(|z: f64| mu * z, |z: f64| s * z);
+        let noise = Brownian::new(3);
+        for (method, order) in [(SdeMethod::EulerMaruyama, 0.5), (SdeMethod::Milstein, 1.0)] {
+            let errors: Vec<f64> = (3..8)
+                .map(|halvings| {
+                    let ends =
+                        sample_paths(&sde, &[1.0; PATHS], &[0.0, 1.0], &spec(method, 1, halvings), noise).unwrap();
+                    let exact =
+                        |path: usize| ((mu - 0.5 * s * s) + s * noise.increments(path as u64, 0, 1.0, 0, 1)[0]).exp();
+                    mean(&ends[1].iter().enumerate().map(|(path, z)| (z - exact(path)).abs()).collect::<Vec<_>>())
+                })
+                .collect();
+            let slope = (errors[0] / errors[4]).log2() / 4.0;
+            assert!((slope - order).abs() < 0.1, "{method:?}: {slope}, {errors:?}");
+        }
+    }
+
+    #[test]
+    fn an_ornstein_uhlenbeck_process_has_its_moments() {
+        let (theta, s, start) = (1.5, 0.7, 2.0);
+        let sde = Scalar(|z: f64| -theta * z, |_| s);
+        let grid = [0.0, 0.5, 3.0];
+        let states =
+            sample_paths(&sde, &[start; PATHS], &grid, &spec(SdeMethod::Milstein, 200, 0), Brownian::new(5)).unwrap();
+        for (t, z) in grid.iter().zip(&states).skip(1) {
+            let var = s * s / (2.0 * theta) * (1.0 - (-2.0 * theta * t).exp());
+            // four standard errors, and the method's own of a hundredth
+            let n = f64::from(u32::try_from(PATHS).unwrap());
+            assert!((mean(z) - start * (-theta * t).exp()).abs() < 4.0 * (var / n).sqrt() + 5e-3, "{t}");
+            assert!((variance(z) / var - 1.0).abs() < 4.0 * (2.0 / n).sqrt() + 1e-2, "{t}: {}", variance(z));
+        }
+    }
+
+    #[test]
+    fn geometric_brownian_motion_has_its_moments() {
+        let (mu, s) = (0.3, 0.4);
+        let sde = Scalar(|z: f64| mu * z, |z: f64| s * z);
+        let z = sample_paths(&sde, &[1.0; PATHS], &[0.0, 1.0], &spec(SdeMethod::Milstein, 100, 0), Brownian::new(8))
+            .unwrap();
+        let (m, var) = (mu.exp(), (2.0 * mu).exp() * ((s * s).exp() - 1.0));
+        let n = f64::from(u32::try_from(PATHS).unwrap());
+        assert!((mean(&z[1]) - m).abs() < 4.0 * (var / n).sqrt() + 5e-3, "{}", mean(&z[1]));
+        assert!((variance(&z[1]) / var - 1.0).abs() < 0.1, "{}", variance(&z[1]));
+    }
+
+    #[test]
+    fn a_double_well_comes_to_its_stationary_density() {
+        // V = z⁴/4 − z²/2, density ∝ exp(−2 V / σ²)
+        let s = 0.9;
+        let sde = Scalar(|z: f64| z - z * z * z, |_| s);
+        let states =
+            sample_paths(&sde, &[-1.0; PATHS], &[0.0, 15.0], &spec(SdeMethod::EulerMaruyama, 750, 0), Brownian::new(2))
+                .unwrap();
+        let mut z = states[1].clone();
+        z.sort_by(f64::total_cmp);
+        let points = linspace(-3.0, 3.0, 1201);
+        let density: Vec<f64> =
+            points.iter().map(|z| (-2.0 / (s * s) * (z.powi(4) / 4.0 - z * z / 2.0)).exp()).collect();
+        let total: f64 = density.iter().sum();
+        let mut below = 0.0;
+        let mut largest = 0.0_f64;
+        for (point, density) in points.iter().zip(&density) {
+            below += density / total;
+            let found = z.partition_point(|z| z <= point);
+            let share = f64::from(u32::try_from(found).unwrap()) / f64::from(u32::try_from(PATHS).unwrap());
+            largest = largest.max((share - below).abs());
+        }
+        // Kolmogorov's distance, exceeded by chance once in 10⁴ at 2.2 / √n
+        assert!(largest < 0.022, "{largest}");
+    }
+
+    #[test]
+    fn paths_are_the_same_on_any_number_of_threads_and_in_parts() {
+        let sde = Scalar(|z: f64| -z, |z: f64| 0.3 * (1.0 + z * z).sqrt());
+        let start: Vec<f64> = (0..50_u8).map(f64::from).collect();
+        let grid = [0.0, 0.3, 1.0];
+        let solver = spec(SdeMethod::Milstein, 4, 2);
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| sample_paths(&sde, &start, &grid, &solver, Brownian::new(1)).unwrap())
+        };
+        let whole = on(1);
+        assert_eq!(whole, on(3));
+        let part = sample_paths(&sde, &start[20..], &grid, &solver, Brownian::new(1).from_path(20)).unwrap();
+        assert_eq!(part[2], whole[2][20..]);
+    }
+
+    #[test]
+    fn what_cannot_be_sampled_is_named() {
+        let sde = Scalar(|z: f64| z * z, |_| 0.0);
+        let solver = spec(SdeMethod::EulerMaruyama, 50, 0);
+        let said = |start: &[f64], grid: &[f64]| {
+            sample_paths(&sde, start, grid, &solver, Brownian::new(0)).unwrap_err().to_string()
+        };
+        let far = said(&[0.0, 5.0], &[0.0, 0.1, 50.0]);
+        assert_eq!(far, "the solution from row 1 (counted from 0) is not finite after time 0.1");
+        assert_eq!(said(&[0.0], &[1.0, 1.0]), "time 1 of the grid is 1, expected finite times that rise strictly");
+        let error = SdeSpec { halvings: 21, ..SdeSpec::default() }.check().unwrap_err();
+        assert_eq!(error.to_string(), "sde.halvings is 21, expected at most 20");
+        struct Two;
+        impl Sde for Two {
+            fn width(&self) -> usize {
+                2
+            }
+            fn drift(&self, _t: f64, _z: &[f64], _out: &mut [f64]) {}
+            fn diffusion(&self, _t: f64, _z: &[f64], _out: &mut [f64]) {}
+        }
+        let error = sample_paths(&Two, &[1.0; 3], &[0.0], &solver, Brownian::new(0)).unwrap_err();
+        assert_eq!(error.to_string(), "the start has 3 numbers, which are no rows of 2");
+    }
+}
