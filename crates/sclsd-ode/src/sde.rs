@@ -155,9 +155,8 @@ fn path(
     let (mut ahead, mut sigma_ahead) = (vec![0.0; width], vec![0.0; width]);
     let mut states = Vec::with_capacity(grid.len() * width);
     let (mut interval, mut finite) = (0, grid.first().copied().unwrap_or_default());
-    let check = |z: &[f64], time: f64| match z.iter().all(|v| v.is_finite()) {
-        true => Ok(()),
-        false => Err(OdeError::NotFinite { row, time }),
+    let check = |z: &[f64], time: f64| {
+        if z.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(OdeError::NotFinite { row, time }) }
     };
     if !grid.is_empty() {
         check(&z, finite)?;
@@ -242,7 +241,7 @@ mod tests {
             let errors: Vec<f64> = (3..8)
                 .map(|halvings| {
                     let ends =
-                        sample_paths(&sde, &[1.0; PATHS], &[0.0, 1.0], &spec(method, 1, halvings), noise).unwrap();
+                        sample_paths(&sde, &vec![1.0; PATHS], &[0.0, 1.0], &spec(method, 1, halvings), noise).unwrap();
                     let exact =
                         |path: usize| ((mu - 0.5 * s * s) + s * noise.increments(path as u64, 0, 1.0, 0, 1)[0]).exp();
                     mean(&ends[1].iter().enumerate().map(|(path, z)| (z - exact(path)).abs()).collect::<Vec<_>>())
@@ -259,7 +258,8 @@ mod tests {
         let sde = Scalar(|z: f64| -theta * z, |_| s);
         let grid = [0.0, 0.5, 3.0];
         let states =
-            sample_paths(&sde, &[start; PATHS], &grid, &spec(SdeMethod::Milstein, 200, 0), Brownian::new(5)).unwrap();
+            sample_paths(&sde, &vec![start; PATHS], &grid, &spec(SdeMethod::Milstein, 200, 0), Brownian::new(5))
+                .unwrap();
         for (t, z) in grid.iter().zip(&states).skip(1) {
             let var = s * s / (2.0 * theta) * (1.0 - (-2.0 * theta * t).exp());
             // four standard errors, and the method's own of a hundredth
@@ -273,8 +273,9 @@ mod tests {
     fn geometric_brownian_motion_has_its_moments() {
         let (mu, s) = (0.3, 0.4);
         let sde = Scalar(|z: f64| mu * z, |z: f64| s * z);
-        let z = sample_paths(&sde, &[1.0; PATHS], &[0.0, 1.0], &spec(SdeMethod::Milstein, 100, 0), Brownian::new(8))
-            .unwrap();
+        let z =
+            sample_paths(&sde, &vec![1.0; PATHS], &[0.0, 1.0], &spec(SdeMethod::Milstein, 100, 0), Brownian::new(8))
+                .unwrap();
         let (m, var) = (mu.exp(), (2.0 * mu).exp() * ((s * s).exp() - 1.0));
         let n = f64::from(u32::try_from(PATHS).unwrap());
         assert!((mean(&z[1]) - m).abs() < 4.0 * (var / n).sqrt() + 5e-3, "{}", mean(&z[1]));
@@ -286,9 +287,14 @@ mod tests {
         // V = z⁴/4 − z²/2, density ∝ exp(−2 V / σ²)
         let s = 0.9;
         let sde = Scalar(|z: f64| z - z * z * z, |_| s);
-        let states =
-            sample_paths(&sde, &[-1.0; PATHS], &[0.0, 15.0], &spec(SdeMethod::EulerMaruyama, 750, 0), Brownian::new(2))
-                .unwrap();
+        let states = sample_paths(
+            &sde,
+            &vec![-1.0; PATHS],
+            &[0.0, 15.0],
+            &spec(SdeMethod::EulerMaruyama, 750, 0),
+            Brownian::new(2),
+        )
+        .unwrap();
         let mut z = states[1].clone();
         z.sort_by(f64::total_cmp);
         let points = linspace(-3.0, 3.0, 1201);
@@ -323,6 +329,16 @@ mod tests {
         assert_eq!(part[2], whole[2][20..]);
     }
 
+    /// Two components that stay.
+    struct Two;
+    impl Sde for Two {
+        fn width(&self) -> usize {
+            2
+        }
+        fn drift(&self, _t: f64, _z: &[f64], _out: &mut [f64]) {}
+        fn diffusion(&self, _t: f64, _z: &[f64], _out: &mut [f64]) {}
+    }
+
     #[test]
     fn what_cannot_be_sampled_is_named() {
         let sde = Scalar(|z: f64| z * z, |_| 0.0);
@@ -335,14 +351,6 @@ mod tests {
         assert_eq!(said(&[0.0], &[1.0, 1.0]), "time 1 of the grid is 1, expected finite times that rise strictly");
         let error = SdeSpec { halvings: 21, ..SdeSpec::default() }.check().unwrap_err();
         assert_eq!(error.to_string(), "sde.halvings is 21, expected at most 20");
-        struct Two;
-        impl Sde for Two {
-            fn width(&self) -> usize {
-                2
-            }
-            fn drift(&self, _t: f64, _z: &[f64], _out: &mut [f64]) {}
-            fn diffusion(&self, _t: f64, _z: &[f64], _out: &mut [f64]) {}
-        }
         let error = sample_paths(&Two, &[1.0; 3], &[0.0], &solver, Brownian::new(0)).unwrap_err();
         assert_eq!(error.to_string(), "the start has 3 numbers, which are no rows of 2");
     }

@@ -112,6 +112,7 @@ impl<const D: usize> Field<D> {
     fn blend<const E: usize>(&self, place: [f64; 2], of: impl Fn(usize) -> [f64; E]) -> Option<[f64; E]> {
         let [x, y] = [0, 1].map(|axis| (place[axis] - self.origin[axis]) / self.step);
         let (column, row) = (x.floor(), y.floor());
+        #[expect(clippy::cast_precision_loss, reason = "positions on a grid of hundreds")]
         let within = |at: f64, points: usize| at >= 0.0 && at + 1.0 < points as f64;
         if !(within(column, self.columns) && within(row, self.rows)) {
             return None;

@@ -99,6 +99,7 @@ pub(super) fn among(transitions: &Csr<f64>, cells: &[usize]) -> Csr<f64> {
     for row in 0..part.n_rows() {
         let (_, left) = part.row(row);
         let total: f64 = left.iter().sum();
+        #[expect(clippy::cast_precision_loss, reason = "a cell has few neighbours")]
         let even = 1.0 / left.len().max(1) as f64;
         values.extend(left.iter().map(|p| if total > 0.0 { p / total } else { even }));
     }

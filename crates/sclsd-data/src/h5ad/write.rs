@@ -126,12 +126,12 @@ pub(super) fn cut(
     gone.dedup();
     let mut before = left_behind(reader)?;
     gone.extend(before.iter().map(|(key, _)| key.clone()).filter(|key| reader.kind(key).is_some()));
-    let root = root_cell(reader, cells.as_deref())?.filter(|_| !written.contains(ROOT));
-    if let Some(root) = root {
+    let root = if written.contains(ROOT) { Root::None } else { root_cell(reader, cells.as_deref())? };
+    if root != Root::None {
         gone.push(ROOT.to_owned());
-        if root.is_none() {
-            before.push((ROOT.to_owned(), "its cell is left out".to_owned()));
-        }
+    }
+    if root == Root::Gone {
+        before.push((ROOT.to_owned(), "its cell is left out".to_owned()));
     }
     gone.sort();
     gone.dedup();
@@ -158,7 +158,7 @@ pub(super) fn cut(
         let mut sink = Sink::onto(&editor, reader, &gone);
         sink.lost = lost.iter().map(|(key, _)| key.clone()).collect();
         sink.whole(data, &|key| written.contains(key))?;
-        if let Some(Some(place)) = root {
+        if let Root::At(place) = root {
             let key = sink.room(ROOT)?;
             sink.number(&key, &[], Values::I64(&[place]))?;
         }
@@ -176,17 +176,26 @@ const LINK: &str = "it is a link that leads to nothing in this file";
 /// Why numbers are not carried.
 const LONG_DOUBLE: &str = "its numbers are of more than 8 bytes, which are not written here";
 
-/// Where the root of scanpy's pseudotime stands among the cells that stay, if it does; `None` where the file names no root, or
-/// all cells stay where they are.
-fn root_cell(reader: &Reader, cells: Option<&[usize]>) -> Result<Option<Option<i64>>, H5adError> {
-    let Some(cells) = cells else { return Ok(None) };
+/// What becomes of the root of scanpy's pseudotime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Root {
+    /// The file names none, or all cells stay where they are.
+    None,
+    /// Its cell is left out.
+    Gone,
+    /// Its place among the cells that stay.
+    At(i64),
+}
+
+fn root_cell(reader: &Reader, cells: Option<&[usize]>) -> Result<Root, H5adError> {
+    let Some(cells) = cells else { return Ok(Root::None) };
     let scalar = reader.kind(ROOT) == Some(Kind::Dataset) && reader.shape(ROOT)?.is_empty();
     if !scalar || reader.element(ROOT)? != Element::Integer {
-        return Ok(None);
+        return Ok(Root::None);
     }
     let root = reader.i64s(ROOT)?.first().and_then(|&root| usize::try_from(root).ok());
     let place = root.and_then(|root| cells.iter().position(|&cell| cell == root));
-    Ok(Some(place.and_then(|place| i64::try_from(place).ok())))
+    Ok(place.and_then(|place| i64::try_from(place).ok()).map_or(Root::Gone, Root::At))
 }
 
 /// Where the names `now` stood among those `before`; `None` where nothing changed.

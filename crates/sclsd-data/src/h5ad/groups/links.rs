@@ -165,8 +165,8 @@ fn table_links(file: &mut dyn Blocks, table: &[u8]) -> Result<Vec<Link>> {
         if start.starts_with(b"SNOD") {
             let n = Bytes(&start[6..]).number(2)?;
             let first = at.saturating_add(8);
-            let entries = read(file, first, n * ENTRY)?;
-            for (place, entry) in (first..).step_by(ENTRY as usize).zip(entries.chunks_exact(ENTRY as usize)) {
+            let entries = read(file, first, n * ENTRY as u64)?;
+            for (place, entry) in (first..).step_by(ENTRY).zip(entries.chunks_exact(ENTRY)) {
                 let mut bytes = Bytes(entry);
                 let name = text(bytes.number(8)?)?;
                 let address = bytes.number(8)?;
@@ -198,6 +198,6 @@ fn table_links(file: &mut dyn Blocks, table: &[u8]) -> Result<Vec<Link>> {
 }
 
 /// Bytes of an entry of a symbol table.
-const ENTRY: u64 = 40;
+const ENTRY: usize = 40;
 /// What such an entry says of a soft link.
 const SOFT: u64 = 2;
