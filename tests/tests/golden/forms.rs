@@ -149,7 +149,7 @@ fn what_is_written_reads_back_the_same() {
 }
 
 /// Forms that can be added to: all but that of a group in itself, which is refused.
-const FORMS: [&str; 24] = [
+const FORMS: [&str; 25] = [
     "csr",
     "csc",
     "dense",
@@ -171,6 +171,7 @@ const FORMS: [&str; 24] = [
     "no_x",
     "claims",
     "not_utf8",
+    "hdf5_2",
     "named_index",
     "soft_links",
     "soft_links_latest",

@@ -1,5 +1,6 @@
 //! Where a file keeps its counts.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use anyhow::bail;
@@ -20,6 +21,7 @@ pub(super) fn choose<'a>(
     file: &'a H5ad,
     data: &Dataset,
     wanted: Option<&str>,
+    output: Output,
 ) -> anyhow::Result<(FileMatrix<'a>, String)> {
     let all = file.keys()?;
     let there = |name: &str| match name {
@@ -45,8 +47,18 @@ pub(super) fn choose<'a>(
             ),
             found => found?,
         };
-        match first_bad(&found, is_count)? {
-            None => return Ok((found, said(name))),
+        let rounded = Cell::new(false);
+        let good = |value: f32| {
+            rounded.set(rounded.get() || value >= EXACT);
+            is_count(value)
+        };
+        match first_bad(&found, good)? {
+            None => {
+                if rounded.get() {
+                    output.note("counts above 2^24 = 16777216 are rounded to single precision");
+                }
+                return Ok((found, said(name)));
+            }
             Some(bad) => first.get_or_insert((bad, name)),
         };
     }
@@ -104,6 +116,9 @@ fn nature(matrix: &FileMatrix, cell: usize, value: f32) -> anyhow::Result<String
         were before"
         .into())
 }
+
+/// Whole numbers from here on are not all told apart in single precision.
+const EXACT: f32 = 16_777_216.0;
 
 /// How far from a whole number, of itself, a value is nearly whole.
 const NEARLY: f32 = 1e-3;

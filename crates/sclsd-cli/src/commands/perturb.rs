@@ -72,6 +72,10 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
         lines.push(format!("\n    {}: {shown}", escape::line(&name)));
         fates.insert(name, value);
     }
+    let unnamed = cells.iter().filter(|&&cell| clusters.name(cell as usize).is_none()).count();
+    if unnamed > 0 {
+        output.note(format!("{unnamed} cells have no cluster and are in no row of the table"));
+    }
     figures.nested("cells by fate", lines.concat(), Value::Object(fates));
     let unexpressed = if args.level == 0.0 { unexpressed(&data, &cells, &named)? } else { Vec::new() };
     for gene in &unexpressed {

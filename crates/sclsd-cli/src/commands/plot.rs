@@ -167,7 +167,13 @@ impl<'a> File<'a> {
                 _ => {}
             }
         }
-        let mut data = read_with_hint(&args.input, &keys, "a picture needs what sclsd train writes")?;
+        let hint = match args.kind {
+            PlotKind::Fates | PlotKind::FateProbabilities | PlotKind::FateCircle | PlotKind::Calibration => {
+                "this picture needs what sclsd fates writes"
+            }
+            _ => "a picture needs what sclsd train writes",
+        };
+        let mut data = read_with_hint(&args.input, &keys, hint)?;
         if let Some(key) = &cluster_key {
             groups::name(&mut data, key)?;
         }

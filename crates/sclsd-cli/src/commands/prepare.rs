@@ -55,7 +55,9 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     figures.count("empty cells left out", found.empty_cells);
     figures.count("empty genes left out", found.empty_genes);
     figures.count("cells without neighbours left out", found.isolated_cells);
-    figures.count("clusters", groups::of(data, &spec.clusters)?.categories().len());
+    let clusters = groups::of(data, &spec.clusters)?;
+    let occupied: std::collections::BTreeSet<u32> = clusters.codes().iter().flatten().copied().collect();
+    figures.count("clusters", occupied.len());
     if let Some(root) = &found.root {
         figures.text("root", root);
         figures.count("cells not joined to the root", found.unreachable_cells);
@@ -80,7 +82,7 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
         output.note(format!("the graph is obsp[\"{graph}\"], which uns[\"{entry}\"] names"));
         before.obsp.insert(GRAPH.into(), found);
     }
-    let (counts, source) = counts::choose(&args.input, &file, &before, args.counts.as_deref())?;
+    let (counts, source) = counts::choose(&args.input, &file, &before, args.counts.as_deref(), output)?;
     let x = if args.force { None } else { counts::normalized(&file, source == "X", output)? };
     groups::name(&mut before, &args.cluster_key).with_context(shown)?;
     remake_what_is_not_finite(&mut before, output);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_pure::{FormatError, Source};
 
-use super::groups::{harden, links_elsewhere};
+use super::groups::{harden, layouts_as_version_4, links_elsewhere};
 use super::patched::{Cursor, Patched};
 use super::superblock::{renew_superblock, root_address};
 
@@ -121,14 +121,16 @@ impl FileBytes {
     }
 }
 
-/// The file with hard links in the place of soft ones, as far as they lead to something in it.
+/// The file with hard links in the place of soft ones, as far as they lead to something in it, and with layouts that the library
+/// underneath knows.
 fn followed(file: Patched) -> Patched {
     let mut cursor = Cursor { patched: file.clone(), at: 0 };
-    let followed = renew_superblock(&mut cursor)
-        .and_then(|()| root_address(&mut cursor))
-        .and_then(|root| root.map_or(Ok(0), |root| harden(&mut cursor, root)));
+    let followed = renew_superblock(&mut cursor).and_then(|()| root_address(&mut cursor)).and_then(|root| {
+        let Some(root) = root else { return Ok(0) };
+        Ok(harden(&mut cursor, root)? + layouts_as_version_4(&mut cursor, root)?)
+    });
     // a file that is not made as expected is read as it is
-    if followed.is_ok_and(|links| links > 0) { cursor.patched } else { file }
+    if followed.is_ok_and(|changes| changes > 0) { cursor.patched } else { file }
 }
 
 fn number(bytes: &[u8]) -> u64 {

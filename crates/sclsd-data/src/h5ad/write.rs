@@ -58,7 +58,8 @@ pub(super) fn add(
         }
         copy(reader, temporary, output)?;
         // where that cannot be done, the file is written anew
-        let _ = open_groups(temporary, additions);
+        let within: Vec<String> = additions.obs.iter().map(|(name, _)| format!("obs/{name}")).collect();
+        let _ = open_groups(temporary, within.iter().chain(&replaced).map(String::as_str));
         let in_place = delete(temporary, &replaced).and_then(|()| fill(temporary));
         match in_place {
             Err(H5adError::NotInPlace { .. }) => {}
@@ -84,17 +85,19 @@ fn sentences(lost: Vec<(String, String)>) -> Vec<String> {
     lost.into_iter().map(|(key, reason)| format!("{}: {reason}", slot(&key))).collect()
 }
 
-/// Makes the groups that additions go into those that can be added to.
-fn open_groups(path: &Path, additions: &Additions) -> std::io::Result<()> {
+/// Makes the groups that elements of these names go into, or are taken from, those that can be added to.
+fn open_groups<'k>(path: &Path, keys: impl Iterator<Item = &'k str>) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
     let Some(root) = root_address(&mut file)? else { return Ok(()) };
-    let mut groups = vec!["", "obs", "obsm", "obsp", "uns"];
-    let within: Vec<String> = additions.obs.iter().map(|(name, _)| format!("obs/{name}")).collect();
-    // names with a slash are groups within the table
-    groups.extend(within.iter().filter_map(|key| key.rsplit_once('/').map(|(above, _)| above)));
-    groups.sort_unstable();
-    groups.dedup();
-    open_up(&mut file, root, &groups)
+    let mut groups = BTreeSet::from(["", "obs", "obsm", "obsp", "uns"]);
+    for mut key in keys {
+        // names with a slash are groups within the table
+        while let Some((above, _)) = key.rsplit_once('/') {
+            groups.insert(above);
+            key = above;
+        }
+    }
+    open_up(&mut file, root, &groups.into_iter().collect::<Vec<_>>())
 }
 
 fn delete(path: &Path, keys: &[String]) -> Result<(), H5adError> {
@@ -139,8 +142,9 @@ pub(super) fn cut(
     replace(output, |temporary| {
         lost.clone_from(&before);
         if rewrite(reader, temporary, output, &gone).is_err() {
-            // attributes that are references, as anndata 0.7 wrote them: the copy is changed in place
+            // attributes that are references, as anndata 0.7 wrote them, or layouts of HDF5 2.0: the copy is changed in place
             copy(reader, temporary, output)?;
+            let _ = open_groups(temporary, gone.iter().chain(&carried).chain(&written).map(String::as_str));
             delete(temporary, &gone)?;
         }
         let editor = Editor::open(temporary, compression)?;

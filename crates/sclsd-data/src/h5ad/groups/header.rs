@@ -47,6 +47,16 @@ pub(super) struct Header {
     /// Bytes of the messages in the first block.
     size: u64,
     pub(super) messages: Vec<Message>,
+    /// Where each of them stands.
+    pub(super) places: Vec<Place>,
+}
+
+/// Where a message stands.
+pub(super) struct Place {
+    pub(super) body: u64,
+    /// First byte of its block, and the checksum of that.
+    pub(super) block: u64,
+    pub(super) checksum: u64,
 }
 
 impl Header {
@@ -64,10 +74,11 @@ impl Header {
         let mut bytes = Bytes(&prefix);
         bytes.take(6 + times + phases)?;
         let size = bytes.number(width)?;
-        let mut blocks = vec![(address.saturating_add(prefix.len() as u64), size)];
-        let mut messages = Vec::new();
+        let mut blocks = vec![(address, prefix.len() as u64, size)];
+        let (mut messages, mut places) = (Vec::new(), Vec::new());
         let (mut total, mut visited) = (0_u64, 0);
-        while let Some((at, size)) = blocks.pop() {
+        while let Some((first, head, size)) = blocks.pop() {
+            let at = first.saturating_add(head);
             total = total.saturating_add(size);
             visited += 1;
             if total > LARGEST || visited > MOST_NODES || blocks.len() > MOST_NODES {
@@ -79,6 +90,8 @@ impl Header {
             while bytes.0.len() >= record {
                 let (kind, size) = (bytes.number(1)?, bytes.number(2)?);
                 let (marks, order) = (bytes.number(1)?, if flags & 4 != 0 { bytes.number(2)? } else { 0 });
+                let body_at = at.saturating_add((block.len() - bytes.0.len()) as u64);
+                places.push(Place { body: body_at, block: first, checksum: at.saturating_add(block.len() as u64) });
                 let body = bytes.take(size)?.to_vec();
                 let kind = u8::try_from(kind).unwrap_or(NIL);
                 if kind == CONTINUATION {
@@ -88,7 +101,7 @@ impl Header {
                     if size < 8 || at > u64::MAX - 4 || read(file, at, 4)? != b"OCHK" {
                         return Err(unexpected("a continuation"));
                     }
-                    blocks.push((at + 4, size - 8));
+                    blocks.push((at, 4, size - 8));
                 }
                 messages.push(Message {
                     kind,
@@ -98,7 +111,7 @@ impl Header {
                 });
             }
         }
-        Ok(Some(Self { flags, prefix, size, messages }))
+        Ok(Some(Self { flags, prefix, size, messages, places }))
     }
 
     pub(super) fn link_info(&self) -> Result<Option<LinkInfo>> {
