@@ -127,6 +127,13 @@ fn values_within_rounding_of_whole_numbers_are_counts_and_others_are_named() {
     write_h5ad(&d.join("scaled.h5ad"), &data, Compression::None).expect("a file");
     let said = failure(&sclsd(d, &["prepare", "scaled.h5ad", "-o", "p.h5ad"]));
     assert!(said.contains("it is scaled"), "{said}");
+    data.layers.insert("counts".into(), counts.map(|v| v * 0.9));
+    write_h5ad(&d.join("neither.h5ad"), &data, Compression::None).expect("a file");
+    let said = failure(&sclsd(d, &["prepare", "neither.h5ad", "-o", "p.h5ad"]));
+    assert!(
+        said.contains("so it is normalised") && said.contains("; X holds no counts either: it is scaled"),
+        "{said}"
+    );
 }
 
 #[test]

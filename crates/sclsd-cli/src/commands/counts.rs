@@ -33,7 +33,7 @@ pub(super) fn choose<'a>(
         Some(name) => vec![name],
         None => [LAYER, "counts", "raw.X", "X"].into_iter().filter(|name| there(name)).collect(),
     };
-    let (mut first, mut passed) = (None, String::new());
+    let (mut bad, mut passed) = (Vec::new(), String::new());
     for name in places {
         let found = match open(file, data, name) {
             // a raw of other genes is none of these cells' counts, where they have an X
@@ -59,16 +59,20 @@ pub(super) fn choose<'a>(
                 }
                 return Ok((found, said(name)));
             }
-            Some(bad) => first.get_or_insert((bad, name)),
-        };
+            Some(found) => bad.push((found, name)),
+        }
     }
     let layers = if all.layers.is_empty() { "nothing".into() } else { all.layers.join(", ") };
-    let Some(((cell, gene, value), name)) = first else {
+    let Some((&((cell, gene, value), name), others)) = bad.split_first() else {
         bail!(
             "{} has neither X nor counts (layers has {layers}); name the layer of counts with --counts",
             input.display()
         )
     };
+    for &((cell, _, value), name) in others {
+        let nature = nature(&open(file, data, name)?, cell, value)?;
+        passed = format!("{passed}; {} holds no counts either: {nature}", said(name));
+    }
     bail!(
         "{}: {} of cell {} and gene {} is {value}, expected a whole count of 0 or more: {}; layers has {layers}; name the counts \
          with --counts{}{passed}",
