@@ -98,16 +98,25 @@ fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::R
             "the names of cells were called \"{index}\", as a result is: they are called \"_index\" now"
         ));
     }
-    let has = file.inspect()?;
+    let all = file.keys()?;
+    let has = |slot: &str, name: &str| {
+        let names = match slot {
+            "obs" => &all.obs,
+            "obsm" => &all.obsm,
+            "obsp" => &all.obsp,
+            _ => &all.uns,
+        };
+        names.iter().any(|there| there == name)
+    };
     let ours = |slot: &str, name: &str| {
-        has.has("uns", record::KEY) && (slot != "obs" || name != "fate" || has.has("obsm", telling::PROBABILITIES))
+        has("uns", record::KEY) && (slot != "obs" || name != "fate" || has("obsm", telling::PROBABILITIES))
     };
     let names = additions.obs.iter().map(|(name, _)| ("obs", name));
     let names = names.chain(additions.obsm.keys().map(|name| ("obsm", name)));
     let names = names.chain(additions.obsp.keys().map(|name| ("obsp", name)));
     let names = names.chain(additions.uns.keys().map(|name| ("uns", name)));
     let replaced: Vec<String> = names
-        .filter(|(slot, name)| has.has(slot, name) && !ours(slot, name))
+        .filter(|(slot, name)| has(slot, name) && !ours(slot, name))
         .map(|(slot, name)| format!("{slot}[\"{name}\"]"))
         .collect();
     if !replaced.is_empty() {

@@ -23,7 +23,8 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
     let checkpoint = Checkpoint::load(&args.model)?;
     let graph = args.connectivities.as_ref().unwrap_or(&checkpoint.spec.keys.connectivities);
     let file = H5ad::open(&args.input)?;
-    let basis = Basis::choose(&args.input, &file.inspect()?, args.basis.as_deref())?;
+    let has = file.inspect()?;
+    let basis = Basis::choose(&args.input, &has, args.basis.as_deref())?;
     let obsm = basis.key.iter().cloned().collect();
     let wanted = Keys { x: true, obsm, obsp: vec![graph.clone()], ..Keys::none() };
     let read = file.read(&wanted).map_err(|error| graph_option(error, "--connectivities NAME"))?;
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let mut additions = annotation.additions();
     additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &basis, device, output)?);
-    if let Some(record) = record::of_file(&args.input, &file.inspect()?)?
+    if let Some(record) = record::of_file(&args.input, &has)?
         && record.config != serde_json::to_value(&checkpoint.spec)?
     {
         output.note(
