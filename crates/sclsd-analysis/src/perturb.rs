@@ -66,7 +66,7 @@ pub enum PerturbError {
     /// A gene is not one of the model's.
     #[error(
         "the model has no gene {gene}{}{}",
-        if gene.contains(',') { "; genes are separated by blanks" } else { "" },
+        if gene.contains(',') { "; genes are separated by spaces" } else { "" },
         if closest.is_empty() { "; its genes are in var_names of the file it was trained on".into() } else { did_you_mean(closest) }
     )]
     Gene {

@@ -34,6 +34,7 @@ use sclsd::Device;
 use sclsd::data::{
     Additions, Compression, Dataset, DatasetError, H5ad, H5adError, Keys, plain_reason, read_h5ad, repeated_name,
 };
+use sclsd::graph::neighbors_of;
 
 use crate::args::MachineArgs;
 use crate::progress::Output;
@@ -138,9 +139,8 @@ fn graph_option(error: H5adError, option: &str) -> H5adError {
 /// The first cell that the graph joins to no other, and how many there are; `None` where there is none.
 fn lonely(data: &Dataset, graph: &str) -> Result<Option<String>, DatasetError> {
     let edges = data.graph(graph)?;
-    let joined =
-        |cell: usize| edges.row(cell).0.iter().zip(edges.row(cell).1).any(|(&to, &w)| to as usize != cell && w > 0.0);
-    let alone: Vec<usize> = (0..edges.n_rows().min(data.n_cells())).filter(|&cell| !joined(cell)).collect();
+    let cells = 0..edges.n_rows().min(data.n_cells());
+    let alone: Vec<usize> = cells.filter(|&cell| neighbors_of(edges, cell).next().is_none()).collect();
     Ok(alone.first().map(|&first| {
         let many = if alone.len() == 1 { String::new() } else { format!(" (nor have {} others)", alone.len() - 1) };
         format!("cell {} has no neighbour in obsp[\"{graph}\"]{many}", data.obs.names[first])

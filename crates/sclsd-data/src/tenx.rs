@@ -14,6 +14,9 @@ use crate::{Column, Csr, Dataset, Frame, H5adError, plain_reason};
 /// The features that are genes, where others (antibodies, guides) are among them.
 const EXPRESSION: &str = "Gene Expression";
 
+/// The file of a folder that has the counts.
+const MATRIX: &str = "matrix.mtx";
+
 /// Counts of cells and genes, and what was done to the names of genes.
 #[derive(Debug, Clone)]
 pub struct TenX {
@@ -30,7 +33,7 @@ pub struct TenX {
 #[must_use]
 pub fn is_10x(path: &Path) -> bool {
     if path.is_dir() {
-        return find(path, &["matrix.mtx"]).is_some();
+        return matrix(path).is_some();
     }
     let Ok(file) = Reader::open(path) else { return false };
     group(&file).is_some()
@@ -98,9 +101,12 @@ struct Features {
 }
 
 fn read_folder(path: &Path) -> Result<TenX, H5adError> {
+    let Some((matrix, prefix)) = matrix(path) else {
+        return Err(H5adError::Missing { path: path.display().to_string(), missing: MATRIX.into() });
+    };
     let lines = |names: &[&str]| -> Result<(PathBuf, Vec<Vec<String>>), H5adError> {
-        let Some(file) = find(path, names) else {
-            let missing = format!("{} (or the same with .gz)", names.join(" or "));
+        let Some(file) = find(path, &prefix, names) else {
+            let missing = format!("{prefix}{} (or the same with .gz)", names.join(&format!(" or {prefix}")));
             return Err(H5adError::Missing { path: path.display().to_string(), missing });
         };
         let rows = open(&file)?
@@ -118,9 +124,6 @@ fn read_folder(path: &Path) -> Result<TenX, H5adError> {
         .is_some_and(|row| row.len() > 2)
         .then(|| features.iter().map(|row| word(row, 2)).collect::<Vec<_>>());
     let (ids, symbols) = features.iter().map(|row| (word(row, 0), word(row, 1))).unzip();
-    let Some(matrix) = find(path, &["matrix.mtx"]) else {
-        return Err(H5adError::Missing { path: path.display().to_string(), missing: "matrix.mtx".into() });
-    };
     #[expect(clippy::cast_possible_truncation, reason = "counts are kept in f32")]
     let counts = parse(&matrix.display().to_string(), open(&matrix)?)?.transpose().map(|v| v as f32);
     let barcodes = barcodes.iter().map(|row| word(row, 0)).collect();
@@ -189,19 +192,25 @@ fn unique(names: &[String]) -> (Vec<String>, usize) {
     (unique, renamed)
 }
 
-/// The file of one of the names in a folder, packed or not; or the only one whose name ends so, as in what GEO has.
-fn find(folder: &Path, names: &[&str]) -> Option<PathBuf> {
-    let all: Vec<String> = names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}.gz")]).collect();
-    let plain = all.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    plain.or_else(|| {
-        let there = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-        let ends = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            path.is_file() && all.iter().any(|wanted| name.ends_with(wanted))
-        };
-        let mut found = there.filter(ends);
-        found.next().filter(|_| found.next().is_none())
-    })
+/// The matrix of a folder, and what stands before its name and those of the other files: nothing, or, where it is the only
+/// one, a prefix as GEO has them.
+fn matrix(folder: &Path) -> Option<(PathBuf, String)> {
+    if let Some(plain) = find(folder, "", &[MATRIX]) {
+        return Some((plain, String::new()));
+    }
+    let prefix = |name: &str| name.strip_suffix(".gz").unwrap_or(name).strip_suffix(MATRIX).map(str::to_owned);
+    let there = std::fs::read_dir(folder).ok()?.flatten();
+    let mut found = there.filter_map(|entry| {
+        let prefix = prefix(entry.file_name().to_str()?)?;
+        entry.path().is_file().then(|| (entry.path(), prefix))
+    });
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// The file of one of the names in a folder, packed or not.
+fn find(folder: &Path, prefix: &str, names: &[&str]) -> Option<PathBuf> {
+    let all = names.iter().flat_map(|name| ["", ".gz"].map(|packed| folder.join(format!("{prefix}{name}{packed}"))));
+    all.into_iter().find(|path| path.is_file())
 }
 
 fn open(path: &Path) -> Result<BufReader<Box<dyn Read>>, H5adError> {
@@ -247,6 +256,10 @@ mod tests {
         write("GSM1_matrix.mtx", "%%MatrixMarket matrix coordinate integer general\n%\n1 1 1\n1 1 4\n");
         assert!(is_10x(directory.path()));
         assert_eq!(read_10x(directory.path()).unwrap().data.obs.names, ["AAA-1"]);
+        std::fs::rename(directory.path().join("GSM1_barcodes.tsv"), directory.path().join("GSM2_barcodes.tsv"))
+            .unwrap();
+        let said = read_10x(directory.path()).unwrap_err().to_string();
+        assert!(said.contains("lacks GSM1_barcodes.tsv"), "of another sample: {said}");
         write("GSM2_matrix.mtx", "");
         assert!(!is_10x(directory.path()), "two of them");
     }

@@ -441,9 +441,10 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_fixed_steps_fall_by_the_order_of_the_method_over_four_halvings() {
+    fn errors_of_fixed_steps_fall_by_the_order_of_the_method() {
         let grid = linspace(0.0, 4.0, 9);
-        for (method, order, coarse) in [(Method::Rk4, 4.0, 1), (Method::Euler, 1.0, 64)] {
+        // f32 tells two halvings of the one, four of the other
+        for (method, order, coarse, near) in [(Method::Rk4, 4.0, 1, 0.35), (Method::Euler, 1.0, 64, 0.1)] {
             let error = |halvings: u32| {
                 let spec = OdeSpec { substeps: coarse << halvings, ..spec(method) }.check().unwrap();
                 let states = solve_rows(&OSCILLATOR, &[1.0, 0.0], &grid, &spec).unwrap();
@@ -455,7 +456,7 @@ mod tests {
             let halvings = f64::from(u32::try_from(errors.len()).unwrap()) - 1.0;
             assert!(halvings >= 2.0, "{errors:?}");
             let slope = (errors[0] / errors[errors.len() - 1]).log2() / halvings;
-            assert!((slope - order).abs() < 0.35, "{method:?}: {slope}, {errors:?}");
+            assert!((slope - order).abs() < near, "{method:?}: {slope}, {errors:?}");
         }
     }
 

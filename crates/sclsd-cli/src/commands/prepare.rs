@@ -124,6 +124,14 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     if !made.is_empty() {
         output.note(format!("made anew, in the place of what the file had: {}", made.join(", ")));
     }
+    for (table, frame) in [("obs", &found.data.obs), ("var", &found.data.var)] {
+        let index = file.index_name(table);
+        if frame.get(&index).is_some() {
+            output.note(format!(
+                "the names of {table} were called \"{index}\", as a result is: they are called \"_index\" now"
+            ));
+        }
+    }
     for lost in file.cut(&args.output, &found.data, &kept, args.write.compression())? {
         output.note(format!("not carried over: {lost}"));
     }

@@ -49,6 +49,12 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
         groups.objects.entry(group).or_default().insert(name.clone(), target);
         found.entry(group).or_default().insert(name, target);
     }
+    // before there are as many: an object that is counted too often is only never freed
+    let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
+    found.values().flat_map(BTreeMap::values).for_each(|&target| *counts.entry(target).or_default() += 1);
+    for (&target, &more) in &counts {
+        count_links(file, target, more)?;
+    }
     for (&group, to) in &found {
         let mut placed = false;
         for (name, &target) in to {
@@ -65,11 +71,6 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
         if !placed && let Some(header) = Header::read(file, group)? {
             with_links(file, group, &header, |body| hard(body, to))?;
         }
-    }
-    let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
-    found.values().flat_map(BTreeMap::values).for_each(|&target| *counts.entry(target).or_default() += 1);
-    for (&target, &more) in &counts {
-        count_links(file, target, more)?;
     }
     Ok(found.values().map(BTreeMap::len).sum())
 }
