@@ -107,7 +107,9 @@ fn what_cannot_be_written_again_is_named() {
     for name in ["soft_links", "soft_links_latest"] {
         let lost = cut(name, &[1, 2], &copy);
         for key in ["nowhere", "circle", "around", "out"] {
-            let named = format!("uns[\"{key}\"]: it is a link that leads to nothing in this file");
+            let named = format!(
+                "uns[\"{key}\"]: it is a link that is not followed: out of the file, to nothing, or to a group around it"
+            );
             assert!(lost.contains(&named), "{name}: {lost:?}");
         }
         let made = read_h5ad(&copy, &Keys::all(&copy).expect("keys")).expect("a data set");
@@ -282,7 +284,7 @@ fn a_file_is_cut_to_cells_and_genes_with_everything_that_can_be_read_in_its_own_
         let output = directory.path().join(format!("{name}.h5ad"));
         let now = names.select_cells(&cells).select_genes(&genes);
         let lost = file.cut(&output, &now, &[], Compression::None).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let link = "]: it is a link that leads to nothing in this file";
+        let link = "]: it is a link that is not followed: out of the file, to nothing, or to a group around it";
         let links: Vec<String> =
             ["around", "circle", "nowhere", "out"].iter().map(|key| format!("uns[\"{key}\"{link}")).collect();
         let links: Vec<&str> = links.iter().map(String::as_str).collect();

@@ -10,7 +10,7 @@ use hdf5_pure::{FormatError, Source};
 
 use super::groups::{harden, layouts_as_version_4, links_elsewhere};
 use super::patched::{Cursor, Patched};
-use super::superblock::{renew_superblock, root_address};
+use super::superblock::{end_of_file, renew_superblock, root_address};
 
 /// Signature of a global heap collection.
 const COLLECTION: &[u8; 4] = b"GCOL";
@@ -41,7 +41,7 @@ impl FileBytes {
         self.file.file()
     }
 
-    /// A node of symbols without those that are soft links and lead nowhere: they have no address that could be read.
+    /// A node of symbols without those that are soft links still: they have no address that could be read.
     fn without_soft_links(&self, at: u64) -> Option<Vec<u8>> {
         let head = self.read_exact_at(at, 8).ok()?;
         let count = usize::from(u16::from_le_bytes([head[6], head[7]]));
@@ -110,7 +110,7 @@ impl Source for FileBytes {
 }
 
 impl FileBytes {
-    /// Paths of links that lead out of the file or to nothing in it.
+    /// Paths of links that are not followed.
     pub(super) fn links_elsewhere(&self) -> io::Result<Vec<String>> {
         let mut cursor = Cursor { patched: self.file.as_ref().clone(), at: 0 };
         renew_superblock(&mut cursor)?;
@@ -127,6 +127,10 @@ fn followed(file: Patched) -> Patched {
     let mut cursor = Cursor { patched: file.clone(), at: 0 };
     let followed = renew_superblock(&mut cursor).and_then(|()| root_address(&mut cursor)).and_then(|root| {
         let Some(root) = root else { return Ok(0) };
+        // what is cut off must not be filled with what is added here
+        if end_of_file(&mut cursor)?.is_none_or(|end| end > file.len()) {
+            return Ok(0);
+        }
         Ok(harden(&mut cursor, root)? + layouts_as_version_4(&mut cursor, root)?)
     });
     // a file that is not made as expected is read as it is

@@ -473,7 +473,7 @@ impl Reader {
         self.datatype(key).is_ok_and(|datatype| any(&datatype))
     }
 
-    /// Paths of links that lead out of the file or to nothing in it.
+    /// Paths of links that are not followed.
     pub(crate) fn links_elsewhere(&self) -> Result<Vec<String>, H5adError> {
         self.bytes.links_elsewhere().map_err(|source| self.bad("", plain_reason(&source)))
     }

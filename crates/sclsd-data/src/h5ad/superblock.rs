@@ -41,6 +41,11 @@ pub(crate) fn root_address(file: &mut dyn Blocks) -> std::io::Result<Option<u64>
     Ok(read_todays(file)?.map(|block| little_endian(&block[36..44])))
 }
 
+/// Where the file ends by what its superblock says, under the same conditions.
+pub(crate) fn end_of_file(file: &mut dyn Blocks) -> std::io::Result<Option<u64>> {
+    Ok(read_todays(file)?.map(|block| little_endian(&block[28..36])))
+}
+
 /// Says that the file ends at `end`.
 pub(crate) fn set_end_of_file(file: &mut dyn Blocks, end: u64) -> std::io::Result<()> {
     let Some(mut block) = read_todays(file)? else { return Ok(()) };

@@ -66,10 +66,12 @@ pub(super) fn add(
             done => return done,
         }
         lost.clone_from(&left);
+        let link = left.iter().find(|(_, reason)| reason == LINK).cloned();
         let left = left.iter().map(|(key, _)| key).filter(|key| reader.kind(key).is_some());
         let without: Vec<String> = replaced.iter().chain(left).cloned().collect();
-        rewrite(reader, temporary, output, &without)?;
-        fill(temporary)
+        rewrite(reader, temporary, output, &without)
+            .and_then(|()| fill(temporary))
+            .map_err(|error| in_the_way(reader, link, error))
     })?;
     Ok(sentences(lost))
 }
@@ -77,8 +79,24 @@ pub(super) fn add(
 /// What a file that is written anew does not have, and why.
 fn left_behind(reader: &Reader) -> Result<Vec<(String, String)>, H5adError> {
     let numbers = unwritable_numbers(reader)?.into_iter().map(|key| (key, LONG_DOUBLE.to_owned()));
-    let links = reader.links_elsewhere()?.into_iter().map(|key| (key, LINK.to_owned()));
+    // where links cannot be walked through, there is none that was followed
+    let links = reader.links_elsewhere().unwrap_or_default().into_iter().map(|key| (key, LINK.to_owned()));
     Ok(numbers.chain(links).collect())
+}
+
+/// The same error; where a link is what the library underneath cannot write, with that link and the way out.
+fn in_the_way(reader: &Reader, link: Option<(String, String)>, error: H5adError) -> H5adError {
+    let Some((key, reason)) =
+        link.filter(|_| matches!(error, H5adError::NotInPlace { .. } | H5adError::Unwritable { .. }))
+    else {
+        return error;
+    };
+    reader.bad(
+        &key,
+        format!(
+            "{reason}, and the file cannot be written with it; take it away with del h5py.File(path, \"a\")[\"{key}\"]"
+        ),
+    )
 }
 
 fn sentences(lost: Vec<(String, String)>) -> Vec<String> {
@@ -145,7 +163,8 @@ pub(super) fn cut(
             // attributes that are references, as anndata 0.7 wrote them, or layouts of HDF5 2.0: the copy is changed in place
             copy(reader, temporary, output)?;
             let _ = open_groups(temporary, gone.iter().chain(&carried).chain(&written).map(String::as_str));
-            delete(temporary, &gone)?;
+            let link = before.iter().find(|(_, reason)| reason == LINK).cloned();
+            delete(temporary, &gone).map_err(|error| in_the_way(reader, link, error))?;
         }
         let editor = Editor::open(temporary, compression)?;
         for key in carried.iter().filter(|key| before.iter().all(|(lost, _)| lost != *key)) {
@@ -175,7 +194,7 @@ pub(super) fn cut(
 const ROOT: &str = "uns/iroot";
 
 /// Why links are not carried.
-const LINK: &str = "it is a link that leads to nothing in this file";
+const LINK: &str = "it is a link that is not followed: out of the file, to nothing, or to a group around it";
 
 /// Why numbers are not carried.
 const LONG_DOUBLE: &str = "its numbers are of more than 8 bytes, which are not written here";

@@ -1,10 +1,11 @@
 //! What a group has in it.
 
+use std::collections::BTreeSet;
 use std::io::Result;
 
 use super::header::{CONTINUATION, Header, LINK, LINK_INFO, LinkInfo, SYMBOL_TABLE};
 use super::heap::heap_links;
-use super::{Blocks, Bytes, MOST_NODES, NOWHERE, read, unexpected};
+use super::{Blocks, Bytes, LARGEST, MOST_NODES, NOWHERE, read, unexpected};
 
 /// A name in a group.
 pub(super) struct Link {
@@ -120,13 +121,18 @@ fn old_messages(file: &mut dyn Blocks, object: u64) -> Result<Vec<(u64, u64, Vec
     let size = bytes.number(4)?;
     let mut blocks = vec![(after, size)];
     let mut messages = Vec::new();
+    let mut total = 0_u64;
     while let Some((at, size)) = blocks.pop() {
+        total = total.saturating_add(size.max(16));
+        if total > LARGEST {
+            return Err(unexpected("an object header"));
+        }
         let block = read(file, at, size)?;
         let mut bytes = Bytes(&block);
         while bytes.0.len() >= 8 && (messages.len() as u64) < n_messages {
             let (kind, size) = (bytes.number(2)?, bytes.number(2)?);
             bytes.take(4)?;
-            let at = at + (block.len() - bytes.0.len()) as u64;
+            let at = at.saturating_add((block.len() - bytes.0.len()) as u64);
             let body = bytes.take(size)?;
             if kind == u64::from(CONTINUATION) {
                 let mut to = Bytes(body);
@@ -155,10 +161,10 @@ fn table_links(file: &mut dyn Blocks, table: &[u8]) -> Result<Vec<Link>> {
     };
     let mut links = Vec::new();
     let mut nodes = vec![(tree, u64::MAX)];
-    let mut visited = 0;
+    let mut visited = BTreeSet::new();
+    let mut letters = 0;
     while let Some((at, above)) = nodes.pop() {
-        visited += 1;
-        if visited > MOST_NODES || nodes.len() > MOST_NODES {
+        if !visited.insert(at) || visited.len() > MOST_NODES || nodes.len() > MOST_NODES {
             return Err(unexpected("a smaller tree"));
         }
         let start = read(file, at, 8)?;
@@ -169,6 +175,10 @@ fn table_links(file: &mut dyn Blocks, table: &[u8]) -> Result<Vec<Link>> {
             for (place, entry) in (first..).step_by(ENTRY).zip(entries.chunks_exact(ENTRY)) {
                 let mut bytes = Bytes(entry);
                 let name = text(bytes.number(8)?)?;
+                letters += name.len() as u64;
+                if letters > LARGEST {
+                    return Err(unexpected("shorter names"));
+                }
                 let address = bytes.number(8)?;
                 let to = if address != NOWHERE {
                     Target::Object(address)

@@ -1,6 +1,7 @@
 //! Soft links made hard: a name that stands for a path gets the object that the path leads to, so that nothing above has to
 //! know of two kinds of links. What leads out of the file, nowhere, or to a group around it stays as it is.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Result, SeekFrom};
 
@@ -11,6 +12,9 @@ use super::{Blocks, Bytes, MOST_NODES, read, unexpected};
 
 /// Soft links that lead to one another at most, as in the HDF5 library.
 const DEEPEST: usize = 16;
+
+/// Names that are looked up, and objects looked at, for all links of a file at most; links beyond are not followed.
+const MOST_STEPS: usize = 1 << 21;
 
 /// A name in a group that stands for a path.
 struct Soft {
@@ -23,6 +27,7 @@ struct Soft {
 struct Groups {
     objects: HashMap<u64, BTreeMap<Vec<u8>, u64>>,
     soft: BTreeMap<(u64, Vec<u8>), Soft>,
+    steps: Cell<usize>,
 }
 
 /// Makes hard links of the soft ones below the group at `root`; says how many.
@@ -33,6 +38,7 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
     let mut groups = Groups::of(file, root)?;
     let mut found: BTreeMap<u64, BTreeMap<Vec<u8>, u64>> = BTreeMap::new();
     let names: Vec<(u64, Vec<u8>)> = groups.soft.keys().cloned().collect();
+    let mut new_headers: HashMap<u64, bool> = HashMap::new();
     for (group, name) in names {
         let target =
             groups.soft.get(&(group, name.clone())).and_then(|soft| groups.at(root, group, &soft.path, DEEPEST));
@@ -40,7 +46,14 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
         let room = match groups.soft.get(&(group, name.clone())).and_then(|soft| soft.place.as_ref()) {
             Some(Place::Entry(_)) => true,
             Some(Place::Message(_, body)) => in_place(body, target)?.is_some(),
-            None => Header::read(file, group)?.is_some(),
+            None => match new_headers.get(&group) {
+                Some(&new) => new,
+                None => {
+                    let new = Header::read(file, group)?.is_some();
+                    new_headers.insert(group, new);
+                    new
+                }
+            },
         };
         if !room {
             continue;
@@ -190,6 +203,7 @@ impl Groups {
     fn at(&self, root: u64, group: u64, path: &[u8], depth: usize) -> Option<u64> {
         let mut at = if path.starts_with(b"/") { root } else { group };
         for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
+            self.step()?;
             at = match self.objects.get(&at)?.get(name) {
                 Some(&object) => object,
                 None => {
@@ -201,14 +215,20 @@ impl Groups {
         Some(at)
     }
 
-    /// Whether `inner` is `outer` or somewhere below it.
+    /// Counts a step; `None` where there were too many.
+    fn step(&self) -> Option<()> {
+        self.steps.set(self.steps.get() + 1);
+        (self.steps.get() <= MOST_STEPS).then_some(())
+    }
+
+    /// Whether `inner` is `outer` or somewhere below it, or that could not be told.
     fn holds(&self, outer: u64, inner: u64) -> bool {
         let (mut seen, mut waiting) = (BTreeSet::from([outer]), vec![outer]);
         while let Some(group) = waiting.pop() {
-            if group == inner {
+            let below = self.objects.get(&group).into_iter().flat_map(BTreeMap::values);
+            if group == inner || self.step().is_none() || below.clone().any(|_| self.step().is_none()) {
                 return true;
             }
-            let below = self.objects.get(&group).into_iter().flat_map(BTreeMap::values);
             waiting.extend(below.filter(|&&object| seen.insert(object)));
         }
         false
