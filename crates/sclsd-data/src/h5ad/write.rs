@@ -163,8 +163,7 @@ pub(super) fn cut(
             // attributes that are references, as anndata 0.7 wrote them, or layouts of HDF5 2.0: the copy is changed in place
             copy(reader, temporary, output)?;
             let _ = open_groups(temporary, gone.iter().chain(&carried).chain(&written).map(String::as_str));
-            let link = before.iter().find(|(_, reason)| reason == LINK).cloned();
-            delete(temporary, &gone).map_err(|error| in_the_way(reader, link, error))?;
+            delete(temporary, &gone)?;
         }
         let editor = Editor::open(temporary, compression)?;
         for key in carried.iter().filter(|key| before.iter().all(|(lost, _)| lost != *key)) {
@@ -186,7 +185,8 @@ pub(super) fn cut(
             sink.number(&key, &[], Values::I64(&[place]))?;
         }
         editor.close()
-    })?;
+    })
+    .map_err(|error| in_the_way(reader, before.iter().find(|(_, reason)| reason == LINK).cloned(), error))?;
     Ok(sentences(lost))
 }
 
