@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`, `features`, `bench-reference`, `score-fates`: chores of the workspace.
+//! `cargo xtask tidy`, `imports`, `features`, `bench-reference`, `score-fates`: chores of the workspace.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +18,8 @@ struct Args {
 enum Command {
     /// Checks that also run in `cargo test`.
     Tidy,
+    /// Lines of every crate, who imports whom in it, and imports that are not to be.
+    Imports,
     /// Checks that every subset of the backends' features builds.
     Features {
         /// Only each alone, all together, and none.
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
             complaints.iter().for_each(|complaint| println!("{complaint}"));
             return if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
+        Command::Imports => Ok(tidy::imports_table()),
         Command::Features { each } => features::run(each),
         Command::ScoreFates { out, from, to, program, python } => {
             let script = "tests/cellrank_fates.py".into();

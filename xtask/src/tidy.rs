@@ -5,18 +5,33 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
+
+use crate::imports::Crate;
 
 /// Who may depend on whom within the workspace: the layers of `ARCHITECTURE.md`. Dependencies for tests do not count.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("sclsd-data", &[]),
     ("sclsd-graph", &["sclsd-data"]),
     ("sclsd-ode", &[]),
-    ("sclsd-model", &["sclsd-ode"]),
+    ("sclsd-kernels", &["sclsd-ode"]),
+    ("sclsd-gpu", &["sclsd-kernels", "sclsd-ode"]),
+    ("sclsd-model", &["sclsd-kernels", "sclsd-ode"]),
     ("sclsd-infer", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
     ("sclsd-analysis", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
     ("sclsd-plot", &["sclsd-data", "sclsd-analysis"]),
-    ("sclsd", &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-infer", "sclsd-analysis", "sclsd-plot"]),
+    (
+        "sclsd",
+        &[
+            "sclsd-data",
+            "sclsd-graph",
+            "sclsd-gpu",
+            "sclsd-model",
+            "sclsd-infer",
+            "sclsd-analysis",
+            "sclsd-plot",
+        ],
+    ),
     ("sclsd-cli", &["sclsd"]),
     ("sclsd-tests", &["sclsd", "sclsd-cli"]),
     ("sclsd-benches", &["sclsd", "sclsd-cli"]),
@@ -24,7 +39,10 @@ const LAYERS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that must not see tensors.
-const NO_BURN: [&str; 2] = ["sclsd-data", "sclsd-graph"];
+const NO_BURN: [&str; 4] = ["sclsd-data", "sclsd-graph", "sclsd-kernels", "sclsd-plot"];
+
+/// What Burn's GPU backends are made of: for one crate alone.
+const GPU: [&str; 2] = ["burn-cubecl", "cubek"];
 
 /// Licences that a dependency may come under; a choice ("OR") needs one of them, a conjunction ("AND") all.
 const LICENSES: [&str; 16] = [
@@ -59,7 +77,7 @@ const EXCEPTIONS: [(&str, &str); 2] = [
 #[must_use]
 pub fn all() -> Vec<String> {
     let metadata = metadata();
-    [layers(&metadata), licenses(), front_pages(&metadata)].concat()
+    [layers(&metadata), imports(&metadata), licenses(), front_pages(&metadata)].concat()
 }
 
 fn metadata() -> Metadata {
@@ -84,6 +102,9 @@ fn layers(metadata: &Metadata) -> Vec<String> {
             }
             if NO_BURN.contains(&name) && to.starts_with("burn") {
                 complaints.push(format!("{name} depends on {to}, but is to know nothing of tensors"));
+            }
+            if GPU.contains(&to) && name != "sclsd-gpu" {
+                complaints.push(format!("{name} depends on {to}, which is sclsd-gpu's"));
             }
             let backend = dependency.features.iter().any(|f| ["flex", "ndarray", "cuda", "wgpu"].contains(&f.as_str()));
             if backend && !["sclsd", "sclsd-cli", "sclsd-tests", "sclsd-benches"].contains(&name) {
@@ -117,6 +138,39 @@ fn licenses() -> Vec<String> {
         .filter(|(package, license)| bad(license) && !excepted(package))
         .map(|(package, license)| format!("{package} comes under \"{license}\""))
         .collect()
+}
+
+/// Every library and program of the workspace with its modules.
+fn crates(metadata: &Metadata) -> Vec<(String, Crate)> {
+    let mut all = Vec::new();
+    for package in metadata.workspace_packages() {
+        for target in package.targets.iter().filter(|t| t.kind.iter().any(|k| [TargetKind::Lib, TargetKind::Bin].contains(k))) {
+            all.push((target.name.clone(), Crate::read(target.src_path.as_std_path())));
+        }
+    }
+    all
+}
+
+fn imports(metadata: &Metadata) -> Vec<String> {
+    let of = |(name, all): (String, Crate)| {
+        all.complaints().into_iter().map(move |complaint| format!("{name}: {complaint}")).collect::<Vec<_>>()
+    };
+    crates(metadata).into_iter().flat_map(of).collect()
+}
+
+/// Lines of every crate, who imports whom in it, and what is not to be.
+#[must_use]
+pub fn imports_table() -> String {
+    let metadata = metadata();
+    let mut table = String::new();
+    for (name, all) in crates(&metadata) {
+        table += &format!("{name}: {} lines\n", all.lines());
+        for (from, to) in all.imports().iter().filter(|(_, to)| !to.is_empty()) {
+            table += &format!("  {from} <- {}\n", to.iter().cloned().collect::<Vec<_>>().join(", "));
+        }
+    }
+    let complaints = imports(&metadata);
+    table + &format!("{} imports run back up or in a circle\n{}", complaints.len(), complaints.join("\n"))
 }
 
 fn front_pages(metadata: &Metadata) -> Vec<String> {
@@ -155,6 +209,11 @@ mod tests {
     #[test]
     fn crates_depend_only_downwards() {
         assert_eq!(layers(&metadata()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_import_runs_back_up_or_in_a_circle() {
+        assert_eq!(imports(&metadata()), Vec::<String>::new());
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! A caller holds a [`Device`]; a library function hands it a [`Job`], which the device runs once on the backend it
 //! stands for. Everything below that point is generic over the backend, everything above it is not.
 
-use serde::{Deserialize, Serialize};
+use sclsd_kernels::{OnDevice, Precision};
 
-use crate::{OnDevice, Trainable};
+use crate::derivative::Trainable;
 
 /// How the loops in which training spends its time are run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,33 +35,6 @@ impl Kernels {
         match self {
             Self::Device(kernels) => Some(Self::Device(kernels.with(precision))),
             Self::Tensors | Self::Host => (precision == Precision::F32).then_some(self),
-        }
-    }
-}
-
-/// How the networks' products of matrices are computed on a GPU in training. Sums are of 32 bits always, as are all statistics, the flow and
-/// the likelihood. Where a device has no units for it, factors are rounded to the same effect, and nothing is faster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 24 bits of every factor.
-    #[default]
-    F32,
-    /// 11 bits of every factor.
-    Tf32,
-    /// 8 bits of every factor.
-    Bf16,
-}
-
-impl Precision {
-    /// Its name in a configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Tf32 => "tf32",
-            Self::Bf16 => "bf16",
         }
     }
 }

@@ -5,11 +5,12 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::expression::SparseRows;
-use crate::kernels::potential::PotentialWeights;
-use crate::kernels::stack::{Sizes, plain};
-use crate::ode::{CheckedOdeSpec, OdeError, solve_rows};
-use crate::{Array, Model, Weights, WeightsError};
+use sclsd_kernels::stack::{self, Sizes};
+use sclsd_kernels::{PotentialWeights, SparseRows};
+use sclsd_ode::{CheckedOdeSpec, OdeError, solve_rows};
+
+use crate::model::Model;
+use crate::weights::{Array, Weights, WeightsError};
 
 const EPSILON: f32 = 1e-5;
 
@@ -55,14 +56,14 @@ impl Evaluator {
     /// Location and scale of q(z | x), each `cells × z`; columns of `x` are the model's genes.
     #[must_use]
     pub fn encode_x(&self, x: SparseRows<'_>) -> (Vec<f32>, Vec<f32>) {
-        let out = plain::evaluate_cells(&self.x_encoder.sizes.layers(&self.x_encoder.weights), x);
+        let out = stack::evaluate_cells(&self.x_encoder.sizes.layers(&self.x_encoder.weights), x);
         location_scale(&out, self.x_encoder.outputs())
     }
 
     /// Location and scale of q(B | z), each `rows × B`; `z`: `rows × z`.
     #[must_use]
     pub fn encode_z(&self, z: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let out = plain::evaluate(&self.z_encoder.sizes.layers(&self.z_encoder.weights), z);
+        let out = stack::evaluate(&self.z_encoder.sizes.layers(&self.z_encoder.weights), z);
         location_scale(&out, self.z_encoder.outputs())
     }
 
@@ -81,7 +82,7 @@ impl Evaluator {
     /// Follows rows down the potential, on the thread at hand: their states at every time of `grid`, each `rows × z`.
     ///
     /// # Errors
-    /// As [`solve`](crate::ode::solve).
+    /// As [`solve`](sclsd_ode::solve).
     pub fn follow(&self, z: &[f32], grid: &[f64], ode: &CheckedOdeSpec) -> Result<Vec<Vec<f32>>, OdeError> {
         solve_rows(&self.potential, z, grid, ode)
     }

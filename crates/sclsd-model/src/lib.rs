@@ -21,30 +21,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod accelerated;
 pub mod density;
+mod derivative;
 mod device;
 mod evaluator;
-mod kernels;
+mod folded;
 mod model;
 mod networks;
-mod peers;
 mod spec;
 mod special;
 mod weights;
 
-pub use device::{Device, Job, Kernels, OnBackend, Precision};
+pub use accelerated::OnDeviceAdam;
+pub use derivative::{TensorDerivative, Trainable};
+pub use device::{Device, Job, Kernels, OnBackend};
 pub use evaluator::Evaluator;
-#[cfg(feature = "cubecl")]
-pub use kernels::cube::Cube;
-pub use kernels::derivative::{Derivative, TensorDerivative, Trainable};
-pub use kernels::device::{AdamStep, ByCell, FlowPlan, Handle, Likelihood, OnDevice, OnDeviceAdam, Visited};
-pub use kernels::expression::{Expression, SparseRows};
-pub use kernels::stack::normalized::RowWeights;
 pub use model::{Model, ModelError};
 pub use networks::{
     BatchNorm, BatchStatistics, Cells, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Start, Statistics,
 };
-pub use peers::{Exchange, PeerError, Peers, Whole};
+pub use sclsd_kernels::stack::RowWeights;
+pub use sclsd_kernels::{
+    AdamStep, Derivative, Exchange, Expression, PeerError, Peers, Precision, SparseRows, Whole,
+};
 pub use sclsd_ode as ode;
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
 pub use weights::{Array, Weights, WeightsError, tensor_name};

@@ -2,7 +2,9 @@
 
 use burn::tensor::backend::Backend;
 
-use crate::{Array, CheckedModelSpec, LayerDims, Lsd, ModelSpec, ModelSpecError, Weights, WeightsError};
+use crate::networks::Lsd;
+use crate::spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
+use crate::weights::{Array, Weights, WeightsError};
 
 /// Sizes, genes and weights. Holds no tensor of any backend.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@ use std::f64::consts::{LN_2, TAU};
 
 use burn::tensor::{Tensor, activation, backend::Backend};
 
-use crate::kernels::vector::{LN, SMALL};
+use sclsd_kernels::vector::{LN, SMALL};
 
 /// `ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻ˡˣˡ)`: no overflow, and neither it nor its derivative `σ(x)` vanishes where x is far
 /// below 0.

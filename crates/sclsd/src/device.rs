@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 #[cfg(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu"))]
 use burn::backend::Autodiff;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
-use sclsd_model::Cube;
+use sclsd_gpu::Cube;
 #[cfg(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu"))]
 use sclsd_model::OnBackend;
 use sclsd_model::{Job, Kernels};

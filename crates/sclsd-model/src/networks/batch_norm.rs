@@ -11,11 +11,14 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use super::{Linear, buffer};
-use crate::kernels::derivative::Trainable;
-use crate::kernels::device::{exact_product, product};
-use crate::kernels::stack::normalized::{Moments, RowWeights};
-use crate::{Kernels, Whole};
+use sclsd_kernels::Whole;
+use sclsd_kernels::stack::{Moments, RowWeights};
+
+use super::linear::Linear;
+use super::parameters::buffer;
+use crate::accelerated::{exact_product, product};
+use crate::derivative::{Trainable, total_of_peers};
+use crate::device::Kernels;
 
 const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running averages.
@@ -130,7 +133,7 @@ impl<B: Trainable> BatchNorm<B> {
                 Some(shares) => exact_product(kernels, shares.clone().transpose(), x),
                 None => x.sum_dim(0).div_scalar(visits),
             };
-            shares.whole.peers.total(part)
+            total_of_peers(&shares.whole.peers, part)
         };
         let x = product(kernels, x, linear.weight.val().transpose());
         let b: Tensor<B, 2> = linear.bias.val().unsqueeze();
@@ -166,10 +169,10 @@ impl<B: Trainable> BatchNorm<B> {
         let visits = whole.visits as f64;
         let (w, b) = (linear.weight.val(), linear.bias.val());
         let outputs = w.dims()[0];
-        let mean = whole.peers.total(h.clone().sum_dim(0).div_scalar(visits)); // [1, in]
+        let mean = total_of_peers(&whole.peers, h.clone().sum_dim(0).div_scalar(visits)); // [1, in]
         let centered = h.clone() - mean.clone();
         let covariance = exact_product(kernels, centered.clone().transpose(), centered).div_scalar(visits);
-        let covariance = whole.peers.total(covariance);
+        let covariance = total_of_peers(&whole.peers, covariance);
         let level = (w.clone() * mean).sum_dim(1); // [out, 1]
         let variance = (exact_product(kernels, w.clone(), covariance) * w.clone()).sum_dim(1); // [out, 1]
         let row = |column: Tensor<B, 2>| column.detach().reshape([1, outputs]);

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-use crate::kernels::derivative::Trainable;
-use crate::kernels::device::{ByCell, gathered, scatter};
-use crate::kernels::expression::Expression;
-use crate::kernels::stack::normalized::RowWeights;
-use crate::{Kernels, Whole};
+use sclsd_kernels::stack::RowWeights;
+use sclsd_kernels::{ByCell, Expression, Whole};
+
+use crate::accelerated::{gathered, scatter};
+use crate::derivative::Trainable;
+use crate::device::Kernels;
 
 /// The distinct cells of a batch. A cell that is visited often is one row.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ impl<B: Trainable> Cells<B> {
                 let by_cell = ByCell::new(&places, expression.n_cells());
                 let dense = match expression.sparse() {
                     Some(rows) => Tensor::from_inner(scatter(kernels, rows, expression.n_genes(), device)),
-                    None => expression.to_tensor(device),
+                    None => dense(&expression, device),
                 };
                 Some((Arc::new(by_cell), dense))
             }
@@ -65,7 +66,7 @@ impl<B: Trainable> Cells<B> {
     pub(crate) fn to_tensor(&self) -> Tensor<B, 2> {
         match &self.on_device {
             Some((_, dense)) => dense.clone(),
-            None => self.expression.to_tensor(&self.device),
+            None => dense(&self.expression, &self.device),
         }
     }
 
@@ -83,4 +84,10 @@ impl<B: Trainable> Cells<B> {
             _ => rows.select(0, self.places.clone()),
         }
     }
+}
+
+/// All values on a device, `[cells, genes]`.
+fn dense<B: Backend>(expression: &Expression, device: &B::Device) -> Tensor<B, 2> {
+    let shape = [expression.n_cells(), expression.n_genes()];
+    Tensor::from_data(TensorData::new(expression.to_dense(), shape), device)
 }

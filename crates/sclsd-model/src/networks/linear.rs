@@ -3,10 +3,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::uniform;
-use crate::Kernels;
-use crate::kernels::derivative::Trainable;
-use crate::kernels::device::product;
+use super::parameters::uniform;
+use crate::accelerated::product;
+use crate::derivative::Trainable;
+use crate::device::Kernels;
 
 /// Weights `[out, in]` and biases `[out]`, as PyTorch lays them out.
 #[derive(Module, Debug)]

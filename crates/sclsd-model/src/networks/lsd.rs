@@ -3,13 +3,20 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 
-use super::{BatchStatistics, Potential, RecurrentPrior, Shares, Stack};
+use sclsd_kernels::reconstruction::{Decoder, reconstruct};
+use sclsd_kernels::{SparseRows, Whole};
+
+use super::batch_norm::{BatchStatistics, Shares};
+use super::potential::Potential;
+use super::recurrent::RecurrentPrior;
+use super::stack::Stack;
+use crate::accelerated;
 use crate::density::zero_inflated_negative_binomial;
-use crate::kernels::derivative::Trainable;
-use crate::kernels::device;
-use crate::kernels::reconstruction::{Decoded, reconstruct};
+use crate::derivative::{Trainable, all_numbers, function, input, numbers};
+use crate::device::Kernels;
+use crate::spec::CheckedModelSpec;
 use crate::special::softplus;
-use crate::{CheckedModelSpec, Kernels, SparseRows, Weights, Whole};
+use crate::weights::{Weights, WeightsError};
 
 /// θ of every gene before training.
 const INITIAL_INVERSE_DISPERSION: f32 = 100.0;
@@ -111,7 +118,7 @@ impl<B: Backend> Lsd<B> {
         n_genes: usize,
         weights: &Weights,
         device: &B::Device,
-    ) -> Result<Self, crate::WeightsError> {
+    ) -> Result<Self, WeightsError> {
         Self::new(spec, n_genes, &mut Zeros, device).with_weights(weights)
     }
 
@@ -191,13 +198,25 @@ impl<B: Trainable> Lsd<B> {
         let log_theta = self.log_inverse_dispersion.val();
         match self.z_decoder.suited(kernels) {
             Kernels::Host => {
-                let from = Decoded { z, weights: self.z_decoder.inputs(), log_library, log_theta };
-                let (sum, moments) = reconstruct(from, &self.z_decoder.widths(), counts, whole);
+                let weights = self.z_decoder.inputs();
+                let (held, widths) = (all_numbers::<B>(&weights), self.z_decoder.widths());
+                let held_rows = [numbers(&z), numbers(&log_library), numbers(&log_theta)];
+                let [z_held, library_held, theta_held] = &held_rows;
+                let from = Decoder {
+                    z: z_held,
+                    weights: &held,
+                    widths: &widths,
+                    log_library: library_held,
+                    log_theta: theta_held,
+                };
+                let (sum, moments, derivative) = reconstruct(from, counts, whole);
+                let inputs = [input(z), input(log_library), input(log_theta)].into_iter().chain(weights);
+                let sum = function(&inputs.collect::<Vec<_>>(), vec![sum], [1], derivative);
                 (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect())
             }
             Kernels::Device(kernels) => {
                 let (folded, statistics) = self.z_decoder.train_folded(z, whole, Kernels::Device(kernels));
-                (device::reconstruct(kernels, folded, log_library, log_theta, counts), statistics)
+                (accelerated::reconstruct(kernels, folded, log_library, log_theta, counts), statistics)
             }
             Kernels::Tensors => {
                 let (visits, genes) = (z.dims()[0], log_theta.dims()[0]);

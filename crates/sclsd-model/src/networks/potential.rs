@@ -10,14 +10,15 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
-use super::{Layer, Linear};
-use crate::kernels::derivative::{Trainable, joined, values};
-use crate::kernels::device::{self, FlowPlan};
-use crate::kernels::flow;
-use crate::kernels::potential::PotentialWeights;
-use crate::ode::{CheckedOdeSpec, OdeError, Work, check_grid, solve};
+use sclsd_kernels::{FlowPlan, Peers, PotentialWeights};
+use sclsd_ode::{CheckedOdeSpec, OdeError, Work, check_grid, solve};
+
+use super::linear::Linear;
+use super::stack::Layer;
+use crate::accelerated;
+use crate::derivative::{Trainable, function, input, joined, values};
+use crate::device::Kernels;
 use crate::special::log_cosh;
-use crate::{Kernels, Peers};
 
 /// V: `[cells, z]` → `[cells, 1]`. Reference: `PotentialNet` and `GradientNet`.
 #[derive(Module, Debug)]
@@ -121,13 +122,18 @@ impl<B: Trainable> Potential<B> {
         kernels: Kernels,
     ) -> Result<(Tensor<B, 2>, Work), OdeError> {
         if kernels == Kernels::Host {
-            return flow::follow(self, start, grid, spec);
+            let ([rows, width], flat) = (start.dims(), self.flat());
+            let field = PotentialWeights::new(&self.widths(), &values(&flat));
+            let found = sclsd_kernels::follow(field, &values(&start), grid, spec)?;
+            let shape = [rows, grid.len() * width];
+            let states = function(&[input(start), input(flat)], found.states, shape, found.derivative);
+            return Ok((states, found.work));
         }
         if let Kernels::Device(kernels) = kernels
             && let Some(plan) = FlowPlan::new(self.widths(), grid, spec)
         {
             check_grid(grid)?;
-            return Ok((device::follow(kernels, start, self.flat(), &plan), Work::default()));
+            return Ok((accelerated::follow(kernels, start, self.flat(), &plan), Work::default()));
         }
         let solution = solve(|_, z| self.drift(z), start, grid, spec)?;
         Ok((joined(solution.states, 1), solution.work))

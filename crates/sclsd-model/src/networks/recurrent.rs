@@ -7,15 +7,19 @@
 //!
 //! Two layers as wide as B, along the steps of a walk; the mean of p(B) at step s is h¹_s.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
-use super::{Cells, uniform};
-use crate::Kernels;
-use crate::kernels::derivative::{Trainable, function, input, joined, values};
-use crate::kernels::device;
-use crate::kernels::recurrent::Recurrent;
-use crate::kernels::stack::functions;
+use sclsd_kernels::recurrent::Recurrent;
+use sclsd_kernels::stack;
+
+use super::cells::Cells;
+use super::parameters::uniform;
+use crate::accelerated;
+use crate::derivative::{Trainable, function, input, joined, numbers, values};
+use crate::device::Kernels;
 
 /// Reference: `torch.nn.RNN(nonlinearity="relu", num_layers=2)`.
 #[derive(Module, Debug)]
@@ -101,15 +105,20 @@ impl<B: Trainable> RecurrentPrior<B> {
     #[must_use]
     pub fn train(&self, cells: &Cells<B>, start: &Tensor<B, 3>, steps: usize, kernels: Kernels) -> Tensor<B, 2> {
         let projected = match kernels {
-            Kernels::Host => functions::project(cells, self.weight_ih_l0.val()),
+            Kernels::Host => {
+                let (weight, expression) = (self.weight_ih_l0.val(), &cells.expression);
+                let (outputs, n_cells) = (weight.dims()[0], expression.n_cells());
+                let (out, derivative) = stack::project(Arc::clone(expression), &numbers(&weight), outputs);
+                function(&[input(weight)], out, [n_cells, outputs], derivative)
+            }
             Kernels::Tensors | Kernels::Device(_) => {
-                device::product(kernels, cells.to_tensor(), self.weight_ih_l0.val().transpose())
+                accelerated::product(kernels, cells.to_tensor(), self.weight_ih_l0.val().transpose())
             }
         } + self.bias_ih_l0.val().unsqueeze();
         let projected = cells.at_visits(projected); // [visits, B]
         match kernels {
             Kernels::Tensors => self.forward(projected, start, steps),
-            Kernels::Device(kernels) => device::recur(kernels, projected, self.flat(start), steps),
+            Kernels::Device(kernels) => accelerated::recur(kernels, projected, self.flat(start), steps),
             Kernels::Host => {
                 let ([visits, width], flat) = (projected.dims(), self.flat(start));
                 let recurrent = Recurrent::new(values(&flat), &values(&projected), width, steps);

@@ -1,15 +1,21 @@
 //! A stack of linear layers with softplus between them, with batch normalisation or without.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use super::{BatchNorm, BatchStatistics, Cells, Linear, Shares};
-use crate::kernels::derivative::{INPUTS, Trainable, input};
-use crate::kernels::stack::Sizes;
-use crate::kernels::stack::functions;
+use sclsd_kernels::Whole;
+use sclsd_kernels::stack::{self, Sizes};
+
+use super::batch_norm::{BatchNorm, BatchStatistics, Shares};
+use super::cells::Cells;
+use super::linear::Linear;
+use crate::derivative::{INPUTS, Trainable, all_numbers, function, input, numbers};
+use crate::device::Kernels;
+use crate::folded::Folded;
 use crate::special::softplus;
-use crate::{Kernels, Whole};
 
 /// One linear layer, normalised or not.
 #[derive(Module, Debug)]
@@ -136,16 +142,6 @@ impl<B: Backend> Stack<B> {
     }
 }
 
-/// A stack up to its last layer, and that layer folded with its normalisation.
-pub(crate) struct Folded<B: Backend> {
-    /// What the last layer sees, `[rows, width below]`.
-    pub hidden: Tensor<B, 2>,
-    /// `[out, width below]`.
-    pub weight: Tensor<B, 2>,
-    /// `[out]`.
-    pub bias: Tensor<B, 1>,
-}
-
 impl<B: Trainable> Stack<B> {
     /// In training mode, with the batch statistics of every normalised layer.
     ///
@@ -210,7 +206,11 @@ impl<B: Trainable> Stack<B> {
                 Self::train(self, cells.to_tensor(), &shares, kernels)
             }
             Kernels::Host => {
-                let (out, moments) = functions::encode(&self.inputs(), self.sizes(), cells);
+                let (weights, sizes) = (self.inputs(), self.sizes());
+                let shape = [cells.expression.n_cells(), sizes.outputs()];
+                let (expression, rows) = (Arc::clone(&cells.expression), Arc::clone(&cells.weights));
+                let (out, moments, derivative) = stack::encode(all_numbers::<B>(&weights), sizes, expression, rows);
+                let out = function(&weights, out, shape, derivative);
                 (out, moments.into_iter().map(|moments| BatchStatistics::new(moments, cells.device())).collect())
             }
         }
@@ -226,7 +226,13 @@ impl<B: Trainable> Stack<B> {
             kernels @ (Kernels::Tensors | Kernels::Device(_)) => {
                 self.run(x, |x, layer| Linear::train(&layer.linear, x, kernels))
             }
-            Kernels::Host => functions::run_plain(x, self.inputs(), self.sizes()),
+            Kernels::Host => {
+                let (weights, sizes) = (self.inputs(), self.sizes());
+                let shape = [x.dims()[0], sizes.outputs()];
+                let (out, derivative) = stack::run_plain(numbers(&x), all_numbers::<B>(&weights), sizes);
+                let inputs: Vec<FloatTensor<B>> = [input(x)].into_iter().chain(weights).collect();
+                function(&inputs, out, shape, derivative)
+            }
         }
     }
 }

@@ -1,0 +1,345 @@
+//! The kernels for every backend on CubeCL: GPUs through CUDA, Vulkan, Metal or DirectX.
+
+mod adam;
+mod flow;
+mod likelihood;
+mod product;
+mod recurrent;
+mod rows;
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Shape};
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::cubecl::{CubeCount, CubeDim, client::ComputeClient};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+
+use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, Likelihood, OnDevice, Visited};
+use sclsd_kernels::SparseRows;
+use sclsd_kernels::recurrent::At;
+use sclsd_kernels::Precision;
+
+/// The kernels of a CubeCL runtime.
+#[derive(Debug)]
+pub struct Cube<R> {
+    precision: Precision,
+    runtime: PhantomData<R>,
+}
+
+impl<R: CubeRuntime> Cube<R> {
+    /// The kernels of the runtime of a backend, with products of 32 bits.
+    #[must_use]
+    pub fn of<F: FloatElement, I: IntElement, BT: BoolElement>(
+        _: PhantomData<CubeBackend<R, F, I, BT>>,
+    ) -> &'static dyn OnDevice {
+        Self::with(Precision::F32)
+    }
+
+    fn with(precision: Precision) -> &'static dyn OnDevice {
+        match precision {
+            Precision::F32 => const { &Self { precision: Precision::F32, runtime: PhantomData } },
+            Precision::Tf32 => const { &Self { precision: Precision::Tf32, runtime: PhantomData } },
+            Precision::Bf16 => const { &Self { precision: Precision::Bf16, runtime: PhantomData } },
+        }
+    }
+}
+
+/// Where tensors are made.
+struct Place<R: CubeRuntime> {
+    client: ComputeClient<R>,
+    device: R::Device,
+}
+
+impl<R: CubeRuntime> Place<R> {
+    fn on(device: &dyn Any) -> Self {
+        let device = device.downcast_ref::<R::Device>().expect("a device of this runtime").clone();
+        Self { client: R::client(&device), device }
+    }
+
+    fn of(tensor: &CubeTensor<R>) -> Self {
+        Self { client: tensor.client.clone(), device: tensor.device.clone() }
+    }
+
+    /// A tensor of anything.
+    fn empty(&self, shape: &[usize]) -> CubeTensor<R> {
+        let shape = Shape::from(shape.to_vec());
+        empty_device_contiguous_dtype(self.client.clone(), self.device.clone(), shape, DType::F32)
+    }
+
+    /// Numbers of the host.
+    fn upload<E: CubeElement>(&self, values: &[E], dtype: DType) -> CubeTensor<R> {
+        let handle = self.client.create_from_slice(E::as_bytes(values));
+        let shape = Shape::from(vec![values.len()]);
+        CubeTensor::new_contiguous(self.client.clone(), self.device.clone(), shape, handle, dtype)
+    }
+
+    fn floats(&self, values: &[f32]) -> CubeTensor<R> {
+        self.upload(values, DType::F32)
+    }
+
+    /// Indices; an empty array cannot be bound, so it becomes one of a single 0.
+    fn indices(&self, values: &[u32]) -> CubeTensor<R> {
+        self.upload(if values.is_empty() { &[0] } else { values }, DType::U32)
+    }
+}
+
+/// The tensor that a handle stands for.
+fn any_layout<R: CubeRuntime>(handle: Handle) -> CubeTensor<R> {
+    *handle.downcast::<CubeTensor<R>>().expect("a tensor of this runtime")
+}
+
+/// The same, row-major.
+fn tensor<R: CubeRuntime>(handle: Handle) -> CubeTensor<R> {
+    into_contiguous(any_layout(handle))
+}
+
+/// As many cubes of so many units.
+fn cubes(count: usize, units: usize) -> (CubeCount, CubeDim) {
+    let number = |n| u32::try_from(n).expect("fewer than 2^32 rows");
+    // the first dimension of a grid is the one that may be large everywhere but under wgpu, where 65,535 is the limit of each
+    let side = 1 << 15;
+    let count = if count <= side { [count, 1] } else { [side, count.div_ceil(side)] };
+    (CubeCount::Static(number(count[0]), number(count[1]), 1), CubeDim::new_1d(number(units)))
+}
+
+/// Enough cubes for so many units.
+fn units(count: usize, each: u32) -> (CubeCount, CubeDim) {
+    cubes(count.div_ceil(each as usize), each as usize)
+}
+
+/// What the way back along a flow needs, on the device.
+struct Kept<R: CubeRuntime> {
+    sizes: flow::Sizes,
+    weights: CubeTensor<R>,
+    grid: CubeTensor<R>,
+    method: CubeTensor<R>,
+    steps: CubeTensor<R>,
+    taken: CubeTensor<R>,
+}
+
+impl<R: CubeRuntime> OnDevice for Cube<R> {
+    fn with(&self, precision: Precision) -> &'static dyn OnDevice {
+        Self::with(precision)
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn product(&self, a: Handle, b: Handle, precision: Precision) -> Handle {
+        Box::new(product::product(any_layout::<R>(a), any_layout::<R>(b), precision))
+    }
+
+    fn follow(&self, start: Handle, weights: Handle, plan: &FlowPlan) -> (Handle, Arc<dyn Any + Send + Sync>) {
+        let (start, weights) = (tensor::<R>(start), tensor::<R>(weights));
+        let (place, sizes) = (Place::of(&start), flow::Sizes::new(plan));
+        let rows = start.meta.shape()[0];
+        let (grid, method) = (place.floats(&plan.grid), place.floats(&flow::coefficients(plan.method)));
+        let states = place.empty(&[rows, sizes.times * sizes.width()]);
+        let steps = place.empty(&[rows, sizes.slots * sizes.slot()]);
+        let taken = place.empty(&[rows]);
+        let (count, dim) = cubes(rows, flow::UNITS);
+        flow::follow_kernel::launch::<f32, R>(
+            &place.client,
+            count,
+            dim,
+            weights.clone().into_array_arg(),
+            start.into_array_arg(),
+            grid.clone().into_array_arg(),
+            method.clone().into_array_arg(),
+            place.floats(&plan.tolerances).into_array_arg(),
+            states.clone().into_array_arg(),
+            steps.clone().into_array_arg(),
+            taken.clone().into_array_arg(),
+            sizes.clone(),
+        );
+        (Box::new(states), Arc::new(Kept { sizes, weights, grid, method, steps, taken }))
+    }
+
+    fn follow_back(&self, kept: &(dyn Any + Send + Sync), slopes: Handle) -> [Handle; 2] {
+        let kept = kept.downcast_ref::<Kept<R>>().expect("what this runtime kept");
+        let slopes = tensor::<R>(slopes);
+        let (place, rows) = (Place::of(&slopes), slopes.meta.shape()[0]);
+        let by_start = place.empty(&[rows, kept.sizes.width()]);
+        let by_weights = place.empty(&[rows, kept.sizes.length()]);
+        let (count, dim) = cubes(rows, flow::UNITS);
+        flow::follow_back_kernel::launch::<f32, R>(
+            &place.client,
+            count,
+            dim,
+            kept.weights.clone().into_array_arg(),
+            kept.grid.clone().into_array_arg(),
+            kept.method.clone().into_array_arg(),
+            kept.steps.clone().into_array_arg(),
+            kept.taken.clone().into_array_arg(),
+            slopes.into_array_arg(),
+            by_start.clone().into_array_arg(),
+            by_weights.clone().into_array_arg(),
+            kept.sizes.clone(),
+        );
+        [Box::new(by_start), Box::new(by_weights)]
+    }
+
+    fn recur(&self, flat: Handle, projected: Handle, steps: usize) -> [Handle; 2] {
+        let (flat, projected) = (tensor::<R>(flat), tensor::<R>(projected));
+        let place = Place::of(&projected);
+        let [visits, width] = [projected.meta.shape()[0], projected.meta.shape()[1]];
+        let (lower, upper) = (place.empty(&[visits, width]), place.empty(&[visits, width]));
+        let (count, dim) = units(visits / steps, recurrent::WALKS);
+        recurrent::recur_kernel::launch::<f32, R>(
+            &place.client,
+            count,
+            dim,
+            flat.into_array_arg(),
+            projected.into_array_arg(),
+            lower.clone().into_array_arg(),
+            upper.clone().into_array_arg(),
+            width,
+            steps,
+        );
+        [Box::new(lower), Box::new(upper)]
+    }
+
+    fn recur_back(&self, flat: Handle, [lower, upper]: [Handle; 2], slopes: Handle, steps: usize) -> [Handle; 2] {
+        let (flat, slopes) = (tensor::<R>(flat), tensor::<R>(slopes));
+        let place = Place::of(&slopes);
+        let [visits, width] = [slopes.meta.shape()[0], slopes.meta.shape()[1]];
+        let walks = visits / steps;
+        let by_flat = place.empty(&[walks, At { width }.start(1).end]);
+        let by_projected = place.empty(&[visits, width]);
+        let (count, dim) = units(walks, recurrent::WALKS);
+        recurrent::recur_back_kernel::launch::<f32, R>(
+            &place.client,
+            count,
+            dim,
+            flat.into_array_arg(),
+            tensor::<R>(lower).into_array_arg(),
+            tensor::<R>(upper).into_array_arg(),
+            slopes.into_array_arg(),
+            by_projected.clone().into_array_arg(),
+            by_flat.clone().into_array_arg(),
+            width,
+            steps,
+        );
+        [Box::new(by_flat), Box::new(by_projected)]
+    }
+
+    fn scatter(&self, rows: SparseRows<'_>, columns: usize, device: &dyn Any) -> Handle {
+        let place = Place::<R>::on(device);
+        let (mut indptr, mut indices, mut values) = (vec![0_u32], Vec::new(), Vec::new());
+        for row in 0..rows.rows.len() {
+            let (at, found) = rows.row(row);
+            indices.extend_from_slice(at);
+            values.extend_from_slice(found);
+            indptr.push(u32::try_from(indices.len()).expect("a batch has fewer than 2^32 values"));
+        }
+        if values.is_empty() {
+            values.push(0.0); // an empty array cannot be bound
+        }
+        let out = place.empty(&[rows.rows.len(), columns]);
+        let (count, dim) = cubes(rows.rows.len(), rows::UNITS as usize);
+        rows::scatter_kernel::launch::<f32, R>(
+            &place.client,
+            count,
+            dim,
+            place.indices(&indptr).into_array_arg(),
+            place.indices(&indices).into_array_arg(),
+            place.floats(&values).into_array_arg(),
+            out.clone().into_array_arg(),
+            columns,
+        );
+        Box::new(out)
+    }
+
+    fn sum_visits(&self, slopes: Handle, by_cell: &ByCell) -> Handle {
+        let slopes = tensor::<R>(slopes);
+        let (place, width) = (Place::of(&slopes), slopes.meta.shape()[1]);
+        let cells = by_cell.indptr.len() - 1;
+        let out = place.empty(&[cells, width]);
+        let (count, dim) = units(cells * width, rows::UNITS);
+        rows::sum_visits_kernel::launch::<f32, R>(
+            &place.client,
+            count,
+            dim,
+            place.indices(&by_cell.indptr).into_array_arg(),
+            place.indices(&by_cell.visits).into_array_arg(),
+            slopes.into_array_arg(),
+            out.clone().into_array_arg(),
+            width,
+        );
+        Box::new(out)
+    }
+
+    fn likelihood(&self, of: Visited<'_>) -> Likelihood {
+        let (logits, theta) = (tensor::<R>(of.logits), tensor::<R>(of.theta));
+        let (place, visits, genes) = (Place::of(&logits), of.cells.len(), theta.meta.shape()[0]);
+        let by_logits = place.empty(&[visits, 2 * genes]);
+        let by_theta = place.empty(&[visits, genes]);
+        let (by_log_library, value) = (place.empty(&[visits]), place.empty(&[visits]));
+        let (count, dim) = cubes(visits, likelihood::UNITS);
+        likelihood::likelihood_kernel::launch::<f32, R>(
+            &place.client,
+            count,
+            dim,
+            logits.into_array_arg(),
+            tensor::<R>(of.bias).into_array_arg(),
+            theta.into_array_arg(),
+            tensor::<R>(of.log_library).into_array_arg(),
+            tensor::<R>(of.counts).into_array_arg(),
+            place.indices(of.cells).into_array_arg(),
+            by_logits.clone().into_array_arg(),
+            by_theta.clone().into_array_arg(),
+            by_log_library.clone().into_array_arg(),
+            value.clone().into_array_arg(),
+            genes,
+        );
+        Likelihood {
+            by_logits: Box::new(by_logits),
+            by_theta: Box::new(by_theta),
+            by_log_library: Box::new(by_log_library),
+            value: Box::new(value),
+        }
+    }
+
+    fn rates(&self, step: &AdamStep, device: &dyn Any) -> Handle {
+        Box::new(Place::<R>::on(device).floats(&step.rates()))
+    }
+
+    fn room(&self, numbers: usize, device: &dyn Any) -> Handle {
+        Box::new(Place::<R>::on(device).empty(&[numbers]))
+    }
+
+    fn adam(&self, weights: [Handle; 4], rates: Handle, norms: Handle, place: usize) -> [Handle; 3] {
+        let [values, gradient, first, second] = weights.map(tensor::<R>);
+        let (rates, norms) = (tensor::<R>(rates), tensor::<R>(norms));
+        let (at, n) = (Place::of(&values), values.meta.num_elements());
+        let place = u32::try_from(place).expect("fewer than 2^32 tensors");
+        let new: [CubeTensor<R>; 3] = std::array::from_fn(|_| at.empty(&[n]));
+        let (count, dim) = cubes(1, likelihood::UNITS);
+        let (given, room) = (gradient.clone().into_array_arg(), norms.clone().into_array_arg());
+        adam::norm_kernel::launch::<f32, R>(&at.client, count, dim, given, room, place);
+        let (count, dim) = units(n, rows::UNITS);
+        let [new_values, new_first, new_second] = new.clone();
+        adam::update_kernel::launch::<f32, R>(
+            &at.client,
+            count,
+            dim,
+            values.into_array_arg(),
+            gradient.into_array_arg(),
+            first.into_array_arg(),
+            second.into_array_arg(),
+            norms.into_array_arg(),
+            rates.into_array_arg(),
+            new_values.into_array_arg(),
+            new_first.into_array_arg(),
+            new_second.into_array_arg(),
+            place,
+        );
+        new.map(|tensor| -> Handle { Box::new(tensor) })
+    }
+}

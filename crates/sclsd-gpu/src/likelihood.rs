@@ -1,0 +1,210 @@
+//! ln p(x | z, xl) of a block of visits with its derivatives, given the decoder's logits: one cube a visit.
+//!
+//! Formulas are those of [`reconstruction`](sclsd_kernels::reconstruction), which is the oracle.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+
+use sclsd_kernels::reconstruction::EPSILON;
+use sclsd_kernels::vector::{LN, SMALL};
+
+/// Units of a cube.
+pub(super) const UNITS: usize = 256;
+/// Counts up to which ratios of Γ functions are products.
+const SMALL_COUNT: f32 = 64.0;
+
+/// The sum, or the largest, of a number of every unit.
+#[cube]
+pub(super) fn reduce<F: Float>(value: F, room: &mut SharedMemory<F>, #[comptime] largest: bool) -> F {
+    let unit = UNIT_POS as usize;
+    sync_cube(); // all have read what was there
+    room[unit] = value;
+    sync_cube();
+    #[unroll]
+    for halving in 0..comptime!(UNITS.ilog2() as usize) {
+        let half = comptime!(UNITS >> (halving + 1));
+        if unit < half {
+            if largest {
+                room[unit] = F::max(room[unit], room[unit + half]);
+            } else {
+                room[unit] = room[unit] + room[unit + half];
+            }
+        }
+        sync_cube();
+    }
+    room[0]
+}
+
+/// (ln(1 + x) − x) / x² for 0 ≤ x ≤ SMALL.
+#[cube]
+fn bend<F: Float>(x: F) -> F {
+    let mut sum = F::new(0.0);
+    #[unroll]
+    for i in 0..9usize {
+        sum = sum * x + F::new(comptime!(LN[8 - i]));
+    }
+    sum * x - F::new(0.5)
+}
+
+/// ln(1 + x) for x ≥ 0, to rounding however small x is: some devices take the logarithm of the rounded sum.
+#[cube]
+fn ln_1p<F: Float>(x: F) -> F {
+    let near = F::min(x, F::new(SMALL));
+    select(x < F::new(SMALL), near + near * near * bend::<F>(near), F::ln(F::new(1.0) + x))
+}
+
+/// ln(1 + x) − x, likewise.
+#[cube]
+fn ln_1p_less_x<F: Float>(x: F) -> F {
+    let near = F::min(x, F::new(SMALL));
+    select(x < F::new(SMALL), near * near * bend::<F>(near), F::ln(F::new(1.0) + x) - x)
+}
+
+/// ln(1 + x) − x / (1 + x), likewise.
+#[cube]
+fn excess<F: Float>(x: F) -> F {
+    let near = F::min(x, F::new(SMALL));
+    let reciprocal = F::new(1.0) / (F::new(1.0) + x);
+    let small = near * near * (bend::<F>(near) + reciprocal);
+    select(x < F::new(SMALL), small, F::ln(F::new(1.0) + x) - x * reciprocal)
+}
+
+/// What is beyond ½ ln 2π in Stirling's series of ln Γ(y), for y ≥ 8.
+#[cube]
+fn series<F: Float>(y: F) -> F {
+    let q = F::new(1.0) / (y * y);
+    (F::new(1.0 / 12.0) - q * (F::new(1.0 / 360.0) - q * F::new(1.0 / 1260.0))) / y
+}
+
+/// ln y − 1/(2y) − ψ(y), likewise.
+#[cube]
+fn series_slope<F: Float>(y: F) -> F {
+    let q = F::new(1.0) / (y * y);
+    q * (F::new(1.0 / 12.0) - q * (F::new(1.0 / 120.0) - q * F::new(1.0 / 252.0)))
+}
+
+/// Slopes by both logits of every gene, by θ, by ln xl, and the value of every visit of a block.
+#[cube(launch)]
+pub(super) fn likelihood_kernel<F: Float>(
+    logits: &Array<F>,
+    bias: &Array<F>,
+    theta: &Array<F>,
+    log_library: &Array<F>,
+    counts: &Array<F>,
+    cells: &Array<u32>,
+    slopes: &mut Array<F>,
+    by_theta: &mut Array<F>,
+    by_library: &mut Array<F>,
+    value: &mut Array<F>,
+    #[comptime] genes: usize,
+) {
+    let visit = CUBE_POS as usize;
+    if visit >= value.len() {
+        terminate!();
+    }
+    let unit = UNIT_POS as usize;
+    let gates = visit * comptime!(2 * genes);
+    let rates = gates + genes;
+    let seen = cells[visit] as usize * genes;
+    let library = F::exp(log_library[visit]);
+    let epsilon = F::new(EPSILON);
+    let one = F::new(1.0);
+    let zero = F::new(0.0);
+    let mut room = SharedMemory::<F>::new(UNITS);
+
+    let mut largest = F::new(f32::MIN);
+    for gene in range_stepped(unit, genes, UNITS) {
+        largest = F::max(largest, logits[rates + gene] + bias[genes + gene]);
+    }
+    let largest = reduce::<F>(largest, &mut room, true);
+    let mut sum = F::new(0.0);
+    for gene in range_stepped(unit, genes, UNITS) {
+        sum += F::exp(logits[rates + gene] + bias[genes + gene] - largest);
+    }
+    let scale = one / reduce::<F>(sum, &mut room, false);
+
+    let mut pull = F::new(0.0);
+    let mut total = F::new(0.0);
+    for gene in range_stepped(unit, genes, UNITS) {
+        let gate = logits[gates + gene] + bias[gene];
+        let share = F::exp(logits[rates + gene] + bias[genes + gene] - largest) * scale;
+        let rate = share * library;
+        let t = theta[gene];
+        let inverse = one / (t + epsilon);
+        let x = counts[seen + gene];
+        let grown = rate + epsilon;
+        let u = grown * inverse;
+        let of_above = one / (one + u);
+        let v = u * of_above;
+        let log = ln_1p::<F>(u);
+        let a = F::exp(zero - F::abs(gate));
+        if x > zero {
+            // ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) − x ln(θ + ε), and the derivative by θ: of the whole below θ, else of the
+            // first two
+            let below = x < t;
+            let mut choose = F::new(0.0);
+            let mut by_t = F::new(0.0);
+            if x <= F::new(SMALL_COUNT) && F::floor(x) == x {
+                for i in 0..u32::cast_from(x) {
+                    let k = F::cast_from(i);
+                    choose += F::ln((t + k) * inverse / (k + one));
+                    by_t += select(below, (epsilon - k) * inverse, one) / (t + k);
+                }
+            } else {
+                // at y = θ + 8, less what leads there, by differences that do not cancel where θ is large
+                let eight = F::new(8.0);
+                let y = t + eight;
+                let mut ahead = F::new(0.0);
+                for i in 0..8u32 {
+                    let k = F::cast_from(i);
+                    ahead += F::ln(x + one + k) - ln_1p::<F>(x / (t + k));
+                    by_t += x / ((t + k) * (x + t + k));
+                }
+                let log_y = ln_1p::<F>(x / y);
+                let less = ln_1p_less_x::<F>(x / y);
+                let half = F::new(0.5);
+                let n = x + one + eight;
+                let factorial = (n - half) * F::ln(n) - n + F::new(0.918_938_5) + series::<F>(n);
+                let flat = (y + x - half) * less + x * (x - half) / y;
+                choose = select(below, flat, (y + x - half) * log_y - x)
+                    + x * ln_1p::<F>((eight - epsilon) * inverse)
+                    + series::<F>(y + x)
+                    - series::<F>(y)
+                    + ahead
+                    - factorial;
+                by_t += select(below, less - x * (eight - epsilon) * inverse / y, log_y) + half * x / (y * (y + x))
+                    - (series_slope::<F>(y + x) - series_slope::<F>(y));
+            }
+            total += zero - F::max(gate, zero) - F::ln(one + a) + x * F::ln(grown * of_above) - t * log + choose;
+            slopes[gates + gene] = zero - select(gate >= zero, one, a) / (one + a);
+            let by_rate = (x - t * u) * of_above * rate / grown;
+            slopes[rates + gene] = by_rate;
+            let flat = v * inverse * (x - epsilon) - excess::<F>(u);
+            let steep = zero - log - (x - t * u) * of_above * inverse;
+            by_theta[visit * genes + gene] = by_t + select(below, flat, steep);
+            pull += by_rate;
+        } else {
+            let d = zero - t * log - gate; // ln NB(0) − γ
+            let b = F::exp(zero - F::abs(d));
+            total += F::min(gate, zero) + F::max(d, zero) + F::ln((one + b) / (one + a));
+            let shut = select(gate >= zero, a, one) / (one + a); // 1 − σ(γ)
+            let none = select(d >= zero, one, b) / (one + b); // σ(d)
+            slopes[gates + gene] = shut - none;
+            let by_rate = zero - none * t * v * rate / grown;
+            slopes[rates + gene] = by_rate;
+            by_theta[visit * genes + gene] = zero - none * (epsilon * v * inverse + excess::<F>(u));
+            pull += by_rate;
+        }
+    }
+    let pull = reduce::<F>(pull, &mut room, false);
+    let total = reduce::<F>(total, &mut room, false);
+    // through the softmax
+    for gene in range_stepped(unit, genes, UNITS) {
+        let share = F::exp(logits[rates + gene] + bias[genes + gene] - largest) * scale;
+        slopes[rates + gene] -= share * pull;
+    }
+    if unit == 0 {
+        by_library[visit] = pull;
+        value[visit] = total;
+    }
+}

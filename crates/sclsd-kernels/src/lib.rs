@@ -1,0 +1,49 @@
+//! The loops in which training of Latent State Dynamics spends its time: functions on slices of the host's memory that know
+//! their derivatives. No Burn, no biology but the likelihood of counts.
+//!
+//! | module | what it computes |
+//! | --- | --- |
+//! | [`vector`], [`lanes`] | exp and ln of vectors; products of rows side by side |
+//! | `rows`, `products` | how rows are shared out; products of matrices |
+//! | [`Expression`] | expression of cells, sparse or dense, times a first layer's weights |
+//! | [`stack`] | encoders and decoders: linear layers, batch normalisation, softplus |
+//! | [`PotentialWeights`], [`follow`] | V, its drift and their derivatives; rows followed down V and the way back |
+//! | [`recurrent`] | the mean of p(B) along walks |
+//! | [`reconstruction`] | ln p(x given z, xl), the decoder's last layer included |
+//! | [`Peers`] | sums over those who train one model together |
+//! | [`OnDevice`] | what the same is to be on a GPU |
+//!
+//! Sums run in a fixed order, whatever the number of threads: the same bits.
+//!
+//! ```
+//! use sclsd_kernels::PotentialWeights;
+//!
+//! // one layer, V(z) = ½ ln cosh(z₁ + 2 z₂)
+//! let potential = PotentialWeights::new(&[2, 1], &[1.0, 2.0, 0.0, 0.0]);
+//! let drift = potential.drifts(&[0.5, 0.0]);
+//! assert!((drift[0] + 0.5 * 0.5_f32.tanh()).abs() < 1e-6 && (drift[1] - 2.0 * drift[0]).abs() < 1e-6);
+//! ```
+
+// A loop is compiled for the vector width at hand only if all it calls is part of it.
+#![allow(clippy::inline_always)]
+
+mod accelerator;
+mod derivative;
+mod expression;
+mod flow;
+pub mod lanes;
+mod peers;
+mod potential;
+mod products;
+pub mod reconstruction;
+pub mod recurrent;
+mod rows;
+pub mod stack;
+pub mod vector;
+
+pub use accelerator::{AdamStep, ByCell, FlowPlan, Handle, Likelihood, OnDevice, Precision, Visited};
+pub use derivative::{Derivative, OfSum};
+pub use expression::{Expression, SparseRows};
+pub use flow::{Followed, follow};
+pub use peers::{Exchange, PeerError, Peers, Total, Whole};
+pub use potential::PotentialWeights;

@@ -1,0 +1,330 @@
+//! The potential, its drift and the derivatives of both, for a block of rows side by side.
+//!
+//! With c = σ(g), t_l = tanh a_l, and the reverse sweep s_L = t_L, s_{l−1} = t_{l−1} ⊙ W_lᵀ s_l, the drift is −c W_1ᵀ s_1.
+//! For a cotangent κ, κ · drift is −c times the derivative V̇ of the ungated potential along κ, so its derivatives are those
+//! of V̇: one sweep forward with tangents, ȧ_l = W_l ḣ_{l−1}, ḣ_l = t_l ⊙ ȧ_l, and one sweep back:
+//!
+//! ```text
+//! by ȧ_L: −c t_L                  by a_L: −c (1 − t_L²) ȧ_L
+//! by ȧ_l: t_l ⊙ p                 by a_l: t_l ⊙ q + (1 − t_l²) ⊙ ȧ_l ⊙ p        p = Wᵀ by ȧ_{l+1},  q = Wᵀ by a_{l+1}
+//! by W_l: (by ȧ_l) ḣ_{l−1}ᵀ + (by a_l) h_{l−1}ᵀ       by b_l: by a_l       by g: −σ'(g) V̇
+//! ```
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use sclsd_ode::Field;
+use sclsd_ode::lanes::{LANES, Lane, from_rows, to_rows};
+
+use crate::lanes::{add_products, map, product, zip};
+use crate::vector::{exp, ln};
+
+/// Weights of a potential.
+#[derive(Debug, Clone)]
+pub struct PotentialWeights {
+    /// From z to V.
+    widths: Vec<usize>,
+    layers: Vec<Layer>,
+    /// g.
+    gate: f32,
+}
+
+#[derive(Debug, Clone)]
+struct Layer {
+    /// `[out, in]`.
+    weight: Vec<f32>,
+    /// `[in, out]`.
+    transposed: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl PotentialWeights {
+    /// Of every layer the matrix `[out, in]` and the biases; at last the gate.
+    pub fn new(widths: &[usize], flat: &[f32]) -> Self {
+        let mut rest = flat;
+        let mut take = |n: usize| {
+            let (head, tail) = rest.split_at(n);
+            rest = tail;
+            head.to_vec()
+        };
+        let layers = widths
+            .windows(2)
+            .map(|pair| {
+                let (inputs, outputs) = (pair[0], pair[1]);
+                let (weight, bias) = (take(inputs * outputs), take(outputs));
+                let transposed = (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o)));
+                let transposed = transposed.map(|(i, o)| weight[o * inputs + i]).collect();
+                Layer { weight, transposed, bias }
+            })
+            .collect();
+        let gate = take(1)[0];
+        Self { widths: widths.to_vec(), layers, gate }
+    }
+
+    /// σ(g).
+    fn opening(&self) -> f32 {
+        1.0 / (1.0 + (-self.gate).exp())
+    }
+
+    /// Units of all layers.
+    fn units(&self) -> usize {
+        self.widths[1..].iter().sum()
+    }
+
+    /// Numbers of all layers and the gate.
+    pub fn length(&self) -> usize {
+        self.widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum::<usize>() + 1
+    }
+
+    /// V of every row.
+    pub fn values(&self, rows: &[f32]) -> Vec<f32> {
+        let width = self.width();
+        let block = |rows: &[f32]| {
+            let value = self.value(&from_rows(rows, width), &mut self.room());
+            value[..rows.len() / width].to_vec()
+        };
+        rows.par_chunks(LANES * width).flat_map_iter(block).collect()
+    }
+
+    /// −∇V at every row.
+    pub fn drifts(&self, rows: &[f32]) -> Vec<f32> {
+        let width = self.width();
+        let mut out = vec![0.0; rows.len()];
+        rows.par_chunks(LANES * width).zip(out.par_chunks_mut(LANES * width)).for_each(|(rows, out)| {
+            let mut drift = vec![[0.0; LANES]; width];
+            self.drift(&from_rows(rows, width), &mut drift, &mut self.room());
+            to_rows(&drift, out);
+        });
+        out
+    }
+
+    /// V of rows side by side.
+    fn value(&self, z: &[Lane], room: &mut Room) -> Lane {
+        Arch::new().dispatch(Value { field: self, z, room })
+    }
+
+    #[inline(always)]
+    fn sweep<S: Simd>(&self, simd: S, z: &[Lane], room: &mut Room) {
+        let mut first = 0;
+        for (depth, layer) in self.layers.iter().enumerate() {
+            let (below, above) = room.h.split_at_mut(first);
+            let input = if depth == 0 { z } else { &below[first - self.widths[depth]..] };
+            let n = layer.bias.len();
+            product(simd, &layer.weight, &layer.bias, input, &mut above[..n]);
+            for (h, t) in above[..n].iter_mut().zip(&mut room.t[first..first + n]) {
+                // with e = exp(−2 |a|): tanh a = ± (1 − e) / (1 + e), ln cosh a = |a| + ln(1 + e) − ln 2
+                for lane in 0..LANES {
+                    let a = h[lane];
+                    let e = exp(-2.0 * a.abs());
+                    t[lane] = ((1.0 - e) / (1.0 + e)).copysign(a);
+                    h[lane] = a.abs() + (ln(1.0 + e) - std::f32::consts::LN_2);
+                }
+            }
+            first += n;
+        }
+    }
+
+    #[inline(always)]
+    fn drift_here<S: Simd>(&self, simd: S, z: &[Lane], out: &mut [Lane], room: &mut Room) {
+        self.sweep(simd, z, room);
+        let mut end = self.units();
+        let last = self.layers.len() - 1;
+        let Room { t, p, q, .. } = room;
+        p[0] = t[end - 1];
+        for (depth, layer) in self.layers.iter().enumerate().rev() {
+            let (inputs, outputs) = (self.widths[depth], self.widths[depth + 1]);
+            if depth < last {
+                for (s, t) in p[..outputs].iter_mut().zip(&t[end - outputs..end]) {
+                    *s = zip(s, t, |s, t| s * t);
+                }
+            }
+            product(simd, &layer.transposed, &[], &p[..outputs], &mut q[..inputs]);
+            std::mem::swap(p, q);
+            end -= outputs;
+        }
+        let c = -self.opening();
+        for (out, s) in out.iter_mut().zip(&*p) {
+            *out = map(s, |s| c * s);
+        }
+    }
+
+    #[inline(always)]
+    fn pull_here<S: Simd>(
+        &self,
+        simd: S,
+        z: &[Lane],
+        slope: &[Lane],
+        by_z: &mut [Lane],
+        sums: &mut Sums,
+        room: &mut Room,
+    ) {
+        self.sweep(simd, z, room);
+        let last = self.layers.len() - 1;
+        let Room { t, h, da, dh, p, q, p2, q2 } = room;
+        let mut first = 0;
+        for (depth, layer) in self.layers.iter().enumerate() {
+            let n = layer.bias.len();
+            let (below, above) = dh.split_at_mut(first);
+            let input = if depth == 0 { slope } else { &below[first - self.widths[depth]..] };
+            product(simd, &layer.weight, &[], input, &mut da[first..first + n]);
+            for ((dh, da), t) in above[..n].iter_mut().zip(&da[first..first + n]).zip(&t[first..first + n]) {
+                *dh = zip(t, da, |t, da| t * da);
+            }
+            first += n;
+        }
+        let (c, end) = (self.opening(), first);
+        let along = &dh[end - 1]; // V̇
+        sums.gate = zip(&sums.gate, along, |sum, along| sum - c * (1.0 - c) * along);
+        // p, q: by ȧ and a of the layer at hand
+        p[0] = map(&t[end - 1], |t| -c * t);
+        q[0] = zip(&t[end - 1], &da[end - 1], |t, da| -c * (1.0 - t * t) * da);
+        let mut end = end;
+        let mut slot = sums.layers.len();
+        for (depth, layer) in self.layers.iter().enumerate().rev() {
+            let (inputs, outputs) = (self.widths[depth], self.widths[depth + 1]);
+            let first = end - outputs;
+            if depth < last {
+                for o in 0..outputs {
+                    let (t, da) = (&t[first + o], &da[first + o]);
+                    let (by_da, by_a) = (p[o], q[o]);
+                    for lane in 0..LANES {
+                        let slope = 1.0 - t[lane] * t[lane];
+                        p[o][lane] = t[lane] * by_da[lane];
+                        q[o][lane] = t[lane] * by_a[lane] + slope * da[lane] * by_da[lane];
+                    }
+                }
+            }
+            let (x, dx) = match depth {
+                0 => (z, slope),
+                _ => (&h[first - inputs..first], &dh[first - inputs..first]),
+            };
+            slot -= outputs * (inputs + 1);
+            let (weights, biases) = sums.layers[slot..slot + outputs * (inputs + 1)].split_at_mut(outputs * inputs);
+            for o in 0..outputs {
+                add_products(simd, &mut weights[o * inputs..(o + 1) * inputs], &p[o], dx, &q[o], x);
+                biases[o] = zip(&biases[o], &q[o], |sum, q| sum + q);
+            }
+            product(simd, &layer.transposed, &[], &p[..outputs], &mut p2[..inputs]);
+            product(simd, &layer.transposed, &[], &q[..outputs], &mut q2[..inputs]);
+            std::mem::swap(p, p2);
+            std::mem::swap(q, q2);
+            end = first;
+        }
+        by_z.copy_from_slice(&q[..z.len()]);
+    }
+}
+
+/// Room for the sweeps.
+#[derive(Debug)]
+pub struct Room {
+    /// tanh a, of all layers one after the other.
+    t: Vec<Lane>,
+    /// ln cosh a.
+    h: Vec<Lane>,
+    /// ȧ.
+    da: Vec<Lane>,
+    /// ḣ.
+    dh: Vec<Lane>,
+    /// Of the widest layer, each.
+    p: Vec<Lane>,
+    q: Vec<Lane>,
+    p2: Vec<Lane>,
+    q2: Vec<Lane>,
+}
+
+/// Derivatives by the weights, not yet summed over all lanes.
+#[derive(Debug)]
+pub struct Sums {
+    layers: Vec<Lane>,
+    gate: Lane,
+}
+
+impl Field for PotentialWeights {
+    type Room = Room;
+    type Sums = Sums;
+
+    fn width(&self) -> usize {
+        self.widths[0]
+    }
+
+    fn room(&self) -> Room {
+        let (all, widest) = (self.units(), self.widths.iter().copied().max().unwrap_or(1));
+        let lanes = |n: usize| vec![[0.0; LANES]; n];
+        Room {
+            t: lanes(all),
+            h: lanes(all),
+            da: lanes(all),
+            dh: lanes(all),
+            p: lanes(widest),
+            q: lanes(widest),
+            p2: lanes(widest),
+            q2: lanes(widest),
+        }
+    }
+
+    fn sums(&self) -> Sums {
+        Sums { layers: vec![[0.0; LANES]; self.length() - 1], gate: [0.0; LANES] }
+    }
+
+    fn total(&self, sums: &Sums) -> Vec<f32> {
+        sums.layers.iter().chain([&sums.gate]).map(|parts| parts.iter().sum()).collect()
+    }
+
+    fn drift(&self, z: &[Lane], out: &mut [Lane], room: &mut Room) {
+        Arch::new().dispatch(Drift { field: self, z, out, room });
+    }
+
+    fn drift_vjp(&self, z: &[Lane], gradient: &[Lane], by_z: &mut [Lane], sums: &mut Sums, room: &mut Room) {
+        Arch::new().dispatch(Pull { field: self, z, slope: gradient, by_z, sums, room });
+    }
+}
+
+struct Value<'a> {
+    field: &'a PotentialWeights,
+    z: &'a [Lane],
+    room: &'a mut Room,
+}
+
+impl WithSimd for Value<'_> {
+    type Output = Lane;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Lane {
+        self.field.sweep(simd, self.z, self.room);
+        let c = self.field.opening();
+        map(&self.room.h[self.field.units() - 1], |h| c * h)
+    }
+}
+
+struct Drift<'a> {
+    field: &'a PotentialWeights,
+    z: &'a [Lane],
+    out: &'a mut [Lane],
+    room: &'a mut Room,
+}
+
+impl WithSimd for Drift<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.field.drift_here(simd, self.z, self.out, self.room);
+    }
+}
+
+struct Pull<'a> {
+    field: &'a PotentialWeights,
+    z: &'a [Lane],
+    slope: &'a [Lane],
+    by_z: &'a mut [Lane],
+    sums: &'a mut Sums,
+    room: &'a mut Room,
+}
+
+impl WithSimd for Pull<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.field.pull_here(simd, self.z, self.slope, self.by_z, self.sums, self.room);
+    }
+}

@@ -1,0 +1,209 @@
+//! The loops of the matrix units.
+
+use std::arch::asm;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use crate::products::Terms;
+use super::{GROUP, SIDE, Tile};
+
+/// What the units are to be like: eight tiles of 16 rows of 64 bytes.
+#[repr(align(64))]
+struct Configuration(#[expect(dead_code, reason = "read by the units")] [u8; 64]);
+
+static CONFIGURATION: Configuration = {
+    let mut bytes = [0; 64];
+    bytes[0] = 1; // the palette
+    let mut tile = 0;
+    while tile < 8 {
+        bytes[16 + 2 * tile] = 64; // bytes of a row
+        bytes[48 + tile] = 16; // rows
+        tile += 1;
+    }
+    Configuration(bytes)
+};
+
+/// The units of the processor at hand, set up for as long as this lives.
+pub(super) struct Units {
+    /// Another thread may be on a processor whose units are not.
+    of_this_thread: PhantomData<*const ()>,
+}
+
+impl Units {
+    /// Sets them up.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub(super) fn set_up() -> Self {
+        assert!(super::present(), "matrix units");
+        // SAFETY: there are units, and eight tiles are what they have
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly, preserves_flags));
+        }
+        Self { of_this_thread: PhantomData }
+    }
+}
+
+impl Drop for Units {
+    fn drop(&mut self) {
+        // SAFETY: nobody counts on what the tiles held
+        unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
+    }
+}
+
+/// Groups of both factors, as the units' loop reads them.
+#[repr(C)]
+pub(super) struct Factors<'a> {
+    a: *const Tile,
+    b: *const Tile,
+    steps: usize,
+    of: PhantomData<&'a [Tile]>,
+}
+
+impl<'a> Factors<'a> {
+    /// Part of the loop that calls it: a copy of what it returned would wait for all sums to have been stored.
+    #[inline(always)]
+    pub(super) fn new(a: &'a [Tile], b: &'a [Tile], steps: usize) -> Self {
+        assert!(a.len() == b.len() && !a.is_empty(), "as many steps, and not none");
+        Self { a: a.as_ptr(), b: b.as_ptr(), steps, of: PhantomData }
+    }
+}
+
+/// 32 × 32 sums over pairs of groups, by units that are set up.
+pub(super) fn sums(_: &Units, out: &mut [f32], stride: usize, factors: &[Factors<'_>], terms: Terms, add: bool) {
+    assert!(out.len() >= (GROUP - 1) * stride + GROUP && !factors.is_empty(), "room for 32 × 32 sums");
+    let mut idle = MaybeUninit::<Tile>::uninit();
+    let places = Places {
+        upper: out.as_mut_ptr(),
+        lower: out[SIDE * stride..].as_mut_ptr(),
+        stride: stride * size_of::<f32>(),
+        idle: idle.as_mut_ptr(),
+    };
+    // SAFETY: the units are set up; the sums have room, and the groups have as many steps and terms as they say
+    unsafe {
+        match terms {
+            Terms::Three => three_terms(&places, factors, add),
+            Terms::Two => two_terms(&places, factors, add),
+        }
+    }
+}
+
+/// Where sums go.
+struct Places {
+    /// The first 16 rows, and the others.
+    upper: *mut f32,
+    lower: *mut f32,
+    /// Bytes between rows.
+    stride: usize,
+    /// A tile goes there at every step, and is never read. Units whose results are stored once in a long while take as long
+    /// for it as for two steps.
+    idle: *mut Tile,
+}
+
+/// Loads a term of one factor: of its first and of its second 16 rows or columns.
+macro_rules! load {
+    (a, $first:literal, $second:literal) => {
+        concat!("tileloadd tmm4, [{a} + {row} + ", $first, "]\ntileloadd tmm5, [{a} + {row} + ", $second, "]")
+    };
+    (b, $first:literal, $second:literal) => {
+        concat!("tileloadd tmm6, [{b} + {row} + ", $first, "]\ntileloadd tmm7, [{b} + {row} + ", $second, "]")
+    };
+}
+
+/// Adds the products of the terms that are loaded.
+macro_rules! multiply {
+    () => {
+        "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\ntdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7"
+    };
+}
+
+/// A function that makes 32 × 32 sums of products: what is done in a step, and how many bytes both factors have for it.
+macro_rules! loop_of {
+    ($name:ident, $bytes:literal, $($step:expr),*) => {
+        unsafe fn $name(to: &Places, factors: &[Factors<'_>], add: bool) {
+            // SAFETY: the caller's
+            unsafe {
+                asm!(
+                    "test {add:e}, {add:e}",
+                    "jz 3f",
+                    "tileloadd tmm0, [{upper} + {stride}]",
+                    "tileloadd tmm1, [{upper} + {stride} + 64]",
+                    "tileloadd tmm2, [{lower} + {stride}]",
+                    "tileloadd tmm3, [{lower} + {stride} + 64]",
+                    "jmp 4f",
+                    "3:",
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "4:",
+                    "mov {a}, [{factors}]",
+                    "mov {b}, [{factors} + 8]",
+                    "mov {steps}, [{factors} + 16]",
+                    "add {factors}, 24",
+                    "2:",
+                    $($step,)*
+                    "tilestored [{idle} + {row}], tmm7",
+                    concat!("add {a}, ", $bytes),
+                    concat!("add {b}, ", $bytes),
+                    "dec {steps}",
+                    "jnz 2b",
+                    "dec {pairs}",
+                    "jnz 4b",
+                    "tilestored [{upper} + {stride}], tmm0",
+                    "tilestored [{upper} + {stride} + 64], tmm1",
+                    "tilestored [{lower} + {stride}], tmm2",
+                    "tilestored [{lower} + {stride} + 64], tmm3",
+                    add = in(reg) u32::from(add),
+                    upper = in(reg) to.upper,
+                    lower = in(reg) to.lower,
+                    stride = in(reg) to.stride,
+                    idle = in(reg) to.idle,
+                    row = in(reg) 64_usize,
+                    a = out(reg) _,
+                    b = out(reg) _,
+                    steps = out(reg) _,
+                    factors = inout(reg) factors.as_ptr() => _,
+                    pairs = inout(reg) factors.len() => _,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+loop_of!(
+    three_terms,
+    6144,
+    // a₁ b₃, a₁ b₂
+    load!(a, 0, 3072),
+    load!(b, 2048, 5120),
+    multiply!(),
+    load!(b, 1024, 4096),
+    multiply!(),
+    // a₂ b₂, a₂ b₁
+    load!(a, 1024, 4096),
+    multiply!(),
+    load!(b, 0, 3072),
+    multiply!(),
+    // a₃ b₁, a₁ b₁
+    load!(a, 2048, 5120),
+    multiply!(),
+    load!(a, 0, 3072),
+    multiply!()
+);
+
+loop_of!(
+    two_terms,
+    4096,
+    // a₁ b₂, a₁ b₁, a₂ b₁
+    load!(a, 0, 2048),
+    load!(b, 1024, 3072),
+    multiply!(),
+    load!(b, 0, 2048),
+    multiply!(),
+    load!(a, 1024, 3072),
+    multiply!()
+);

@@ -1,0 +1,359 @@
+//! Products by vectors: sums in registers, over a few rows and two vectors of columns at a time.
+//!
+//! Libraries of products copy both factors into an order that suits them, every time. Here rows are taken as they lie, wider
+//! than their content where that keeps them from falling on the same places of the cache. Measured against the crates gemm
+//! and faer: see `docs/performance.md`.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::factors::{Rows, room};
+
+/// Vectors of columns that are worked on at a time.
+const SIDE: usize = 2;
+/// And rows, where there are 32 registers, and where there are 16.
+const MANY: usize = 8;
+const FEW: usize = 4;
+
+/// A second factor, `inputs × outputs`.
+#[derive(Debug)]
+pub(super) struct Panels {
+    inputs: usize,
+    outputs: usize,
+    /// Panels of a tile's columns, `inputs × columns` each; the last is filled up with zeros.
+    panels: Vec<f32>,
+}
+
+impl Panels {
+    /// Of a matrix with rows of `outputs`.
+    pub(super) fn new(matrix: &[f32], outputs: usize) -> Self {
+        Self::of(matrix.len() / outputs, outputs, |panel, columns, side| {
+            for (to, from) in panel.chunks_exact_mut(side).zip(matrix.chunks_exact(outputs)) {
+                to[..columns.len()].copy_from_slice(&from[columns.clone()]);
+            }
+        })
+    }
+
+    /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the way forward.
+    pub(super) fn transposed(matrix: &[f32], inputs: usize) -> Self {
+        Self::of(inputs, matrix.len() / inputs, |panel, columns, side| {
+            /// Numbers of a row that are moved before the next row's, so that what they go to stays in the cache.
+            const RUN: usize = 64;
+            for first in (0..inputs).step_by(RUN) {
+                let run = first..inputs.min(first + RUN);
+                for (lane, column) in columns.clone().enumerate() {
+                    let from = &matrix[column * inputs..(column + 1) * inputs][run.clone()];
+                    let to = panel[run.start * side..].iter_mut().skip(lane).step_by(side);
+                    to.zip(from).for_each(|(to, from)| *to = *from);
+                }
+            }
+        })
+    }
+
+    fn of(inputs: usize, outputs: usize, fill: impl Fn(&mut [f32], Range<usize>, usize) + Sync) -> Self {
+        let side = Arch::new().dispatch(TileSize).columns;
+        let mut panels = vec![0.0; outputs.div_ceil(side) * side * inputs];
+        panels
+            .par_chunks_mut((side * inputs).max(1))
+            .enumerate()
+            .for_each(|(at, panel)| fill(panel, at * side..outputs.min((at + 1) * side), side));
+        Self { inputs, outputs, panels }
+    }
+
+    /// `out = a b` or `out += a b`, for sizes that fit.
+    pub(super) fn product(&self, out: &mut [f32], stride: usize, a: Rows<'_>, add: bool) {
+        assert!(a.hold(self.inputs) && room(out.len(), stride, a.count(), self.outputs), "sizes that fit");
+        let product = Product {
+            out: out.as_mut_ptr(),
+            stride,
+            rows: a.count(),
+            a: a.values.as_ptr(),
+            a_tile: Arch::new().dispatch(TileSize).rows * a.stride,
+            steps: [a.stride, 1],
+            depth: self.inputs,
+            b: self.panels.as_ptr(),
+            columns: self.outputs,
+            add,
+        };
+        Arch::new().dispatch(product);
+    }
+}
+
+/// Some rows as a factor of a sum of products over them: a tile's rows or columns of every row one after the other, the last
+/// filled up with zeros: `width / side × rows × side`.
+#[derive(Debug)]
+pub(super) struct Strips {
+    values: Vec<f32>,
+    rows: usize,
+    width: usize,
+}
+
+impl Strips {
+    /// As the first factor, or as the second.
+    pub(super) fn new(from: Rows<'_>, width: usize, first: bool) -> Self {
+        let tile = Arch::new().dispatch(TileSize);
+        let (rows, side) = (from.count(), if first { tile.rows } else { tile.columns });
+        let mut values = vec![0.0; width.div_ceil(side) * side * rows];
+        for (to, column) in values.chunks_exact_mut((side * rows).max(1)).zip((0..width).step_by(side)) {
+            let present = side.min(width - column);
+            for (row, to) in to.chunks_exact_mut(side).enumerate() {
+                let from = &from.values[row * from.stride + column..];
+                to[..present].copy_from_slice(&from[..present]);
+            }
+        }
+        Self { values, rows, width }
+    }
+
+    /// Adds `aᵀ b` for some columns of this, from the first one of a tile on, to `sum`.
+    pub(super) fn add_sum(&self, sum: &mut [f32], columns: Range<usize>, b: &Self) {
+        let tile = Arch::new().dispatch(TileSize);
+        assert!(columns.start.is_multiple_of(tile.rows) && columns.end <= self.width, "whole tiles");
+        assert!(self.rows == b.rows && sum.len() == columns.len() * b.width, "sizes that fit");
+        let product = Product {
+            out: sum.as_mut_ptr(),
+            stride: b.width,
+            rows: columns.len(),
+            a: self.values[columns.start * self.rows..].as_ptr(),
+            a_tile: tile.rows * self.rows,
+            steps: [1, tile.rows],
+            depth: self.rows,
+            b: b.values.as_ptr(),
+            columns: b.width,
+            add: true,
+        };
+        Arch::new().dispatch(product);
+    }
+}
+
+/// `aᵀ b` over some rows, for few columns of `a`; `columns × width`. Nothing is packed: the sums stay in the cache.
+pub(super) fn sum(a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize, rows: Range<usize>) -> Vec<f32> {
+    let mut sums = vec![0.0; columns * width];
+    Arch::new().dispatch(Narrow { sums: &mut sums, a, columns, b, width, rows });
+    sums
+}
+
+struct Narrow<'a> {
+    sums: &'a mut [f32],
+    a: Rows<'a>,
+    columns: usize,
+    b: Rows<'a>,
+    width: usize,
+    rows: Range<usize>,
+}
+
+impl WithSimd for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        /// Rows whose numbers stay in the first cache.
+        const RUN: usize = 16;
+        let Self { sums, a, columns, b, width, rows } = self;
+        for first in rows.clone().step_by(RUN) {
+            let (a, b) = (a.some(first..rows.end.min(first + RUN)), b.some(first..rows.end.min(first + RUN)));
+            for at in (0..width).step_by(S::F32_LANES) {
+                let part = Part { simd, a, b, width, vector: at..width.min(at + S::F32_LANES) };
+                let whole = columns - columns % MANY_SUMS;
+                for column in (0..whole).step_by(MANY_SUMS) {
+                    part.add::<MANY_SUMS>(sums, column);
+                }
+                for column in whole..columns {
+                    part.add::<1>(sums, column);
+                }
+            }
+        }
+    }
+}
+
+/// Columns of the first factor whose sums are in registers at a time.
+const MANY_SUMS: usize = 8;
+
+/// Some rows of two factors, the second one's numbers of a vector.
+struct Part<'a, S> {
+    simd: S,
+    a: Rows<'a>,
+    b: Rows<'a>,
+    width: usize,
+    vector: Range<usize>,
+}
+
+impl<S: Simd> Part<'_, S> {
+    /// Adds to the sums of some columns of `a`.
+    #[inline(always)]
+    fn add<const N: usize>(&self, sums: &mut [f32], column: usize) {
+        let Self { simd, a, b, width, .. } = *self;
+        let mut lanes = [simd.splat_f32s(0.0); N];
+        for i in 0..N {
+            lanes[i] = load(simd, &sums[(column + i) * width..][self.vector.clone()]);
+        }
+        for row in 0..b.count() {
+            let right = load(simd, &b.values[row * b.stride..][self.vector.clone()]);
+            let left = &a.values[row * a.stride + column..][..N];
+            for i in 0..N {
+                lanes[i] = simd.mul_add_f32s(simd.splat_f32s(left[i]), right, lanes[i]);
+            }
+        }
+        for i in 0..N {
+            let sums = &mut sums[(column + i) * width..][self.vector.clone()];
+            match S::as_mut_simd_f32s(sums) {
+                ([sums], _) => *sums = lanes[i],
+                _ => simd.partial_store_f32s(sums, lanes[i]),
+            }
+        }
+    }
+}
+
+/// A vector, or less.
+#[inline(always)]
+fn load<S: Simd>(simd: S, numbers: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(numbers) {
+        ([vector], _) => *vector,
+        _ => simd.partial_load_f32s(numbers),
+    }
+}
+
+/// Rows and columns whose sums are in registers at a time.
+#[derive(Clone, Copy)]
+struct Tile {
+    rows: usize,
+    columns: usize,
+}
+
+/// A [`Tile`] with the registers at hand.
+struct TileSize;
+
+impl WithSimd for TileSize {
+    type Output = Tile;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Tile {
+        Tile { rows: if S::REGISTER_COUNT >= 32 { MANY } else { FEW }, columns: SIDE * S::F32_LANES }
+    }
+}
+
+/// `out = a b` or `out += a b`; [`product`] and [`add_sum_of_products`] see to it that all places are inside their slices.
+#[derive(Clone, Copy)]
+struct Product {
+    /// `rows × columns`, rows `stride` apart.
+    out: *mut f32,
+    stride: usize,
+    rows: usize,
+    /// `rows × depth`: so far to the next tile, to the next row in it and to the next number of a row.
+    a: *const f32,
+    a_tile: usize,
+    steps: [usize; 2],
+    depth: usize,
+    /// Panels of a tile's columns, `depth × columns` each.
+    b: *const f32,
+    columns: usize,
+    add: bool,
+}
+
+impl WithSimd for Product {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::REGISTER_COUNT >= 32 { self.panels::<S, MANY>(simd) } else { self.panels::<S, FEW>(simd) }
+    }
+}
+
+#[expect(unsafe_code, reason = "checked once per product, not once per number")]
+impl Product {
+    #[inline(always)]
+    fn panels<S: Simd, const ROWS: usize>(self, simd: S) {
+        for panel in 0..self.columns.div_ceil(SIDE * S::F32_LANES) {
+            for tile in 0..self.rows / ROWS {
+                // SAFETY: rows and columns that there are
+                unsafe { self.tile::<S, ROWS>(simd, tile * ROWS, tile * self.a_tile, panel) };
+            }
+            for row in self.rows - self.rows % ROWS..self.rows {
+                // SAFETY: as above
+                unsafe { self.tile::<S, 1>(simd, row, row / ROWS * self.a_tile + row % ROWS * self.steps[0], panel) };
+            }
+        }
+    }
+
+    /// Some rows of a panel; the first begins at `at` in `a`.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "with iterators the sums are not kept in registers")]
+    unsafe fn tile<S: Simd, const ROWS: usize>(self, simd: S, row: usize, at: usize, panel: usize) {
+        let lanes = S::F32_LANES;
+        let side = SIDE * lanes;
+        let mut sums = [[simd.splat_f32s(0.0); SIDE]; ROWS];
+        // SAFETY: the caller's
+        let (a, b) = unsafe { (self.a.add(at), self.b.add(panel * side * self.depth)) };
+        for step in 0..self.depth {
+            let mut right = [simd.splat_f32s(0.0); SIDE];
+            for vector in 0..SIDE {
+                // SAFETY: panels are whole
+                right[vector] = unsafe { b.add(step * side + vector * lanes).cast::<S::f32s>().read_unaligned() };
+            }
+            for row in 0..ROWS {
+                // SAFETY: a row and a number of it that there are
+                let left = simd.splat_f32s(unsafe { *a.add(row * self.steps[0] + step * self.steps[1]) });
+                for vector in 0..SIDE {
+                    sums[row][vector] = simd.mul_add_f32s(left, right[vector], sums[row][vector]);
+                }
+            }
+        }
+        for tile_row in 0..ROWS {
+            for vector in 0..SIDE {
+                let first = panel * side + vector * lanes;
+                let present = self.columns.saturating_sub(first).min(lanes);
+                if present == 0 {
+                    continue;
+                }
+                // SAFETY: as many columns as are present
+                let out = unsafe {
+                    std::slice::from_raw_parts_mut(self.out.add((row + tile_row) * self.stride + first), present)
+                };
+                let sum = sums[tile_row][vector];
+                if present == lanes {
+                    let out = &mut S::as_mut_simd_f32s(out).0[0];
+                    *out = if self.add { simd.add_f32s(*out, sum) } else { sum };
+                } else {
+                    let sum = if self.add { simd.add_f32s(simd.partial_load_f32s(out), sum) } else { sum };
+                    simd.partial_store_f32s(out, sum);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole numbers, whose sums are exact.
+    fn fill(count: usize, step: usize) -> Vec<f32> {
+        (0..count).map(|i| f32::from(u16::try_from(i * step % 19).unwrap()) - 9.0).collect()
+    }
+
+    /// On machines with matrix units most products are not made here, so these are asked directly.
+    #[test]
+    fn panels_strips_and_narrow_sums_are_those_of_the_definition() {
+        for [m, k, n] in [[1, 1, 1], [17, 40, 33], [130, 70, 100], [64, 256, 65]] {
+            let (a, b) = (fill(m * k, 7), fill(k * n, 5));
+            let exact: Vec<f32> =
+                (0..m * n).map(|at| (0..k).map(|l| a[at / n * k + l] * b[l * n + at % n]).sum()).collect();
+            let twice: Vec<f32> = exact.iter().map(|v| 2.0 * v).collect();
+            let mut out = vec![9.0; m * n];
+            let panels = Panels::new(&b, n);
+            panels.product(&mut out, n, Rows::new(&a, k), false);
+            assert_eq!(out, exact);
+            panels.product(&mut out, n, Rows::new(&a, k), true);
+            assert_eq!(out, twice);
+            let across: Vec<f32> = (0..m * k).map(|at| a[at % m * k + at / m]).collect();
+            let (first, second) =
+                (Strips::new(Rows::new(&across, m), m, true), Strips::new(Rows::new(&b, n), n, false));
+            let mut sum = vec![0.0; m * n];
+            first.add_sum(&mut sum, 0..m, &second);
+            first.add_sum(&mut sum, 0..m, &second);
+            assert_eq!(sum, twice);
+            assert_eq!(super::sum(Rows::new(&across, m), m, Rows::new(&b, n), n, 0..k), exact);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! ln p(x | z, xl) of a batch with its derivatives, the decoder's last layer included.
+//!
+//! Per visit, with h the last hidden layer, W and b of the last layer (its batch norm folded in), l = ln xl:
+//!
+//! ```text
+//! (γ, m) = W h + b            gate logits and rate logits, G genes each
+//! r = exp(l) softmax(m),   u = (r + ε) / (θ + ε)
+//! ln NB(x) = x ln u − (x + θ) ln(1 + u) + ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1)
+//! ln p(0)  = ln σ(γ) + ln(1 + exp(ln NB(0) − γ)),   ln p(x) = ln σ(−γ) + ln NB(x)   for x > 0
+//! ```
+//!
+//! A block of visits goes through the product, the likelihood and the way back to h while it is in the cache; a few blocks
+//! later their derivatives by the logits become those by the weights. Nothing of all visits × genes is ever held. Derivatives of the sum over visits and genes are returned with it.
+
+mod decoder;
+mod fold;
+mod genes;
+mod likelihood;
+mod sum;
+
+pub use decoder::{Decoder, reconstruct};
+pub use genes::EPSILON;
+pub use sum::{Inputs, Value, evaluate};

@@ -1,0 +1,55 @@
+//! The whole way from z to ln p(x | z, xl), and back.
+
+use std::ops::Deref;
+
+use super::fold::fold;
+use super::sum::{Inputs, evaluate};
+use crate::derivative::OfSum;
+use crate::expression::SparseRows;
+use crate::peers::Whole;
+use crate::stack::{Input, Moments, RowWeights, Sizes, backward, forward};
+
+/// What Σ ln p(x | z, xl) depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Decoder<'a, N> {
+    /// `visits × z`.
+    pub z: &'a [f32],
+    /// The decoder's weights, layer after layer, each normalised.
+    pub weights: &'a [N],
+    /// Its sizes from z to 2 genes.
+    pub widths: &'a [usize],
+    /// ln xl, `visits`.
+    pub log_library: &'a [f32],
+    /// ln θ, `genes`.
+    pub log_theta: &'a [f32],
+}
+
+/// Σ ln p(x | z, xl) over visits and genes, the moments of every layer, and the derivatives by z, ln xl, ln θ and all weights.
+#[must_use]
+pub fn reconstruct<N: Deref<Target = [f32]>>(
+    from: Decoder<'_, N>,
+    counts: SparseRows<'_>,
+    whole: &Whole,
+) -> (f32, Vec<Moments>, OfSum) {
+    let Decoder { z, widths, log_library, log_theta, .. } = from;
+    let sizes = |widths: &[usize], activated| Sizes { widths: widths.to_vec(), normalized: true, activated };
+    let below = sizes(&widths[..widths.len() - 1], true);
+    let (weights_below, weights_of_last) = from.weights.split_at(from.weights.len() - below.parts());
+    let last = sizes(&widths[widths.len() - 2..], false).layers(weights_of_last)[0];
+    let below_layers = below.layers(weights_below);
+    let weights = RowWeights::equal(log_library.len(), whole);
+
+    let (kept, mut moments) = forward(&below_layers, Input::Rows(z), &weights);
+    let hidden = if below_layers.is_empty() { z } else { kept.out() };
+    let (folded, last_moments) = fold(&last, hidden, &weights);
+    moments.push(last_moments);
+    let inputs = Inputs { hidden, weight: &folded.weight, bias: &folded.bias, log_library, log_theta };
+    let mut value = evaluate(inputs, counts);
+    let by_last = folded.back(&last, [&value.weight, &value.bias], &mut value.hidden, whole);
+    let (by_z, by_below) = backward(&below, &below_layers, Input::Rows(z), &weights, &kept, value.hidden);
+
+    #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
+    let sum = value.log_likelihood as f32;
+    let slopes = [by_z, value.log_library, value.log_theta].into_iter().chain(by_below).chain(by_last).collect();
+    (sum, moments, OfSum(slopes))
+}

@@ -1,0 +1,231 @@
+//! One visit: its likelihood and the derivatives of that, gene beside gene.
+//!
+//! Every formula holds for a count of 0 and for one above it, with two or three choices between them, so that a row of genes
+//! is one loop without branches. What Γ functions add ([`Genes::choose`]) is looked up for the counts above 0 alone.
+//!
+//! Rows of genes are filled up to whole vectors ([`padded`]), with numbers that add nothing to any sum.
+
+use pulp::{Simd, WithSimd};
+
+use crate::vector::{Lanes, exp};
+use super::genes::{EPSILON, Genes, VECTOR, padded};
+
+/// Factors, each between ½ and 2, of which one logarithm is taken.
+const ONE_LOGARITHM: usize = 64;
+/// Where there is no gene: a gate that is surely closed and a rate that is surely 0.
+const NO_GENE: [f32; 2] = [1e30, -1e30];
+
+/// Genes' gates and rates, `2 genes`, in a row with places for them, `2 padded(genes)`.
+pub(super) fn padded_bias(bias: &[f32]) -> Vec<f32> {
+    let genes = bias.len() / 2;
+    let mut row = Vec::with_capacity(2 * padded(genes));
+    for (half, nothing) in bias.chunks(genes.max(1)).zip(NO_GENE) {
+        row.extend_from_slice(half);
+        row.resize(row.len().next_multiple_of(VECTOR), nothing);
+    }
+    row
+}
+
+/// One visit.
+#[derive(Clone, Copy)]
+pub(super) struct Visit<'a> {
+    pub(super) genes: &'a Genes,
+    /// From [`padded_bias`].
+    pub(super) bias: &'a [f32],
+    pub(super) log_library: f32,
+    /// Genes that are seen, and how often.
+    pub(super) counts: (&'a [u32], &'a [f32]),
+}
+
+/// What is summed over visits, with places as in a row.
+pub(super) struct Sums {
+    pub(super) log_likelihood: f64,
+    /// By b.
+    pub(super) bias: Vec<f32>,
+    /// By θ, not by its logarithm, less what [`Genes::choose`] adds.
+    pub(super) theta: Vec<f32>,
+}
+
+impl Sums {
+    pub(super) fn new(genes: usize) -> Self {
+        Self { log_likelihood: 0.0, bias: vec![0.0; 2 * padded(genes)], theta: vec![0.0; padded(genes)] }
+    }
+}
+
+/// Room for what a visit needs on the way.
+pub(super) struct Room {
+    share: Vec<f32>,
+    /// All 0 between visits.
+    count: Vec<f32>,
+}
+
+impl Room {
+    pub(super) fn new(genes: usize) -> Self {
+        Self { share: vec![0.0; padded(genes)], count: vec![0.0; padded(genes)] }
+    }
+}
+
+/// Adds a visit to the sums and returns its derivative by ln xl. Takes W h in `logits` and leaves the derivatives by the logits
+/// there.
+pub(super) struct Likelihood<'a> {
+    pub(super) visit: Visit<'a>,
+    pub(super) logits: &'a mut [f32],
+    pub(super) sums: &'a mut Sums,
+    pub(super) room: &'a mut Room,
+}
+
+impl WithSimd for Likelihood<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let Self { visit, logits, sums, room } = self;
+        let places = room.share.len();
+        let (gate, rate) = logits.split_at_mut(places);
+        let (gate_bias, rate_bias) = visit.bias.split_at(places);
+        let (by_gate_bias, by_rate_bias) = sums.bias.split_at_mut(places);
+        let scale = exponentials(simd, rate, rate_bias, &mut room.share);
+
+        let (genes, counts) = visit.counts;
+        for i in 0..genes.len() {
+            room.count[genes[i] as usize] = counts[i];
+        }
+
+        let vectors = places / S::F32_LANES;
+        let (gate, rate) = (&mut of_mut::<S>(gate)[..vectors], &mut of_mut::<S>(rate)[..vectors]);
+        let (by_theta, by_gate_bias) = (&mut of_mut::<S>(&mut sums.theta)[..vectors], of_mut::<S>(by_gate_bias));
+        let (by_gate_bias, by_rate_bias) = (&mut by_gate_bias[..vectors], &mut of_mut::<S>(by_rate_bias)[..vectors]);
+        let (gate_bias, share, count) = (of::<S>(gate_bias), of::<S>(&room.share), of::<S>(&room.count));
+        let (gate_bias, share, count) = (&gate_bias[..vectors], &share[..vectors], &count[..vectors]);
+        let (theta, inverse) = (of::<S>(&visit.genes.theta), of::<S>(&visit.genes.inverse));
+        let (theta, inverse) = (&theta[..vectors], &inverse[..vectors]);
+        let lanes = |raw: S::f32s| Lanes::new(simd, raw);
+        let library = scale * exp(visit.log_library);
+        let (mut value, mut pull) = (Lanes::all(simd, 0.0), Lanes::all(simd, 0.0));
+        let mut product = Lanes::all(simd, 1.0);
+        for i in 0..vectors {
+            let term = term(
+                lanes(gate[i]) + lanes(gate_bias[i]),
+                lanes(share[i]) * library,
+                lanes(theta[i]),
+                lanes(inverse[i]),
+                lanes(count[i]),
+            );
+            value = value + term.value;
+            product = product * term.of_logarithm;
+            if i % ONE_LOGARITHM == ONE_LOGARITHM - 1 {
+                value = value + product.ln();
+                product = Lanes::all(simd, 1.0);
+            }
+            pull = pull + term.by_log_rate;
+            (gate[i], rate[i]) = (term.by_gate.raw, term.by_log_rate.raw);
+            by_theta[i] = (lanes(by_theta[i]) + term.by_theta).raw;
+            by_gate_bias[i] = (lanes(by_gate_bias[i]) + term.by_gate).raw;
+        }
+        value = value + product.ln();
+        let pull = pull.sum();
+        let through_softmax = Lanes::all(simd, -scale * pull);
+        for i in 0..vectors {
+            let slope = lanes(share[i]).mul_add(through_softmax, lanes(rate[i]));
+            rate[i] = slope.raw;
+            by_rate_bias[i] = (lanes(by_rate_bias[i]) + slope).raw;
+        }
+        sums.log_likelihood += f64::from(value.sum());
+        room.count.fill(0.0);
+        pull
+    }
+}
+
+/// `exp(logit + bias)` of every place, as a multiple of the largest; returns what makes shares of them.
+#[inline(always)]
+fn exponentials<S: Simd>(simd: S, logits: &mut [f32], bias: &[f32], out: &mut [f32]) -> f32 {
+    let (logits, bias, out) = (of_mut::<S>(logits), of::<S>(bias), of_mut::<S>(out));
+    let mut largest = Lanes::all(simd, f32::NEG_INFINITY);
+    for (logit, bias) in logits.iter_mut().zip(bias) {
+        let sum = Lanes::new(simd, *logit) + Lanes::new(simd, *bias);
+        *logit = sum.raw;
+        largest = largest.max(sum);
+    }
+    let (largest, mut total) = (largest.largest(), Lanes::all(simd, 0.0));
+    for (logit, out) in logits.iter().zip(out) {
+        let exponential = (Lanes::new(simd, *logit) - largest).exp();
+        *out = exponential.raw;
+        total = total + exponential;
+    }
+    1.0 / total.sum()
+}
+
+#[inline(always)]
+fn of<S: Simd>(row: &[f32]) -> &[S::f32s] {
+    S::as_simd_f32s(row).0
+}
+
+#[inline(always)]
+fn of_mut<S: Simd>(row: &mut [f32]) -> &mut [S::f32s] {
+    S::as_mut_simd_f32s(row).0
+}
+
+/// ln p of counts without what [`Genes::choose`] adds, and its derivatives.
+struct Term<S: Simd> {
+    /// Less the logarithm of the next.
+    value: Lanes<S>,
+    /// Between ½ and 2.
+    of_logarithm: Lanes<S>,
+    by_gate: Lanes<S>,
+    by_log_rate: Lanes<S>,
+    by_theta: Lanes<S>,
+}
+
+/// With γ the gate, r the rate, and `inverse` 1 / (θ + ε).
+///
+/// With s the share of the counts that are not explained by the gate, v = u / (1 + u) and w = (x − s θ u) / (1 + u):
+///
+/// ```text
+/// ln NB(x) = x ln(r + ε) − x ln(1 + u) − θ ln(1 + u) + what Genes::choose adds
+/// ∂/∂ln r  = w r / (r + ε)
+/// ∂/∂θ     = −s ln(1 + u) − w / (θ + ε)                                              x ≥ θ
+///          = −s (ln(1 + u) − v) + v (x − s ε) / (θ + ε)   and x / (θ + ε)            x < θ
+/// ```
+///
+/// Where θ is large, ln(1 + u) and v agree in all digits of `f32`: their difference is found as such, and x / (θ + ε) is left to
+/// Genes::choose, where it cancels in `f64`.
+#[inline(always)]
+fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S> {
+    /// Of rates above it, ε is no part in `f32`; products with it stay finite.
+    const LARGE: f32 = 1e6;
+    let (zero, one) = (gate.same(0.0), gate.same(1.0));
+    let bounded_rate = rate.below(LARGE, rate, gate.same(LARGE));
+    let (rate, bounded) = (rate + EPSILON, bounded_rate + EPSILON);
+    let u = rate * inverse;
+    let above = u + 1.0;
+    let (log, bend) = u.ln_1p_any();
+    let theta_log = theta * log;
+    let d = -(theta_log + gate); // ln NB(0) − γ
+    let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
+    let (by_a, by_b) = (a + 1.0, b + 1.0);
+    // four reciprocals from one
+    let both = by_a * by_b;
+    let three = both * above;
+    let all = one / (three * bounded);
+    let (of_bounded, of_three) = (all * three, all * bounded);
+    let (of_above, of_both) = (of_three * both, of_three * above);
+    let (of_a, of_b) = (of_both * by_b, of_both * by_a);
+    let sigmoid = gate.below(0.0, a, one) * of_a; // σ(γ)
+    let not_gate = gate.below(0.0, one, a) * of_a; // 1 − σ(γ)
+    let share = x.above(0.0, one, d.below(0.0, b, one) * of_b); // of what is not the gate: σ(d), or all
+    // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b);  ln σ(−γ) = −max(γ, 0) − ln(1 + a)
+    let of_logarithm = x.above(0.0, of_a, by_b * of_a);
+    let nothing = gate.min(zero) + d.max(zero);
+    let something = x.mul_add((rate * of_above).ln(), -theta_log) - gate.max(zero);
+    let w = of_above * (x - share * theta * u);
+    let excess = u.excess((log, bend), of_above);
+    let flat = (u * of_above * inverse).mul_add(share.mul_add(gate.same(-EPSILON), x), -(share * excess));
+    let steep = -(share * log) - w * inverse;
+    Term {
+        value: x.above(0.0, something, nothing),
+        of_logarithm,
+        by_gate: x.above(0.0, -sigmoid, not_gate - share),
+        by_log_rate: w * bounded_rate * of_bounded,
+        by_theta: (x - theta).below(0.0, flat, steep),
+    }
+}

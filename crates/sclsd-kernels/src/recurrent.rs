@@ -1,0 +1,189 @@
+//! The recurrent prior along all walks at once, forward and back.
+//!
+//! Weights travel as one row of numbers: W_hh⁰, b_hh⁰, W_ih¹, b_ih¹, W_hh¹, b_hh¹ and the two states before the first
+//! step.
+
+use rayon::prelude::*;
+
+use crate::derivative::Derivative;
+use crate::rows::{add, groups, per_group, total};
+
+/// The prior's weights, projections of the visits and what came of them.
+#[derive(Debug)]
+pub struct Recurrent {
+    flat: Vec<f32>,
+    width: usize,
+    steps: usize,
+    /// h⁰ of every visit.
+    lower: Vec<f32>,
+    /// h¹ of every visit.
+    upper: Vec<f32>,
+}
+
+/// Weights of one kind in the row of numbers.
+#[derive(Clone, Copy)]
+pub struct At {
+    /// Width of both layers.
+    pub width: usize,
+}
+
+impl At {
+    /// A matrix, `width × width`: [`HH0`], [`IH1`] or [`HH1`].
+    #[must_use]
+    pub fn matrix(self, which: usize) -> std::ops::Range<usize> {
+        let first = which * self.width * (self.width + 1);
+        first..first + self.width * self.width
+    }
+
+    /// The bias that belongs to it.
+    #[must_use]
+    pub fn bias(self, which: usize) -> std::ops::Range<usize> {
+        let first = self.matrix(which).end;
+        first..first + self.width
+    }
+
+    /// The state of a layer before the first step.
+    #[must_use]
+    pub fn start(self, layer: usize) -> std::ops::Range<usize> {
+        let first = 3 * self.width * (self.width + 1) + layer * self.width;
+        first..first + self.width
+    }
+}
+
+/// W_hh⁰ in the row of numbers.
+pub const HH0: usize = 0;
+/// W_ih¹ in the row of numbers.
+pub const IH1: usize = 1;
+/// W_hh¹ in the row of numbers.
+pub const HH1: usize = 2;
+
+impl Recurrent {
+    /// Runs along walks of `steps` visits; `projected`: `visits × width`.
+    #[must_use]
+    pub fn new(flat: Vec<f32>, projected: &[f32], width: usize, steps: usize) -> Self {
+        let at = At { width };
+        let (mut lower, mut upper) = (projected.to_vec(), vec![0.0; projected.len()]);
+        let walk = steps * width;
+        let walks = projected.len() / walk;
+        let size = (per_group(walks) * walk).max(1);
+        lower.par_chunks_mut(size).zip(upper.par_chunks_mut(size)).for_each(|(lower, upper)| {
+            for (lower, upper) in lower.chunks_exact_mut(walk).zip(upper.chunks_exact_mut(walk)) {
+                for step in 0..steps {
+                    let (past, here) = lower.split_at_mut(step * width);
+                    let before = if step == 0 { &flat[at.start(0)] } else { &past[(step - 1) * width..] };
+                    add_product(&mut here[..width], &flat[at.matrix(HH0)], &flat[at.bias(HH0)], before);
+                    relu(&mut here[..width]);
+                    let (past, next) = upper.split_at_mut(step * width);
+                    let before = if step == 0 { &flat[at.start(1)] } else { &past[(step - 1) * width..] };
+                    add_product(&mut next[..width], &flat[at.matrix(IH1)], &flat[at.bias(IH1)], &here[..width]);
+                    add_product(&mut next[..width], &flat[at.matrix(HH1)], &flat[at.bias(HH1)], before);
+                    relu(&mut next[..width]);
+                }
+            }
+        });
+        Self { flat, width, steps, lower, upper }
+    }
+
+    /// h¹ of every visit.
+    #[must_use]
+    pub fn out(&self) -> Vec<f32> {
+        self.upper.clone()
+    }
+}
+
+impl Derivative for Recurrent {
+    fn by_inputs(&self, mut slope: Vec<f32>) -> Vec<Vec<f32>> {
+        let (width, steps) = (self.width, self.steps);
+        let (at, walk) = (At { width }, steps * width);
+        let walks = slope.len() / walk;
+        let mut projected = vec![0.0; slope.len()];
+        let size = (per_group(walks) * walk).max(1);
+        let parts: Vec<Vec<f32>> = projected
+            .par_chunks_mut(size)
+            .zip(slope.par_chunks_mut(size))
+            .zip(groups(walks))
+            .map(|((projected, slope), group)| {
+                let mut sums = vec![0.0; self.flat.len()];
+                let rows = projected.chunks_exact_mut(walk).zip(slope.chunks_exact_mut(walk)).zip(group);
+                for ((by_lower, by_upper), row) in rows {
+                    let span = row * walk..(row + 1) * walk;
+                    self.walk_back(at, &self.lower[span.clone()], &self.upper[span], by_lower, by_upper, &mut sums);
+                }
+                sums
+            })
+            .collect();
+        vec![projected, total(parts)]
+    }
+}
+
+impl Recurrent {
+    /// One walk, last step first. Takes derivatives by h¹ in `by_upper`, leaves those by the projections in `by_lower`.
+    fn walk_back(
+        &self,
+        at: At,
+        lower: &[f32],
+        upper: &[f32],
+        by_lower: &mut [f32],
+        by_upper: &mut [f32],
+        sums: &mut [f32],
+    ) {
+        let width = self.width;
+        let mut starts = [vec![0.0; width], vec![0.0; width]];
+        for step in (0..self.steps).rev() {
+            let here = step * width..(step + 1) * width;
+            let before = |states: &[f32], layer: usize| -> Vec<f32> {
+                match step {
+                    0 => self.flat[at.start(layer)].to_vec(),
+                    _ => states[(step - 1) * width..step * width].to_vec(),
+                }
+            };
+            let (past, g) = by_upper.split_at_mut(step * width);
+            let g = &mut g[..width];
+            through_relu(g, &upper[here.clone()]);
+            add_outer(sums, at, IH1, g, &lower[here.clone()]);
+            add_outer(sums, at, HH1, g, &before(upper, 1));
+            let earlier = if step == 0 { &mut starts[1][..] } else { &mut past[(step - 1) * width..] };
+            add_transposed(earlier, &self.flat[at.matrix(HH1)], g);
+            let (past, k) = by_lower.split_at_mut(step * width);
+            let k = &mut k[..width];
+            add_transposed(k, &self.flat[at.matrix(IH1)], g);
+            through_relu(k, &lower[here]);
+            add_outer(sums, at, HH0, k, &before(lower, 0));
+            let earlier = if step == 0 { &mut starts[0][..] } else { &mut past[(step - 1) * width..] };
+            add_transposed(earlier, &self.flat[at.matrix(HH0)], k);
+        }
+        for (layer, start) in starts.iter().enumerate() {
+            add(&mut sums[at.start(layer)], start);
+        }
+    }
+}
+
+/// `out += W x + b`.
+fn add_product(out: &mut [f32], w: &[f32], b: &[f32], x: &[f32]) {
+    for ((out, row), b) in out.iter_mut().zip(w.chunks_exact(x.len())).zip(b) {
+        *out += row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>() + b;
+    }
+}
+
+/// `out += Wᵀ g`.
+fn add_transposed(out: &mut [f32], w: &[f32], g: &[f32]) {
+    for (row, g) in w.chunks_exact(out.len()).zip(g) {
+        out.iter_mut().zip(row).for_each(|(out, w)| *out += w * g);
+    }
+}
+
+/// Derivatives by a matrix and its bias.
+fn add_outer(sums: &mut [f32], at: At, which: usize, g: &[f32], x: &[f32]) {
+    for (row, g) in sums[at.matrix(which)].chunks_exact_mut(x.len()).zip(g) {
+        row.iter_mut().zip(x).for_each(|(sum, x)| *sum += g * x);
+    }
+    add(&mut sums[at.bias(which)], g);
+}
+
+fn relu(x: &mut [f32]) {
+    x.iter_mut().for_each(|x| *x = if *x > 0.0 || x.is_nan() { *x } else { 0.0 });
+}
+
+fn through_relu(g: &mut [f32], out: &[f32]) {
+    g.iter_mut().zip(out).filter(|(_, out)| **out <= 0.0).for_each(|(g, _)| *g = 0.0);
+}

@@ -1,0 +1,16 @@
+//! Stacks of linear layers with softplus between them, forward and back.
+//!
+//! Weights travel as rows of numbers: of every layer the matrix `[out, in]` and the biases, and where it is normalised γ
+//! and β after them.
+
+mod functions;
+mod layer;
+mod loops;
+mod normalized;
+mod plain;
+
+pub use functions::{encode, project, run_plain};
+pub use layer::{Layer, Sizes};
+pub use normalized::{Moments, RowWeights};
+pub(crate) use normalized::{Input, backward, forward, sums};
+pub use plain::{evaluate, evaluate_cells};

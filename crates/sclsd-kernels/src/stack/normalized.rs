@@ -1,0 +1,239 @@
+//! A stack with batch normalisation: layer by layer, since every row has a part in every other's normalisation.
+//!
+//! ```text
+//! a = W h,   x̂ = (a − mean a) / √(var a + 1e-5),   y = softplus(γ x̂ + β)
+//! ∂/∂a_i = γ / sd (g_i − w_i Σ g − w_i x̂_i Σ g x̂)        g by γ x̂ + β, w the weight of a row, Σ w = 1
+//! ```
+//!
+//! The bias of the linear layer makes no difference: its derivative is 0.
+
+use rayon::prelude::*;
+
+use crate::expression::Expression;
+use crate::products::{self, Packed, Rows, Terms};
+use crate::rows::{BLOCK, blocks, groups, made, per_group};
+use super::loops::{self, Center, Normed};
+use super::layer::{Layer, Sizes};
+use crate::peers::Whole;
+
+const EPSILON: f32 = 1e-5;
+
+/// What the first layer sees.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// Expression of cells; nothing is differentiated by it.
+    Cells(&'a Expression),
+    /// Any rows.
+    Rows(&'a [f32]),
+}
+
+/// How much every row counts.
+#[derive(Debug, Clone)]
+pub struct RowWeights {
+    /// One per row; over all peers they sum to one.
+    pub rows: Vec<f32>,
+    /// The batch that the rows stand for.
+    pub whole: Whole,
+}
+
+impl RowWeights {
+    /// The same for all rows, each a visit.
+    #[must_use]
+    pub fn equal(rows: usize, whole: &Whole) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
+        let weight = 1.0 / whole.visits as f32;
+        Self { rows: vec![weight; rows], whole: whole.clone() }
+    }
+
+    /// How often every cell is visited, as a share of all visits; `places` are the cells of these visits.
+    ///
+    /// # Panics
+    /// When a place is not below `cells`.
+    #[must_use]
+    pub fn of_visits(places: &[u32], cells: usize, whole: &Whole) -> Self {
+        let mut rows = vec![0.0_f32; cells];
+        places.iter().for_each(|&place| rows[place as usize] += 1.0);
+        #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^24")]
+        let all = whole.visits as f32;
+        rows.iter_mut().for_each(|count| *count /= all);
+        Self { rows, whole: whole.clone() }
+    }
+
+    /// What the variance is to be multiplied by to be the unbiased one.
+    #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
+    pub(crate) fn unbiased(&self) -> f64 {
+        self.whole.visits as f64 / (self.whole.visits as f64 - 1.0)
+    }
+}
+
+/// Mean and unbiased variance of a layer's outputs, before normalisation.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    /// `outputs`.
+    pub mean: Vec<f32>,
+    /// `outputs`.
+    pub variance: Vec<f32>,
+}
+
+/// What is kept of a layer.
+#[derive(Debug)]
+struct KeptLayer {
+    /// a.
+    linear: Vec<f32>,
+    mean: Vec<f32>,
+    /// 1 / sd.
+    inverse: Vec<f32>,
+    /// y.
+    out: Vec<f32>,
+}
+
+/// What is kept of a stack.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    layers: Vec<KeptLayer>,
+}
+
+impl KeptLayer {
+    fn center(&self) -> Center<'_> {
+        Center { mean: &self.mean, inverse: &self.inverse }
+    }
+}
+
+impl Kept {
+    /// The output.
+    pub(crate) fn out(&self) -> &[f32] {
+        self.layers.last().map_or(&[], |layer| &layer.out)
+    }
+}
+
+/// Runs the stack; every layer's moments come with it.
+pub(crate) fn forward(layers: &[Layer<'_>], input: Input<'_>, weights: &RowWeights) -> (Kept, Vec<Moments>) {
+    let rows = weights.rows.len();
+    let (mut kept, mut moments): (Vec<KeptLayer>, Vec<Moments>) = (Vec::new(), Vec::new());
+    for layer in layers {
+        let below = kept.last().map_or(input, |below| Input::Rows(&below.out));
+        let linear = linear(layer, below, rows);
+        let mean = sums(&linear, layer.outputs, weights, None);
+        let variance = sums(&linear, layer.outputs, weights, Some(&mean));
+        let inverse: Vec<f32> = variance.iter().map(|v| (v + EPSILON).sqrt().recip()).collect();
+        let out = made(rows, layer.outputs, BLOCK, |first, out| {
+            let rows = &linear[first * layer.outputs..][..out.len()];
+            loops::normalize(rows, out, Center { mean: &mean, inverse: &inverse }, layer.norm, layer.activated);
+        });
+        let unbiased = weights.unbiased();
+        #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
+        let variance = variance.iter().map(|v| (f64::from(*v) * unbiased) as f32).collect();
+        moments.push(Moments { mean: mean.iter().zip(layer.bias).map(|(m, b)| m + b).collect(), variance });
+        kept.push(KeptLayer { linear, mean, inverse, out });
+    }
+    (Kept { layers: kept }, moments)
+}
+
+/// Derivatives by the input (empty for cells) and by all weights, given that by the output.
+pub(crate) fn backward(
+    sizes: &Sizes,
+    layers: &[Layer<'_>],
+    input: Input<'_>,
+    weights: &RowWeights,
+    kept: &Kept,
+    mut slope: Vec<f32>,
+) -> (Vec<f32>, Vec<Vec<f32>>) {
+    let rows = weights.rows.len();
+    let mut by_weights = sizes.zeros();
+    for (depth, layer) in layers.iter().enumerate().rev() {
+        let (below, this) = kept.layers.split_at(depth);
+        let below = below.last().map_or(input, |below| Input::Rows(&below.out));
+        let [weight, _, gamma, beta] = &mut by_weights[4 * depth..4 * depth + 4] else {
+            unreachable!("four rows a layer")
+        };
+        slope_sums(layer, &this[0], &mut slope, beta, gamma);
+        // this peer's are the derivatives by its β and γ, those of all flow back through the moments
+        let (mut sum, mut product) = (beta.clone(), gamma.clone());
+        weights.whole.peers.sum_all(&mut [&mut sum, &mut product]);
+        let scale: Vec<f32> =
+            layer.norm.0.iter().zip(&this[0].inverse).map(|(gamma, inverse)| gamma * inverse).collect();
+        let size = per_group(rows).max(1);
+        slope
+            .par_chunks_mut(size * layer.outputs)
+            .zip(this[0].linear.par_chunks(size * layer.outputs))
+            .zip(weights.rows.par_chunks(size))
+            .for_each(|((slope, rows), weights)| {
+                loops::norm_slope(slope, rows, this[0].center(), weights, &scale, [&sum, &product]);
+            });
+        match below {
+            Input::Cells(cells) => {
+                *weight = cells.weight_slope(&slope, layer.outputs);
+                slope = Vec::new();
+            }
+            Input::Rows(x) => (*weight, slope) = products::linear_slopes(layer.weight, layer.inputs, x, &slope),
+        }
+    }
+    (slope, by_weights)
+}
+
+fn linear(layer: &Layer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
+    let x = match input {
+        Input::Cells(cells) => return cells.times_transposed(layer.weight, layer.outputs),
+        Input::Rows(x) => x,
+    };
+    debug_assert_eq!(x.len(), rows * layer.inputs);
+    products::product_of_rows(Rows::new(x, layer.inputs), &Packed::transposed(layer.weight, layer.inputs, Terms::Three))
+}
+
+/// `Σ w a`, or `Σ w (a − center)²`, of every column, over all peers.
+pub(crate) fn sums(a: &[f32], width: usize, weights: &RowWeights, center: Option<&[f32]>) -> Vec<f32> {
+    let parts: Vec<Vec<f64>> = groups(weights.rows.len())
+        .into_par_iter()
+        .map(|group| {
+            let mut total = vec![0.0; width];
+            let mut part = vec![0.0; width];
+            for block in blocks(group) {
+                part.fill(0.0);
+                let rows = &a[block.start * width..block.end * width];
+                loops::moment(rows, &weights.rows[block], center, &mut part);
+                total.iter_mut().zip(&part).for_each(|(total, part)| *total += f64::from(*part));
+            }
+            total
+        })
+        .collect();
+    #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
+    let column = |j: usize| parts.iter().map(|part| part[j]).sum::<f64>() as f32;
+    let mut sums: Vec<f32> = (0..width).map(column).collect();
+    weights.whole.peers.sum(&mut sums);
+    sums
+}
+
+/// Through the activation; `Σ g` and `Σ g x̂` of every column, which are the derivatives by β and γ.
+fn slope_sums(layer: &Layer<'_>, kept: &KeptLayer, slope: &mut [f32], beta: &mut [f32], gamma: &mut [f32]) {
+    let width = layer.outputs;
+    let rows = slope.len() / width;
+    let parts: Vec<[Vec<f64>; 2]> = slope
+        .par_chunks_mut((per_group(rows) * width).max(1))
+        .zip(groups(rows))
+        .map(|(slope, group)| {
+            let first = group.start;
+            let mut totals = [vec![0.0; width], vec![0.0; width]];
+            let mut part = [vec![0.0; width], vec![0.0; width]];
+            for block in blocks(group) {
+                part.iter_mut().for_each(|part| part.fill(0.0));
+                let slope = &mut slope[(block.start - first) * width..(block.end - first) * width];
+                let span = block.start * width..block.end * width;
+                let [sum, product] = &mut part;
+                let (rows, out) = (&kept.linear[span.clone()], &kept.out[span]);
+                let normed = Normed { rows, center: kept.center(), out, activated: layer.activated };
+                loops::norm_sums(slope, normed, [sum, product]);
+                for (total, part) in totals.iter_mut().zip(&part) {
+                    total.iter_mut().zip(part).for_each(|(total, part)| *total += f64::from(*part));
+                }
+            }
+            totals
+        })
+        .collect();
+    for (which, out) in [beta, gamma].into_iter().enumerate() {
+        for (j, out) in out.iter_mut().enumerate() {
+            #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
+            let sum = parts.iter().map(|part| part[which][j]).sum::<f64>() as f32;
+            *out = sum;
+        }
+    }
+}

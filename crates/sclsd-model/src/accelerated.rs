@@ -1,0 +1,361 @@
+//! Kernels that run where the tensors of a GPU are, as functions that Burn can differentiate.
+//!
+//! Which backend the tensors are of is known only to who made the kernels: generic code hands them over as [`Handle`]s.
+//! Nothing here waits for the device.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorPrimitive};
+
+use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, Precision, SparseRows, Visited};
+
+use crate::derivative::{TensorDerivative, Trainable, input};
+use crate::device::Kernels;
+use crate::folded::Folded;
+
+/// A step of Adam of many tensors, where they are; nothing waits for it.
+#[derive(Debug)]
+pub struct OnDeviceAdam<B: Backend> {
+    kernels: &'static dyn OnDevice,
+    /// Those of the last step, there.
+    rates: Option<(AdamStep, Tensor<B, 1>)>,
+    norms: Tensor<B, 1>,
+    tensors: usize,
+}
+
+impl<B: Backend> OnDeviceAdam<B> {
+    /// A step of so many tensors at most.
+    #[must_use]
+    pub fn new(kernels: &'static dyn OnDevice, tensors: usize, device: &B::Device) -> Self {
+        Self { kernels, rates: None, norms: tensor(kernels.room(tensors, device)), tensors: 0 }
+    }
+
+    /// Values, first and second moment of a tensor, after the step of a gradient.
+    pub fn step(
+        &mut self,
+        step: &AdamStep,
+        values: Tensor<B, 1>,
+        gradient: Tensor<B, 1>,
+        moments: [Tensor<B, 1>; 2],
+    ) -> [Tensor<B, 1>; 3] {
+        let rates = match self.rates.take() {
+            Some((made, rates)) if made == *step => rates,
+            _ => tensor(self.kernels.rates(step, &values.device())),
+        };
+        self.rates = Some((*step, rates.clone()));
+        let [first, second] = moments.map(handle);
+        let weights = [handle(values), handle(gradient), first, second];
+        self.tensors += 1;
+        self.kernels.adam(weights, handle(rates), handle(self.norms.clone()), self.tensors - 1).map(tensor)
+    }
+
+    /// The norms of all gradients, in the order in which they came.
+    #[must_use]
+    pub fn norms(self) -> Tensor<B, 1> {
+        self.norms.narrow(0, 0, self.tensors)
+    }
+}
+
+type Inner<B> = <B as AutodiffBackend>::InnerBackend;
+type OnInner<B, const D: usize> = Tensor<Inner<B>, D>;
+
+fn handle<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Handle {
+    Box::new(tensor.into_primitive().tensor())
+}
+
+fn tensor<B: Backend, const D: usize>(handle: Handle) -> Tensor<B, D> {
+    let tensor = *handle.downcast::<FloatTensor<B>>().expect("the kernels are those of the backend");
+    Tensor::from_primitive(TensorPrimitive::Float(tensor))
+}
+
+fn float<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+/// `output` as a function of `inputs`.
+fn function<B: Trainable, const D: usize>(
+    inputs: &[FloatTensor<B>],
+    output: OnInner<B, D>,
+    derivative: impl TensorDerivative<Inner<B>> + 'static,
+) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(B::with_derivative(inputs, float(output), Arc::new(derivative))))
+}
+
+/// Sum over rows.
+fn down<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 1> {
+    rows.sum_dim(0).squeeze_dim(0)
+}
+
+/// A product of matrices, in the networks' precision.
+pub(crate) fn product<B: Trainable>(kernels: Kernels, a: Tensor<B, 2>, b: Tensor<B, 2>) -> Tensor<B, 2> {
+    match kernels {
+        Kernels::Device(kernels) => differentiable(Product { kernels, precision: kernels.precision() }, a, b),
+        Kernels::Tensors | Kernels::Host => a.matmul(b),
+    }
+}
+
+/// A product of matrices of which statistics are made.
+pub(crate) fn exact_product<B: Trainable>(kernels: Kernels, a: Tensor<B, 2>, b: Tensor<B, 2>) -> Tensor<B, 2> {
+    match kernels {
+        Kernels::Device(kernels) => differentiable(Product { kernels, precision: Precision::F32 }, a, b),
+        Kernels::Tensors | Kernels::Host => a.matmul(b),
+    }
+}
+
+fn differentiable<B: Trainable>(product: Product, a: Tensor<B, 2>, b: Tensor<B, 2>) -> Tensor<B, 2> {
+    let factors = [a.clone().inner(), b.clone().inner()];
+    let out = product.of(factors[0].clone(), factors[1].clone());
+    function(&[input(a), input(b)], out, Multiplied { product, factors })
+}
+
+/// How two matrices are multiplied.
+#[derive(Debug, Clone, Copy)]
+struct Product {
+    kernels: &'static dyn OnDevice,
+    precision: Precision,
+}
+
+impl Product {
+    fn of<B: Backend>(self, a: Tensor<B, 2>, b: Tensor<B, 2>) -> Tensor<B, 2> {
+        tensor(self.kernels.product(handle(a), handle(b), self.precision))
+    }
+}
+
+#[derive(Debug)]
+struct Multiplied<B: Backend> {
+    product: Product,
+    factors: [Tensor<B, 2>; 2],
+}
+
+impl<B: Backend> TensorDerivative<B> for Multiplied<B> {
+    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        let by_output = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(by_output));
+        let [a, b] = self.factors.clone();
+        let by_a = self.product.of(by_output.clone(), b.transpose());
+        let by_b = self.product.of(a.transpose(), by_output);
+        vec![Some(float(by_a)), Some(float(by_b))]
+    }
+}
+
+/// Rows followed down a potential.
+///
+/// # Shapes
+/// - `start`: `[rows, z]`, `weights`: as [`Potential::flat`](crate::Potential) has them → `[rows, times · z]`
+pub(crate) fn follow<B: Trainable>(
+    kernels: &'static dyn OnDevice,
+    start: Tensor<B, 2>,
+    weights: Tensor<B, 1>,
+    plan: &FlowPlan,
+) -> Tensor<B, 2> {
+    let (path, kept) = kernels.follow(handle(start.clone().inner()), handle(weights.clone().inner()), plan);
+    function(&[input(start), input(weights)], tensor(path), Followed { kernels, kept })
+}
+
+struct Followed {
+    kernels: &'static dyn OnDevice,
+    kept: Arc<dyn Any + Send + Sync>,
+}
+
+impl Debug for Followed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.kernels.fmt(f)
+    }
+}
+
+impl<B: Backend> TensorDerivative<B> for Followed {
+    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        let [by_start, by_weights] = self.kernels.follow_back(&*self.kept, Box::new(by_output));
+        vec![Some(float(tensor::<B, 2>(by_start))), Some(float(down(tensor::<B, 2>(by_weights))))]
+    }
+}
+
+/// The recurrent prior along walks of `steps` visits.
+///
+/// # Shapes
+/// - `projected`: `[visits, width]`, `flat`: as [`Recurrent`](sclsd_kernels::recurrent) has them → `[visits, width]`
+pub(crate) fn recur<B: Trainable>(
+    kernels: &'static dyn OnDevice,
+    projected: Tensor<B, 2>,
+    flat: Tensor<B, 1>,
+    steps: usize,
+) -> Tensor<B, 2> {
+    let weights = flat.clone().inner();
+    let [lower, upper] = kernels.recur(handle(weights.clone()), handle(projected.clone().inner()), steps);
+    let (lower, upper) = (tensor::<Inner<B>, 2>(lower), tensor::<Inner<B>, 2>(upper));
+    let recurred = Recurred { kernels, flat: weights, states: [lower, upper.clone()], steps };
+    function(&[input(projected), input(flat)], upper, recurred)
+}
+
+#[derive(Debug)]
+struct Recurred<B: Backend> {
+    kernels: &'static dyn OnDevice,
+    flat: Tensor<B, 1>,
+    states: [Tensor<B, 2>; 2],
+    steps: usize,
+}
+
+impl<B: Backend> TensorDerivative<B> for Recurred<B> {
+    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        let states = self.states.clone().map(handle);
+        let flat = handle(self.flat.clone());
+        let [by_flat, by_projected] = self.kernels.recur_back(flat, states, Box::new(by_output), self.steps);
+        vec![Some(float(tensor::<B, 2>(by_projected))), Some(float(down(tensor::<B, 2>(by_flat))))]
+    }
+}
+
+/// Rows of cells at the visits of them.
+///
+/// # Shapes
+/// - `cells`: `[cells, n]`, `at_visits`: its rows at the visits → `[visits, n]`
+pub(crate) fn gathered<B: Trainable>(
+    kernels: &'static dyn OnDevice,
+    cells: Tensor<B, 2>,
+    at_visits: OnInner<B, 2>,
+    by_cell: Arc<ByCell>,
+) -> Tensor<B, 2> {
+    function(&[input(cells)], at_visits, Gathered { kernels, by_cell })
+}
+
+#[derive(Debug)]
+struct Gathered {
+    kernels: &'static dyn OnDevice,
+    by_cell: Arc<ByCell>,
+}
+
+impl<B: Backend> TensorDerivative<B> for Gathered {
+    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        vec![Some(float(tensor::<B, 2>(self.kernels.sum_visits(Box::new(by_output), &self.by_cell))))]
+    }
+}
+
+/// Sparse rows on a device, `[rows, columns]`.
+pub(crate) fn scatter<B: Backend>(
+    kernels: &'static dyn OnDevice,
+    rows: SparseRows<'_>,
+    columns: usize,
+    device: &B::Device,
+) -> Tensor<B, 2> {
+    tensor(kernels.scatter(rows, columns, device))
+}
+
+/// Logits that are held at a time, about: 64 MiB of them.
+const LOGITS: usize = 1 << 24;
+/// Visits of a block, at least and at most.
+const VISITS: [usize; 2] = [256, 1 << 15];
+
+/// Σ ln p(x | z, xl) over visits and genes, `[1]`, block by block of visits; its derivatives are found on the way.
+///
+/// # Shapes
+/// - `log_library`, ln xl: `[visits, 1]`; `log_theta`, ln θ: `[genes]`; `counts`: one row per visit
+pub(crate) fn reconstruct<B: Trainable>(
+    kernels: &'static dyn OnDevice,
+    decoder: Folded<B>,
+    log_library: Tensor<B, 2>,
+    log_theta: Tensor<B, 1>,
+    counts: SparseRows<'_>,
+) -> Tensor<B, 1> {
+    let inputs = [
+        input(decoder.hidden.clone()),
+        input(decoder.weight.clone()),
+        input(decoder.bias.clone()),
+        input(log_library.clone()),
+        input(log_theta.clone()),
+    ];
+    let (hidden, weight, bias) = (decoder.hidden.inner(), decoder.weight.inner(), decoder.bias.inner());
+    let theta = log_theta.inner().exp();
+    let (visits, genes) = (counts.rows.len(), theta.dims()[0]);
+    let (distinct, cells) = distinct(counts.rows);
+    let counts: OnInner<B, 2> = scatter(kernels, SparseRows { rows: &distinct, ..counts }, genes, &hidden.device());
+    let log_library = log_library.inner().reshape([visits]);
+    let transposed = weight.clone().transpose();
+
+    let product = Product { kernels, precision: kernels.precision() };
+    let block = |span: Range<usize>| {
+        let h = hidden.clone().narrow(0, span.start, span.len());
+        let found = kernels.likelihood(Visited {
+            logits: handle(product.of(h.clone(), transposed.clone())),
+            bias: handle(bias.clone()),
+            theta: handle(theta.clone()),
+            log_library: handle(log_library.clone().narrow(0, span.start, span.len())),
+            counts: handle(counts.clone()),
+            cells: &cells[span],
+        });
+        let by_logits = tensor::<Inner<B>, 2>(found.by_logits);
+        Block {
+            value: tensor::<Inner<B>, 1>(found.value).sum_dim(0),
+            by_hidden: product.of(by_logits.clone(), weight.clone()),
+            by_weight: product.of(by_logits.clone().transpose(), h),
+            by_bias: down(by_logits),
+            by_log_library: tensor(found.by_log_library),
+            by_theta: down(tensor(found.by_theta)),
+        }
+    };
+    let size = (LOGITS / (2 * genes)).clamp(VISITS[0], VISITS[1]);
+    let spans = (0..visits).step_by(size).map(|first| first..visits.min(first + size));
+    let all = spans.map(block).reduce(Block::and).expect("a batch has visits");
+
+    let slopes = vec![
+        float(all.by_hidden),
+        float(all.by_weight),
+        float(all.by_bias),
+        float(all.by_log_library.reshape([visits, 1])),
+        float(all.by_theta * theta),
+    ];
+    function(&inputs, all.value, Slopes::<Inner<B>>(slopes))
+}
+
+/// The distinct among some cells, and where each of them is there.
+fn distinct(cells: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let mut distinct = cells.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let at: HashMap<u32, u32> = distinct.iter().copied().zip(0..).collect();
+    let places = cells.iter().map(|cell| at[cell]).collect();
+    (distinct, places)
+}
+
+/// A sum over some visits and its derivatives.
+struct Block<B: Backend> {
+    value: Tensor<B, 1>,
+    by_hidden: Tensor<B, 2>,
+    by_weight: Tensor<B, 2>,
+    by_bias: Tensor<B, 1>,
+    by_log_library: Tensor<B, 1>,
+    by_theta: Tensor<B, 1>,
+}
+
+impl<B: Backend> Block<B> {
+    /// With the visits that come after.
+    fn and(self, next: Self) -> Self {
+        Self {
+            value: self.value + next.value,
+            by_hidden: Tensor::cat(vec![self.by_hidden, next.by_hidden], 0),
+            by_weight: self.by_weight + next.by_weight,
+            by_bias: self.by_bias + next.by_bias,
+            by_log_library: Tensor::cat(vec![self.by_log_library, next.by_log_library], 0),
+            by_theta: self.by_theta + next.by_theta,
+        }
+    }
+}
+
+/// The derivatives of a sum, known beforehand.
+#[derive(Debug)]
+struct Slopes<B: Backend>(Vec<FloatTensor<B>>);
+
+impl<B: Backend> TensorDerivative<B> for Slopes<B> {
+    fn by_inputs(&self, by_sum: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        self.0.iter().map(|slope| Some(B::float_mul(slope.clone(), broadcast::<B>(&by_sum, slope)))).collect()
+    }
+}
+
+/// One number, with as many dimensions as `like`.
+fn broadcast<B: Backend>(number: &FloatTensor<B>, like: &FloatTensor<B>) -> FloatTensor<B> {
+    use burn::tensor::TensorMetadata;
+    B::float_reshape(number.clone(), vec![1; like.rank()].into())
+}
