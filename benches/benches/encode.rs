@@ -20,5 +20,5 @@ fn annotate_3000_cells(bencher: divan::Bencher, genes: usize) {
     let device = Device::parse("cpu").expect("a device");
     let mut observe = |_: Event<'_>| ControlFlow::Continue(());
     let fit = train(&training, &walks, &spec, None, &device, &mut observe).expect("an epoch");
-    bencher.bench_local(|| annotate(&fit.model, &cells, "connectivities", &device).expect("an annotation"));
+    bencher.bench_local(|| annotate(&fit.model, &cells, "connectivities").expect("an annotation"));
 }

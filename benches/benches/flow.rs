@@ -4,7 +4,7 @@ use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use sclsd::model::ode::{OdeSpec, linspace};
-use sclsd::model::{Kernels, Potential};
+use sclsd::model::{Kernels, PotentialNetwork};
 
 type B = Autodiff<Flex>;
 
@@ -16,7 +16,7 @@ fn main() {
 #[divan::bench(args = [Kernels::Host, Kernels::Tensors], sample_count = 10)]
 fn rows_256_of_10_over_50_times(bencher: divan::Bencher, kernels: Kernels) {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
-    let potential = Potential::<B>::new(10, &[32, 32], &mut rng, &Default::default());
+    let potential = PotentialNetwork::<B>::new(10, &[32, 32], &mut rng, &Default::default());
     let rows: Vec<f32> = (0..2560).map(|_| rng.random_range(-1.0..1.0)).collect();
     let (grid, spec) = (linspace(0.0, 1.0, 50), OdeSpec::default().check().expect("a specification"));
     bencher.bench_local(|| {

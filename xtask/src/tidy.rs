@@ -22,15 +22,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("sclsd-plot", &["sclsd-data", "sclsd-analysis"]),
     (
         "sclsd",
-        &[
-            "sclsd-data",
-            "sclsd-graph",
-            "sclsd-gpu",
-            "sclsd-model",
-            "sclsd-infer",
-            "sclsd-analysis",
-            "sclsd-plot",
-        ],
+        &["sclsd-data", "sclsd-graph", "sclsd-gpu", "sclsd-model", "sclsd-infer", "sclsd-analysis", "sclsd-plot"],
     ),
     ("sclsd-cli", &["sclsd"]),
     ("sclsd-tests", &["sclsd", "sclsd-cli"]),
@@ -144,7 +136,9 @@ fn licenses() -> Vec<String> {
 fn crates(metadata: &Metadata) -> Vec<(String, Crate)> {
     let mut all = Vec::new();
     for package in metadata.workspace_packages() {
-        for target in package.targets.iter().filter(|t| t.kind.iter().any(|k| [TargetKind::Lib, TargetKind::Bin].contains(k))) {
+        for target in
+            package.targets.iter().filter(|t| t.kind.iter().any(|k| [TargetKind::Lib, TargetKind::Bin].contains(k)))
+        {
             all.push((target.name.clone(), Crate::read(target.src_path.as_std_path())));
         }
     }

@@ -123,15 +123,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     record.figures.insert("last_loss".into(), json!(fit.history.last().map(|epoch| epoch.loss.total())));
     if ["result", "fates", "perturb"].iter().any(|stage| record.wants(stage)) {
         let graph = &spec.get().keys.connectivities;
-        let result = record.timed("result", || annotate(&fit.model, &data, graph, &device))?;
+        let result = record.timed("result", || annotate(&fit.model, &data, graph))?;
         if record.wants("fates") {
             let spec = HardFateSpec { time_range: args.fate_time, ..HardFateSpec::default() };
-            record.timed("fates", || hard_fates(&fit.model, &result.cell_state, &spec, &device))?;
+            record.timed("fates", || hard_fates(&fit.model, &result.cell_state, &spec))?;
         }
         if record.wants("perturb") {
             let gene = args.gene.unwrap_or_else(|| data.var.names[0].clone());
             let spec = PerturbSpec { genes: vec![gene], ..PerturbSpec::default() };
-            record.timed("perturb", || perturb(&fit.model, &data, None, &spec, &device))?;
+            record.timed("perturb", || perturb(&fit.model, &data, None, &spec))?;
         }
     }
     print(record)

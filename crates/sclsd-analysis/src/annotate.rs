@@ -8,10 +8,10 @@
 
 use sclsd_data::{Additions, Column, Csr, Dataset, DatasetError, Matrix};
 use sclsd_graph::{TransitionError, boltzmann_rows};
-use sclsd_model::{Device, Model, WeightsError};
+use sclsd_model::{Model, WeightsError};
 
 use crate::encode::{States, encode};
-use crate::{GenesError, match_genes};
+use crate::genes::{GenesError, match_genes};
 
 /// What a model says about every cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,16 +67,11 @@ pub enum AnnotateError {
 ///
 /// # Errors
 /// [`AnnotateError`] where X or the graph is missing or bad, or the genes are not the model's.
-pub fn annotate(
-    model: &Model,
-    data: &Dataset,
-    connectivities: &str,
-    device: &impl Device,
-) -> Result<Annotation, AnnotateError> {
+pub fn annotate(model: &Model, data: &Dataset, connectivities: &str) -> Result<Annotation, AnnotateError> {
     let matched = match_genes(model, data)?;
     let x = matched.expression()?;
     let graph = data.graph(connectivities)?;
-    let states = encode(model, x, device)?;
+    let states = encode(model, x)?;
     if let Some((cell, what, value)) = not_finite(&states) {
         return Err(AnnotateError::NotFinite { cell: data.obs.names[cell].clone(), what, value });
     }

@@ -2,8 +2,8 @@
 
 use sclsd_data::{Categorical, Column, Matrix};
 use sclsd_graph::{Nearest, NearestError};
+use sclsd_model::Model;
 use sclsd_model::ode::{OdeError, OdeSpec, linspace};
-use sclsd_model::{Device, Model};
 use serde::{Deserialize, Serialize};
 
 use crate::FlowError;
@@ -69,12 +69,7 @@ pub struct HardFates {
 ///
 /// # Errors
 /// [`HardFateError`] where a choice is out of range, a state is not finite, or the flow blows up.
-pub fn hard_fates(
-    model: &Model,
-    cell_state: &Matrix,
-    spec: &HardFateSpec,
-    device: &impl Device,
-) -> Result<HardFates, HardFateError> {
+pub fn hard_fates(model: &Model, cell_state: &Matrix, spec: &HardFateSpec) -> Result<HardFates, HardFateError> {
     let times = grid(spec)?;
     let nearest = Nearest::new(cell_state)?;
     let ode = spec.ode.clone().check()?;
@@ -82,7 +77,7 @@ pub fn hard_fates(
     if spec.paths {
         check_fits(times.len(), cell_state.n_rows(), size_of::<u32>(), available_memory())?;
     }
-    let blocks = follow(model, cell_state, &solved, &ode, device, |states| -> Result<_, NearestError> {
+    let blocks = follow(model, cell_state, &solved, &ode, |states| -> Result<_, NearestError> {
         let project = |state: &Matrix| nearest.of_rows(state);
         let paths: Vec<Vec<u32>> =
             if spec.paths { states.iter().map(project).collect::<Result<_, _>>()? } else { Vec::new() };

@@ -15,6 +15,7 @@ mod evaluate;
 mod fate_scores;
 mod fates;
 mod flow;
+mod flow_error;
 mod genes;
 mod hard_fates;
 mod memory;
@@ -31,7 +32,8 @@ pub use fate_scores::{
     off_data, pearson, sister_agreement,
 };
 pub use fates::{Absorbed, DriftDirected, EndOfFlow, FateError, FateMethod, FateProbabilities, Neighbors};
-pub use flow::{FlowError, drift, propagate};
+pub use flow::{drift, propagate};
+pub use flow_error::FlowError;
 pub use genes::{GenesError, match_genes};
 pub use hard_fates::{FateTable, HardFateError, HardFateSpec, HardFates, hard_fates};
 pub use metrics::{

@@ -1,6 +1,6 @@
 //! Whether paths fit into memory, asked before they are computed: an allocation that fails ends the program without a word.
 
-use crate::FlowError;
+use crate::flow_error::FlowError;
 
 /// Checks that `bytes` for each of `cells` at each of `points` times are within what is `available`.
 pub(crate) fn check_fits(points: usize, cells: usize, bytes: usize, available: Option<u64>) -> Result<(), FlowError> {

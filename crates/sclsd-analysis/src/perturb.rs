@@ -10,12 +10,13 @@
 use sclsd_data::{Dataset, DatasetError, Matrix, closest_names, did_you_mean};
 use sclsd_graph::{Nearest, NearestError};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
-use sclsd_model::{Device, Model, WeightsError};
+use sclsd_model::{Model, WeightsError};
 use serde::{Deserialize, Serialize};
 
 use crate::encode::{Edited, encode, encode_edited};
 use crate::flow::follow;
-use crate::{FlowError, GenesError, match_genes};
+use crate::flow_error::FlowError;
+use crate::genes::{GenesError, match_genes};
 
 /// What to perturb, and how far to follow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,7 +123,6 @@ pub fn perturb(
     data: &Dataset,
     cells: Option<&[u32]>,
     spec: &PerturbSpec,
-    device: &impl Device,
 ) -> Result<Perturbation, PerturbError> {
     check(spec)?;
     let matched = match_genes(model, data)?;
@@ -136,15 +136,15 @@ pub fn perturb(
     if let Some(&cell) = cells.iter().find(|&&cell| cell as usize >= n_cells) {
         return Err(PerturbError::Cell { cell, n_cells });
     }
-    let states = encode(model, x, device)?.cell_state;
+    let states = encode(model, x)?.cell_state;
     let nearest = Nearest::new(&states)?;
     let ode = spec.ode.clone().check()?;
-    let landing = Landing { model, nearest: &nearest, ode: &ode, device };
+    let landing = Landing { model, nearest: &nearest, ode: &ode };
 
     #[expect(clippy::cast_possible_truncation, reason = "expression is kept in f32")]
     let level = spec.level as f32;
     let edited = |cells: &[u32]| -> Result<Matrix, PerturbError> {
-        Ok(encode_edited(model, &Edited { x, cells, genes: &genes, level }, device)?)
+        Ok(encode_edited(model, &Edited { x, cells, genes: &genes, level })?)
     };
     let as_they_are = |cells: &[u32]| -> Result<Matrix, PerturbError> { Ok(rows(&states, cells)) };
     let round = |cells: &[u32]| landing.after(&edited(cells)?, spec.dt_pert);
@@ -191,17 +191,16 @@ fn rows(states: &Matrix, cells: &[u32]) -> Matrix {
 }
 
 /// Where states are after some time, as cells.
-struct Landing<'a, D> {
+struct Landing<'a> {
     model: &'a Model,
     nearest: &'a Nearest,
     ode: &'a CheckedOdeSpec,
-    device: &'a D,
 }
 
-impl<D: Device> Landing<'_, D> {
+impl Landing<'_> {
     fn after(&self, start: &Matrix, time: f64) -> Result<Vec<u32>, PerturbError> {
         let last = |states: Vec<Matrix>| self.nearest.of_rows(&states[1]);
-        let blocks = follow(self.model, start, &[0.0, time], self.ode, self.device, last)?;
+        let blocks = follow(self.model, start, &[0.0, time], self.ode, last)?;
         Ok(blocks.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 }

@@ -285,6 +285,17 @@ pub(crate) struct MachineArgs {
     pub threads: Option<u16>,
 }
 
+/// Threads of what needs no device: analysis runs on the CPU.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ThreadArgs {
+    /// Number of threads, 1 to 1024 [default: one per core].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
+    pub threads: Option<u16>,
+    /// What earlier versions took and did nothing with.
+    #[arg(long, hide = true)]
+    pub device: Option<String>,
+}
+
 /// How genes are called.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SymbolArgs {
@@ -338,7 +349,7 @@ pub(crate) struct AnnotateArgs {
     #[arg(long)]
     pub basis: Option<String>,
     #[command(flatten)]
-    pub machine: MachineArgs,
+    pub threads: ThreadArgs,
 }
 
 #[derive(Debug, Args)]
@@ -384,7 +395,7 @@ pub(crate) struct FatesArgs {
     #[arg(long, requires = "hard")]
     pub paths: Option<PathBuf>,
     #[command(flatten)]
-    pub machine: MachineArgs,
+    pub threads: ThreadArgs,
 }
 
 impl FatesArgs {
@@ -404,7 +415,7 @@ impl FatesArgs {
             time_range: 15.0,
             dt: 0.5,
             paths: None,
-            machine: MachineArgs { device: sclsd::Device::DEFAULT.to_owned(), threads: None },
+            threads: ThreadArgs::default(),
         }
     }
 }
@@ -489,7 +500,7 @@ pub(crate) struct PerturbArgs {
     #[arg(long, default_value_t = 15.0)]
     pub time_range: f64,
     #[command(flatten)]
-    pub machine: MachineArgs,
+    pub threads: ThreadArgs,
 }
 
 #[derive(Debug, Args)]
@@ -607,7 +618,7 @@ pub(crate) struct PlotArgs {
     #[arg(long)]
     pub seed: Option<u64>,
     #[command(flatten)]
-    pub machine: MachineArgs,
+    pub threads: ThreadArgs,
 }
 
 impl PlotArgs {
@@ -738,5 +749,5 @@ pub(crate) struct ReportArgs {
     #[arg(long)]
     pub title: Option<String>,
     #[command(flatten)]
-    pub machine: MachineArgs,
+    pub threads: ThreadArgs,
 }

@@ -36,13 +36,21 @@ use sclsd::data::{
 };
 use sclsd::graph::neighbors_of;
 
-use crate::args::MachineArgs;
+use crate::args::{MachineArgs, ThreadArgs};
 use crate::progress::Output;
 
 /// The device asked for, with as many threads as asked for.
 fn device(machine: &MachineArgs) -> anyhow::Result<Device> {
     use_threads(machine.threads)?;
     Ok(Device::parse(&machine.device)?)
+}
+
+/// As many threads as asked for; a device makes no difference to what only reads a model off.
+fn start(args: &ThreadArgs, output: Output) -> anyhow::Result<()> {
+    if let Some(device) = &args.device {
+        output.note(format!("--device {device} makes no difference here: only training runs on a device"));
+    }
+    use_threads(args.threads)
 }
 
 /// The devices asked for, one or several.

@@ -19,10 +19,10 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 
-use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, Likelihood, OnDevice, Visited};
+use sclsd_kernels::Precision;
 use sclsd_kernels::SparseRows;
 use sclsd_kernels::recurrent::At;
-use sclsd_kernels::Precision;
+use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, VisitLikelihood, Visited};
 
 /// The kernels of a CubeCL runtime.
 #[derive(Debug)]
@@ -275,7 +275,7 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
         Box::new(out)
     }
 
-    fn likelihood(&self, of: Visited<'_>) -> Likelihood {
+    fn likelihood(&self, of: Visited<'_>) -> VisitLikelihood {
         let (logits, theta) = (tensor::<R>(of.logits), tensor::<R>(of.theta));
         let (place, visits, genes) = (Place::of(&logits), of.cells.len(), theta.meta.shape()[0]);
         let by_logits = place.empty(&[visits, 2 * genes]);
@@ -298,7 +298,7 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
             value.clone().into_array_arg(),
             genes,
         );
-        Likelihood {
+        VisitLikelihood {
             by_logits: Box::new(by_logits),
             by_theta: Box::new(by_theta),
             by_log_library: Box::new(by_log_library),

@@ -262,7 +262,7 @@ fn shift(time: &mut [f64], phylogeny: &Phylogeny, clusters: &Categorical) {
 fn diff_states(model: &Model, x: &Csr) -> Result<Vec<Vec<f64>>, WeightsError> {
     let networks = Evaluator::new(model)?;
     let all: Vec<u32> = (0_u32..).take(x.n_rows()).collect();
-    let (z, _) = networks.encode_x(sparse_rows(x.into(), &all));
+    let (z, _) = networks.encode(sparse_rows(x.into(), &all));
     let (b, _) = networks.encode_z(&z);
     let rows = b.chunks_exact(model.spec.get().b_dim);
     Ok(rows.map(|row| row.iter().copied().map(f64::from).collect()).collect())

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sclsd_data::{plain_reason, replace_file};
-use sclsd_model::{Array, Model, Weights};
+use sclsd_model::{Array, Custom, Model, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::{CheckedTrainSpec, EpochRecord, Fingerprint, Moments, TrainSpec};
@@ -82,6 +82,12 @@ pub enum CheckpointError {
 struct Header {
     version: u32,
     spec: TrainSpec,
+    /// What a potential of one's own is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    potential: Option<String>,
+    /// What a likelihood of one's own is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    likelihood: Option<String>,
     n_genes: usize,
     genes: Vec<String>,
     epoch: usize,
@@ -125,10 +131,18 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError`] names the file and what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        Self::load_with(path, &Custom::default())
+    }
+
+    /// Reads a checkpoint of a model with parts of one's own, which are code and in no file.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] names the file and what is wrong with it, or the parts that are not those it was trained with.
+    pub fn load_with(path: &Path, custom: &Custom) -> Result<Self, CheckpointError> {
         let shown = path.display().to_string();
         let bytes = read_regular(path)
             .map_err(|e| CheckpointError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
-        Self::from_bytes(&bytes).map_err(|reason| CheckpointError::NotCheckpoint { path: shown, reason })
+        Self::from_bytes(&bytes, custom).map_err(|reason| CheckpointError::NotCheckpoint { path: shown, reason })
     }
 
     /// Whether all of it is finite: weights, the optimiser's state and the history.
@@ -169,9 +183,12 @@ impl Checkpoint {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let (potential, likelihood) = self.model.spec.custom().names();
         let header = Header {
             version: VERSION,
             spec: self.spec.clone(),
+            potential,
+            likelihood,
             n_genes: self.model.n_genes,
             genes: self.model.genes.clone(),
             epoch: self.epoch(),
@@ -197,7 +214,7 @@ impl Checkpoint {
         safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    fn from_bytes(bytes: &[u8], custom: &Custom) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let json = metadata.metadata().as_ref().and_then(|m| m.get("sclsd"));
         let json = json.ok_or("its header has no entry named sclsd")?;
@@ -210,6 +227,9 @@ impl Checkpoint {
             }
         }
         let header: Header = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        let (potential, likelihood) = custom.names();
+        check_part("potential", header.potential.as_deref(), potential.as_deref())?;
+        check_part("likelihood", header.likelihood.as_deref(), likelihood.as_deref())?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let mut weights = Weights::new();
         let (mut first, mut second) = (BTreeMap::new(), BTreeMap::new());
@@ -233,7 +253,7 @@ impl Checkpoint {
         if header.history.len() != header.epoch {
             return Err(format!("it is of epoch {}, but has {} epochs of history", header.epoch, header.history.len()));
         }
-        let spec = header.spec.model.clone().check().map_err(|e| e.to_string())?;
+        let spec = header.spec.model.clone().check().map_err(|e| e.to_string())?.with(custom.clone());
         let model = Model { spec, n_genes: header.n_genes, genes: header.genes, weights };
         check_weights(&model)?;
         check_moments(&model.weights, &moments)?;
@@ -247,6 +267,9 @@ impl Checkpoint {
     /// [`CheckpointError::Mismatch`] names the first difference.
     pub fn check_same_run(&self, spec: &CheckedTrainSpec, fingerprint: &Fingerprint) -> Result<(), CheckpointError> {
         let mismatch = |difference| Err(CheckpointError::Mismatch { difference });
+        if self.model.spec.custom() != spec.model().custom() {
+            return mismatch("its potential or likelihood is another".into());
+        }
         let (ours, theirs) = (json(spec.get()), json(&self.spec));
         if let Some(difference) = first_difference("", &ours, &theirs) {
             return mismatch(difference);
@@ -259,6 +282,22 @@ impl Checkpoint {
             Some((part, _)) => mismatch(format!("the {part} differ from what it was trained on")),
             None => Ok(()),
         }
+    }
+}
+
+/// A part that was one's own when the model was trained has to be at hand, and no other.
+fn check_part(part: &str, trained: Option<&str>, given: Option<&str>) -> Result<(), String> {
+    match (trained, given) {
+        (Some(trained), None) => Err(format!(
+            "its {part} \"{trained}\" is code of its author's own, which no file holds: read it in Rust with \
+             Checkpoint::load_with"
+        )),
+        (trained, given) if trained != given => Err(format!(
+            "its {part} is {}, not \"{}\"",
+            trained.map_or("the built-in one".into(), |name| format!("\"{name}\"")),
+            given.unwrap_or_default()
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -284,7 +323,9 @@ fn first_difference(path: &str, ours: &serde_json::Value, theirs: &serde_json::V
 /// The sizes that the header tells are those of the tensors (found on the host, without a backend), so that nothing is ever
 /// made of a size that the file does not have.
 fn check_weights(model: &Model) -> Result<(), String> {
-    let read = Model::from_weights(model.weights.clone(), Vec::new()).map_err(|e| e.to_string())?;
+    let custom = model.spec.custom().clone();
+    let read =
+        Model::from_weights_with(model.weights.clone(), Vec::new(), custom.clone()).map_err(|e| e.to_string())?;
     let (header, tensors) = (model.spec.get(), read.spec.get());
     let (h, t) = (&header.layer_dims, &tensors.layer_dims);
     let whole = |n: usize| vec![n];
@@ -299,7 +340,8 @@ fn check_weights(model: &Model) -> Result<(), String> {
         ("model.layer_dims.xl_encoder", h.xl_encoder().to_vec(), t.xl_encoder().to_vec()),
         ("model.layer_dims.potential", h.potential.clone(), t.potential.clone()),
     ];
-    match sizes.into_iter().find(|(_, header, tensors)| header != tensors) {
+    let of_custom = |field: &str| field == "model.layer_dims.potential" && custom.names().0.is_some();
+    match sizes.into_iter().find(|(field, header, tensors)| header != tensors && !of_custom(field)) {
         Some((field, header, tensors)) => {
             Err(format!("its header says that {field} is {header:?}, but its tensors are of {tensors:?}"))
         }
@@ -389,6 +431,10 @@ mod tests {
 
     type Change = fn(&mut Checkpoint);
 
+    fn read(bytes: &[u8]) -> Result<Checkpoint, String> {
+        Checkpoint::from_bytes(bytes, &Custom::default())
+    }
+
     #[test]
     fn a_state_that_is_not_finite_is_not_written_over_the_last_good_one() {
         let directory = tempfile::tempdir().unwrap();
@@ -429,13 +475,13 @@ mod tests {
     #[test]
     fn sizes_that_a_header_claims_are_held_against_its_tensors() {
         let good = small();
-        assert_eq!(Checkpoint::from_bytes(&good.to_bytes().unwrap()), Ok(good.clone()));
+        assert_eq!(read(&good.to_bytes().unwrap()), Ok(good.clone()));
         let claim = |change: fn(&mut ModelSpec)| {
             let mut spec = good.model.spec.get().clone();
             change(&mut spec);
             let mut bad = good.clone();
             bad.spec.model = spec;
-            Checkpoint::from_bytes(&bad.to_bytes().unwrap()).unwrap_err()
+            read(&bad.to_bytes().unwrap()).unwrap_err()
         };
         let said = claim(|spec| spec.z_dim = 1_000_000_000_000);
         assert_eq!(said, "its header says that model.z_dim is [1000000000000], but its tensors are of [2]");
@@ -446,11 +492,11 @@ mod tests {
         );
         let mut bad = good.clone();
         bad.model.n_genes = 1 << 60;
-        let said = Checkpoint::from_bytes(&bad.to_bytes().unwrap()).unwrap_err();
+        let said = read(&bad.to_bytes().unwrap()).unwrap_err();
         assert!(said.starts_with("its header says that n_genes is [1152921504606846976]"), "{said}");
         let mut bad = good;
         bad.moments.get_mut("h_0").unwrap().first = Array { shape: vec![3], values: vec![0.0; 3] };
-        let said = Checkpoint::from_bytes(&bad.to_bytes().unwrap()).unwrap_err();
+        let said = read(&bad.to_bytes().unwrap()).unwrap_err();
         assert_eq!(said, "the optimiser's state of h_0 is not of that tensor's size");
     }
 
@@ -458,7 +504,7 @@ mod tests {
     fn a_header_whose_length_is_not_the_files_is_an_error() {
         for length in [u64::MAX, 1 << 40, 100_000_000, 1 << 20] {
             let bytes = [&length.to_le_bytes()[..], b"{}"].concat();
-            assert!(Checkpoint::from_bytes(&bytes).is_err(), "{length}");
+            assert!(read(&bytes).is_err(), "{length}");
         }
     }
 

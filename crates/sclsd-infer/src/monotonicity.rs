@@ -9,14 +9,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, backend::Backend};
 use sclsd_data::CsrView;
-use sclsd_model::{Evaluator, Expression, Kernels, Lsd, Model, SparseRows, WeightsError};
+use sclsd_model::{Evaluator, Model, SparseRows, WeightsError};
 
 use crate::data::sparse_rows;
-
-/// Cells encoded at a time by tensors.
-const BLOCK: usize = 4096;
 
 /// How much potential and entropy rise along walks, per step.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -34,27 +30,17 @@ pub struct Monotonicity {
 ///
 /// # Panics
 /// When a cell is out of range or the walks are not whole.
-pub fn monotonicity<'a, B: Backend>(
+pub fn monotonicity<'a>(
     model: &Model,
     x: impl Into<CsrView<'a>>,
     walks: &[u32],
     steps: usize,
-    kernels: Kernels,
-    device: &B::Device,
 ) -> Result<Monotonicity, WeightsError> {
     let x = x.into();
     let mut cells = walks.to_vec();
     cells.sort_unstable();
     cells.dedup();
-    let (potential, entropy) = match kernels {
-        Kernels::Host | Kernels::Device(_) => on_host(&Evaluator::new(model)?, sparse_rows(x, &cells)),
-        Kernels::Tensors => {
-            let model = model.on::<B>(device)?;
-            let blocks = cells.chunks(BLOCK).map(|rows| Expression::new(sparse_rows(x, rows), x.n_cols()));
-            let (v, h): (Vec<_>, Vec<_>) = blocks.map(|x| on_tensors(&model, x.to_tensor(device))).unzip();
-            (v.concat(), h.concat())
-        }
-    };
+    let (potential, entropy) = values(&Evaluator::new(model)?, sparse_rows(x, &cells));
     let place: BTreeMap<u32, usize> = cells.into_iter().zip(0..).collect();
     let rise = |value: &[f64]| {
         #[expect(clippy::cast_precision_loss, reason = "numbers of visits are far below 2^52")]
@@ -66,18 +52,11 @@ pub fn monotonicity<'a, B: Backend>(
 }
 
 /// V and the entropy of q(B) of some cells.
-fn on_host(networks: &Evaluator, x: SparseRows<'_>) -> (Vec<f64>, Vec<f64>) {
-    let (z, _) = networks.encode_x(x);
+fn values(networks: &Evaluator, x: SparseRows<'_>) -> (Vec<f64>, Vec<f64>) {
+    let (z, _) = networks.encode(x);
     let (_, scale) = networks.encode_z(&z);
     let potential: Vec<f64> = networks.potential(&z).into_iter().map(f64::from).collect();
     let b_dim = scale.len() / potential.len().max(1);
     let entropy = scale.chunks_exact(b_dim.max(1)).map(|row| row.iter().map(|s| f64::from(s.ln())).sum()).collect();
     (potential, entropy)
-}
-
-fn on_tensors<B: Backend>(model: &Lsd<B>, x: Tensor<B, 2>) -> (Vec<f64>, Vec<f64>) {
-    let (z, _) = model.encode_x(x);
-    let (_, scale) = model.encode_z(z.clone());
-    let potential = model.potential.value(z).into_data().iter::<f64>().collect();
-    (potential, scale.log().sum_dim(1).into_data().iter::<f64>().collect())
 }

@@ -2,7 +2,7 @@
 
 use sclsd_graph::{Descent, TerminalSpec, WalkError, WalkSpec};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
-use sclsd_model::{CheckedModelSpec, ModelSpec, ModelSpecError, Precision};
+use sclsd_model::{CheckedModelSpec, Custom, ModelSpec, ModelSpecError, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::memory;
@@ -314,6 +314,12 @@ impl CheckedTrainSpec {
     /// Checks the sizes against the memory there is, now that it is known how many genes there are.
     pub(crate) fn check_genes(&self, n_genes: usize) -> Result<(), TrainSpecError> {
         memory::check(&self.spec, n_genes, sclsd_data::available_memory())
+    }
+
+    /// The same with parts of one's own in place of the model's networks.
+    #[must_use]
+    pub fn with(self, custom: Custom) -> Self {
+        Self { model: self.model.with(custom), ..self }
     }
 
     /// The fields.

@@ -428,7 +428,7 @@ impl Run<'_> {
         if let Some(found) = weights_not_finite(&trained.weights) {
             return Err(not_finite(found));
         }
-        let rises = monotonicity::<B::InnerBackend>(&trained, self.data.x, &last, length, self.kernels, device)?;
+        let rises = monotonicity(&trained, self.data.x, &last, length)?;
         let record = EpochRecord {
             held_out: self.held_out(&model, epoch, device)?,
             loss: Loss::mean(&losses),

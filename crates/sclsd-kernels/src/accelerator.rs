@@ -73,7 +73,7 @@ pub trait OnDevice: Debug + Send + Sync {
     fn sum_visits(&self, slopes: Handle, by_cell: &ByCell) -> Handle;
 
     /// The likelihood of some visits and its derivatives.
-    fn likelihood(&self, of: Visited<'_>) -> Likelihood;
+    fn likelihood(&self, of: Visited<'_>) -> VisitLikelihood;
 
     /// The rates of a step of Adam, on a device of the backend.
     fn rates(&self, step: &AdamStep, device: &dyn Any) -> Handle;
@@ -131,7 +131,7 @@ pub struct Visited<'a> {
 
 /// ln p of some visits, and its derivatives.
 #[derive(Debug)]
-pub struct Likelihood {
+pub struct VisitLikelihood {
     /// By the logits, `[visits, 2 genes]`.
     pub by_logits: Handle,
     /// By θ, visit by visit, `[visits, genes]`.

@@ -8,7 +8,9 @@
 //! | [`Expression`] | expression of cells, sparse or dense, times a first layer's weights |
 //! | [`stack`] | encoders and decoders: linear layers, batch normalisation, softplus |
 //! | [`PotentialWeights`], [`follow`] | V, its drift and their derivatives; rows followed down V and the way back |
+//! | [`Potential`], [`Downhill`] | a potential of one's own, followed likewise |
 //! | [`recurrent`] | the mean of p(B) along walks |
+//! | [`GeneLikelihood`], [`Likelihood`] | how counts are distributed: built in, or of one's own |
 //! | [`reconstruction`] | ln p(x given z, xl), the decoder's last layer included |
 //! | [`Peers`] | sums over those who train one model together |
 //! | [`OnDevice`] | what the same is to be on a GPU |
@@ -29,9 +31,13 @@
 
 mod accelerator;
 mod derivative;
+mod downhill;
 mod expression;
 mod flow;
 pub mod lanes;
+mod likelihood;
+#[cfg(any(test, feature = "oracle"))]
+pub mod oracle;
 mod peers;
 mod potential;
 mod products;
@@ -41,9 +47,11 @@ mod rows;
 pub mod stack;
 pub mod vector;
 
-pub use accelerator::{AdamStep, ByCell, FlowPlan, Handle, Likelihood, OnDevice, Precision, Visited};
+pub use accelerator::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, Precision, VisitLikelihood, Visited};
 pub use derivative::{Derivative, OfSum};
+pub use downhill::{Downhill, Potential};
 pub use expression::{Expression, SparseRows};
 pub use flow::{Followed, follow};
+pub use likelihood::{CountRow, CountSlopes, Counts, GeneLikelihood, Likelihood};
 pub use peers::{Exchange, PeerError, Peers, Total, Whole};
 pub use potential::PotentialWeights;

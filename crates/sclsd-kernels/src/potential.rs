@@ -16,7 +16,7 @@ use sclsd_ode::Field;
 use sclsd_ode::lanes::{LANES, Lane, from_rows, to_rows};
 
 use crate::lanes::{add_products, map, product, zip};
-use crate::vector::{exp, ln};
+use crate::vector::tanh_and_ln_cosh;
 
 /// Weights of a potential.
 #[derive(Debug, Clone)]
@@ -111,12 +111,8 @@ impl PotentialWeights {
             let n = layer.bias.len();
             product(simd, &layer.weight, &layer.bias, input, &mut above[..n]);
             for (h, t) in above[..n].iter_mut().zip(&mut room.t[first..first + n]) {
-                // with e = exp(−2 |a|): tanh a = ± (1 − e) / (1 + e), ln cosh a = |a| + ln(1 + e) − ln 2
                 for lane in 0..LANES {
-                    let a = h[lane];
-                    let e = exp(-2.0 * a.abs());
-                    t[lane] = ((1.0 - e) / (1.0 + e)).copysign(a);
-                    h[lane] = a.abs() + (ln(1.0 + e) - std::f32::consts::LN_2);
+                    (t[lane], h[lane]) = tanh_and_ln_cosh(h[lane]);
                 }
             }
             first += n;
@@ -326,5 +322,58 @@ impl WithSimd for Pull<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         self.field.pull_here(simd, self.z, self.slope, self.by_z, self.sums, self.room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::oracle::{self, assert_close, gradient, wide};
+
+    /// The derivative of `κ · drift`: V turned over, along κ.
+    fn along(widths: &[usize], flat: &[f64], z: &[f64], direction: &[f64]) -> f64 {
+        let h = 1e-3;
+        let at = |step: f64| {
+            let moved: Vec<f64> = z.iter().zip(direction).map(|(z, d)| z + step * d).collect();
+            oracle::potential(widths, flat, &moved)
+        };
+        -(8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h)
+    }
+
+    #[test]
+    fn value_drift_and_their_derivatives_are_those_of_the_oracle() {
+        for widths in [vec![3, 1], vec![4, 5, 1], vec![2, 33, 8, 1], vec![10, 32, 32, 1]] {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(widths.len() as u64);
+            let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
+            let n = widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum::<usize>() + 1;
+            let (flat, rows, slopes) = (draw(n), draw(3 * widths[0]), draw(3 * widths[0]));
+            let field = PotentialWeights::new(&widths, &flat);
+            let wide_flat = wide(&flat);
+            let each: Vec<[Vec<f64>; 2]> = rows
+                .chunks_exact(widths[0])
+                .zip(slopes.chunks_exact(widths[0]))
+                .map(|(z, slope)| [wide(z), wide(slope)])
+                .collect();
+            let values: Vec<f64> = each.iter().map(|[z, _]| oracle::potential(&widths, &wide_flat, z)).collect();
+            assert_close(&field.values(&rows), &values, 1e-6, "V");
+            let drift = |z: &[f64]| gradient(|z| -oracle::potential(&widths, &wide_flat, z), z);
+            let drifts: Vec<f64> = each.iter().flat_map(|[z, _]| drift(z)).collect();
+            assert_close(&field.drifts(&rows), &drifts, 2e-6, "drift");
+
+            let (mut by_z, mut sums) = (vec![[0.0; LANES]; widths[0]], field.sums());
+            let mut gradient_lanes = from_rows(&slopes, widths[0]);
+            // places without a row have no part in the sums
+            gradient_lanes.iter_mut().for_each(|lanes| lanes[3..].fill(0.0));
+            field.drift_vjp(&from_rows(&rows, widths[0]), &gradient_lanes, &mut by_z, &mut sums, &mut field.room());
+            let mut found = vec![0.0; rows.len()];
+            to_rows(&by_z, &mut found);
+            let exact: Vec<f64> =
+                each.iter().flat_map(|[z, slope]| gradient(|z| along(&widths, &wide_flat, z, slope), z)).collect();
+            assert_close(&found, &exact, 1e-5, "by z");
+            let exact = gradient(|flat| each.iter().map(|[z, slope]| along(&widths, flat, z, slope)).sum(), &wide_flat);
+            assert_close(&field.total(&sums), &exact, 1e-5, "by weights");
+        }
     }
 }

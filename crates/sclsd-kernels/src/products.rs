@@ -4,16 +4,16 @@
 //! products are made by matrix units where there are any (`tiles`), all others by vectors (`vectors`). Which is which depends
 //! on sizes and machine alone, and so does the order of sums: the same bits on any number of threads.
 
+mod factors;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
-mod factors;
 mod vectors;
 
 use rayon::prelude::*;
 
 use crate::rows::{BLOCK, add, groups, made, total};
-pub(crate) use factors::{Rows, Terms};
 use factors::room;
+pub(crate) use factors::{Rows, Terms};
 #[cfg(target_arch = "x86_64")]
 use tiles::Packing;
 use vectors::{Panels, Strips};

@@ -187,3 +187,29 @@ fn relu(x: &mut [f32]) {
 fn through_relu(g: &mut [f32], out: &[f32]) {
     g.iter_mut().zip(out).filter(|(_, out)| **out <= 0.0).for_each(|(g, _)| *g = 0.0);
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::oracle::{self, assert_close, gradient, wide};
+
+    #[test]
+    fn states_and_derivatives_are_those_of_the_oracle() {
+        for (walks, steps, width) in [(1, 1, 2), (3, 4, 2), (17, 3, 3)] {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(walks as u64);
+            let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
+            let visits = walks * steps * width;
+            let (flat, projected, slope) = (draw(At { width }.start(1).end), draw(visits), draw(visits));
+            let recurrent = Recurrent::new(flat.clone(), &projected, width, steps);
+            let [flat, projected, weight] = [&flat, &projected, &slope].map(|v| wide(v));
+            let run = |flat: &[f64], projected: &[f64]| oracle::recurrent(flat, projected, width, steps);
+            assert_close(&recurrent.out(), &run(&flat, &projected), 1e-6, "h1");
+            let along = |out: Vec<f64>| out.iter().zip(&weight).map(|(v, w)| v * w).sum::<f64>();
+            let found = recurrent.by_inputs(slope);
+            assert_close(&found[0], &gradient(|x| along(run(&flat, x)), &projected), 1e-5, "by projections");
+            assert_close(&found[1], &gradient(|x| along(run(x, &projected)), &flat), 1e-5, "by weights");
+        }
+    }
+}

@@ -11,6 +11,6 @@ mod plain;
 
 pub use functions::{encode, project, run_plain};
 pub use layer::{Layer, Sizes};
-pub use normalized::{Moments, RowWeights};
 pub(crate) use normalized::{Input, backward, forward, sums};
+pub use normalized::{Moments, RowWeights};
 pub use plain::{evaluate, evaluate_cells};

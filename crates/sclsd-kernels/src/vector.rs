@@ -80,6 +80,25 @@ pub fn ln(x: f32) -> f32 {
     e.mul_add(LN_2_HIGH, t + low) + not_finite
 }
 
+/// tanh x and ln cosh x, to within 1e-6 and 4e-6 of themselves, however small x is.
+///
+/// With e = exp(−2 |x|): tanh x = ± (1 − e) / (1 + e), ln cosh x = |x| + ln(1 + e) − ln 2; near 0, where that is a small
+/// difference of large numbers, their series.
+#[inline(always)]
+pub fn tanh_and_ln_cosh(x: f32) -> (f32, f32) {
+    let (size, square) = (x.abs(), x * x);
+    let e = exp(-2.0 * size);
+    let far = ((1.0 - e) / (1.0 + e), size + (ln(1.0 + e) - std::f32::consts::LN_2));
+    let series = |c: [f32; 4]| square.mul_add(square.mul_add(square.mul_add(c[3], c[2]), c[1]), c[0]);
+    let near = (
+        size * series([1.0, -1.0 / 3.0, 2.0 / 15.0, -17.0 / 315.0]),
+        square * series([0.5, -1.0 / 12.0, 1.0 / 45.0, -17.0 / 2520.0]),
+    );
+    let is_near = size < 0.2;
+    let tanh = if is_near { near.0 } else { far.0 };
+    (tanh.copysign(x), if is_near { near.1 } else { far.1 })
+}
+
 /// Some numbers in one register.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lanes<S: Simd> {
@@ -329,6 +348,28 @@ mod tests {
     use pulp::{Arch, WithSimd};
 
     use super::*;
+
+    #[test]
+    fn tanh_and_ln_cosh_are_exact_however_small_their_argument() {
+        for i in 0..4000_u16 {
+            let x = 1e-12 * f32::exp(0.0078 * f32::from(i));
+            for x in [x, -x] {
+                let (tanh, ln_cosh) = tanh_and_ln_cosh(x);
+                let wide = f64::from(x);
+                let exact = (
+                    wide.tanh(),
+                    if wide.abs() < 1e-3 { wide * wide / 2.0 - wide.powi(4) / 12.0 } else { wide.cosh().ln() },
+                );
+                let exact = if wide.abs() > 300.0 { (exact.0, wide.abs() - std::f64::consts::LN_2) } else { exact };
+                assert!((f64::from(tanh) - exact.0).abs() <= 1e-6 * exact.0.abs(), "{x}: {tanh} {}", exact.0);
+                assert!(
+                    (f64::from(ln_cosh) - exact.1).abs() <= 4e-6 * exact.1.abs() + 1e-37,
+                    "{x}: {ln_cosh} {}",
+                    exact.1
+                );
+            }
+        }
+    }
 
     #[test]
     fn exp_and_ln_are_exact_to_rounding() {

@@ -1,4 +1,4 @@
-//! The networks in evaluation mode, on host memory: what analysis asks of a trained model, without tensors.
+//! The networks in evaluation mode, on host memory: what is asked of a trained model, without devices or tensors.
 //!
 //! In evaluation mode batch normalisation is a linear map, so it is folded into the layer before it once and for all. The
 //! tensor code is [`Lsd`](crate::Lsd) with [`Stack::evaluate`](crate::Stack::evaluate).
@@ -6,20 +6,49 @@
 use rayon::prelude::*;
 
 use sclsd_kernels::stack::{self, Sizes};
-use sclsd_kernels::{PotentialWeights, SparseRows};
-use sclsd_ode::{CheckedOdeSpec, OdeError, solve_rows};
+use sclsd_kernels::{Counts, Downhill, PotentialWeights, SparseRows};
+use sclsd_ode::{Brownian, CheckedOdeSpec, OdeError, Sde, SdeError, SdeSpec, sample_paths, solve_rows};
 
 use crate::model::Model;
 use crate::weights::{Array, Weights, WeightsError};
 
 const EPSILON: f32 = 1e-5;
 
-/// Encoders and potential of a model.
+/// A trained model: expression to states, states to expression, and states along the dynamics.
+///
+/// Rows of states are `rows × z`, one row after the other. What it computes is the same on any number of threads.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     x_encoder: Folded,
     z_encoder: Folded,
-    potential: PotentialWeights,
+    z_decoder: Folded,
+    potential: Landscape,
+    likelihood: Counts,
+}
+
+/// V.
+#[derive(Debug, Clone)]
+enum Landscape {
+    Network(PotentialWeights),
+    Custom(Downhill),
+}
+
+impl Landscape {
+    fn drifts(&self, z: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Network(potential) => potential.drifts(z),
+            Self::Custom(potential) => potential.drifts(z),
+        }
+    }
+}
+
+/// Paths that were drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampledPaths {
+    /// Draws from every start.
+    pub draws: usize,
+    /// States at every time of the grid, `starts × draws × z` each: all draws of a start one after the other.
+    pub states: Vec<Vec<f32>>,
 }
 
 /// A stack without normalisation.
@@ -39,9 +68,19 @@ impl Evaluator {
             [input].into_iter().chain(hidden.iter().copied()).chain([output]).collect()
         };
         let find = Find(&model.weights);
-        let potential = widths(spec.z_dim, &dims.potential, 1);
-        let mut flat = find.plain("potential", &potential)?.concat();
-        flat.extend_from_slice(find.values("potential.gate", &[1])?);
+        let potential = match &model.spec.custom().potential {
+            Some(potential) => {
+                let n = potential.initial(spec.z_dim).len();
+                let parameters = find.values("potential.custom.parameters", &[n])?.to_vec();
+                Landscape::Custom(Downhill::new(potential.clone(), parameters, spec.z_dim))
+            }
+            None => {
+                let widths = widths(spec.z_dim, &dims.potential, 1);
+                let mut flat = find.plain("potential", &widths)?.concat();
+                flat.extend_from_slice(find.values("potential.gate", &[1])?);
+                Landscape::Network(PotentialWeights::new(&widths, &flat))
+            }
+        };
         Ok(Self {
             x_encoder: find.normalized("x_encoder", widths(model.n_genes, &dims.x_encoder, 2 * spec.z_dim))?,
             z_encoder: {
@@ -49,13 +88,15 @@ impl Evaluator {
                 let weights = find.plain("z_encoder", &widths)?;
                 Folded { sizes: Sizes { widths, normalized: false, activated: false }, weights }
             },
-            potential: PotentialWeights::new(&potential, &flat),
+            z_decoder: find.normalized("z_decoder", widths(spec.z_dim, &dims.z_decoder, 2 * model.n_genes))?,
+            potential,
+            likelihood: model.spec.likelihood(),
         })
     }
 
     /// Location and scale of q(z | x), each `cells × z`; columns of `x` are the model's genes.
     #[must_use]
-    pub fn encode_x(&self, x: SparseRows<'_>) -> (Vec<f32>, Vec<f32>) {
+    pub fn encode(&self, x: SparseRows<'_>) -> (Vec<f32>, Vec<f32>) {
         let out = stack::evaluate_cells(&self.x_encoder.sizes.layers(&self.x_encoder.weights), x);
         location_scale(&out, self.x_encoder.outputs())
     }
@@ -67,10 +108,30 @@ impl Evaluator {
         location_scale(&out, self.z_encoder.outputs())
     }
 
+    /// The expected count of every gene at every state, `rows × genes`, of cells with `library_size` counts in all; `z`:
+    /// `rows × z`. Memory is rows × genes: a window of states at a time, where those are many.
+    #[must_use]
+    pub fn decode(&self, z: &[f32], library_size: f32) -> Vec<f32> {
+        let decoded = stack::evaluate(&self.z_decoder.sizes.layers(&self.z_decoder.weights), z);
+        let genes = self.z_decoder.outputs() / 2;
+        let row = |row: &[f32]| {
+            let (gates, logits) = row.split_at(genes);
+            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let exponentials: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+            let scale = library_size / exponentials.iter().sum::<f32>();
+            let means = exponentials.iter().zip(gates).map(|(e, gate)| self.likelihood.mean(e * scale, *gate));
+            means.collect::<Vec<f32>>()
+        };
+        decoded.par_chunks(2 * genes.max(1)).flat_map_iter(row).collect()
+    }
+
     /// V of every row; `z`: `rows × z`.
     #[must_use]
     pub fn potential(&self, z: &[f32]) -> Vec<f32> {
-        self.potential.values(z)
+        match &self.potential {
+            Landscape::Network(potential) => potential.values(z),
+            Landscape::Custom(potential) => potential.values(z),
+        }
     }
 
     /// −∇V at every row; `z`: `rows × z`.
@@ -84,7 +145,59 @@ impl Evaluator {
     /// # Errors
     /// As [`solve`](sclsd_ode::solve).
     pub fn follow(&self, z: &[f32], grid: &[f64], ode: &CheckedOdeSpec) -> Result<Vec<Vec<f32>>, OdeError> {
-        solve_rows(&self.potential, z, grid, ode)
+        match &self.potential {
+            Landscape::Network(potential) => solve_rows(potential, z, grid, ode),
+            Landscape::Custom(potential) => solve_rows(potential, z, grid, ode),
+        }
+    }
+
+    /// Paths of dz = −∇V dt + σ dW over the times of `grid`, `draws` from every row of `z`, `rows × z`. Noise is drawn by
+    /// counted numbers of the seed: the same paths on any number of threads.
+    ///
+    /// # Errors
+    /// As [`sample_paths`]: the times do not rise, or a path leaves the range of numbers.
+    #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
+    pub fn sample_paths(
+        &self,
+        z: &[f32],
+        grid: &[f64],
+        sigma: f64,
+        draws: usize,
+        seed: u64,
+    ) -> Result<SampledPaths, SdeError> {
+        let width = self.z_decoder.sizes.widths[0];
+        let starts: Vec<f64> = z
+            .chunks_exact(width)
+            .flat_map(|row| std::iter::repeat_n(row, draws).flatten())
+            .map(|v| f64::from(*v))
+            .collect();
+        let sde = Noisy { potential: &self.potential, sigma, width };
+        let paths = sample_paths(&sde, &starts, grid, &SdeSpec::default().check()?, Brownian::new(seed))?;
+        let states = paths.into_iter().map(|state| state.into_iter().map(|v| v as f32).collect()).collect();
+        Ok(SampledPaths { draws, states })
+    }
+}
+
+/// The dynamics with noise of one size everywhere.
+struct Noisy<'a> {
+    potential: &'a Landscape,
+    sigma: f64,
+    width: usize,
+}
+
+impl Sde for Noisy<'_> {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
+    fn drift(&self, _: f64, z: &[f64], out: &mut [f64]) {
+        let z: Vec<f32> = z.iter().map(|v| *v as f32).collect();
+        out.iter_mut().zip(self.potential.drifts(&z)).for_each(|(out, v)| *out = f64::from(v));
+    }
+
+    fn diffusion(&self, _: f64, _: &[f64], out: &mut [f64]) {
+        out.fill(self.sigma);
     }
 }
 
@@ -191,7 +304,7 @@ mod tests {
                 ((0..=cells).map(|cell| cell * genes).collect(), (0..30).cycle().take(cells * genes).collect());
             let rows: Vec<u32> = (0..150).collect();
             let rows = SparseRows { indptr: &indptr, indices: &indices, values: &x, rows: &rows };
-            let (loc, scale) = host.encode_x(rows);
+            let (loc, scale) = host.encode(rows);
             let expected = tensors.encode_x(tensor);
             close(&loc, expected.0.clone());
             close(&scale, expected.1);

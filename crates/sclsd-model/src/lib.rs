@@ -1,7 +1,7 @@
 //! The model: networks, potential and likelihoods. Tensors in, tensors out; no file, no graph, no biology.
 //!
 //! The principal type is [`Lsd`], the networks of Latent State Dynamics, made from a [`CheckedModelSpec`] and generic
-//! over a Burn backend. Its [`Potential`] has a [drift](Potential::drift) that is written out, not differentiated, so
+//! over a Burn backend. Its [`PotentialNetwork`] has a [drift](PotentialNetwork::drift) that is written out, not differentiated, so
 //! that it can itself be differentiated once. [`ode::solve`] follows a drift through time and knows nothing of either.
 //! Weights leave and enter as [`Weights`]: named arrays on the host, under the Python package's names.
 //!
@@ -22,6 +22,7 @@
 //! ```
 
 mod accelerated;
+mod custom;
 pub mod density;
 mod derivative;
 mod device;
@@ -34,16 +35,19 @@ mod special;
 mod weights;
 
 pub use accelerated::OnDeviceAdam;
+pub use custom::Custom;
 pub use derivative::{TensorDerivative, Trainable};
 pub use device::{Device, Job, Kernels, OnBackend};
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, SampledPaths};
 pub use model::{Model, ModelError};
 pub use networks::{
-    BatchNorm, BatchStatistics, Cells, Layer, Linear, Lsd, Potential, RecurrentPrior, Shares, Stack, Start, Statistics,
+    BatchNorm, BatchStatistics, Cells, CustomPotential, Layer, Linear, Lsd, PotentialNetwork, RecurrentPrior, Shares,
+    Stack, Start, Statistics,
 };
 pub use sclsd_kernels::stack::RowWeights;
 pub use sclsd_kernels::{
-    AdamStep, Derivative, Exchange, Expression, PeerError, Peers, Precision, SparseRows, Whole,
+    AdamStep, CountRow, CountSlopes, Derivative, Exchange, Expression, GeneLikelihood, Likelihood, PeerError, Peers,
+    Potential, Precision, SparseRows, Whole,
 };
 pub use sclsd_ode as ode;
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};

@@ -2,6 +2,7 @@
 
 use burn::tensor::backend::Backend;
 
+use crate::custom::Custom;
 use crate::networks::Lsd;
 use crate::spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
 use crate::weights::{Array, Weights, WeightsError};
@@ -52,6 +53,14 @@ impl Model {
     /// # Errors
     /// [`ModelError`] names the tensor that is missing or does not fit.
     pub fn from_weights(weights: Weights, genes: Vec<String>) -> Result<Self, ModelError> {
+        Self::from_weights_with(weights, genes, Custom::default())
+    }
+
+    /// The same with parts of one's own, which weights do not tell.
+    ///
+    /// # Errors
+    /// [`ModelError`] names the tensor that is missing or does not fit.
+    pub fn from_weights_with(weights: Weights, genes: Vec<String>, custom: Custom) -> Result<Self, ModelError> {
         let hidden = |sizes: &[usize]| sizes[1..sizes.len() - 1].to_vec();
         let widths = |network, stride, ends| widths(&weights, network, stride, ends);
         let x_encoder = widths("x_encoder", 3, [None, None])?;
@@ -62,7 +71,10 @@ impl Model {
         let b_dim = b_decoder[0];
         let z_encoder = widths("z_encoder", 2, [Some(z_dim), Some(2 * b_dim)])?;
         let z_decoder = widths("z_decoder", 3, [Some(z_dim), Some(2 * n_genes)])?;
-        let potential = widths("potential", 2, [Some(z_dim), Some(1)])?;
+        let potential = match &custom.potential {
+            None => hidden(&widths("potential", 2, [Some(z_dim), Some(1)])?),
+            Some(_) => LayerDims::default().potential,
+        };
         let spec = ModelSpec {
             z_dim,
             b_dim,
@@ -72,11 +84,11 @@ impl Model {
                 x_encoder: hidden(&x_encoder),
                 z_encoder: Some(hidden(&z_encoder)),
                 xl_encoder: Some(hidden(&xl_encoder)),
-                potential: hidden(&potential),
+                potential,
             },
             ..ModelSpec::default()
         };
-        Ok(Self { spec: spec.check()?, n_genes, genes, weights })
+        Ok(Self { spec: spec.check()?.with(custom), n_genes, genes, weights })
     }
 }
 

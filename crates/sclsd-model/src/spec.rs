@@ -1,6 +1,9 @@
 //! Sizes of the model, under the Python package's names.
 
+use sclsd_kernels::{Counts, GeneLikelihood};
 use serde::{Deserialize, Serialize};
+
+use crate::custom::Custom;
 
 /// Sizes and coefficients of the model. Reference: `ModelConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,8 +18,16 @@ pub struct ModelSpec {
     /// Weight of the largest squared potential of a batch in the loss, in nats per visit. Default: 0.01.
     #[serde(rename = "V_coeff")]
     pub v_coeff: f64,
+    /// How counts are distributed about the decoder's rates: zinb, nb or poisson. Default: zinb, the Python package's.
+    #[serde(skip_serializing_if = "is_default")]
+    pub gene_likelihood: GeneLikelihood,
     /// Sizes of the hidden layers.
     pub layer_dims: LayerDims,
+}
+
+/// What is as it always was is not written, so that models are the same bytes as before there was a choice.
+fn is_default(likelihood: &GeneLikelihood) -> bool {
+    *likelihood == GeneLikelihood::default()
 }
 
 /// Sizes of hidden layers, from input to output. Reference: `LayerDims`.
@@ -42,7 +53,13 @@ pub struct LayerDims {
 
 impl Default for ModelSpec {
     fn default() -> Self {
-        Self { z_dim: 10, b_dim: 2, v_coeff: 0.01, layer_dims: LayerDims::default() }
+        Self {
+            z_dim: 10,
+            b_dim: 2,
+            v_coeff: 0.01,
+            gene_likelihood: GeneLikelihood::default(),
+            layer_dims: LayerDims::default(),
+        }
     }
 }
 
@@ -85,9 +102,12 @@ pub struct ModelSpecError {
     pub expected: &'static str,
 }
 
-/// Sizes that a model can be made of.
+/// Sizes that a model can be made of, and parts of one's own in place of its networks.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CheckedModelSpec(ModelSpec);
+pub struct CheckedModelSpec {
+    spec: ModelSpec,
+    custom: Custom,
+}
 
 impl ModelSpec {
     /// Checks every field.
@@ -117,7 +137,7 @@ impl ModelSpec {
                 return fail(field, format!("{sizes:?}"), "sizes of at least 1");
             }
         }
-        Ok(CheckedModelSpec(self))
+        Ok(CheckedModelSpec { spec: self, custom: Custom::default() })
     }
 }
 
@@ -158,6 +178,27 @@ impl CheckedModelSpec {
     /// The fields.
     #[must_use]
     pub fn get(&self) -> &ModelSpec {
-        &self.0
+        &self.spec
+    }
+
+    /// The same with parts of one's own.
+    #[must_use]
+    pub fn with(self, custom: Custom) -> Self {
+        Self { custom, ..self }
+    }
+
+    /// Parts of one's own.
+    #[must_use]
+    pub fn custom(&self) -> &Custom {
+        &self.custom
+    }
+
+    /// How counts are distributed.
+    #[must_use]
+    pub fn likelihood(&self) -> Counts {
+        match &self.custom.likelihood {
+            Some(likelihood) => Counts::Custom(likelihood.clone()),
+            None => Counts::BuiltIn(self.spec.gene_likelihood),
+        }
     }
 }

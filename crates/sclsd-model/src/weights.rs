@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::Lsd;
-
 /// A tensor on the host, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
@@ -78,35 +76,32 @@ pub enum WeightsError {
     },
 }
 
-impl<B: Backend> Lsd<B> {
-    /// Every tensor of the model, on the host.
-    #[must_use]
-    pub fn weights(&self) -> Weights {
-        let mut collect = Collect { path: Vec::new(), weights: Weights::new() };
-        self.visit(&mut collect);
-        let mut weights = collect.weights;
-        if let Some(log) = weights.get(LOG_DISPERSION) {
-            let values = log.values.iter().map(|v| v.exp()).collect();
-            weights.insert(DISPERSION.into(), Array { shape: log.shape.clone(), values });
-        }
-        weights
+/// Every tensor of a model's networks, on the host.
+pub(crate) fn weights_of<B: Backend>(networks: &impl Module<B>) -> Weights {
+    let mut collect = Collect { path: Vec::new(), weights: Weights::new() };
+    networks.visit(&mut collect);
+    let mut weights = collect.weights;
+    if let Some(log) = weights.get(LOG_DISPERSION) {
+        let values = log.values.iter().map(|v| v.exp()).collect();
+        weights.insert(DISPERSION.into(), Array { shape: log.shape.clone(), values });
     }
+    weights
+}
 
-    /// The model with these weights. Names that the model does not know are left alone; batch counters and the
-    /// logarithm of θ may be missing.
-    ///
-    /// # Errors
-    /// [`WeightsError`] names a tensor that is missing, of the wrong shape, or not finite.
-    pub fn with_weights(self, weights: &Weights) -> Result<Self, WeightsError> {
-        let mut load = Load { path: Vec::new(), weights, missing: Vec::new(), error: None };
-        let model = self.map(&mut load);
-        if let Some(error) = load.error {
-            return Err(error);
-        }
-        match load.missing.first() {
-            Some(first) => Err(WeightsError::Missing { count: load.missing.len(), first: first.clone() }),
-            None => Ok(model),
-        }
+/// Networks with these weights. Names that they do not know are left alone; batch counters and the logarithm of θ may be
+/// missing.
+///
+/// # Errors
+/// [`WeightsError`] names a tensor that is missing, of the wrong shape, or not finite.
+pub(crate) fn with_weights<B: Backend, M: Module<B>>(networks: M, weights: &Weights) -> Result<M, WeightsError> {
+    let mut load = Load { path: Vec::new(), weights, missing: Vec::new(), error: None };
+    let networks = networks.map(&mut load);
+    if let Some(error) = load.error {
+        return Err(error);
+    }
+    match load.missing.first() {
+        Some(first) => Err(WeightsError::Missing { count: load.missing.len(), first: first.clone() }),
+        None => Ok(networks),
     }
 }
 
@@ -116,7 +111,7 @@ const LOG_DISPERSION: &str = "log_inverse_dispersion";
 /// Networks whose layers are normalised, so that three modules of PyTorch make one layer.
 const NORMALIZED: [&str; 3] = ["x_encoder", "xl_encoder", "z_decoder"];
 
-/// The interchange name of the tensor at a path of fields of [`Lsd`], as a Burn module visitor walks it.
+/// The interchange name of the tensor at a path of fields of [`Lsd`](crate::Lsd), as a Burn module visitor walks it.
 ///
 /// # Panics
 /// When a layer is not numbered.

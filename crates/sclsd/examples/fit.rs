@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::parse("cpu")?;
     let data = TrainingData::new(&cells, &spec.keys)?;
     let fit = train(&data, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
-    let said = annotate(&fit.model, &cells, "connectivities", &device)?;
+    let said = annotate(&fit.model, &cells, "connectivities")?;
     println!("loss after {} epochs: {:?}", fit.epoch(), fit.history.last().map(|record| record.loss.total()));
     println!("Spearman with true time: {:.3?}", spearman(&said.pseudotime, &cells.numbers("true_time")?));
     Ok(())

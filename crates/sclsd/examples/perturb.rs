@@ -7,7 +7,6 @@
 
 use std::path::Path;
 
-use sclsd::Device;
 use sclsd::analysis::{FateTable, HardFateSpec, PerturbSpec, hard_fates, perturb};
 use sclsd::data::{Keys, read_h5ad};
 use sclsd::infer::Checkpoint;
@@ -19,15 +18,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keys = Keys { x: true, ..Keys::none() }.with_obs("clusters").with_obsm("X_cell_state");
     let cells = read_h5ad(Path::new(cells), &keys)?;
     let model = Checkpoint::load(Path::new(model))?.model;
-    let (device, clusters) = (Device::parse("cpu")?, cells.groups("clusters")?);
+    let clusters = cells.groups("clusters")?;
 
-    let found = hard_fates(&model, &cells.obsm["X_cell_state"], &HardFateSpec::default(), &device)?;
+    let found = hard_fates(&model, &cells.obsm["X_cell_state"], &HardFateSpec::default())?;
     let all: Vec<u32> = (0..u32::try_from(cells.n_cells())?).collect();
     println!("cells end in {:?}: {:?}", clusters.categories(), FateTable::new(&clusters, &all, &found.cells).ends());
 
     for gene in cells.var.names.iter().take(5) {
         let spec = PerturbSpec { genes: vec![gene.clone()], ..PerturbSpec::default() };
-        let found = perturb(&model, &cells, None, &spec, &device)?;
+        let found = perturb(&model, &cells, None, &spec)?;
         let before = FateTable::new(&clusters, &found.cells, &found.unperturbed);
         let after = FateTable::new(&clusters, &found.cells, &found.perturbed);
         println!("{gene} knocked out: log2 fold change {:.2?}", after.log2_fold_change(&before));

@@ -33,7 +33,7 @@
 //! let device = Device::parse("cpu")?;
 //! let training = infer::TrainingData::new(&cells, &spec.keys)?;
 //! let fit = infer::train(&training, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
-//! let result = analysis::annotate(&fit.model, &cells, "connectivities", &device)?;
+//! let result = analysis::annotate(&fit.model, &cells, "connectivities")?;
 //! assert_eq!(result.pseudotime.len(), 60);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

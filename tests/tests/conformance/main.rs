@@ -79,9 +79,14 @@ fn places() -> Vec<Place> {
 fn everywhere(what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place) -> Vec<(String, f64)>) {
     let places = places();
     assert!(places.iter().any(|place| place.name == "cpu"), "the CPU is always there");
+    on(&places, what, allowed, check);
+}
+
+/// The same on some places.
+fn on(places: &[Place], what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place) -> Vec<(String, f64)>) {
     let mut said = Vec::new();
     let mut beyond = Vec::new();
-    for place in &places {
+    for place in places {
         let errors = check(place);
         assert!(!errors.is_empty(), "{what} on {}: nothing was compared", place.name);
         let worst = errors.iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("an error");

@@ -1,6 +1,5 @@
 //! Fates, perturbation, velocity and metrics of the golden model.
 
-use sclsd::Device;
 use sclsd::analysis::{
     Annotation, HardFateSpec, PerturbSpec, Score, annotate, cross_boundary_correctness, hard_fates,
     inner_cluster_coherence, mean_score, perturb, velocity_from_transitions,
@@ -15,7 +14,7 @@ fn golden_model() -> (Dataset, Model, Annotation) {
     let keys = Keys::default().with_obs("clusters").with_obsm("X_umap");
     let data = read_h5ad(&fixture("prepared.h5ad"), &keys).expect("prepared.h5ad");
     let model = import_pth(&fixture("trained.pth"), data.var.names.clone()).expect("a model");
-    let said = annotate(&model, &data, "connectivities", &Device::Cpu).expect("an annotation");
+    let said = annotate(&model, &data, "connectivities").expect("an annotation");
     (data, model, said)
 }
 
@@ -41,7 +40,7 @@ fn fates_and_paths_are_the_golden_ones() {
     let number = |key: &str| settings[key].as_f64().expect("a number");
     let spec =
         HardFateSpec { time_range: number("time_range"), dt: number("dt"), paths: true, ..HardFateSpec::default() };
-    let found = hard_fates(&model, &said.cell_state, &spec, &Device::Cpu).expect("fates");
+    let found = hard_fates(&model, &said.cell_state, &spec).expect("fates");
     assert_close("fate_trajectory_last", found.states.values(), &golden["fate_trajectory_last"].values);
     assert_nearly_all_equal("fate_index", &found.cells, &golden["fate_index"].values);
     assert_eq!(golden["fate_paths"].shape, [found.times.len(), data.n_cells()]);
@@ -55,7 +54,7 @@ fn fates_do_not_depend_on_whether_paths_are_kept() {
     let (_, model, said) = golden_model();
     let on = |paths| {
         let spec = HardFateSpec { paths, ..HardFateSpec::default() };
-        hard_fates(&model, &said.cell_state, &spec, &Device::Cpu).expect("fates")
+        hard_fates(&model, &said.cell_state, &spec).expect("fates")
     };
     let (with, without) = (on(true), on(false));
     assert_close("states", with.states.values(), without.states.values());
@@ -73,18 +72,17 @@ fn knockout_and_overexpression_end_in_the_golden_clusters() {
         t_unpert: settings["t_unpert"].as_f64().expect("a number"),
         ..PerturbSpec::default()
     };
-    let knockout = perturb(&model, &data, None, &spec, &Device::Cpu).expect("a knockout");
+    let knockout = perturb(&model, &data, None, &spec).expect("a knockout");
     let equal =
         |what: &str, cells: &[u32]| assert_nearly_all_equal(what, &codes(&clusters, cells), &golden[what].values);
     equal("perturbed_cluster", &knockout.perturbed);
     equal("unperturbed_cluster", &knockout.unperturbed);
     let level = settings["overexpression_level"].as_f64().expect("a number");
-    let over =
-        perturb(&model, &data, None, &PerturbSpec { level, ..spec.clone() }, &Device::Cpu).expect("overexpression");
+    let over = perturb(&model, &data, None, &PerturbSpec { level, ..spec.clone() }).expect("overexpression");
     equal("overexpressed_cluster", &over.perturbed);
 
     let some = [7, 100, 7, 3];
-    let found = perturb(&model, &data, Some(&some), &spec, &Device::Cpu).expect("a knockout of some cells");
+    let found = perturb(&model, &data, Some(&some), &spec).expect("a knockout of some cells");
     let of = |all: &[u32]| some.map(|cell| clusters.codes()[all[cell as usize] as usize]);
     assert_eq!(
         found.perturbed.iter().map(|&c| clusters.codes()[c as usize]).collect::<Vec<_>>(),
@@ -129,7 +127,7 @@ fn permuting_cells_permutes_what_is_said_of_them() {
     let mut seen = order.clone();
     seen.sort_unstable();
     assert_eq!(seen, (0..n).collect::<Vec<_>>(), "7 and the number of cells have no common divisor");
-    let permuted = annotate(&model, &data.select_cells(&order), "connectivities", &Device::Cpu).expect("an annotation");
+    let permuted = annotate(&model, &data.select_cells(&order), "connectivities").expect("an annotation");
     let state = said.cell_state.select_rows(&order);
     assert_close("cell_state", permuted.cell_state.values(), state.values());
     let dense = |said: &Annotation, cells: &[usize]| said.transitions.map(|v| v as f32).gather_dense(cells);
@@ -138,7 +136,7 @@ fn permuting_cells_permutes_what_is_said_of_them() {
     let expected: Vec<f32> = expected.chunks_exact(n).flat_map(|row| order.iter().map(|&cell| row[cell])).collect();
     assert_close("transitions", &found, &expected);
 
-    let ends = |state: &Matrix| hard_fates(&model, state, &HardFateSpec::default(), &Device::Cpu).expect("fates").cells;
+    let ends = |state: &Matrix| hard_fates(&model, state, &HardFateSpec::default()).expect("fates").cells;
     let (found, expected) = (ends(&permuted.cell_state), ends(&said.cell_state));
     let expected: Vec<f32> = order.iter().map(|&cell| expected[cell] as f32).collect();
     let found: Vec<u32> = found.iter().map(|&cell| u32::try_from(order[cell as usize]).expect("a cell")).collect();

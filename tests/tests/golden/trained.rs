@@ -36,7 +36,7 @@ fn an_imported_checkpoint_has_the_golden_weights() {
 fn annotation_by_an_imported_model_is_the_golden_one() {
     let data = prepared();
     let model = import_pth(&fixture("trained.pth"), data.var.names.clone()).expect("a model");
-    let found = annotate(&model, &data, "connectivities", &Device::Cpu).expect("an annotation");
+    let found = annotate(&model, &data, "connectivities").expect("an annotation");
     let golden = tensors("analysis.safetensors");
     let close = |name: &str, values: &[f64]| {
         assert_close(name, &values.iter().map(|&v| v as f32).collect::<Vec<_>>(), &golden[name].values);

@@ -4,7 +4,9 @@ use rayon::prelude::*;
 use sclsd_data::{Csr, Matrix};
 use sclsd_graph::{Terminal, neighbors_of};
 
-use super::{Absorbed, FateError, FateMethod, FateProbabilities, check_cells, check_finite};
+use super::absorbed::Absorbed;
+use super::method::{FateError, FateMethod, check_cells, check_finite};
+use super::probabilities::FateProbabilities;
 use crate::velocity::cosine;
 
 /// Absorption of a walk that prefers neighbors in the direction of the drift:

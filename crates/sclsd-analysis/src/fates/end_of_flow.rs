@@ -2,18 +2,19 @@
 
 use sclsd_data::Matrix;
 use sclsd_graph::Terminal;
+use sclsd_model::Model;
 use sclsd_model::ode::CheckedOdeSpec;
-use sclsd_model::{Device, Model};
 
+use super::method::{FateError, FateMethod, check_cells, check_finite};
 use super::neighbors::vote;
-use super::{FateError, FateMethod, FateProbabilities, check_cells, check_finite};
-use crate::FlowError;
+use super::probabilities::FateProbabilities;
 use crate::flow::follow;
+use crate::flow_error::FlowError;
 
 /// Every cell is followed down the potential; the terminal cells nearest to its end vote. The flow has no noise, so it
 /// cannot say that a cell is undecided: what is not certain is only what lies between two states at its end.
 #[derive(Debug, Clone, Copy)]
-pub struct EndOfFlow<'a, D> {
+pub struct EndOfFlow<'a> {
     /// The model.
     pub model: &'a Model,
     /// z of every cell, `n_cells × z`.
@@ -24,11 +25,9 @@ pub struct EndOfFlow<'a, D> {
     pub k: usize,
     /// How the flow is solved.
     pub ode: &'a CheckedOdeSpec,
-    /// Where it is solved.
-    pub device: &'a D,
 }
 
-impl<D: Device> EndOfFlow<'_, D> {
+impl EndOfFlow<'_> {
     /// z of every cell at the end.
     ///
     /// # Errors
@@ -39,12 +38,12 @@ impl<D: Device> EndOfFlow<'_, D> {
             return Err(FlowError::Value { field: "time_range", value, expected: "a finite time above 0" });
         }
         let last = |mut states: Vec<Matrix>| states.pop().map_or_else(Vec::new, |state| state.values().to_vec());
-        let ends = follow(self.model, self.cell_state, &[0.0, value], self.ode, self.device, last)?;
+        let ends = follow(self.model, self.cell_state, &[0.0, value], self.ode, last)?;
         Ok(Matrix::new(self.cell_state.n_cols(), ends.concat()))
     }
 }
 
-impl<D: Device> FateMethod for EndOfFlow<'_, D> {
+impl FateMethod for EndOfFlow<'_> {
     fn probabilities(&self, terminal: &Terminal) -> Result<FateProbabilities, FateError> {
         check_cells("cell state", self.cell_state.n_rows(), terminal)?;
         check_finite(self.cell_state)?;

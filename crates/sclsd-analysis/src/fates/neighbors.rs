@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use sclsd_data::Matrix;
 use sclsd_graph::Terminal;
 
-use super::{FateError, FateMethod, FateProbabilities, check_cells, check_finite};
+use super::method::{FateError, FateMethod, check_cells, check_finite};
+use super::probabilities::FateProbabilities;
 
 /// Terminal cells that vote, at most: as many of each state as it has among all terminal cells, spread evenly.
 const VOTERS: usize = 10_000;

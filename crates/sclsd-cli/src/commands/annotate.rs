@@ -8,13 +8,13 @@ use sclsd::infer::Checkpoint;
 use super::basis::Basis;
 use super::files::Files;
 use super::velocity::velocities;
-use super::{add, counts, device, graph_option, lonely, named_apart, record};
+use super::{add, counts, graph_option, lonely, named_apart, record, start};
 use crate::args::AnnotateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
-    let device = device(&args.machine)?;
+    start(&args.threads, output)?;
     Files::default()
         .reads("INPUT", &args.input)
         .reads("--model", &args.model)
@@ -33,10 +33,10 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
     if let Some(lonely) = lonely(&data, graph)? {
         output.note(format!("{lonely}: nothing leads away from it, and its row of obsp[\"transitions\"] is empty"));
     }
-    let annotation = annotate(&checkpoint.model, &data, graph, &device)
+    let annotation = annotate(&checkpoint.model, &data, graph)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let mut additions = annotation.additions();
-    additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &basis, device, output)?);
+    additions.obsm.extend(velocities(&checkpoint.model, &data, &annotation, graph, &basis, output)?);
     if let Some(record) = record::of_file(&args.input, &has)?
         && record.config != serde_json::to_value(&checkpoint.spec)?
     {

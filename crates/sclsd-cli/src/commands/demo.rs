@@ -62,7 +62,6 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     let told = fates::probabilities(
         &FatesArgs::of(&result, &model),
         &Checkpoint::load(&model)?,
-        device,
         Output { quiet: true, ..output },
     )?;
     let choice = report::Choice {
@@ -74,7 +73,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         time_range: 15.0,
         title: Some("Simulated cells".into()),
     };
-    report::write(&choice, &page, device)?;
+    report::write(&choice, &page)?;
     let truth = cells.numbers("true_time").context("the simulated cells")?;
     let absent = "none: one of the two does not vary";
     figures.optional("spearman of prior with true time", time, 4, absent);

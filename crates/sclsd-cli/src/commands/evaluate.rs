@@ -4,7 +4,6 @@
 mod fates;
 
 use anyhow::{Context, bail};
-use sclsd::Device;
 use sclsd::analysis::{
     Score, cross_boundary_correctness, cross_boundary_correlation, evaluate, mean_score, spearman,
     velocity_from_transitions,
@@ -79,7 +78,6 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         data: &data,
         record: record.as_ref(),
         checkpoint: checkpoint.as_ref(),
-        device: Device::parse(Device::DEFAULT).ok(),
         beta: telling::BETA,
         prior_weight: None,
         output,

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, TensorView};
-use sclsd::Device;
 use sclsd::analysis::{FateProbabilities, FateTable, HardFateSpec, HardFates, hard_fates};
 use sclsd::data::{Additions, Column, H5ad, Keys};
 use sclsd::graph::Terminal;
@@ -16,14 +15,14 @@ use serde_json::{Map, Value, json};
 use super::files::{self, Files};
 use super::telling::{self, Teller};
 use super::train::TERMINAL;
-use super::{add, device, groups, hinted, lonely, named_apart, record};
+use super::{add, groups, hinted, lonely, named_apart, record, start};
 use crate::args::{FateMethodArg, FatesArgs};
 use crate::escape;
 use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
-    let device = device(&args.machine)?;
+    start(&args.threads, output)?;
     let files = Files::default().reads("INPUT", &args.input).reads("--model", &args.model).writes_over(
         "-o",
         &args.output,
@@ -38,9 +37,9 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
         bail!("--prior-weight is of --method transitions, not of --method {}", args.method.name());
     }
     if args.hard {
-        return hard(args, &checkpoint, device, output);
+        return hard(args, &checkpoint, output);
     }
-    let told = probabilities(args, &checkpoint, device, output)?;
+    let told = probabilities(args, &checkpoint, output)?;
     let mut figures = Figures::default();
     figures.count("cells", told.found.n_cells());
     figures.text("method", args.method.name());
@@ -59,12 +58,7 @@ pub(super) struct Told {
 }
 
 /// Tells the probabilities of every terminal state, beside those of the prior and of neighbors, and writes them.
-pub(super) fn probabilities(
-    args: &FatesArgs,
-    checkpoint: &Checkpoint,
-    device: Device,
-    output: Output,
-) -> anyhow::Result<Told> {
+pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Result<Told> {
     let shown = || args.input.display().to_string();
     let file = H5ad::open(&args.input)?;
     let has = file.inspect()?;
@@ -99,7 +93,6 @@ pub(super) fn probabilities(
         data: &data,
         record: record.as_ref(),
         checkpoint: Some(checkpoint),
-        device: Some(device),
         beta: args.beta,
         prior_weight: args.prior_weight,
         output,
@@ -169,7 +162,7 @@ fn table(told: &Told) -> (String, Value) {
 }
 
 /// The one cell every cell ends nearest to, as the Python package finds it.
-fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Output) -> anyhow::Result<()> {
+fn hard(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Result<()> {
     let cluster_key = args.cluster_key.as_ref().unwrap_or(&checkpoint.spec.keys.clusters);
     let wanted = Keys::none().with_obs(cluster_key).with_obsm("X_cell_state");
     let hint = "fates start from obsm[\"X_cell_state\"], which sclsd annotate writes";
@@ -183,7 +176,7 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, device: Device, output: Outpu
         paths: args.paths.is_some(),
         ode: checkpoint.spec.ode.clone(),
     };
-    let found = hard_fates(&checkpoint.model, &data.obsm["X_cell_state"], &spec, &device)
+    let found = hard_fates(&checkpoint.model, &data.obsm["X_cell_state"], &spec)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let additions = Additions { obs: vec![("fate".into(), found.column(&clusters))], ..Additions::default() };
     if let Some(paths) = &args.paths {

@@ -111,7 +111,6 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
 
 /// What `sclsd train` would say of the file and stop.
 fn refused(path: &Path, settings: Settings, output: Output) -> Option<String> {
-    let device = sclsd::Device::parse(sclsd::Device::DEFAULT).ok()?;
     let job = Job {
         input: path,
         output: path,
@@ -122,7 +121,7 @@ fn refused(path: &Path, settings: Settings, output: Output) -> Option<String> {
         compression: Compression::None,
         checkpoint_every: 1,
         resume: false,
-        devices: vec![device],
+        devices: Vec::new(),
         peers: Peers::alone(),
     };
     job.check(Output { quiet: true, ..output }).err().map(|error| format!("{error:#}"))

@@ -7,14 +7,14 @@ use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::files::{self, Files};
-use super::{device, groups, read, symbols};
+use super::{groups, read, start, symbols};
 use crate::args::PerturbArgs;
 use crate::escape;
 use crate::figures::Figures;
 use crate::progress::Output;
 
 pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
-    let device = device(&args.machine)?;
+    start(&args.threads, output)?;
     let files =
         Files::default().reads("INPUT", &args.input).reads("--model", &args.model).writes_text("-o", &args.output);
     let mut output = output.with_file(&args.output);
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
             max_perturbations: args.rounds,
             ode: checkpoint.spec.ode.clone(),
         };
-        let found = perturb(&checkpoint.model, &data, Some(&cells), &spec, &device)
+        let found = perturb(&checkpoint.model, &data, Some(&cells), &spec)
             .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
         let name = genes.join("+");
         let before = FateTable::new(&clusters, &found.cells, &found.unperturbed);

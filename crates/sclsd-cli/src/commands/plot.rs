@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use sclsd::Device;
 use sclsd::analysis::agreement;
 use sclsd::data::{Categorical, Column, Dataset, Keys, closest_names, did_you_mean, inspect, is_stream};
 use sclsd::infer::Checkpoint;
@@ -16,14 +15,14 @@ use sclsd::plot::{
 use super::files::{self, Files};
 use super::record::{self, Record};
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
-use super::{basis, device, groups, read, read_with_hint, symbols, telling};
+use super::{basis, groups, read, read_with_hint, start, symbols, telling};
 use crate::args::{PlotArgs, PlotKind, VelocityArg};
 use crate::figures::Figures;
 use crate::progress::Output;
 use crate::{escape, standard};
 
 pub(crate) fn run(args: &PlotArgs, output: Output) -> anyhow::Result<()> {
-    let device = device(&args.machine)?;
+    start(&args.threads, output)?;
     if let Some((option, kinds)) = args.misplaced() {
         bail!("{option} is of --kind {}, not of --kind {}", kinds.join(" and "), args.kind.name());
     }
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &PlotArgs, output: Output) -> anyhow::Result<()> {
     };
     let picture = match args.kind {
         PlotKind::Perturb => perturbation(args)?,
-        _ => draw(args, device, output).map_err(|error| {
+        _ => draw(args, output).map_err(|error| {
             let shown = args.input.display().to_string();
             // some errors name the file already
             if error.to_string().starts_with(&shown) { error } else { error.context(shown) }
@@ -51,14 +50,14 @@ pub(crate) fn run(args: &PlotArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
-fn draw(args: &PlotArgs, device: Device, output: Output) -> anyhow::Result<Picture> {
+fn draw(args: &PlotArgs, output: Output) -> anyhow::Result<Picture> {
     let file = File::open(args, output)?;
     match args.kind {
         PlotKind::Embedding => file.embedding(),
         PlotKind::Stream => file.stream(),
-        PlotKind::Landscape => file.landscape(device),
-        PlotKind::Walks => file.walks(device, output),
-        PlotKind::Components => file.components(device),
+        PlotKind::Landscape => file.landscape(),
+        PlotKind::Walks => file.walks(output),
+        PlotKind::Components => file.components(),
         PlotKind::Loss => file.loss(),
         PlotKind::Fates => file.fates(),
         PlotKind::FateProbabilities => {
@@ -227,7 +226,7 @@ impl<'a> File<'a> {
         Ok(stream(self.places()?, velocity, &self.coloring()?, &style, &title))
     }
 
-    fn landscape(&self, device: Device) -> anyhow::Result<Picture> {
+    fn landscape(&self) -> anyhow::Result<Picture> {
         let landscape = Landscape::new(self.places()?, &self.data.numbers("potential")?);
         let paths = match &self.args.model {
             None => Vec::new(),
@@ -238,7 +237,7 @@ impl<'a> File<'a> {
                     &self.args.clusters,
                     self.args.paths.unwrap_or(16),
                 )?;
-                let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range(), device)?;
+                let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range())?;
                 on_embedding(&flow, &self.data, &self.basis)?
             }
         };
@@ -251,17 +250,16 @@ impl<'a> File<'a> {
         Ok(contour_map(&landscape, &paths, &title))
     }
 
-    fn walks(self, device: Device, output: Output) -> anyhow::Result<Picture> {
+    fn walks(self, output: Output) -> anyhow::Result<Picture> {
         let (cells, _) =
             choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(6))?;
         let mut kinds = Vec::new();
         if let Some(record) = &self.record {
-            let places =
-                prior_walks(record, &self.data, &cells, &self.basis, self.args.seed.unwrap_or(0), device, output)?;
+            let places = prior_walks(record, &self.data, &cells, &self.basis, self.args.seed.unwrap_or(0), output)?;
             kinds.push(Paths { name: "prior walks".into(), places });
         }
         if let Some(model) = &self.args.model {
-            let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range(), device)?;
+            let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range())?;
             kinds.push(Paths { name: "model".into(), places: on_embedding(&flow, &self.data, &self.basis)? });
         }
         if kinds.is_empty() {
@@ -270,13 +268,13 @@ impl<'a> File<'a> {
         Ok(walks(self.places()?, &self.coloring()?, &kinds, &self.color_name()))
     }
 
-    fn components(&self, device: Device) -> anyhow::Result<Picture> {
+    fn components(&self) -> anyhow::Result<Picture> {
         let Some(model) = &self.args.model else {
             bail!("--kind components needs --model, the model that is followed")
         };
         let (cells, groups) =
             choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(400))?;
-        let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range(), device)?;
+        let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range())?;
         let groups = groups.unwrap_or_else(|| Categorical::from_names(vec!["cells"; self.data.n_cells()]));
         let colors = group_colors(&groups);
         let members: Vec<(usize, Vec<usize>)> = (0..groups.categories().len())

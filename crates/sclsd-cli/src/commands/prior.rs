@@ -21,7 +21,8 @@ use crate::progress::{Output, Progress};
 #[derive(Debug, Default)]
 pub(super) struct PriorChoice {
     phylogeny: PhylogenyChoice,
-    bootstrap: Option<BootstrapSpec>,
+    /// A small model that makes the prior time, and where it is trained.
+    bootstrap: Option<(BootstrapSpec, Device)>,
     matrix: Option<PathBuf>,
     /// Whether the matrix of a run that is over is not at hand.
     own: bool,
@@ -66,7 +67,7 @@ impl Prior {
 }
 
 impl PriorChoice {
-    pub(super) fn new(args: &TrainArgs) -> anyhow::Result<Self> {
+    pub(super) fn new(args: &TrainArgs, device: Device) -> anyhow::Result<Self> {
         let phylogeny = match (&args.phylogeny, &args.infer_phylogeny) {
             (Some(path), _) => PhylogenyChoice::Given(read_phylogeny(path)?),
             (None, Some(root)) => {
@@ -79,11 +80,12 @@ impl PriorChoice {
         if args.bootstrap_prior && matches!(phylogeny, PhylogenyChoice::None) {
             bail!("--bootstrap-prior needs a phylogeny: give --phylogeny FILE or --infer-phylogeny ROOT_CLUSTER");
         }
-        let bootstrap = args.bootstrap_prior.then(|| BootstrapSpec {
+        let spec = || BootstrapSpec {
             num_epochs: args.bootstrap_epochs,
             per_branch: args.bootstrap_per_branch,
             ..BootstrapSpec::default()
-        });
+        };
+        let bootstrap = args.bootstrap_prior.then(|| (spec(), device));
         let clusters_named = args.cluster_key.is_some();
         Ok(Self { phylogeny, bootstrap, matrix: args.prior.clone(), own: false, clusters_named })
     }
@@ -115,13 +117,7 @@ impl PriorChoice {
         time.into_iter().chain(clusters).collect()
     }
 
-    pub(super) fn make(
-        &self,
-        data: &Dataset,
-        spec: &TrainSpec,
-        device: Device,
-        output: Output,
-    ) -> anyhow::Result<Prior> {
+    pub(super) fn make(&self, data: &Dataset, spec: &TrainSpec, output: Output) -> anyhow::Result<Prior> {
         let matrix = match &self.matrix {
             Some(path) => Some(from_matrix(path, data)?),
             None if self.own => Some(own_matrix(data)?),
@@ -132,7 +128,7 @@ impl PriorChoice {
         }
         let phylogeny = self.phylogeny(data, spec, output)?;
         let time = match (&self.bootstrap, &phylogeny) {
-            (Some(bootstrap), Some(phylogeny)) => {
+            (Some((bootstrap, device)), Some(phylogeny)) => {
                 let bootstrap = &BootstrapSpec { random_state: spec.random_state, ..bootstrap.clone() };
                 output.note(format!("making a prior time: {} epochs of a small model", bootstrap.num_epochs));
                 let progress = Progress::new(output, 0, bootstrap.num_epochs);
@@ -140,7 +136,7 @@ impl PriorChoice {
                     progress.show(&event);
                     std::ops::ControlFlow::Continue(())
                 };
-                let time = bootstrap_time(data, &spec.keys, phylogeny, bootstrap, &device, &mut observe);
+                let time = bootstrap_time(data, &spec.keys, phylogeny, bootstrap, device, &mut observe);
                 progress.finish();
                 time?
             }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use sclsd::Device;
 use sclsd::analysis::{cluster_flow, evaluate, inner_cluster_coherence, mean_score, spearman, trends};
 use sclsd::data::{Categorical, Dataset, Inspection, Keys, inspect};
 use sclsd::infer::{Checkpoint, TrainSpec};
@@ -17,7 +16,7 @@ use super::plot::{FateEstimate, coloring};
 use super::record::{self, Record};
 use super::telling::{self, Teller};
 use super::trajectories::{choose, follow, on_embedding};
-use super::{basis, device, edges, groups, read_with_hint, symbols};
+use super::{basis, edges, groups, read_with_hint, start, symbols};
 use crate::args::FateMethodArg;
 use crate::args::ReportArgs;
 use crate::figures::Figures;
@@ -33,7 +32,7 @@ const FIRST: usize = 6;
 const ENTERED: f64 = 0.002;
 
 pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
-    let device = device(&args.machine)?;
+    start(&args.threads, output)?;
     Files::default()
         .reads("INPUT", &args.input)
         .may_read("--model", args.model.as_ref())
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
         time_range: args.time_range,
         title: args.title.clone(),
     };
-    write(&choice, &args.output, device)?;
+    write(&choice, &args.output)?;
     let mut figures = Figures::default();
     figures.text("report", args.output.display());
     figures.print(output)
@@ -71,10 +70,10 @@ pub(super) struct Choice<'a> {
 }
 
 /// Makes a report and writes it.
-pub(super) fn write(choice: &Choice<'_>, output: &Path, device: Device) -> anyhow::Result<()> {
+pub(super) fn write(choice: &Choice<'_>, output: &Path) -> anyhow::Result<()> {
     let checkpoint = choice.model.map(Checkpoint::load).transpose()?;
     let source = Source::read(choice, checkpoint).with_context(|| choice.input.display().to_string())?;
-    let page = source.report(device).with_context(|| choice.input.display().to_string())?;
+    let page = source.report().with_context(|| choice.input.display().to_string())?;
     files::write(output, page.html()?.as_bytes())
 }
 
@@ -153,7 +152,7 @@ impl<'a> Source<'a> {
         Places { basis: &self.basis, points: &self.data.obsm[&self.basis] }
     }
 
-    fn report(&self, device: Device) -> anyhow::Result<Report> {
+    fn report(&self) -> anyhow::Result<Report> {
         let landscape = Landscape::new(self.places(), &self.data.numbers("potential")?);
         let streamlines = self
             .velocity
@@ -173,9 +172,9 @@ impl<'a> Source<'a> {
             cells: self.cells()?,
             streamlines,
             landscape: Some(ReportLandscape::from(&landscape)),
-            trajectories: self.trajectories(device)?,
+            trajectories: self.trajectories()?,
             history: self.record.as_ref().map(|r| r.history.clone()).unwrap_or_default(),
-            fates: self.fates(device)?,
+            fates: self.fates()?,
             trends: self.trends(),
         })
     }
@@ -334,10 +333,10 @@ impl<'a> Source<'a> {
         Ok(ReportCells::new(&self.basis, self.data.n_cells(), names, &places, &colorings))
     }
 
-    fn trajectories(&self, device: Device) -> anyhow::Result<Option<ReportTrajectories>> {
+    fn trajectories(&self) -> anyhow::Result<Option<ReportTrajectories>> {
         let Some(checkpoint) = &self.checkpoint else { return Ok(None) };
         let (cells, _) = choose(&self.data, None, &[], PATHS)?;
-        let flow = follow(checkpoint, &self.data, &cells, self.choice.time_range, device)?;
+        let flow = follow(checkpoint, &self.data, &cells, self.choice.time_range)?;
         let paths = on_embedding(&flow, &self.data, &self.basis)?;
         let colors = match &self.clusters {
             Some((_, clusters)) => {
@@ -351,7 +350,7 @@ impl<'a> Source<'a> {
     }
 
     /// Fate probabilities: those the file has, or those told now from the model's and the prior's transitions; the prior's beside.
-    fn fates(&self, device: Device) -> anyhow::Result<Option<ReportFates>> {
+    fn fates(&self) -> anyhow::Result<Option<ReportFates>> {
         let data = &self.data;
         let (found, baselines, note) = match telling::stored(data, telling::PROBABILITIES) {
             Some(found) => {
@@ -369,7 +368,6 @@ impl<'a> Source<'a> {
                     data,
                     record: self.record.as_ref(),
                     checkpoint: self.checkpoint.as_ref(),
-                    device: Some(device),
                     beta: telling::BETA,
                     prior_weight: None,
                     output,

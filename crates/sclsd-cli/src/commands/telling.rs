@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use sclsd::Device;
 use sclsd::analysis::{Absorbed, DriftDirected, EndOfFlow, FateMethod, FateProbabilities, Neighbors, drift};
 use sclsd::data::{Additions, Categorical, Column, Dataset, Inspection, Keys, Uns, pca};
 use sclsd::graph::{Leaves, Phylogeny, Terminal, Transition};
@@ -35,8 +34,6 @@ pub(super) struct Teller<'a> {
     pub data: &'a Dataset,
     pub record: Option<&'a Record>,
     pub checkpoint: Option<&'a Checkpoint>,
-    /// Where the drift is computed and the flow solved; nothing in a build without a backend.
-    pub device: Option<Device>,
     /// β of the walks that are absorbed, in 1/pseudotime.
     pub beta: f64,
     /// Share of the prior's steps in the walks of method `transitions`; none: [`PRIOR_WEIGHT`], or 0 where the prior is not at
@@ -140,7 +137,7 @@ impl Teller<'_> {
             FateMethodArg::Drift => {
                 let states = &self.data.obsm["X_cell_state"];
                 let method = DriftDirected {
-                    drift: &drift(&self.checkpoint()?.model, states, &self.device()?)?,
+                    drift: &drift(&self.checkpoint()?.model, states)?,
                     cell_state: states,
                     connectivities: self.data.graph(&self.spec().keys.connectivities)?,
                     softmax_scale: SOFTMAX_SCALE,
@@ -155,7 +152,6 @@ impl Teller<'_> {
                     time_range,
                     k: VOTERS,
                     ode: &checkpoint.spec.ode.clone().check()?,
-                    device: &self.device()?,
                 };
                 method.probabilities(terminal)?
             }
@@ -165,10 +161,6 @@ impl Teller<'_> {
 
     fn checkpoint(&self) -> anyhow::Result<&Checkpoint> {
         self.checkpoint.context("this method follows the model's drift: give --model")
-    }
-
-    pub(super) fn device(&self) -> anyhow::Result<Device> {
-        self.device.context("this program was built without a backend to compute with")
     }
 
     fn neighbors(&self, terminal: &Terminal) -> anyhow::Result<FateProbabilities> {

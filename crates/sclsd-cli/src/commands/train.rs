@@ -45,7 +45,8 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     if let Some(said) = said {
         output.note(said);
     }
-    let prior = PriorChoice::new(args)?;
+    let devices = devices(&args.machine)?;
+    let prior = PriorChoice::new(args, devices[0])?;
     let job = Job {
         input: &args.input,
         output: &args.output,
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         compression: args.write.compression(),
         checkpoint_every: args.checkpoint_every as usize,
         resume: args.resume,
-        devices: devices(&args.machine)?,
+        devices,
         peers: peers(args, output)?,
     };
     let rank = job.peers.rank();
@@ -178,7 +179,7 @@ impl Job<'_> {
         let training = TrainingData::new(&data, &first.get().keys).with_context(input)?;
         counts::warn(data.expression()?, output);
         let device = self.devices[0];
-        let (prior, scale) = self.prior(&data, device, output).with_context(input)?;
+        let (prior, scale) = self.prior(&data, output).with_context(input)?;
         let dropped = prior.transition.dropped().len();
         if dropped > 0 {
             output.note(format!(
@@ -226,10 +227,10 @@ impl Job<'_> {
             fit.save(self.model)?;
         }
 
-        let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities, &device)?;
+        let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities)?;
         let mut additions = annotation.additions();
         let graph = &spec.get().keys.connectivities;
-        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, &basis, device, output)?);
+        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, &basis, output)?);
         if let (true, Some(time)) = (prior.bootstrapped, &prior.time) {
             additions.obs.push((record::PRIOR_TIME.into(), Column::Float(time.clone())));
         }
@@ -278,16 +279,16 @@ impl Job<'_> {
         let input = || self.input.display().to_string();
         TrainingData::new(&data, &first.get().keys).with_context(input)?;
         counts::warn(data.expression()?, output);
-        let (prior, scale) = self.prior(&data, self.devices[0], output).with_context(input)?;
+        let (prior, scale) = self.prior(&data, output).with_context(input)?;
         draw(&prior, self.settings.spec(&scale)?.check()?.get())?;
         Ok(())
     }
 
     /// The prior, as flat as lets its walks arrive, and the scale of the data by it.
-    fn prior(&self, data: &Dataset, device: Device, output: Output) -> anyhow::Result<(Prior, DataScale)> {
+    fn prior(&self, data: &Dataset, output: Output) -> anyhow::Result<(Prior, DataScale)> {
         let mut scale = DataScale { n_cells: data.n_cells(), n_genes: data.n_genes(), ..DataScale::unknown() };
         let mut spec = self.settings.spec(&scale)?;
-        let mut prior = self.prior.make(data, &spec, device, output)?;
+        let mut prior = self.prior.make(data, &spec, output)?;
         for steps in DataScale::STEPS {
             scale.steps = steps;
             let next = self.settings.spec(&scale)?;

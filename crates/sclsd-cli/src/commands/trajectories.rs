@@ -1,7 +1,6 @@
 //! Paths to draw: walks of the prior and trajectories of the model, as places on an embedding.
 
 use anyhow::{Context, bail};
-use sclsd::Device;
 use sclsd::analysis::propagate;
 use sclsd::data::{Categorical, Dataset, Matrix};
 use sclsd::graph::{Nearest, WalkSpec};
@@ -56,7 +55,6 @@ pub(super) fn follow(
     data: &Dataset,
     cells: &[usize],
     time_range: f64,
-    device: Device,
 ) -> anyhow::Result<Flow> {
     if !(time_range > 0.0 && time_range.is_finite()) {
         bail!("--time-range is {time_range}, expected a finite time above 0");
@@ -65,7 +63,7 @@ pub(super) fn follow(
     // Cells move most at first, so that is where points lie close.
     let times: Vec<f64> = linspace(0.0, 1.0, POINTS).into_iter().map(|share| time_range * share * share).collect();
     let ode = checkpoint.spec.ode.clone().check()?;
-    let states = propagate(&checkpoint.model, &start, &times, &ode, &device)?;
+    let states = propagate(&checkpoint.model, &start, &times, &ode)?;
     Ok(Flow { times, states })
 }
 
@@ -88,10 +86,9 @@ pub(super) fn prior_walks(
     cells: &[usize],
     basis: &str,
     seed: u64,
-    device: Device,
     output: Output,
 ) -> anyhow::Result<Vec<Path>> {
-    let prior = PriorChoice::recorded(record).make(data, &record.spec, device, output)?;
+    let prior = PriorChoice::recorded(record).make(data, &record.spec, output)?;
     let spec = WalkSpec { random_state: seed, ..record.spec.walks.clone() }.check()?;
     let starts = cells.iter().map(|&cell| u32::try_from(cell)).collect::<Result<Vec<u32>, _>>()?;
     let walks = prior.transition.walks_from(&starts, &spec);

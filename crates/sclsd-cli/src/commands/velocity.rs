@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sclsd::Device;
 use sclsd::analysis::{Annotation, drift, velocity_from_drift, velocity_from_transitions};
 use sclsd::data::{Dataset, Matrix};
 use sclsd::model::Model;
@@ -18,7 +17,6 @@ pub(super) fn velocities(
     annotation: &Annotation,
     connectivities: &str,
     basis: &Basis,
-    device: Device,
     output: Output,
 ) -> anyhow::Result<BTreeMap<String, Matrix>> {
     if let Some(note) = basis.note() {
@@ -35,7 +33,7 @@ pub(super) fn velocities(
         embedding
     };
     let graph = data.graph(connectivities)?;
-    let drift = drift(model, &annotation.cell_state, &device)?;
+    let drift = drift(model, &annotation.cell_state)?;
     let suffix = suffix(key);
     let names = [format!("velocity_{suffix}"), format!("drift_velocity_{suffix}")];
     let (n_cells, cells) = (embedding.n_rows(), placed(embedding));

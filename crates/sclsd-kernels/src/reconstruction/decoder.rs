@@ -6,6 +6,7 @@ use super::fold::fold;
 use super::sum::{Inputs, evaluate};
 use crate::derivative::OfSum;
 use crate::expression::SparseRows;
+use crate::likelihood::Counts;
 use crate::peers::Whole;
 use crate::stack::{Input, Moments, RowWeights, Sizes, backward, forward};
 
@@ -22,6 +23,8 @@ pub struct Decoder<'a, N> {
     pub log_library: &'a [f32],
     /// ln θ, `genes`.
     pub log_theta: &'a [f32],
+    /// How counts are distributed.
+    pub likelihood: &'a Counts,
 }
 
 /// Σ ln p(x | z, xl) over visits and genes, the moments of every layer, and the derivatives by z, ln xl, ln θ and all weights.
@@ -31,7 +34,7 @@ pub fn reconstruct<N: Deref<Target = [f32]>>(
     counts: SparseRows<'_>,
     whole: &Whole,
 ) -> (f32, Vec<Moments>, OfSum) {
-    let Decoder { z, widths, log_library, log_theta, .. } = from;
+    let Decoder { z, widths, log_library, log_theta, likelihood, .. } = from;
     let sizes = |widths: &[usize], activated| Sizes { widths: widths.to_vec(), normalized: true, activated };
     let below = sizes(&widths[..widths.len() - 1], true);
     let (weights_below, weights_of_last) = from.weights.split_at(from.weights.len() - below.parts());
@@ -43,7 +46,7 @@ pub fn reconstruct<N: Deref<Target = [f32]>>(
     let hidden = if below_layers.is_empty() { z } else { kept.out() };
     let (folded, last_moments) = fold(&last, hidden, &weights);
     moments.push(last_moments);
-    let inputs = Inputs { hidden, weight: &folded.weight, bias: &folded.bias, log_library, log_theta };
+    let inputs = Inputs { hidden, weight: &folded.weight, bias: &folded.bias, log_library, log_theta, likelihood };
     let mut value = evaluate(inputs, counts);
     let by_last = folded.back(&last, [&value.weight, &value.bias], &mut value.hidden, whole);
     let (by_z, by_below) = backward(&below, &below_layers, Input::Rows(z), &weights, &kept, value.hidden);

@@ -12,11 +12,11 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::peers::Whole;
 use crate::products::{self, Packed, Rows, Terms};
 use crate::rows::{BLOCK, add, groups, made, total};
 use crate::stack::{Layer, Moments, RowWeights, sums};
 use crate::vector::Lanes;
-use crate::peers::Whole;
 
 const EPSILON: f32 = 1e-5;
 

@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-
 /// ε of the rates.
 pub const EPSILON: f32 = 1e-3;
 
@@ -25,12 +24,14 @@ pub(super) struct Genes {
     pub(super) theta: Vec<f32>,
     /// 1 / (θ + ε), in such a row.
     pub(super) inverse: Vec<f32>,
+    /// Whether counts are dispersed by θ: else only ln x! is left of what Γ functions add.
+    dispersed: bool,
     /// What [`Genes::choose`] returns for x = 0 … TABLE, gene after gene.
     table: Vec<(f32, f32)>,
 }
 
 impl Genes {
-    pub(super) fn new(log_theta: &[f32]) -> Self {
+    pub(super) fn new(log_theta: &[f32], dispersed: bool) -> Self {
         let count = log_theta.len();
         let mut theta: Vec<f32> = log_theta.iter().map(|l| l.exp()).collect();
         let row = |&theta: &f32| {
@@ -41,9 +42,13 @@ impl Genes {
                 let k = x as f64;
                 #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
                 let entry = (log as f32, if k < theta { less as f32 } else { psi as f32 });
-                log += ((theta + k) / ((k + 1.0) * (theta + E))).ln();
-                psi += 1.0 / (theta + k);
-                less += (E - k) / ((theta + k) * (theta + E));
+                if dispersed {
+                    log += ((theta + k) / ((k + 1.0) * (theta + E))).ln();
+                    psi += 1.0 / (theta + k);
+                    less += (E - k) / ((theta + k) * (theta + E));
+                } else {
+                    log -= (k + 1.0).ln();
+                }
                 entry
             })
         };
@@ -51,7 +56,7 @@ impl Genes {
         let mut inverse: Vec<f32> = theta.iter().map(|theta| 1.0 / (theta + EPSILON)).collect();
         theta.resize(padded(count), 0.0);
         inverse.resize(padded(count), 1.0);
-        Self { count, theta, inverse, table }
+        Self { count, theta, inverse, dispersed, table }
     }
 
     /// What Γ functions add to ln p, less x ln(θ + ε), and to its derivative by θ, less x / (θ + ε) where θ is above x: both
@@ -74,6 +79,9 @@ impl Genes {
         #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "compared with what it comes from")]
         if whole as f32 == x && (0..=TABLE as i32).contains(&whole) {
             return self.table[gene * (TABLE + 1) + whole as usize];
+        }
+        if !self.dispersed {
+            return (-ln_factorial(f64::from(x)) as f32, 0.0);
         }
         let (log, psi) = rising(f64::from(x), f64::from(self.theta[gene]));
         ((log - ln_factorial(f64::from(x))) as f32, psi as f32)
@@ -132,7 +140,7 @@ mod tests {
     fn what_gamma_functions_add_is_exact_to_rounding_for_every_count_and_dispersion() {
         for exponent in -30..60_i8 {
             let theta = f64::from(f32::exp(0.25 * f32::from(exponent)));
-            let genes = Genes::new(&[0.25 * f32::from(exponent)]);
+            let genes = Genes::new(&[0.25 * f32::from(exponent)], true);
             let (mut log, mut psi, mut less, mut ln_factorial) = (0.0, 0.0, 0.0, 0.0_f64);
             for x in 0..300_u16 {
                 let k = f64::from(x);

@@ -5,10 +5,13 @@
 //!
 //! Rows of genes are filled up to whole vectors ([`padded`]), with numbers that add nothing to any sum.
 
+use std::marker::PhantomData;
+
 use pulp::{Simd, WithSimd};
 
-use crate::vector::{Lanes, exp};
 use super::genes::{EPSILON, Genes, VECTOR, padded};
+use crate::likelihood::{CountRow, CountSlopes, Likelihood};
+use crate::vector::{Lanes, exp};
 
 /// Factors, each between ½ and 2, of which one logarithm is taken.
 const ONE_LOGARITHM: usize = 64;
@@ -67,19 +70,20 @@ impl Room {
 
 /// Adds a visit to the sums and returns its derivative by ln xl. Takes W h in `logits` and leaves the derivatives by the logits
 /// there.
-pub(super) struct Likelihood<'a> {
+pub(super) struct BuiltIn<'a, D> {
+    pub(super) density: PhantomData<D>,
     pub(super) visit: Visit<'a>,
     pub(super) logits: &'a mut [f32],
     pub(super) sums: &'a mut Sums,
     pub(super) room: &'a mut Room,
 }
 
-impl WithSimd for Likelihood<'_> {
+impl<D: Density> WithSimd for BuiltIn<'_, D> {
     type Output = f32;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f32 {
-        let Self { visit, logits, sums, room } = self;
+        let Self { visit, logits, sums, room, .. } = self;
         let places = room.share.len();
         let (gate, rate) = logits.split_at_mut(places);
         let (gate_bias, rate_bias) = visit.bias.split_at(places);
@@ -104,7 +108,7 @@ impl WithSimd for Likelihood<'_> {
         let (mut value, mut pull) = (Lanes::all(simd, 0.0), Lanes::all(simd, 0.0));
         let mut product = Lanes::all(simd, 1.0);
         for i in 0..vectors {
-            let term = term(
+            let term = D::term(
                 lanes(gate[i]) + lanes(gate_bias[i]),
                 lanes(share[i]) * library,
                 lanes(theta[i]),
@@ -133,6 +137,61 @@ impl WithSimd for Likelihood<'_> {
         sums.log_likelihood += f64::from(value.sum());
         room.count.fill(0.0);
         pull
+    }
+}
+
+/// The same for a distribution of one's own, number by number.
+pub(super) fn custom(
+    likelihood: &dyn Likelihood,
+    visit: Visit<'_>,
+    logits: &mut [f32],
+    sums: &mut Sums,
+    room: &mut Room,
+) -> f32 {
+    let genes = visit.genes.count;
+    let places = room.share.len();
+    let (gate, rate) = logits.split_at_mut(places);
+    let (gate_bias, rate_bias) = visit.bias.split_at(places);
+    let scale = pulp::Arch::new().dispatch(Exponentials { logits: rate, bias: rate_bias, out: &mut room.share });
+    for (&gene, &count) in visit.counts.0.iter().zip(visit.counts.1) {
+        room.count[gene as usize] = count;
+    }
+    let library = visit.log_library.exp();
+    room.share[..genes].iter_mut().for_each(|share| *share *= scale);
+    let rates: Vec<f32> = room.share[..genes].iter().map(|share| share * library).collect();
+    let gates: Vec<f32> = gate.iter().zip(gate_bias).take(genes).map(|(gate, bias)| gate + bias).collect();
+    gate.fill(0.0);
+    rate.fill(0.0);
+    let mut log_theta = vec![0.0; genes];
+    let theta = &visit.genes.theta[..genes];
+    let row = CountRow { counts: &room.count[..genes], rates: &rates, gates: &gates, theta };
+    let slopes = CountSlopes { log_rates: &mut rate[..genes], gates: &mut gate[..genes], log_theta: &mut log_theta };
+    sums.log_likelihood += likelihood.log_density(row, slopes);
+    room.count.fill(0.0);
+    let pull: f32 = rate[..genes].iter().sum();
+    let (by_gate_bias, by_rate_bias) = sums.bias.split_at_mut(places);
+    for gene in 0..genes {
+        rate[gene] -= room.share[gene] * pull;
+        by_gate_bias[gene] += gate[gene];
+        by_rate_bias[gene] += rate[gene];
+        // sums are of derivatives by θ, not by its logarithm
+        sums.theta[gene] += if theta[gene] > 0.0 { log_theta[gene] / theta[gene] } else { 0.0 };
+    }
+    pull
+}
+
+struct Exponentials<'a> {
+    logits: &'a mut [f32],
+    bias: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Exponentials<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        exponentials(simd, self.logits, self.bias, self.out)
     }
 }
 
@@ -166,7 +225,7 @@ fn of_mut<S: Simd>(row: &mut [f32]) -> &mut [S::f32s] {
 }
 
 /// ln p of counts without what [`Genes::choose`] adds, and its derivatives.
-struct Term<S: Simd> {
+pub(super) struct Term<S: Simd> {
     /// Less the logarithm of the next.
     value: Lanes<S>,
     /// Between ½ and 2.
@@ -176,6 +235,17 @@ struct Term<S: Simd> {
     by_theta: Lanes<S>,
 }
 
+/// A distribution of counts, vector by vector.
+pub(super) trait Density {
+    /// γ the gate, r the rate, and `inverse` 1 / (θ + ε).
+    fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S>;
+}
+
+/// Of rates above it, ε is no part in `f32`; products with it stay finite.
+const LARGE: f32 = 1e6;
+
+/// The zero-inflated negative binomial.
+///
 /// With γ the gate, r the rate, and `inverse` 1 / (θ + ε).
 ///
 /// With s the share of the counts that are not explained by the gate, v = u / (1 + u) and w = (x − s θ u) / (1 + u):
@@ -189,43 +259,91 @@ struct Term<S: Simd> {
 ///
 /// Where θ is large, ln(1 + u) and v agree in all digits of `f32`: their difference is found as such, and x / (θ + ε) is left to
 /// Genes::choose, where it cancels in `f64`.
-#[inline(always)]
-fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S> {
-    /// Of rates above it, ε is no part in `f32`; products with it stay finite.
-    const LARGE: f32 = 1e6;
-    let (zero, one) = (gate.same(0.0), gate.same(1.0));
-    let bounded_rate = rate.below(LARGE, rate, gate.same(LARGE));
-    let (rate, bounded) = (rate + EPSILON, bounded_rate + EPSILON);
-    let u = rate * inverse;
-    let above = u + 1.0;
-    let (log, bend) = u.ln_1p_any();
-    let theta_log = theta * log;
-    let d = -(theta_log + gate); // ln NB(0) − γ
-    let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
-    let (by_a, by_b) = (a + 1.0, b + 1.0);
-    // four reciprocals from one
-    let both = by_a * by_b;
-    let three = both * above;
-    let all = one / (three * bounded);
-    let (of_bounded, of_three) = (all * three, all * bounded);
-    let (of_above, of_both) = (of_three * both, of_three * above);
-    let (of_a, of_b) = (of_both * by_b, of_both * by_a);
-    let sigmoid = gate.below(0.0, a, one) * of_a; // σ(γ)
-    let not_gate = gate.below(0.0, one, a) * of_a; // 1 − σ(γ)
-    let share = x.above(0.0, one, d.below(0.0, b, one) * of_b); // of what is not the gate: σ(d), or all
-    // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b);  ln σ(−γ) = −max(γ, 0) − ln(1 + a)
-    let of_logarithm = x.above(0.0, of_a, by_b * of_a);
-    let nothing = gate.min(zero) + d.max(zero);
-    let something = x.mul_add((rate * of_above).ln(), -theta_log) - gate.max(zero);
-    let w = of_above * (x - share * theta * u);
-    let excess = u.excess((log, bend), of_above);
-    let flat = (u * of_above * inverse).mul_add(share.mul_add(gate.same(-EPSILON), x), -(share * excess));
-    let steep = -(share * log) - w * inverse;
-    Term {
-        value: x.above(0.0, something, nothing),
-        of_logarithm,
-        by_gate: x.above(0.0, -sigmoid, not_gate - share),
-        by_log_rate: w * bounded_rate * of_bounded,
-        by_theta: (x - theta).below(0.0, flat, steep),
+pub(super) struct Zinb;
+
+impl Density for Zinb {
+    #[inline(always)]
+    fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S> {
+        let (zero, one) = (gate.same(0.0), gate.same(1.0));
+        let bounded_rate = rate.below(LARGE, rate, gate.same(LARGE));
+        let (rate, bounded) = (rate + EPSILON, bounded_rate + EPSILON);
+        let u = rate * inverse;
+        let above = u + 1.0;
+        let (log, bend) = u.ln_1p_any();
+        let theta_log = theta * log;
+        let d = -(theta_log + gate); // ln NB(0) − γ
+        let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
+        let (by_a, by_b) = (a + 1.0, b + 1.0);
+        // four reciprocals from one
+        let both = by_a * by_b;
+        let three = both * above;
+        let all = one / (three * bounded);
+        let (of_bounded, of_three) = (all * three, all * bounded);
+        let (of_above, of_both) = (of_three * both, of_three * above);
+        let (of_a, of_b) = (of_both * by_b, of_both * by_a);
+        let sigmoid = gate.below(0.0, a, one) * of_a; // σ(γ)
+        let not_gate = gate.below(0.0, one, a) * of_a; // 1 − σ(γ)
+        let share = x.above(0.0, one, d.below(0.0, b, one) * of_b); // of what is not the gate: σ(d), or all
+        // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b);  ln σ(−γ) = −max(γ, 0) − ln(1 + a)
+        let of_logarithm = x.above(0.0, of_a, by_b * of_a);
+        let nothing = gate.min(zero) + d.max(zero);
+        let something = x.mul_add((rate * of_above).ln(), -theta_log) - gate.max(zero);
+        let w = of_above * (x - share * theta * u);
+        let excess = u.excess((log, bend), of_above);
+        let flat = (u * of_above * inverse).mul_add(share.mul_add(gate.same(-EPSILON), x), -(share * excess));
+        let steep = -(share * log) - w * inverse;
+        Term {
+            value: x.above(0.0, something, nothing),
+            of_logarithm,
+            by_gate: x.above(0.0, -sigmoid, not_gate - share),
+            by_log_rate: w * bounded_rate * of_bounded,
+            by_theta: (x - theta).below(0.0, flat, steep),
+        }
+    }
+}
+
+/// The negative binomial: as above with a gate that is closed, s = 1.
+pub(super) struct Nb;
+
+impl Density for Nb {
+    #[inline(always)]
+    fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S> {
+        let (zero, one) = (gate.same(0.0), gate.same(1.0));
+        let bounded_rate = rate.below(LARGE, rate, gate.same(LARGE));
+        let (rate, bounded) = (rate + EPSILON, bounded_rate + EPSILON);
+        let u = rate * inverse;
+        let above = u + 1.0;
+        let (log, bend) = u.ln_1p_any();
+        let all = one / (above * bounded);
+        let (of_bounded, of_above) = (all * above, all * bounded);
+        let w = of_above * (x - theta * u);
+        let excess = u.excess((log, bend), of_above);
+        let flat = (u * of_above * inverse).mul_add(x - EPSILON, -excess);
+        let steep = -log - w * inverse;
+        Term {
+            value: x.mul_add((rate * of_above).ln(), -(theta * log)),
+            of_logarithm: one,
+            by_gate: zero,
+            by_log_rate: w * bounded_rate * of_bounded,
+            by_theta: (x - theta).below(0.0, flat, steep),
+        }
+    }
+}
+
+/// Poisson counts of mean r + ε: ln p(x) = x ln(r + ε) − (r + ε) − ln x!. Where there is no gene, θ is 0.
+pub(super) struct Poisson;
+
+impl Density for Poisson {
+    #[inline(always)]
+    fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, _: Lanes<S>, x: Lanes<S>) -> Term<S> {
+        let (zero, one) = (gate.same(0.0), gate.same(1.0));
+        let mean = rate + EPSILON;
+        Term {
+            value: theta.above(0.0, x.mul_add(mean.ln(), -mean), zero),
+            of_logarithm: one,
+            by_gate: zero,
+            by_log_rate: (x / mean - 1.0) * rate,
+            by_theta: zero,
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! The sum over visits and genes with its derivatives, block by block of visits.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::genes::{Genes, padded};
+use super::likelihood::{BuiltIn, Nb, Poisson, Room, Sums, Visit, Zinb, custom, padded_bias};
 use crate::expression::SparseRows;
+use crate::likelihood::{Counts, GeneLikelihood};
 use crate::products::{self, Packed, Rows, Summand, Terms};
 use crate::rows::{BLOCK, add, blocks, groups, made};
-use super::genes::{Genes, padded};
-use super::likelihood::{Likelihood, Room, Sums, Visit, padded_bias};
 
 /// What the likelihood depends on.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,8 @@ pub struct Inputs<'a> {
     pub log_library: &'a [f32],
     /// ln θ, `genes`.
     pub log_theta: &'a [f32],
+    /// How counts are distributed.
+    pub likelihood: &'a Counts,
 }
 
 /// The sum over visits and genes, and its derivative with respect to every input.
@@ -62,7 +66,9 @@ pub fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
         log_library: vec![0.0; visits],
         log_theta: vec![0.0; genes],
     };
-    choose(&decoder.genes, counts, &mut value);
+    if matches!(inputs.likelihood, Counts::BuiltIn(_)) {
+        choose(&decoder.genes, counts, &mut value);
+    }
     let mut logits = made(CHUNK.min(visits), stride, BLOCK, |_, _| {});
     for first in (0..visits).step_by(CHUNK) {
         let chunk = first..visits.min(first + CHUNK);
@@ -132,6 +138,7 @@ struct Decoder<'a> {
     bias: Vec<f32>,
     log_library: &'a [f32],
     genes: Genes,
+    likelihood: &'a Counts,
 }
 
 impl<'a> Decoder<'a> {
@@ -147,7 +154,8 @@ impl<'a> Decoder<'a> {
             back: [gates, rates].map(|weight| Packed::new(weight, width, Terms::Two)),
             bias: padded_bias(inputs.bias),
             log_library: inputs.log_library,
-            genes: Genes::new(inputs.log_theta),
+            genes: Genes::new(inputs.log_theta, !matches!(inputs.likelihood, Counts::BuiltIn(GeneLikelihood::Poisson))),
+            likelihood: inputs.likelihood,
         }
     }
 
@@ -171,7 +179,19 @@ impl<'a> Decoder<'a> {
             let log_library = self.log_library[visit];
             let visit = Visit { genes: &self.genes, bias: &self.bias, log_library, counts: counts.row(visit) };
             let logits = &mut logits[..2 * places];
-            *slope = arch.dispatch(Likelihood { visit, logits, sums: &mut sums, room: &mut room });
+            let (sums, room) = (&mut sums, &mut room);
+            *slope = match self.likelihood {
+                Counts::BuiltIn(GeneLikelihood::Zinb) => {
+                    arch.dispatch(BuiltIn { density: PhantomData::<Zinb>, visit, logits, sums, room })
+                }
+                Counts::BuiltIn(GeneLikelihood::Nb) => {
+                    arch.dispatch(BuiltIn { density: PhantomData::<Nb>, visit, logits, sums, room })
+                }
+                Counts::BuiltIn(GeneLikelihood::Poisson) => {
+                    arch.dispatch(BuiltIn { density: PhantomData::<Poisson>, visit, logits, sums, room })
+                }
+                Counts::Custom(likelihood) => custom(&**likelihood, visit, logits, sums, room),
+            };
         }
         let slopes = [&*logits, &logits[places..]].map(|values| Rows { values, stride });
         products::times(hidden, width, slopes[0], &self.back[0]);
@@ -187,4 +207,262 @@ struct Made {
     /// By gates and by rates.
     slopes: [Summand; 2],
     hidden: Summand,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::likelihood::{CountRow, CountSlopes, Likelihood};
+    use crate::oracle::{self, Count, assert_close, linear, wide};
+
+    /// Visits, genes, width.
+    const SIZES: [(usize, usize, usize); 3] = [(3, 5, 4), (150, 37, 9), (1100, 16, 8)];
+
+    fn built_in() -> [GeneLikelihood; 3] {
+        [GeneLikelihood::Zinb, GeneLikelihood::Nb, GeneLikelihood::Poisson]
+    }
+
+    fn oracle(kind: GeneLikelihood, x: u32, theta: f64, rate: f64, gate: f64) -> Count {
+        match kind {
+            GeneLikelihood::Zinb => oracle::zinb(x, theta, rate, gate),
+            GeneLikelihood::Nb => oracle::nb(x, theta, rate),
+            GeneLikelihood::Poisson => oracle::poisson(x, rate),
+        }
+    }
+
+    /// The oracle, as somebody's own.
+    #[derive(Debug)]
+    struct Own(GeneLikelihood);
+
+    impl Likelihood for Own {
+        fn name(&self) -> &'static str {
+            "own"
+        }
+
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+        fn log_density(&self, row: CountRow<'_>, slopes: CountSlopes<'_>) -> f64 {
+            let mut sum = 0.0;
+            for gene in 0..row.counts.len() {
+                let [theta, rate, gate] = [row.theta, row.rates, row.gates].map(|values| f64::from(values[gene]));
+                let found = oracle(self.0, row.counts[gene] as u32, theta, rate, gate);
+                slopes.log_rates[gene] = found.by_log_rate as f32;
+                slopes.gates[gene] = found.by_gate as f32;
+                slopes.log_theta[gene] = found.by_log_theta as f32;
+                sum += found.value;
+            }
+            sum
+        }
+    }
+
+    /// The whole sum and its derivatives in `f64`: layer, softmax, counts, and back.
+    struct Exact {
+        value: f64,
+        hidden: Vec<f64>,
+        weight: Vec<f64>,
+        bias: Vec<f64>,
+        log_library: Vec<f64>,
+        log_theta: Vec<f64>,
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+    fn exact(inputs: &Inputs<'_>, counts: &[f32], kind: GeneLikelihood) -> Exact {
+        let (visits, genes) = (inputs.log_library.len(), inputs.log_theta.len());
+        let [hidden, weight, bias] = [inputs.hidden, inputs.weight, inputs.bias].map(wide);
+        let width = hidden.len() / visits;
+        let logits = linear(&hidden, &weight, &bias);
+        let mut found = Exact {
+            value: 0.0,
+            hidden: vec![0.0; hidden.len()],
+            weight: vec![0.0; weight.len()],
+            bias: vec![0.0; bias.len()],
+            log_library: vec![0.0; visits],
+            log_theta: vec![0.0; genes],
+        };
+        for visit in 0..visits {
+            let (gates, rates) = logits[visit * 2 * genes..(visit + 1) * 2 * genes].split_at(genes);
+            let total: f64 = rates.iter().map(|m| m.exp()).sum();
+            let shares: Vec<f64> = rates.iter().map(|m| m.exp() / total).collect();
+            let library = f64::from(inputs.log_library[visit]).exp();
+            let each: Vec<Count> = (0..genes)
+                .map(|g| {
+                    let theta = f64::from(inputs.log_theta[g]).exp();
+                    oracle(kind, counts[visit * genes + g] as u32, theta, shares[g] * library, gates[g])
+                })
+                .collect();
+            let pull: f64 = each.iter().map(|c| c.by_log_rate).sum();
+            found.log_library[visit] = pull;
+            let by_rates = each.iter().zip(&shares).map(|(c, share)| c.by_log_rate - share * pull);
+            let by_logits: Vec<f64> = each.iter().map(|c| c.by_gate).chain(by_rates).collect();
+            for (o, by) in by_logits.iter().enumerate() {
+                found.bias[o] += by;
+                for i in 0..width {
+                    found.weight[o * width + i] += by * hidden[visit * width + i];
+                    found.hidden[visit * width + i] += by * weight[o * width + i];
+                }
+            }
+            for (g, count) in each.iter().enumerate() {
+                found.value += count.value;
+                found.log_theta[g] += count.by_log_theta;
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn value_and_derivatives_are_those_of_the_oracle_for_every_likelihood_and_for_ones_own() {
+        for (visits, genes, width) in SIZES {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(visits as u64);
+            let mut draw =
+                |n: usize, low: f32, high: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(low..high)).collect() };
+            let hidden = draw(visits * width, -1.0, 1.0);
+            let weight = draw(2 * genes * width, -1.5, 1.5);
+            let bias = draw(2 * genes, -1.0, 1.0);
+            let log_library = draw(visits, 2.0, 6.0);
+            let log_theta = draw(genes, -1.0, 5.0);
+            // every third cell twice, counts mostly 0, some beyond the table
+            let cells = visits.div_ceil(2);
+            let dense: Vec<f32> =
+                draw(cells * genes, -3.0, 2.0).into_iter().map(|v| (v * v * v * 5.0).max(0.0).floor()).collect();
+            let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+            for row in dense.chunks_exact(genes) {
+                for (gene, &count) in (0..).zip(row) {
+                    if count > 0.0 || gene == 1 {
+                        indices.push(gene);
+                        values.push(count);
+                    }
+                }
+                indptr.push(indices.len());
+            }
+            let rows: Vec<u32> = (0..u32::try_from(visits).unwrap()).map(|v| v / 2).collect();
+            let counts = SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows };
+            assert!(visits < 100 || values.iter().any(|&x| x > 16.0) && values.contains(&1.0) && values.contains(&0.0));
+            for kind in built_in() {
+                for likelihood in [Counts::BuiltIn(kind), Counts::Custom(Arc::new(Own(kind)))] {
+                    let inputs = Inputs {
+                        hidden: &hidden,
+                        weight: &weight,
+                        bias: &bias,
+                        log_library: &log_library,
+                        log_theta: &log_theta,
+                        likelihood: &likelihood,
+                    };
+                    let (found, exact) = (evaluate(inputs, counts), exact(&inputs, &counts.dense(genes), kind));
+                    let far = (found.log_likelihood - exact.value).abs();
+                    assert!(far < 2e-6 * exact.value.abs(), "{} {}", found.log_likelihood, exact.value);
+                    for (name, found, exact) in [
+                        ("hidden", &found.hidden, &exact.hidden),
+                        ("weight", &found.weight, &exact.weight),
+                        ("bias", &found.bias, &exact.bias),
+                        ("log_library", &found.log_library, &exact.log_library),
+                        ("log_theta", &found.log_theta, &exact.log_theta),
+                    ] {
+                        assert_close(found, exact, 2e-5, &format!("{likelihood:?} {name} of {visits}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Inverse dispersions, rates, gates and counts of a grid.
+    fn grid() -> (Vec<f32>, Vec<f32>, [f32; 3], [u32; 7]) {
+        let thetas = [0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5];
+        let rates = [1e-4, 1e-3, 1e-2, 0.1, 1.0, 30.0, 500.0];
+        (thetas.to_vec(), rates.to_vec(), [-4.0, 0.0, 4.0], [0, 1, 2, 5, 16, 40, 700])
+    }
+
+    /// Whether a derivative is as exact as all derivatives must be.
+    fn close(found: f32, exact: f64, size: f64) -> bool {
+        (f64::from(found) - exact).abs() <= 1e-5 * size + 1e-30
+    }
+
+    /// A gene for every inverse dispersion, in one visit after another with the same rates.
+    #[test]
+    fn value_and_derivatives_are_those_of_an_oracle_for_every_inverse_dispersion_and_rate() {
+        let (thetas, rates, gates, counts) = grid();
+        let log_theta: Vec<f32> = thetas.iter().map(|theta| theta.ln()).collect();
+        let genes = thetas.len();
+        let indices: Vec<u32> = (0..7).collect();
+        let gates_and_counts: Vec<(f32, u32)> =
+            gates.iter().flat_map(|&gate| counts.map(|count| (gate, count))).collect();
+        let cases =
+            rates.iter().flat_map(|&rate| gates_and_counts.iter().map(move |&(gate, count)| (rate, gate, count)));
+        for ((rate, gate, count), kind) in cases.flat_map(|case| built_in().map(|kind| (case, kind))) {
+            #[expect(clippy::cast_precision_loss, reason = "small")]
+            let (values, library) = (vec![count as f32; genes], rate * genes as f32);
+            let counts = SparseRows { indptr: &[0, genes], indices: &indices, values: &values, rows: &[0] };
+            let bias: Vec<f32> = [vec![gate; genes], vec![0.0; genes]].concat();
+            let (weight, log_library) = (vec![0.0; 2 * genes], [library.ln()]);
+            let likelihood = Counts::BuiltIn(kind);
+            let inputs = Inputs {
+                hidden: &[0.0],
+                weight: &weight,
+                bias: &bias,
+                log_library: &log_library,
+                log_theta: &log_theta,
+                likelihood: &likelihood,
+            };
+            let found = evaluate(inputs, counts);
+
+            let rates: Vec<f64> = vec![f64::from(log_library[0]).exp() / 7.0; genes];
+            let exact: Vec<Count> = (0..genes)
+                .map(|gene| oracle(kind, count, f64::from(log_theta[gene].exp()), rates[gene], f64::from(gate)))
+                .collect();
+            let case = |what: &str, gene: usize| {
+                format!("{what} of {count} at {} and {rate}, gate {gate}, {kind:?}", thetas[gene])
+            };
+            let value: f64 = exact.iter().map(|o| o.value).sum();
+            // logarithms are taken of numbers of order 1
+            let parts = exact.iter().map(|o| 1.0 + o.value.abs() + f64::from(gate.abs()) + f64::from(count));
+            let size: f64 = parts.sum();
+            assert!(
+                (found.log_likelihood - value).abs() < 5e-7 * size,
+                "{}: {} {value}",
+                case("value", 0),
+                found.log_likelihood
+            );
+            let by_library: f64 = exact.iter().map(|o| o.by_log_rate).sum();
+            let scale: f64 = exact.iter().map(|o| o.rate_size).sum();
+            assert!(close(found.log_library[0], by_library, scale), "{}", case("by library", 0));
+            for (gene, exact) in exact.iter().enumerate() {
+                let theta = (found.log_theta[gene], exact.by_log_theta, exact.theta_size);
+                assert!(close(theta.0, theta.1, theta.2), "{}: {theta:?}", case("by theta", gene));
+                let by_gate = (found.bias[gene], exact.by_gate);
+                // 1 - sigma(gate) and sigma(d) are of order 1
+                assert!(close(by_gate.0, by_gate.1, by_gate.1.abs() + 0.02), "{}: {by_gate:?}", case("by gate", gene));
+                let by_rate = exact.by_log_rate - by_library / 7.0;
+                assert!(close(found.bias[genes + gene], by_rate, scale), "{}", case("by rate", gene));
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_and_two_give_the_same_bits() {
+        let (visits, genes, width) = (700, 20, 6);
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
+        let (hidden, weight, bias) = (draw(visits * width), draw(2 * genes * width), draw(2 * genes));
+        let (log_library, log_theta) = (draw(visits), draw(genes));
+        let rows: Vec<u32> = vec![0; visits];
+        let counts = SparseRows { indptr: &[0, 2], indices: &[3, 9], values: &[2.0, 40.0], rows: &rows };
+        for likelihood in built_in().map(Counts::BuiltIn) {
+            let inputs = Inputs {
+                hidden: &hidden,
+                weight: &weight,
+                bias: &bias,
+                log_library: &log_library,
+                log_theta: &log_theta,
+                likelihood: &likelihood,
+            };
+            let on = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let value = pool.install(|| evaluate(inputs, counts));
+                (value.log_likelihood.to_bits(), value.weight, value.hidden, value.log_theta)
+            };
+            assert_eq!(on(1), on(2));
+        }
+    }
 }

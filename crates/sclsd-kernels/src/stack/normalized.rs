@@ -9,12 +9,12 @@
 
 use rayon::prelude::*;
 
+use super::layer::{Layer, Sizes};
+use super::loops::{self, Center, Normed};
 use crate::expression::Expression;
+use crate::peers::Whole;
 use crate::products::{self, Packed, Rows, Terms};
 use crate::rows::{BLOCK, blocks, groups, made, per_group};
-use super::loops::{self, Center, Normed};
-use super::layer::{Layer, Sizes};
-use crate::peers::Whole;
 
 const EPSILON: f32 = 1e-5;
 
@@ -234,6 +234,62 @@ fn slope_sums(layer: &Layer<'_>, kept: &KeptLayer, slope: &mut [f32], beta: &mut
             #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
             let sum = parts.iter().map(|part| part[which][j]).sum::<f64>() as f32;
             *out = sum;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::oracle::{assert_close, gradient, linear, normalized, softplus, wide};
+
+    /// The stack in `f64`; of every layer matrix, biases, γ and β one after the other.
+    fn exact(widths: &[usize], x: &[f64], weights: &[f64], parameters: &[f64]) -> Vec<f64> {
+        let (mut rest, mut h) = (parameters, x.to_vec());
+        for (depth, pair) in widths.windows(2).enumerate() {
+            let mut take = |n: usize| {
+                let (head, tail) = rest.split_at(n);
+                rest = tail;
+                head
+            };
+            let (w, b) = (take(pair[0] * pair[1]), take(pair[1]));
+            let (gamma, beta) = (take(pair[1]), take(pair[1]));
+            h = normalized(&linear(&h, w, b), weights, gamma, beta);
+            if depth + 2 < widths.len() {
+                h.iter_mut().for_each(|v| *v = softplus(*v));
+            }
+        }
+        h
+    }
+
+    #[test]
+    fn outputs_and_derivatives_are_those_of_the_oracle_however_much_a_row_counts() {
+        for (rows, widths) in [(5, vec![3, 2]), (9, vec![4, 5, 3]), (140, vec![3, 4, 4, 2])] {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(rows as u64);
+            let mut draw = |n: usize, low: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(low..1.0)).collect() };
+            let (x, slope) = (draw(rows * widths[0], -1.0), draw(rows * widths[widths.len() - 1], -1.0));
+            let parts: Vec<Vec<f32>> = widths
+                .windows(2)
+                .flat_map(|pair| [(pair[0] * pair[1], -1.0), (pair[1], -1.0), (pair[1], 0.5), (pair[1], -1.0)])
+                .map(|(n, low)| draw(n, low))
+                .collect();
+            let shares = draw(rows, 0.1);
+            let all: f32 = shares.iter().sum();
+            let weights = RowWeights { rows: shares.iter().map(|s| s / all).collect(), whole: Whole::alone(rows) };
+            let sizes = Sizes { widths: widths.clone(), normalized: true, activated: false };
+            let layers = sizes.layers(&parts);
+            let (kept, _) = forward(&layers, Input::Rows(&x), &weights);
+            let [wide_x, wide_weights, along] = [&x, &weights.rows, &slope].map(|v| wide(v));
+            let flat = wide(&parts.concat());
+            assert_close(kept.out(), &exact(&widths, &wide_x, &wide_weights, &flat), 2e-6, "out");
+            let sum = |out: Vec<f64>| out.iter().zip(&along).map(|(v, w)| v * w).sum::<f64>();
+            let (by_x, by_parts) = backward(&sizes, &layers, Input::Rows(&x), &weights, &kept, slope.clone());
+            let by = gradient(|x| sum(exact(&widths, x, &wide_weights, &flat)), &wide_x);
+            assert_close(&by_x, &by, 1e-4, "by x");
+            let by = gradient(|flat| sum(exact(&widths, &wide_x, &wide_weights, flat)), &flat);
+            assert_close(&by_parts.concat(), &by, 2e-5, "by weights");
         }
     }
 }

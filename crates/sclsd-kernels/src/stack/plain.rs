@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
+use super::layer::{Layer, Sizes};
+use super::loops;
 use crate::expression::{FirstLayer, SparseRows};
 use crate::products::{self, Packed, Rows, Terms};
 use crate::rows::{BLOCK, add, made};
-use super::layer::{Layer, Sizes};
-use super::loops;
 
 /// Values after every layer.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 
 use sclsd_kernels::reconstruction::{Decoder, reconstruct};
-use sclsd_kernels::{SparseRows, Whole};
+use sclsd_kernels::{Counts, GeneLikelihood, SparseRows, Whole};
 
 use super::batch_norm::{BatchStatistics, Shares};
-use super::potential::Potential;
+use super::potential::PotentialNetwork;
 use super::recurrent::RecurrentPrior;
 use super::stack::Stack;
 use crate::accelerated;
@@ -16,7 +16,7 @@ use crate::derivative::{Trainable, all_numbers, function, input, numbers};
 use crate::device::Kernels;
 use crate::spec::CheckedModelSpec;
 use crate::special::softplus;
-use crate::weights::{Weights, WeightsError};
+use crate::weights::{Weights, WeightsError, weights_of, with_weights};
 
 /// θ of every gene before training.
 const INITIAL_INVERSE_DISPERSION: f32 = 100.0;
@@ -35,13 +35,16 @@ pub struct Lsd<B: Backend> {
     /// q(xl | x): `[rows, genes]` → location and scale of the logarithm of the library size.
     pub xl_encoder: Stack<B>,
     /// V(z).
-    pub potential: Potential<B>,
+    pub potential: PotentialNetwork<B>,
     /// Mean of p(B) along a walk.
     pub rnn: RecurrentPrior<B>,
     /// State of the recurrent prior before the first step, `[2, 1, B]`.
     pub h_0: Param<Tensor<B, 3>>,
     /// ln θ, `[genes]`.
     pub log_inverse_dispersion: Param<Tensor<B, 1>>,
+    /// How counts are distributed.
+    #[module(skip)]
+    pub(crate) likelihood: Counts,
 }
 
 /// What the last layers of encoder and decoder give on average before training.
@@ -70,6 +73,7 @@ impl<B: Backend> Lsd<B> {
     /// A model for `n_genes` genes with PyTorch's initial values, drawn from `rng` network by network.
     #[must_use]
     pub fn new(spec: &CheckedModelSpec, n_genes: usize, rng: &mut impl rand::Rng, device: &B::Device) -> Self {
+        let (potential, likelihood) = (spec.custom().potential.clone(), spec.likelihood());
         let spec = spec.get();
         let (z, b, dims) = (spec.z_dim, spec.b_dim, &spec.layer_dims);
         let sizes = |input: usize, hidden: &[usize], output: usize| -> Vec<usize> {
@@ -81,7 +85,7 @@ impl<B: Backend> Lsd<B> {
             x_encoder: Stack::new(&sizes(n_genes, &dims.x_encoder, 2 * z), true, rng, device),
             z_encoder: Stack::new(&sizes(z, dims.z_encoder(), 2 * b), false, rng, device),
             xl_encoder: Stack::new(&sizes(n_genes, dims.xl_encoder(), 2), true, rng, device),
-            potential: Potential::new(z, &dims.potential, rng, device),
+            potential: PotentialNetwork::new(z, &dims.potential, rng, device).replaced(potential, z, device),
             rnn: RecurrentPrior::new(n_genes, b, rng, device),
             h_0: Param::from_tensor(Tensor::zeros([2, 1, b], device)),
             log_inverse_dispersion: Param::from_tensor(Tensor::full(
@@ -89,6 +93,7 @@ impl<B: Backend> Lsd<B> {
                 INITIAL_INVERSE_DISPERSION.ln(),
                 device,
             )),
+            likelihood,
         }
     }
 
@@ -120,6 +125,21 @@ impl<B: Backend> Lsd<B> {
         device: &B::Device,
     ) -> Result<Self, WeightsError> {
         Self::new(spec, n_genes, &mut Zeros, device).with_weights(weights)
+    }
+
+    /// Every tensor of the model, on the host.
+    #[must_use]
+    pub fn weights(&self) -> Weights {
+        weights_of(self)
+    }
+
+    /// The model with these weights. Names that the model does not know are left alone; batch counters and the
+    /// logarithm of θ may be missing.
+    ///
+    /// # Errors
+    /// [`WeightsError`] names a tensor that is missing, of the wrong shape, or not finite.
+    pub fn with_weights(self, weights: &Weights) -> Result<Self, WeightsError> {
+        with_weights(self, weights)
     }
 
     /// Location and scale of q(z | x) in evaluation mode.
@@ -196,8 +216,10 @@ impl<B: Trainable> Lsd<B> {
     ) -> (Tensor<B, 1>, Vec<BatchStatistics<B>>) {
         let device = z.device();
         let log_theta = self.log_inverse_dispersion.val();
+        let zinb = matches!(self.likelihood, Counts::BuiltIn(GeneLikelihood::Zinb));
         match self.z_decoder.suited(kernels) {
-            Kernels::Host => {
+            // the tensor code and GPUs know one likelihood
+            kernels if kernels == Kernels::Host || !zinb => {
                 let weights = self.z_decoder.inputs();
                 let (held, widths) = (all_numbers::<B>(&weights), self.z_decoder.widths());
                 let held_rows = [numbers(&z), numbers(&log_library), numbers(&log_theta)];
@@ -208,6 +230,7 @@ impl<B: Trainable> Lsd<B> {
                     widths: &widths,
                     log_library: library_held,
                     log_theta: theta_held,
+                    likelihood: &self.likelihood,
                 };
                 let (sum, moments, derivative) = reconstruct(from, counts, whole);
                 let inputs = [input(z), input(log_library), input(log_theta)].into_iter().chain(weights);
@@ -218,7 +241,7 @@ impl<B: Trainable> Lsd<B> {
                 let (folded, statistics) = self.z_decoder.train_folded(z, whole, Kernels::Device(kernels));
                 (accelerated::reconstruct(kernels, folded, log_library, log_theta, counts), statistics)
             }
-            Kernels::Tensors => {
+            Kernels::Tensors | Kernels::Host => {
                 let (visits, genes) = (z.dims()[0], log_theta.dims()[0]);
                 let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &device);
                 let (decoded, statistics) = Stack::train(&self.z_decoder, z, &Shares::equal(whole), Kernels::Tensors);

@@ -7,10 +7,12 @@
 //!
 //! The drift is written out so that it can itself be differentiated: Burn differentiates once.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation, backend::Backend};
+use std::sync::Arc;
 
-use sclsd_kernels::{FlowPlan, Peers, PotentialWeights};
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
+
+use sclsd_kernels::{Downhill, FlowPlan, OfSum, Peers, Potential, PotentialWeights};
 use sclsd_ode::{CheckedOdeSpec, OdeError, Work, check_grid, solve};
 
 use super::linear::Linear;
@@ -20,9 +22,28 @@ use crate::derivative::{Trainable, function, input, joined, values};
 use crate::device::Kernels;
 use crate::special::log_cosh;
 
+/// A potential of one's own and its parameters.
+#[derive(Module, Debug)]
+pub struct CustomPotential<B: Backend> {
+    /// As many numbers as it asks for.
+    pub parameters: Param<Tensor<B, 1>>,
+    #[module(skip)]
+    potential: Arc<dyn Potential>,
+    #[module(skip)]
+    z_dim: usize,
+}
+
+impl<B: Backend> CustomPotential<B> {
+    fn field(&self, parameters: Vec<f32>) -> Downhill {
+        Downhill::new(Arc::clone(&self.potential), parameters, self.z_dim)
+    }
+}
+
 /// V: `[cells, z]` → `[cells, 1]`. Reference: `PotentialNet` and `GradientNet`.
 #[derive(Module, Debug)]
-pub struct Potential<B: Backend> {
+pub struct PotentialNetwork<B: Backend> {
+    /// In place of all below, which is empty then.
+    pub custom: Option<CustomPotential<B>>,
     /// Linear layers, ln cosh after each, the last included.
     pub layers: Vec<Layer<B>>,
     /// Present in the Python package and never used; kept so that its weights survive a round trip.
@@ -31,7 +52,7 @@ pub struct Potential<B: Backend> {
     pub gate: Param<Tensor<B, 1>>,
 }
 
-impl<B: Backend> Potential<B> {
+impl<B: Backend> PotentialNetwork<B> {
     /// A potential over `z_dim` dimensions with these hidden sizes; the gate starts at 0.
     #[must_use]
     pub fn new(z_dim: usize, hidden: &[usize], rng: &mut impl rand::Rng, device: &B::Device) -> Self {
@@ -40,7 +61,18 @@ impl<B: Backend> Potential<B> {
             .windows(2)
             .map(|pair| Layer { linear: Linear::new(pair[0], pair[1], rng, device), norm: None })
             .collect();
-        Self { layers, lin: Linear::new(z_dim, 1, rng, device), gate: Param::from_tensor(Tensor::zeros([1], device)) }
+        let gate = Param::from_tensor(Tensor::zeros([1], device));
+        Self { custom: None, layers, lin: Linear::new(z_dim, 1, rng, device), gate }
+    }
+
+    /// The same with a potential of one's own in place of the layers.
+    #[must_use]
+    pub(crate) fn replaced(self, potential: Option<Arc<dyn Potential>>, z_dim: usize, device: &B::Device) -> Self {
+        let Some(potential) = potential else { return self };
+        let initial = potential.initial(z_dim);
+        let n = initial.len();
+        let parameters = Param::from_tensor(Tensor::from_data(TensorData::new(initial, [n]), device));
+        Self { custom: Some(CustomPotential { parameters, potential, z_dim }), layers: Vec::new(), ..self }
     }
 
     /// From z to V.
@@ -65,6 +97,11 @@ impl<B: Backend> Potential<B> {
     /// - `z`: `[cells, z]` → `[cells, 1]`
     #[must_use]
     pub fn value(&self, z: Tensor<B, 2>) -> Tensor<B, 2> {
+        if let Some(custom) = &self.custom {
+            let field = custom.field(numbers_of(custom.parameters.val()));
+            let (n, device) = (z.dims()[0], z.device());
+            return Tensor::from_data(TensorData::new(field.values(&numbers_of(z)), [n, 1]), &device);
+        }
         self.value_through(z, Linear::forward)
     }
 
@@ -86,6 +123,11 @@ impl<B: Backend> Potential<B> {
     /// Never: a potential has a layer.
     #[must_use]
     pub fn drift(&self, z: Tensor<B, 2>) -> Tensor<B, 2> {
+        if let Some(custom) = &self.custom {
+            let field = custom.field(numbers_of(custom.parameters.val()));
+            let (shape, device) = (z.dims(), z.device());
+            return Tensor::from_data(TensorData::new(field.drifts(&numbers_of(z)), shape), &device);
+        }
         let mut slopes = Vec::with_capacity(self.layers.len());
         let mut h = z;
         for (depth, layer) in self.layers.iter().enumerate() {
@@ -105,7 +147,7 @@ impl<B: Backend> Potential<B> {
     }
 }
 
-impl<B: Trainable> Potential<B> {
+impl<B: Trainable> PotentialNetwork<B> {
     /// The states of every row at every time of `grid`, of dz/dt = −∇V, and what solving took (of the block of rows that
     /// took most; on a device, which nothing waits for, 0).
     ///
@@ -121,6 +163,13 @@ impl<B: Trainable> Potential<B> {
         spec: &CheckedOdeSpec,
         kernels: Kernels,
     ) -> Result<(Tensor<B, 2>, Work), OdeError> {
+        if let Some(custom) = &self.custom {
+            let ([rows, width], parameters) = (start.dims(), custom.parameters.val());
+            let found = sclsd_kernels::follow(custom.field(values(&parameters)), &values(&start), grid, spec)?;
+            let shape = [rows, grid.len() * width];
+            let states = function(&[input(start), input(parameters)], found.states, shape, found.derivative);
+            return Ok((states, found.work));
+        }
         if kernels == Kernels::Host {
             let ([rows, width], flat) = (start.dims(), self.flat());
             let field = PotentialWeights::new(&self.widths(), &values(&flat));
@@ -145,18 +194,105 @@ impl<B: Trainable> Potential<B> {
     /// - `z`: `[rows, z]` → `[1]`
     #[must_use]
     pub fn largest_square(&self, z: Tensor<B, 2>, peers: &Peers, kernels: Kernels) -> Tensor<B, 1> {
-        let z = match kernels {
-            Kernels::Tensors | Kernels::Device(_) => z,
-            Kernels::Host => {
-                // only the row that has it plays a part, in value and derivative
-                let field = PotentialWeights::new(&self.widths(), &values(&self.flat()));
+        // only the row that has it plays a part, in value and derivative
+        let largest_of = |all: &[f32]| {
+            (0..all.len()).reduce(|best, next| if all[next].abs() > all[best].abs() { next } else { best }).unwrap_or(0)
+        };
+        let largest = match (&self.custom, kernels) {
+            (Some(custom), _) => {
+                let parameters = custom.parameters.val();
+                let field = custom.field(values(&parameters));
                 let all = field.values(&values(&z));
-                let largest =
-                    (0..all.len()).reduce(|best, next| if all[next].abs() > all[best].abs() { next } else { best });
-                z.narrow(0, largest.unwrap_or(0), 1)
+                let row = z.narrow(0, largest_of(&all), 1);
+                let value = all.get(largest_of(&all)).copied().unwrap_or(0.0);
+                let slopes = OfSum(field.value_slopes(&values(&row)).into());
+                function::<B, 1>(&[input(row), input(parameters)], vec![value], [1], slopes).powi_scalar(2)
+            }
+            (None, Kernels::Tensors | Kernels::Device(_)) => {
+                self.value_through(z, |layer, z| layer.train(z, kernels)).powi_scalar(2).max()
+            }
+            (None, Kernels::Host) => {
+                let field = PotentialWeights::new(&self.widths(), &values(&self.flat()));
+                let row = z.clone().narrow(0, largest_of(&field.values(&values(&z))), 1);
+                self.value_through(row, |layer, z| layer.train(z, kernels)).powi_scalar(2).max()
             }
         };
-        let largest = self.value_through(z, |layer, z| layer.train(z, kernels)).powi_scalar(2).max();
         if peers.count() == 1 || peers.largest(values(&largest)[0]).1 { largest } else { largest.mul_scalar(0.0) }
+    }
+}
+
+fn numbers_of<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::{Autodiff, Flex};
+    use rand::{RngExt, SeedableRng};
+
+    use sclsd_ode::{Method, OdeSpec, linspace, solve_rows};
+
+    use super::*;
+
+    type B = Autodiff<Flex>;
+
+    #[test]
+    fn a_row_that_is_not_finite_is_named_by_its_number_in_the_batch() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+        let potential = PotentialNetwork::<B>::new(2, &[5], &mut rng, &Default::default());
+        let mut start = vec![0.5_f32; 40 * 2];
+        start[2 * 37 + 1] = f32::NAN;
+        for method in [Method::Dopri5, Method::Rk4] {
+            let spec = OdeSpec { method, ..OdeSpec::default() }.check().unwrap();
+            let field = PotentialWeights::new(&potential.widths(), &values(&potential.flat()));
+            let error = solve_rows(&field, &start, &[0.0, 1.0], &spec).unwrap_err();
+            assert!(matches!(error, OdeError::NotFinite { row: 37, time: 0.0 }), "{method:?}: {error}");
+            let data = burn::tensor::TensorData::new(start.clone(), [40, 2]);
+            let rows = Tensor::<B, 2>::from_data(data, &Default::default());
+            let error = potential.follow(rows, &[0.0, 1.0], &spec, Kernels::Host).unwrap_err();
+            assert!(matches!(error, OdeError::NotFinite { row: 37, time: 0.0 }), "{method:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn paths_and_their_derivatives_are_those_of_the_tensor_code() {
+        for (rows, hidden, times) in
+            [(3, vec![5], 2), (16, vec![8, 8], 5), (37, vec![32, 32], 10), (20, vec![7, 6, 5], 4)]
+        {
+            for method in [Method::Dopri5, Method::Tsit5, Method::Rk4, Method::Euler] {
+                let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(rows);
+                let potential = PotentialNetwork::<B>::new(4, &hidden, &mut rng, &Default::default());
+                let rows = usize::try_from(rows).unwrap();
+                let mut draw = |shape: [usize; 2]| {
+                    let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| rng.random_range(-2.0..2.0)).collect();
+                    Tensor::<B, 2>::from_data(burn::tensor::TensorData::new(values, shape), &Default::default())
+                };
+                let (start, weight) = (draw([rows, 4]), draw([rows, times * 4]));
+                let grid = linspace(0.0, 3.0, times);
+                let spec = OdeSpec { method, rtol: 1e-6, ..OdeSpec::default() }.check().unwrap();
+                let (s, t) = (start.clone().require_grad(), start.require_grad());
+                let found = potential.follow(s.clone(), &grid, &spec, Kernels::Host).unwrap().0;
+                let states = sclsd_ode::solve(|_, z| potential.drift(z), t.clone(), &grid, &spec).unwrap().states;
+                let expected = Tensor::stack::<3>(states, 1).reshape([rows, times * 4]);
+                let close = |a: Vec<f32>, b: Vec<f32>, what: &str| {
+                    let largest = b.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+                    for (i, (a, b)) in a.iter().zip(&b).enumerate() {
+                        assert!((a - b).abs() < 1e-4 * (1e-2 + largest), "{method:?} {rows} {what}[{i}]: {a} {b}");
+                    }
+                };
+                close(values(&found), values(&expected), "state");
+                let gradients = [(found * weight.clone()).sum().backward(), (expected * weight).sum().backward()];
+                let host = |t: Tensor<Flex, 2>| t.into_data().into_vec::<f32>().unwrap();
+                close(host(s.grad(&gradients[0]).unwrap()), host(t.grad(&gradients[1]).unwrap()), "by start");
+                for (depth, layer) in potential.layers.iter().enumerate() {
+                    let by = |g| host(layer.linear.weight.val().grad(g).unwrap());
+                    close(by(&gradients[0]), by(&gradients[1]), &format!("by weight of layer {depth}"));
+                    let by = |g| layer.linear.bias.val().grad(g).unwrap().into_data().into_vec::<f32>().unwrap();
+                    close(by(&gradients[0]), by(&gradients[1]), &format!("by bias of layer {depth}"));
+                }
+                let by = |g| potential.gate.val().grad(g).unwrap().into_data().into_vec::<f32>().unwrap();
+                close(by(&gradients[0]), by(&gradients[1]), "by the gate");
+            }
+        }
     }
 }

@@ -46,14 +46,7 @@ pub(super) fn report(scored: &Scored<'_>, clusters: &Categorical, figures: &mut 
         && let Some(states) = data.obsm.get("X_cell_state")
     {
         let ode = checkpoint.spec.ode.clone().check()?;
-        let flow = EndOfFlow {
-            model: &checkpoint.model,
-            cell_state: states,
-            time_range: 15.0,
-            k: 15,
-            ode: &ode,
-            device: &scored.teller.device()?,
-        };
+        let flow = EndOfFlow { model: &checkpoint.model, cell_state: states, time_range: 15.0, k: 15, ode: &ode };
         figures.number("share of path ends off the data", off_data(&flow.ends()?, states)?, 4);
     }
     Ok(())

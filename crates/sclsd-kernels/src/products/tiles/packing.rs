@@ -9,8 +9,8 @@ use std::arch::x86_64::{
 };
 use std::mem::MaybeUninit;
 
-use crate::products::Rows;
 use super::{DEPTH, Packing, SIDE, Tile};
+use crate::products::Rows;
 
 /// Packs 16 rows or columns and 32 of the depth, from the given ones on.
 pub(super) fn fill(tiles: &mut [MaybeUninit<Tile>], from: Rows<'_>, columns: usize, at: [usize; 2], packing: Packing) {

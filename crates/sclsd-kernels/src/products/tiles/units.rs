@@ -4,8 +4,8 @@ use std::arch::asm;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-use crate::products::Terms;
 use super::{GROUP, SIDE, Tile};
+use crate::products::Terms;
 
 /// What the units are to be like: eight tiles of 16 rows of 64 bytes.
 #[repr(align(64))]

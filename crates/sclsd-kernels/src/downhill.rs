@@ -1,0 +1,123 @@
+//! A potential V(z) of one's own, one row at a time, as a field that rows are followed down.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use sclsd_ode::Field;
+use sclsd_ode::lanes::{LANES, Lane};
+
+/// A potential V(z) with parameters that are trained. All of it is deterministic; `parameters` are as many as
+/// [`initial`](Self::initial) gives.
+pub trait Potential: Debug + Send + Sync {
+    /// What it is called in a model that was trained with it.
+    fn name(&self) -> &str;
+
+    /// Parameters before training, for states of `z_dim` numbers.
+    fn initial(&self, z_dim: usize) -> Vec<f32>;
+
+    /// V at a state.
+    fn value(&self, parameters: &[f32], z: &[f32]) -> f32;
+
+    /// Adds `slope` times the derivative of V by the parameters.
+    fn value_vjp(&self, parameters: &[f32], z: &[f32], slope: f32, by_parameters: &mut [f32]);
+
+    /// −∇V at a state.
+    fn drift(&self, parameters: &[f32], z: &[f32], out: &mut [f32]);
+
+    /// Sets the derivative of Σ `slope` · drift by z, and adds that by the parameters.
+    fn drift_vjp(&self, parameters: &[f32], z: &[f32], slope: &[f32], by_z: &mut [f32], by_parameters: &mut [f32]);
+}
+
+/// A potential of one's own with its parameters.
+#[derive(Debug, Clone)]
+pub struct Downhill {
+    potential: Arc<dyn Potential>,
+    parameters: Vec<f32>,
+    width: usize,
+}
+
+impl Downhill {
+    /// Over states of `width` numbers.
+    #[must_use]
+    pub fn new(potential: Arc<dyn Potential>, parameters: Vec<f32>, width: usize) -> Self {
+        Self { potential, parameters, width }
+    }
+
+    /// V of every row.
+    #[must_use]
+    pub fn values(&self, rows: &[f32]) -> Vec<f32> {
+        rows.par_chunks(self.width).map(|z| self.potential.value(&self.parameters, z)).collect()
+    }
+
+    /// −∇V at every row.
+    #[must_use]
+    pub fn drifts(&self, rows: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; rows.len()];
+        rows.par_chunks(self.width)
+            .zip(out.par_chunks_mut(self.width))
+            .for_each(|(z, out)| self.potential.drift(&self.parameters, z, out));
+        out
+    }
+
+    /// The derivative of V at a row by the row and by the parameters.
+    #[must_use]
+    pub fn value_slopes(&self, z: &[f32]) -> [Vec<f32>; 2] {
+        let (mut by_z, mut by_parameters) = (vec![0.0; z.len()], vec![0.0; self.parameters.len()]);
+        self.potential.drift(&self.parameters, z, &mut by_z);
+        by_z.iter_mut().for_each(|v| *v = -*v);
+        self.potential.value_vjp(&self.parameters, z, 1.0, &mut by_parameters);
+        [by_z, by_parameters]
+    }
+}
+
+/// Room for one row: its state, what is given and what is found.
+#[derive(Debug)]
+pub struct Room([Vec<f32>; 3]);
+
+impl Field for Downhill {
+    type Room = Room;
+    type Sums = Vec<f32>;
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn room(&self) -> Room {
+        Room(std::array::from_fn(|_| vec![0.0; self.width]))
+    }
+
+    fn sums(&self) -> Vec<f32> {
+        vec![0.0; self.parameters.len()]
+    }
+
+    fn total(&self, sums: &Vec<f32>) -> Vec<f32> {
+        sums.clone()
+    }
+
+    fn drift(&self, z: &[Lane], out: &mut [Lane], Room([row, found, _]): &mut Room) {
+        for lane in 0..LANES {
+            take(z, lane, row);
+            self.potential.drift(&self.parameters, row, found);
+            put(found, lane, out);
+        }
+    }
+
+    fn drift_vjp(&self, z: &[Lane], slope: &[Lane], by_z: &mut [Lane], sums: &mut Vec<f32>, room: &mut Room) {
+        let Room([row, given, found]) = room;
+        for lane in 0..LANES {
+            take(z, lane, row);
+            take(slope, lane, given);
+            self.potential.drift_vjp(&self.parameters, row, given, found, sums);
+            put(found, lane, by_z);
+        }
+    }
+}
+
+fn take(lanes: &[Lane], lane: usize, row: &mut [f32]) {
+    row.iter_mut().zip(lanes).for_each(|(v, lanes)| *v = lanes[lane]);
+}
+
+fn put(row: &[f32], lane: usize, lanes: &mut [Lane]) {
+    row.iter().zip(lanes).for_each(|(v, lanes)| lanes[lane] = *v);
+}
