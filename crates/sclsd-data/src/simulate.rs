@@ -12,6 +12,7 @@
 //! with it: `true_time`, `branch`, `true_potential`, and by branch the probability of ending there, found by following
 //! the same dynamics on in 1,024 roll-outs.
 
+mod dynamics;
 mod fates;
 mod landscape;
 mod topology;
@@ -27,13 +28,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::random::{Purpose, stream};
 use crate::{Categorical, Column, Csr, Dataset, Frame, Matrix, Uns, library_sizes, log1p_normalize};
+use dynamics::roll;
 use fates::Fates;
 use landscape::{Landscape, Point};
 
 pub use topology::Topology;
 
-/// Time step of the simulated dynamics.
-const DT: f64 = 0.004;
 /// Colours of stages, safe for the colour-blind (Okabe and Ito).
 const COLORS: [&str; 8] = ["#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#f0e442", "#999999"];
 
@@ -212,26 +212,6 @@ fn draw_place(landscape: &Landscape, noise: f64, rng: &mut impl Rng) -> (f64, Po
             return (time, place);
         }
     }
-}
-
-/// Euler–Maruyama from `p` for `time`.
-fn roll(landscape: &Landscape, mut p: Point, time: f64, noise: f64, rng: &mut impl Rng) -> Point {
-    let mut left = time;
-    while left > 0.0 {
-        let dt = left.min(DT);
-        p = step(p, landscape.drift(p), dt, noise, rng);
-        left -= dt;
-    }
-    p
-}
-
-/// One Euler–Maruyama step of length `dt` from `p`.
-fn step(p: Point, drift: Point, dt: f64, noise: f64, rng: &mut impl Rng) -> Point {
-    let kick = noise * dt.sqrt();
-    [
-        p[0] + drift[0] * dt + kick * rng.sample::<f64, _>(StandardNormal),
-        p[1] + drift[1] * dt + kick * rng.sample::<f64, _>(StandardNormal),
-    ]
 }
 
 /// A negative binomial draw: Poisson with a gamma-distributed rate.

@@ -10,103 +10,20 @@
 //! neighbours; above, only pairs of cells from lists whose centres are near are looked at ([`approximate_neighbors`]).
 
 mod approximate;
+mod error;
 mod leaves;
+mod neighbor_table;
 mod search;
 
 use sclsd_data::Matrix;
 
 pub use approximate::approximate_neighbors;
+pub use error::KnnError;
+pub use neighbor_table::Neighbors;
 use search::Points;
 
-/// Queries and points in one block.
-const BLOCK: usize = 512;
 /// Cells up to which [`neighbors`] finds exactly the nearest.
 pub const EXACT_CELLS: usize = 50_000;
-
-/// Neighbours of one cell with their distances, itself first.
-type Row = Vec<(u32, f64)>;
-
-/// The nearest cells of every cell, itself first.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Neighbors {
-    n_neighbors: usize,
-    indices: Vec<u32>,
-    distances: Vec<f64>,
-}
-
-/// Why neighbours cannot be found.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KnnError {
-    /// More neighbours are asked for than there are cells.
-    #[error("{n_neighbors} neighbours (the cell itself included) are asked for, but there are {n_cells} cells")]
-    TooFewCells {
-        /// Neighbours asked for.
-        n_neighbors: usize,
-        /// Cells there are.
-        n_cells: usize,
-    },
-    /// Fewer than two neighbours leave nobody but the cell itself.
-    #[error("n_neighbors is {n_neighbors}, expected at least 2 (the cell itself counts)")]
-    TooFewNeighbors {
-        /// Neighbours asked for.
-        n_neighbors: usize,
-    },
-    /// A coordinate is not finite.
-    #[error("coordinate {column} of cell {cell} is {value}, expected a finite number")]
-    NotFinite {
-        /// Row of the coordinate.
-        cell: usize,
-        /// Column of the coordinate.
-        column: usize,
-        /// Its value.
-        value: f32,
-    },
-}
-
-impl Neighbors {
-    fn from_rows(n_neighbors: usize, rows: &[Vec<(u32, f64)>]) -> Self {
-        let indices = rows.iter().flatten().map(|entry| entry.0).collect();
-        let distances = rows.iter().flatten().map(|entry| entry.1).collect();
-        Self { n_neighbors, indices, distances }
-    }
-
-    /// Neighbours per cell, the cell itself included.
-    #[must_use]
-    pub fn n_neighbors(&self) -> usize {
-        self.n_neighbors
-    }
-
-    /// Number of cells.
-    #[must_use]
-    pub fn n_cells(&self) -> usize {
-        self.indices.len() / self.n_neighbors
-    }
-
-    /// Neighbours of a cell and their distances, nearest first; the first is the cell itself, at distance 0.
-    #[must_use]
-    pub fn of(&self, cell: usize) -> (&[u32], &[f64]) {
-        let span = cell * self.n_neighbors..(cell + 1) * self.n_neighbors;
-        (&self.indices[span.clone()], &self.distances[span])
-    }
-
-    /// Distances as a sparse matrix, one row per cell, without the cell itself: obsp `distances` of scanpy.
-    ///
-    /// # Panics
-    /// Never: neighbours are distinct cells.
-    #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "distances are kept in f32 in files")]
-    pub fn to_csr(&self) -> sclsd_data::Csr {
-        let rows = (0..self.n_cells()).map(|cell| {
-            let (others, distances) = self.of(cell);
-            let mut row: Vec<(u32, f32)> =
-                others.iter().copied().zip(distances.iter().map(|&d| d as f32)).skip(1).collect();
-            row.sort_unstable_by_key(|entry| entry.0);
-            row
-        });
-        sclsd_data::Csr::from_rows(self.n_cells(), rows).expect("neighbours are distinct cells")
-    }
-}
 
 /// The `n_neighbors` nearest cells of every cell: exactly up to [`EXACT_CELLS`] cells, approximately above.
 ///

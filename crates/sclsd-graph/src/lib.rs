@@ -25,6 +25,7 @@ mod components;
 mod connectivities;
 mod diffusion;
 mod graph;
+mod infer_phylogeny;
 mod knn;
 mod lanczos;
 mod layout;
@@ -41,14 +42,14 @@ pub use components::components;
 pub use connectivities::connectivities;
 pub use diffusion::{DiffusionError, DiffusionMap, diffusion_map};
 pub use graph::{GraphError, Undirected, check_graph, neighbors_of};
+pub use infer_phylogeny::{
+    ClusterConnectivity, InferPhylogenyError, InferPhylogenySpec, cluster_connectivity, infer_phylogeny, neighborhood,
+};
 pub use knn::{EXACT_CELLS, KnnError, Neighbors, approximate_neighbors, nearest_neighbors, neighbors};
 pub use layout::layout;
 pub use leiden::leiden;
 pub use nearest::{Nearest, NearestError};
-pub use phylogeny::{
-    ClusterConnectivity, Descent, InferPhylogenyError, InferPhylogenySpec, Phylogeny, PhylogenyError,
-    cluster_connectivity, infer_phylogeny, neighborhood,
-};
+pub use phylogeny::{Descent, Phylogeny, PhylogenyError};
 pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare, prepare_from};
 pub use terminal::{Leaf, Leaves, Terminal, TerminalError, TerminalSpec};
 pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time, smooth_time};

@@ -1,17 +1,11 @@
 //! Which cluster may give rise to which: a forest, checked when it is made.
 
-mod infer;
-
 use std::collections::BTreeMap;
 
 use petgraph::algo::toposort;
 use petgraph::graphmap::DiGraphMap;
 use sclsd_data::Categorical;
 use serde::{Deserialize, Serialize};
-
-pub use infer::{
-    ClusterConnectivity, InferPhylogenyError, InferPhylogenySpec, cluster_connectivity, infer_phylogeny, neighborhood,
-};
 
 /// Parent → children.
 ///

@@ -6,83 +6,20 @@
 //!
 //! Reference: `prepare_data_dict`, followed by `scanpy.tl.diffmap` and `scanpy.tl.dpt`.
 
+mod error;
 mod genes;
+mod spec;
 mod steps;
 
 use std::collections::HashSet;
 
-use sclsd_data::{Dataset, DatasetError, Flavor, H5adError, VariableGenesError, Windows, did_you_mean};
+use sclsd_data::{Dataset, DatasetError, Windows};
 
-use crate::{DiffusionError, GraphError, KnnError};
 use genes::{Kept, Source, keep};
 use steps::Work;
 
-/// Where pseudotime begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Root {
-    /// At the cell of this name.
-    Cell(String),
-    /// At the cell of this cluster that is furthest, by mean squared diffusion distance, from all cells together.
-    Cluster(String),
-}
-
-/// What to prepare, and how.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PrepareSpec {
-    /// Layer that holds the counts, and gets them where they are in X. Default: `raw`.
-    pub counts: String,
-    /// Number of most variable genes to keep. Default: 5,000, or all with a count where there are no more.
-    pub n_top_genes: Option<usize>,
-    /// How variability is measured. Default: dispersion of raw counts, as the Python package does.
-    pub flavor: Flavor,
-    /// Names of the genes to keep, instead of the most variable ones. Default: none.
-    pub genes: Vec<String>,
-    /// Counts of a cell after normalisation. Default: 10,000.
-    pub target_sum: f64,
-    /// Principal components. Default: 50.
-    pub n_pcs: usize,
-    /// Neighbours of a cell, itself included. Default: 15.
-    pub n_neighbors: usize,
-    /// Components of the diffusion map. Default: 15.
-    pub n_diffusion_components: usize,
-    /// Those of them that pseudotime uses. Default: 10.
-    pub n_dcs: usize,
-    /// Column of `obs` with clusters, made by the Leiden algorithm where there is none. Default: `clusters`.
-    pub clusters: String,
-    /// Resolution of the Leiden algorithm: more makes more clusters. Default: 1.
-    pub resolution: f64,
-    /// Where pseudotime begins; without it none is made. Default: none.
-    pub root: Option<Root>,
-    /// Whether to leave out cells that the graph does not join to the root. Default: no, and their pseudotime is
-    /// infinite, as in scanpy.
-    pub drop_unreachable: bool,
-    /// Whether to make everything anew. Default: no.
-    pub force: bool,
-    /// Seed of clusters, layout and the neighbour search above 50,000 cells. Default: 0.
-    pub random_state: u64,
-}
-
-impl Default for PrepareSpec {
-    fn default() -> Self {
-        Self {
-            counts: "raw".into(),
-            n_top_genes: None,
-            flavor: Flavor::Dispersion,
-            genes: Vec::new(),
-            target_sum: 1e4,
-            n_pcs: 50,
-            n_neighbors: 15,
-            n_diffusion_components: 15,
-            n_dcs: 10,
-            clusters: "clusters".into(),
-            resolution: 1.0,
-            root: None,
-            drop_unreachable: false,
-            force: false,
-            random_state: 0,
-        }
-    }
-}
+pub use error::PrepareError;
+pub use spec::{PrepareSpec, Root};
 
 /// A data set that can be trained on, and what was done to get it.
 #[derive(Debug, Clone)]
@@ -105,114 +42,6 @@ pub struct Prepared {
     pub root: Option<String>,
     /// What was already there and was kept.
     pub kept: Vec<String>,
-}
-
-/// Why a data set cannot be prepared.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PrepareError {
-    /// An element is missing or holds what it must not.
-    #[error(transparent)]
-    Data(#[from] DatasetError),
-    /// Two rows bear the same name.
-    #[error("{what} {name} appears twice; names must differ (in scanpy: adata.{table}_names_make_unique())")]
-    Duplicate {
-        /// Cell or gene.
-        what: &'static str,
-        /// Its name.
-        name: String,
-        /// `obs` or `var`.
-        table: &'static str,
-    },
-    /// A gene of the list is not in the data.
-    #[error("gene {gene} is not in the data{}", did_you_mean(.closest))]
-    Gene {
-        /// Its name.
-        gene: String,
-        /// The most similar names there are.
-        closest: Vec<String>,
-    },
-    /// Genes cannot be selected.
-    #[error(transparent)]
-    VariableGenes(#[from] VariableGenesError),
-    /// No cell has a count of any gene that is kept.
-    #[error("no cell has a count of any of the {n_genes} genes that are kept")]
-    AllEmpty {
-        /// Genes that are kept.
-        n_genes: usize,
-    },
-    /// A number is out of range.
-    #[error("{field} is {value}, expected {expected}")]
-    Value {
-        /// Field of [`PrepareSpec`].
-        field: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
-    /// A graph that was kept has a weight that is none.
-    #[error(
-        "obsp[\"connectivities\"] has weight {weight} on the edge from cell {from} to cell {to}, expected a finite number of \
-         0 or more; make everything anew (--force), or the graph alone (in scanpy: sc.pp.neighbors)"
-    )]
-    Weight {
-        /// Name of the cell it starts from.
-        from: String,
-        /// Name of the cell it leads to.
-        to: String,
-        /// Its weight.
-        weight: f64,
-    },
-    /// A matrix is not a graph of these cells.
-    #[error("obsp[\"connectivities\"]: {0}")]
-    Graph(#[from] GraphError),
-    /// Something that was kept or computed is not finite.
-    #[error(
-        "{element} of cell {cell} is {value}, expected a finite number; leave the cell or the element out, or make \
-         everything anew (--force)"
-    )]
-    NotFinite {
-        /// Where it is.
-        element: String,
-        /// Name of the cell.
-        cell: String,
-        /// The value.
-        value: f64,
-    },
-    /// Neighbours cannot be found.
-    #[error(transparent)]
-    Neighbors(#[from] KnnError),
-    /// There is no such root.
-    #[error("root {what} \"{name}\" is not in the data{known}")]
-    Root {
-        /// Cell or cluster.
-        what: &'static str,
-        /// What was named.
-        name: String,
-        /// What there is instead.
-        known: String,
-    },
-    /// The root cluster has no cells.
-    #[error("root cluster \"{name}\" has no cells")]
-    EmptyRoot {
-        /// Its name.
-        name: String,
-    },
-    /// The root reaches nothing.
-    #[error(
-        "root cell {name} is joined to no other cell by the graph, so no pseudotime runs from it; choose another root"
-    )]
-    LonelyRoot {
-        /// Name of the root.
-        name: String,
-    },
-    /// There is no diffusion map.
-    #[error(transparent)]
-    Diffusion(#[from] DiffusionError),
-    /// A matrix cannot be read from its file.
-    #[error(transparent)]
-    File(#[from] H5adError),
 }
 
 /// Prepares a data set of counts: in `layers[spec.counts]` where that is there, else in X.

@@ -8,14 +8,16 @@
 //! see [`Terminal::latest`] for how many. Leaves are named by the user, are those of a [`Phylogeny`], or are found by
 //! [`Leaves::find`].
 
+mod error;
 mod leaves;
 
 use sclsd_data::{Categorical, CsrView};
 use serde::{Deserialize, Serialize};
 
 use crate::Phylogeny;
-use crate::graph::{GraphError, check_graph, neighbors_of};
+use crate::graph::{check_graph, neighbors_of};
 
+pub use error::TerminalError;
 pub use leaves::{Leaf, Leaves};
 
 /// Terminal cells of a state, if these are at most half of its cluster.
@@ -51,62 +53,6 @@ impl From<&[String]> for TerminalSpec {
 pub struct Terminal {
     names: Vec<String>,
     of: Vec<Option<u32>>,
-}
-
-/// Why there are no terminal states.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TerminalError {
-    /// The graph is none.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// A name is not a cluster.
-    #[error("terminal cluster \"{name}\" is not one of {known}")]
-    Unknown {
-        /// What was named.
-        name: String,
-        /// The clusters there are.
-        known: String,
-    },
-    /// A cluster has too few cells to end in.
-    #[error("terminal cluster \"{name}\" has {cells} cells, but needs at least 2")]
-    Empty {
-        /// Its name.
-        name: String,
-        /// Its cells.
-        cells: usize,
-    },
-    /// A cluster is named twice.
-    #[error("terminal cluster \"{name}\" is named twice")]
-    Twice {
-        /// Its name.
-        name: String,
-    },
-    /// No state was named or found.
-    #[error("there is no terminal state; name the clusters in which differentiation ends")]
-    NoStates,
-    /// No cell is left that could go anywhere.
-    #[error("every cell is terminal, so no walk has anywhere to go; name fewer terminal states")]
-    Everything,
-    /// No edge leads into a set.
-    #[error(
-        "terminal state \"{name}\" is entered by no walk: no cell outside it has a neighbor in it; \
-         leave it out, or rebuild the graph"
-    )]
-    NeverEntered {
-        /// Its name.
-        name: String,
-    },
-    /// Numbers of cells disagree.
-    #[error("the {what} is of {found} cells, but there are {expected}")]
-    Cells {
-        /// What is of another size.
-        what: &'static str,
-        /// Its cells.
-        found: usize,
-        /// Cells there are.
-        expected: usize,
-    },
 }
 
 impl Terminal {

@@ -131,6 +131,11 @@ fn byte(share: f64) -> u8 {
     (share * 255.0).round().clamp(0.0, 255.0) as u8
 }
 
+/// A colour as pages and pictures name it, `#rrggbb`.
+pub(crate) fn hex([r, g, b]: Rgb) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
 pub(crate) fn paint([r, g, b]: Rgb) -> Color {
     Color::Rgb(r, g, b)
 }

@@ -6,7 +6,7 @@ use kuva::render::layout::Layout;
 use kuva::render::plots::Plot;
 use kuva::render::render::render_multiple;
 
-use crate::color::INK;
+use crate::color::{INK, hex};
 use crate::picture::Picture;
 
 /// Cells of every cluster by the cluster they end in.
@@ -41,20 +41,17 @@ pub fn fates(counts: &FateCounts, title: &str) -> Picture {
     let start = |c: usize| format!("{} ({:.0})", counts.clusters[c], from(c));
     // A fate is never called what a cluster is: names are what joins flows.
     let end = |c: usize| format!("{}: {:.1} %", counts.clusters[c], 100.0 * into(c) / all.max(f64::MIN_POSITIVE));
-    let hex = |c: usize| {
-        let [r, g, b] = counts.colors[c];
-        format!("#{r:02x}{g:02x}{b:02x}")
-    };
+    let color = |c: usize| hex(counts.colors[c]);
     let mut plot = SankeyPlot::new().with_node_width(16.0).with_node_gap(10.0).with_link_opacity(0.45);
     for c in (0..n).filter(|&c| from(c) > 0.0) {
-        plot = plot.with_node(start(c)).with_node_color(start(c), hex(c)).with_node_column(start(c), 0);
+        plot = plot.with_node(start(c)).with_node_color(start(c), color(c)).with_node_column(start(c), 0);
     }
     for c in (0..n).filter(|&c| into(c) > 0.0) {
-        plot = plot.with_node(end(c)).with_node_color(end(c), hex(c)).with_node_column(end(c), 1);
+        plot = plot.with_node(end(c)).with_node_color(end(c), color(c)).with_node_column(end(c), 1);
     }
     for a in 0..n {
         for b in (0..n).filter(|&b| counts.count(a, b) > 0.0) {
-            plot = plot.with_link_colored(start(a), end(b), counts.count(a, b), hex(a));
+            plot = plot.with_link_colored(start(a), end(b), counts.count(a, b), color(a));
         }
     }
     let plots = vec![Plot::Sankey(plot)];

@@ -5,19 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use sclsd_data::Categorical;
 use serde::Serialize;
 
-use crate::color::{Gradient, group_colors};
+use crate::color::{Gradient, group_colors, hex};
 use crate::embedding::{Coloring, mixed, range};
 use crate::landscape::Landscape;
 use crate::streamlines::Streamline;
 
 mod fates;
+mod packed;
+
+use packed::byte;
 
 pub use fates::{FateEstimates, ReportFates};
+pub use packed::Packed;
 
 const PAGE: &str = include_str!("report/page.html");
 const STYLE: &str = include_str!("report/style.css");
@@ -57,18 +59,6 @@ pub struct Report {
     pub fates: Option<ReportFates>,
     /// Expression along pseudotime.
     pub trends: Option<ReportTrends>,
-}
-
-/// Whole numbers in base64, little-endian, and the range they stand for.
-#[derive(Debug, Clone, Serialize)]
-pub struct Packed {
-    /// The numbers.
-    data: String,
-    /// What 0 and the greatest number stand for, for each dimension.
-    range: Vec<[f64; 2]>,
-    /// Length of each run of values, where they are several lines.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    lengths: Vec<usize>,
 }
 
 /// Cells that are shown: all, or an even sample.
@@ -167,7 +157,7 @@ impl ReportColoring {
                 let range = range(values.iter().copied());
                 let bytes =
                     values.iter().map(|v| if v.is_finite() { byte(*v, range) } else { 255 }).collect::<Vec<u8>>();
-                let values = Packed { data: STANDARD.encode(bytes), range: vec![range], lengths: Vec::new() };
+                let values = Packed::new(bytes, vec![range]);
                 Self { name: name.to_owned(), values, categories: Vec::new() }
             }
         }
@@ -176,27 +166,9 @@ impl ReportColoring {
     fn groups(name: &str, groups: &Categorical) -> Self {
         let code = |code: &Option<u32>| code.and_then(|c| u16::try_from(c).ok()).unwrap_or(u16::MAX).to_le_bytes();
         let bytes: Vec<u8> = groups.codes().iter().flat_map(code).collect();
-        let values = Packed { data: STANDARD.encode(bytes), range: Vec::new(), lengths: Vec::new() };
+        let values = Packed::new(bytes, Vec::new());
         let colors = group_colors(groups).into_iter().map(hex);
         Self { name: name.to_owned(), values, categories: groups.categories().iter().cloned().zip(colors).collect() }
-    }
-}
-
-impl Packed {
-    /// Places in 16 bits of their range, line after line.
-    pub(crate) fn places<'a>(lines: impl Iterator<Item = &'a [[f64; 2]]> + Clone) -> Self {
-        let all = || lines.clone().flatten();
-        let range = [0, 1].map(|axis| range(all().map(|p| p[axis])));
-        let mut bytes = Vec::new();
-        for place in all() {
-            for axis in 0..2 {
-                let share = (place[axis] - range[axis][0]) / (range[axis][1] - range[axis][0]);
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held within 16 bits")]
-                let whole = if share.is_finite() { (share * 65_535.0).round().clamp(0.0, 65_535.0) as u16 } else { 0 };
-                bytes.extend(whole.to_le_bytes());
-            }
-        }
-        Self { data: STANDARD.encode(bytes), range: range.to_vec(), lengths: lines.map(<[_]>::len).collect() }
     }
 }
 
@@ -220,7 +192,7 @@ impl From<&Landscape> for ReportLandscape {
             columns: size[0],
             rows: size[1],
             corners: [point(0, 0).0, point(size[0] - 1, size[1] - 1).0],
-            heights: Packed { data: STANDARD.encode(bytes), range: vec![[0.0, 1.0]], lengths: Vec::new() },
+            heights: Packed::new(bytes, vec![[0.0, 1.0]]),
             potentials: landscape.potentials(),
         }
     }
@@ -252,7 +224,7 @@ impl ReportTrends {
         let ranges: Vec<[f64; 2]> = rows().map(|row| range(row.iter().copied())).collect();
         let bytes: Vec<u8> =
             rows().zip(&ranges).flat_map(|(row, range)| row.iter().map(|v| byte(*v, *range))).collect();
-        let values = Packed { data: STANDARD.encode(bytes), range: ranges, lengths: Vec::new() };
+        let values = Packed::new(bytes, ranges);
         Self { genes, times, values, first }
     }
 }
@@ -276,16 +248,6 @@ impl Report {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('{', "&#123;")
-}
-
-fn hex([r, g, b]: [u8; 3]) -> String {
-    format!("#{r:02x}{g:02x}{b:02x}")
-}
-
-/// A share of a range in 254ths; 255 is left for what is not there.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held within 8 bits")]
-fn byte(value: f64, [low, high]: [f64; 2]) -> u8 {
-    ((value - low) / (high - low) * 254.0).round().clamp(0.0, 254.0) as u8
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use kuva::render::figure::Figure;
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 
-use crate::color::{INK, Rgb};
+use crate::color::{INK, hex};
 use crate::key::brief;
 use crate::picture::Picture;
 
@@ -93,8 +93,4 @@ fn drawn(x: &[f64], curve: &Curve, named: bool) -> Plot {
         plot = plot.with_band(low.iter().copied(), high.iter().copied());
     }
     Plot::Line(plot)
-}
-
-fn hex([r, g, b]: Rgb) -> String {
-    format!("#{r:02x}{g:02x}{b:02x}")
 }

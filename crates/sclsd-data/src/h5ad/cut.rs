@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::H5adError;
 use super::editor::{Attribute, Editor};
+use super::error::H5adError;
 use super::storage::{Element, Kind, Reader};
 
 const LEGACY_GRAPHS: [&str; 2] = ["uns/neighbors/connectivities", "uns/neighbors/distances"];

@@ -9,7 +9,7 @@ use hdf5_pure::{
     MemoryStrategy, RepackOptions, SyncPolicy, repack,
 };
 
-use super::H5adError;
+use super::error::H5adError;
 use super::storage::{LONGEST_EDGE, PlainType, slot};
 use crate::replace::plain_reason;
 

@@ -10,57 +10,6 @@ mod links;
 mod open_up;
 mod soft_links;
 
-use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
-
 pub(super) use layout::layouts_as_version_4;
 pub(super) use open_up::open_up;
 pub(super) use soft_links::{harden, links_elsewhere};
-
-/// A file, or what reads and writes like one.
-pub(super) trait Blocks: Read + Write + Seek {}
-
-impl<T: Read + Write + Seek> Blocks for T {}
-
-/// Address of what there is not.
-const NOWHERE: u64 = u64::MAX;
-
-/// Nodes of a tree, blocks of a header, or groups that are read at most.
-const MOST_NODES: usize = 1 << 17;
-
-/// Bytes of a header or a heap that are read at most.
-const LARGEST: u64 = 1 << 26;
-
-/// Bytes that are read from the front.
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    fn take(&mut self, n: u64) -> Result<&'a [u8]> {
-        let n = usize::try_from(n).unwrap_or(usize::MAX);
-        let (taken, rest) = self.0.split_at_checked(n).ok_or_else(|| unexpected("more bytes"))?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    /// A number of up to 8 bytes, the lowest first.
-    fn number(&mut self, width: u64) -> Result<u64> {
-        Ok(self.take(width)?.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
-    }
-
-    fn signature(&mut self, expected: &[u8]) -> Result<()> {
-        if self.take(expected.len() as u64)? == expected { Ok(()) } else { Err(unexpected("a signature")) }
-    }
-}
-
-fn read(file: &mut dyn Blocks, at: u64, n: u64) -> Result<Vec<u8>> {
-    if n > LARGEST {
-        return Err(unexpected("a block of ordinary size"));
-    }
-    let mut bytes = vec![0; usize::try_from(n).unwrap_or(0)];
-    file.seek(SeekFrom::Start(at))?;
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn unexpected(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidData, format!("{what} was expected"))
-}

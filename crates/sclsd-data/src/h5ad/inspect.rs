@@ -1,8 +1,8 @@
 //! Looking inside a file without reading its matrices.
 
-use super::H5adError;
-use super::read::{column_names, n_rows, show};
-use super::storage::{Kind, Reader};
+use super::error::H5adError;
+use super::read::{column_names, n_rows};
+use super::storage::{Kind, Reader, show};
 
 /// One element of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::H5adError;
-use super::read::show;
-use super::storage::{Kind, Reader};
+use super::error::H5adError;
+use super::storage::{Kind, Reader, show};
 use crate::sparse::check_indptr;
 use crate::windows::{Window, Windows};
 use crate::{Csr, Pattern, SparseError};

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::H5adError;
 use super::editor::Compression;
+use super::error::H5adError;
 use super::inspect::{Inspection, list};
 use super::matrix::FileMatrix;
-use super::read::{Keys, all_keys, check_anndata, graphs, index_name, open_layer, open_raw, open_x, read};
+use super::read::{Keys, all_keys, graphs, index_name, open_anndata, open_layer, open_raw, open_x, read};
 use super::storage::Reader;
 use super::write::{Additions, add, cut};
 use crate::Dataset;
@@ -24,9 +24,7 @@ impl H5ad {
     /// # Errors
     /// [`H5adError`] where it cannot be read, or is something else: it says what, and how to make an `.h5ad` of it.
     pub fn open(path: &Path) -> Result<Self, H5adError> {
-        let reader = Reader::open(path)?;
-        check_anndata(&reader)?;
-        Ok(Self { reader })
+        Ok(Self { reader: open_anndata(path)? })
     }
 
     /// Everything that the file has and that can be read.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use super::error::H5adError;
+use super::foreign;
 use super::matrix::FileMatrix;
-use super::storage::{Element, Kind, Reader, slot};
-use super::{H5adError, foreign};
+use super::storage::{Element, Kind, Reader, show, slot};
 use crate::dataset::list;
 use crate::windows::Windows;
 use crate::{Categorical, Column, Csr, Dataset, Frame, Matrix, Uns};
@@ -64,7 +65,7 @@ impl Keys {
     /// # Errors
     /// [`H5adError`] where the file is not AnnData.
     pub fn all(path: &Path) -> Result<Self, H5adError> {
-        super::H5ad::open(path)?.keys()
+        all_keys(&open_anndata(path)?)
     }
 
     /// Adds a column of `obs`.
@@ -182,7 +183,14 @@ pub(super) fn open_raw<'a>(file: &'a Reader, genes: &[String]) -> Result<FileMat
     Ok(whole.of_columns(columns?))
 }
 
-pub(super) fn check_anndata(file: &Reader) -> Result<(), H5adError> {
+/// Opens a file and sees that it is AnnData.
+pub(super) fn open_anndata(path: &Path) -> Result<Reader, H5adError> {
+    let file = Reader::open(path)?;
+    check_anndata(&file)?;
+    Ok(file)
+}
+
+fn check_anndata(file: &Reader) -> Result<(), H5adError> {
     let top = file.children("")?;
     let both = ["obs", "var"].iter().all(|table| file.kind(table) == Some(Kind::Group));
     if let Some(what) = foreign::not_anndata(&top, &file.attribute_names(""))
@@ -460,8 +468,4 @@ fn read_uns(file: &Reader, key: &str) -> Result<Option<Uns>, H5adError> {
         }
         Element::Other => None,
     })
-}
-
-pub(super) fn show(shape: &[usize]) -> String {
-    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ")
 }

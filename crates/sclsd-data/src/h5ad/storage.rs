@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hdf5_pure::{AttrValue, Dataset, Datatype, DatatypeByteOrder, File, Group, Layout, Source as _, StringPadding};
 
-use super::H5adError;
 use super::bytes::{FileBytes, Heaps};
+use super::error::H5adError;
 use super::foreign;
 use crate::memory;
 use crate::replace::plain_reason;
@@ -635,6 +635,11 @@ fn filter_name(id: u16) -> Option<&'static str> {
 }
 
 /// `obsm/X_umap` as a user of scanpy writes it: `obsm["X_umap"]`.
+/// A shape for people, `3696 × 1000`.
+pub(super) fn show(shape: &[usize]) -> String {
+    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ")
+}
+
 pub(crate) fn slot(key: &str) -> String {
     match key.split_once('/') {
         Some((slot, name)) => format!("{slot}[\"{name}\"]"),

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, SeekFrom};
 
-use super::groups::Blocks;
+use super::blocks::Blocks;
 
 /// Puts the superblock of today in the place of one of HDF5 1.6, which files of h5py have by default: the addresses in it
 /// are the same. The file can then be added to without being read whole.

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::H5adError;
 use super::cut::{Chosen, bulk, carry, changed, check_sizes, copy_whole, has_long_piece, unwritable_numbers};
 use super::editor::{Attribute, Compression, Editor, Values, write_anew};
+use super::error::H5adError;
 use super::groups::{harden, open_up};
 use super::read::{column_names, index_name, row_names};
 use super::storage::{Element, Kind, Reader, slot};

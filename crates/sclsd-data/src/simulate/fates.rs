@@ -10,8 +10,8 @@
 
 use rand::Rng;
 
+use super::dynamics::{DT, step};
 use super::landscape::{Blend, Landscape, Point};
-use super::{DT, step};
 
 /// Roll-outs by which the fate of a cell is estimated: a standard error of at most 1/64.
 const ROLLOUTS: u32 = 1024;

@@ -9,9 +9,12 @@
 use rayon::prelude::*;
 use sclsd_data::{Matrix, Purpose, stream};
 
+use super::error::KnnError;
+use super::neighbor_table::{Neighbors, Row};
 use super::search::{Points, Search, index, nearest_of};
-use super::{BLOCK, KnnError, Neighbors, Row};
 
+/// Queries and points in one block.
+const BLOCK: usize = 512;
 /// Lists that a cell is compared with, its own included.
 const PROBED: usize = 20;
 /// Rounds in which the centres move to the mean of their lists.

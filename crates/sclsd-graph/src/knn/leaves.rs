@@ -9,7 +9,7 @@
 
 use rayon::prelude::*;
 
-use super::Row;
+use super::neighbor_table::Row;
 use super::search::{Block, Points, Search, index};
 
 /// Most cells of a leaf.

@@ -6,7 +6,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use sclsd_data::{Matrix, leave_vector_code};
 
-use super::KnnError;
+use super::error::KnnError;
 
 /// Rounding may misplace neighbours that are nearly as far: so many more are kept, then measured exactly.
 const SPARE: usize = 8;

@@ -9,7 +9,8 @@ use sclsd_data::{
     first_bad, is_count, variable_genes_among,
 };
 
-use super::{PrepareError, PrepareSpec};
+use super::error::PrepareError;
+use super::spec::PrepareSpec;
 
 /// Genes that are kept at most where nothing is said.
 const MOST_GENES: usize = 5000;

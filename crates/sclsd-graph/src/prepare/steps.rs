@@ -6,7 +6,8 @@ use sclsd_data::{
     Categorical, Column, Csr, Dataset, Uns, closest_names, did_you_mean, library_sizes, log1p_normalize, pca,
 };
 
-use super::{PrepareError, PrepareSpec, Root};
+use super::error::PrepareError;
+use super::spec::{PrepareSpec, Root};
 use crate::graph::{GraphError, Undirected, neighbors_of};
 use crate::{
     DiffusionError, DiffusionMap, KnnError, components, connectivities, diffusion_map, layout, leiden, neighbors,

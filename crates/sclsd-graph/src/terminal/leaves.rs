@@ -14,7 +14,7 @@
 
 use sclsd_data::{Categorical, CsrView};
 
-use super::TerminalError;
+use super::error::TerminalError;
 use crate::graph::{check_graph, neighbors_of};
 
 /// How often a cell of the later cluster must be later than one of the earlier.

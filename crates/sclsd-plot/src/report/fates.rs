@@ -6,12 +6,11 @@
 //!
 //! A probability is one byte, in 254ths; 255 says that the cell reaches no terminal state.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use sclsd_data::Categorical;
 use serde::Serialize;
 
-use super::{Packed, byte, hex};
+use super::packed::{Packed, byte};
+use crate::color::hex;
 use crate::fate_probabilities::{FateProbabilities, reaches};
 
 /// Fate probabilities by one method after another. Each has the shape of the model's, `n_cells × n_fates`.
@@ -112,7 +111,7 @@ impl Rows<'_> {
             let reaches = reaches(row);
             bytes.extend(row.iter().map(|&p| if reaches { byte(p, [0.0, 1.0]) } else { 255 }));
         }
-        Packed { data: STANDARD.encode(bytes), range: vec![[0.0, 1.0]], lengths: Vec::new() }
+        Packed::new(bytes, vec![[0.0, 1.0]])
     }
 
     /// Means of each cluster's cells that reach a terminal state, clusters × fates.
@@ -141,6 +140,9 @@ impl Rows<'_> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn model() -> FateProbabilities {

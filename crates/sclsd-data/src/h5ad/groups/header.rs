@@ -2,7 +2,7 @@
 
 use std::io::{Result, SeekFrom};
 
-use super::{Blocks, Bytes, LARGEST, MOST_NODES, read, unexpected};
+use crate::h5ad::blocks::{Blocks, Bytes, LARGEST, MOST_NODES, read, unexpected};
 use crate::h5ad::superblock::{lookup3, set_end_of_file};
 
 pub(super) const NIL: u8 = 0;

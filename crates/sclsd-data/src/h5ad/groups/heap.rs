@@ -3,7 +3,7 @@
 use std::io::Result;
 
 use super::header::LinkInfo;
-use super::{Blocks, Bytes, MOST_NODES, NOWHERE, read, unexpected};
+use crate::h5ad::blocks::{Blocks, Bytes, MOST_NODES, NOWHERE, read, unexpected};
 
 /// Links that a heap has at most.
 const MOST_LINKS: usize = 1 << 16;

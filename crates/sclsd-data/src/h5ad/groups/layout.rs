@@ -6,7 +6,7 @@ use std::io::{Result, SeekFrom};
 
 use super::header::Header;
 use super::links::{Target, links};
-use super::{Blocks, MOST_NODES, read, unexpected};
+use crate::h5ad::blocks::{Blocks, MOST_NODES, read, unexpected};
 use crate::h5ad::superblock::lookup3;
 
 /// Kind of the message about a layout.

@@ -5,7 +5,7 @@ use std::io::Result;
 
 use super::header::{CONTINUATION, Header, LINK, LINK_INFO, LinkInfo, SYMBOL_TABLE};
 use super::heap::heap_links;
-use super::{Blocks, Bytes, LARGEST, MOST_NODES, NOWHERE, read, unexpected};
+use crate::h5ad::blocks::{Blocks, Bytes, LARGEST, MOST_NODES, NOWHERE, read, unexpected};
 
 /// A name in a group.
 pub(super) struct Link {

@@ -13,7 +13,7 @@ use std::io::Result;
 use super::header::{CONTINUATION, GROUP_INFO, Header, LINK, LINK_INFO, Message, NIL};
 use super::heap::heap_links;
 use super::links::find;
-use super::{Blocks, NOWHERE};
+use crate::h5ad::blocks::{Blocks, NOWHERE};
 
 /// Links that a group may have without a heap from then on.
 const MOST_LINKS: u16 = u16::MAX;

@@ -8,7 +8,7 @@ use std::io::{Result, SeekFrom};
 use super::header::{CONTINUATION, Header, Message, NIL, REFERENCE_COUNT};
 use super::links::{Place, Target, link, links};
 use super::open_up::with_links;
-use super::{Blocks, Bytes, MOST_NODES, read, unexpected};
+use crate::h5ad::blocks::{Blocks, Bytes, MOST_NODES, read, unexpected};
 
 /// Soft links that lead to one another at most, as in the HDF5 library.
 const DEEPEST: usize = 16;

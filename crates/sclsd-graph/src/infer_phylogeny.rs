@@ -15,9 +15,8 @@ use std::collections::BTreeMap;
 use sclsd_data::{Categorical, Csr, CsrView, pca};
 use serde::{Deserialize, Serialize};
 
-use super::{Phylogeny, PhylogenyError};
 use crate::graph::{GraphError, check_graph, neighbors_of};
-use crate::{KnnError, connectivities, neighbors};
+use crate::{KnnError, Phylogeny, PhylogenyError, connectivities, neighbors};
 
 /// Principal components and neighbours of what is left after a round, as scanpy's defaults.
 const N_PCS: usize = 50;
