@@ -3,7 +3,7 @@
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
-use super::likelihood::{UNITS, reduce};
+use crate::likelihood::{UNITS, reduce};
 
 /// The Euclidean norm of a gradient, into its place among those of all tensors: one cube.
 #[cube(launch)]

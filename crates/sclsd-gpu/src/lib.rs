@@ -1,6 +1,7 @@
 //! The kernels for every backend on CubeCL: GPUs through CUDA, Vulkan, Metal or DirectX.
 
 mod adam;
+mod cubes;
 mod flow;
 mod likelihood;
 mod product;
@@ -12,17 +13,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Shape};
+use burn_cubecl::cubecl::client::ComputeClient;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::{CubeCount, CubeDim, client::ComputeClient};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 
-use sclsd_kernels::Precision;
-use sclsd_kernels::SparseRows;
 use sclsd_kernels::recurrent::At;
-use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, VisitLikelihood, Visited};
+use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, Precision, SparseRows, VisitLikelihood, Visited};
+
+use crate::cubes::{cubes, units};
 
 /// The kernels of a CubeCL runtime.
 #[derive(Debug)]
@@ -96,20 +97,6 @@ fn any_layout<R: CubeRuntime>(handle: Handle) -> CubeTensor<R> {
 /// The same, row-major.
 fn tensor<R: CubeRuntime>(handle: Handle) -> CubeTensor<R> {
     into_contiguous(any_layout(handle))
-}
-
-/// As many cubes of so many units.
-fn cubes(count: usize, units: usize) -> (CubeCount, CubeDim) {
-    let number = |n| u32::try_from(n).expect("fewer than 2^32 rows");
-    // the first dimension of a grid is the one that may be large everywhere but under wgpu, where 65,535 is the limit of each
-    let side = 1 << 15;
-    let count = if count <= side { [count, 1] } else { [side, count.div_ceil(side)] };
-    (CubeCount::Static(number(count[0]), number(count[1]), 1), CubeDim::new_1d(number(units)))
-}
-
-/// Enough cubes for so many units.
-fn units(count: usize, each: u32) -> (CubeCount, CubeDim) {
-    cubes(count.div_ceil(each as usize), each as usize)
 }
 
 /// What the way back along a flow needs, on the device.

@@ -12,7 +12,8 @@ use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
 use cubek::matmul::launch::{Strategy, launch_ref};
 use cubek::std::InputBinding;
 
-use super::{rows, units};
+use crate::cubes::units;
+use crate::rows;
 use sclsd_kernels::Precision;
 
 /// `a b`, in 32 bits but for the factors.

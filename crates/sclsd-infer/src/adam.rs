@@ -13,16 +13,11 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, SimpleOptimizer};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 
+use sclsd_model::adam::{BETA_1, BETA_2, EPSILON, norm, update};
 use sclsd_model::{AdamStep, Array, Kernels, Lsd, OnDeviceAdam, Peers, tensor_name};
 
-use crate::AdamSpec;
+use crate::spec::AdamSpec;
 
-mod on_host;
-
-/// β₁, β₂ and ε.
-const BETA_1: f32 = 0.9;
-const BETA_2: f32 = 0.999;
-const EPSILON: f32 = 1e-8;
 /// Added to norms, by which is divided.
 const CLIP_EPSILON: f64 = 1e-6;
 
@@ -259,10 +254,13 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
                 let mut values: Vec<f32> = tensor.inner().into_data().into_vec().expect("floats");
                 let n = values.len();
                 let new = || Moments { updates: 0, first: none(n), second: none(n) };
-                let norm = on_host::norm(&gradient);
+                let norm = norm(&gradient);
                 self.on_host.push(norm);
                 let factor = (self.clip_norm / (norm + CLIP_EPSILON)).min(1.0);
-                on_host::update(&mut values, &gradient, factor, self.lr, moments.entry(name).or_insert_with(new));
+                let Moments { updates, first, second } = moments.entry(name).or_insert_with(new);
+                *updates += 1;
+                let moments = [&mut first.values[..], &mut second.values];
+                update(&mut values, &gradient, [factor, self.lr], moments, *updates);
                 Tensor::<B::InnerBackend, D>::from_data(TensorData::new(values, shape), &device)
             }
             (States::Device(adam, states), Gradient::Device(gradient)) => {

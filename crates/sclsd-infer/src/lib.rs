@@ -7,6 +7,7 @@
 
 mod adam;
 mod bootstrap;
+mod checked;
 mod checkpoint;
 mod data;
 mod elbo;
@@ -17,12 +18,14 @@ mod memory;
 mod monotonicity;
 mod peers;
 mod recommended;
+mod record;
 mod schedule;
 mod spec;
 mod train;
 
 pub use adam::{Adam, Moments, Norms};
 pub use bootstrap::{BootstrapError, BootstrapSpec, bootstrap_time};
+pub use checked::CheckedTrainSpec;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use data::{TrainingData, TrainingDataError};
 pub use elbo::{Batch, Coefficients, Elbo, LibrarySize, Loss, Noise, Terms};
@@ -32,9 +35,9 @@ pub use lock::{ModelLock, ModelLockError};
 pub use monotonicity::{Monotonicity, monotonicity};
 pub use peers::{Network, threads};
 pub use recommended::DataScale;
+pub use record::EpochRecord;
 pub use schedule::{KlSchedule, LearningRate, WassersteinSchedule};
 pub use spec::{
-    AdamSpec, CheckedTrainSpec, DataKeys, EarlyStopping, InitialValues, OptimizerSpec, PriorSpec, StepKernel,
-    TrainSpec, TrainSpecError,
+    AdamSpec, DataKeys, EarlyStopping, InitialValues, OptimizerSpec, PriorSpec, StepKernel, TrainSpec, TrainSpecError,
 };
-pub use train::{EpochRecord, Event, TrainError, train, train_on, train_with_peers};
+pub use train::{Event, TrainError, train, train_on, train_with_peers};

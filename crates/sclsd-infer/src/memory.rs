@@ -5,7 +5,7 @@
 
 use sclsd_model::ode::Method;
 
-use crate::{TrainSpec, TrainSpecError};
+use crate::spec::{TrainSpec, TrainSpecError};
 
 /// Bytes of a number.
 const NUMBER: u128 = 4;

@@ -1,11 +1,10 @@
 //! Everything that can be chosen about a run, under the Python package's names.
 
 use sclsd_graph::{Descent, TerminalSpec, WalkError, WalkSpec};
-use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
-use sclsd_model::{CheckedModelSpec, Custom, ModelSpec, ModelSpecError, Precision};
+use sclsd_model::ode::{OdeError, OdeSpec};
+use sclsd_model::{ModelSpec, ModelSpecError, Precision};
 use serde::{Deserialize, Serialize};
 
-use crate::memory;
 use crate::{KlSchedule, LearningRate, WassersteinSchedule};
 
 /// A run of training. Reference: `LSDConfig`.
@@ -260,85 +259,6 @@ pub enum TrainSpecError {
     /// A choice of solver.
     #[error(transparent)]
     Ode(#[from] OdeError),
-}
-
-/// A specification that can be trained with.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckedTrainSpec {
-    spec: TrainSpec,
-    pub(crate) model: CheckedModelSpec,
-    pub(crate) ode: CheckedOdeSpec,
-}
-
-impl TrainSpec {
-    /// Checks every field, and the sizes against the memory there is.
-    ///
-    /// # Errors
-    /// [`TrainSpecError`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedTrainSpec, TrainSpecError> {
-        let model = self.model.clone().check()?;
-        let ode = self.ode.clone().check()?;
-        self.walks.clone().check()?;
-        memory::check(&self, 1, sclsd_data::available_memory())?;
-        let OptimizerSpec { adam, kl_schedule: kl, wasserstein_schedule: w } = &self.optimizer;
-        let stop = &self.early_stopping;
-        let positive = |v: f64| v > 0.0 && v.is_finite();
-        let least = |v: f64| v >= 0.0 && v.is_finite();
-        #[expect(clippy::cast_precision_loss, reason = "for a message")]
-        let whole = |n: usize| n as f64;
-        let (above, zero, one) = ("a finite number above 0", "a finite number of 0 or more", "at least 1");
-        let rules = [
-            ("optimizer.adam.lr", adam.lr, positive(adam.lr), above),
-            ("optimizer.adam.eta_min", adam.eta_min, least(adam.eta_min), zero),
-            ("optimizer.adam.T_0", whole(adam.t_0), adam.t_0 >= 1, one),
-            ("optimizer.adam.T_mult", whole(adam.t_mult), adam.t_mult >= 1, one),
-            ("optimizer.adam.clip_norm", adam.clip_norm, positive(adam.clip_norm), above),
-            ("optimizer.kl_schedule.af", kl.af, least(kl.af), zero),
-            ("optimizer.kl_schedule.min_af", kl.min_af.unwrap_or(0.0), least(kl.min_af.unwrap_or(0.0)), zero),
-            ("optimizer.kl_schedule.max_epoch", whole(kl.max_epoch), kl.max_epoch >= 1, one),
-            ("optimizer.wasserstein_schedule.min_W", w.min_w, least(w.min_w), zero),
-            ("optimizer.wasserstein_schedule.max_W", w.max_w, least(w.max_w), zero),
-            ("optimizer.wasserstein_schedule.max_epoch", whole(w.max_epoch), w.max_epoch >= 1, one),
-            ("early_stopping.min_delta", stop.min_delta, least(stop.min_delta), zero),
-            ("prior.beta", self.prior.beta, least(self.prior.beta), zero),
-            ("num_epochs", whole(self.num_epochs), self.num_epochs >= 1, one),
-        ];
-        match rules.into_iter().find(|rule| !rule.2) {
-            Some((field, value, _, expected)) => Err(TrainSpecError::Value { field, value, expected }),
-            None => Ok(CheckedTrainSpec { spec: self, model, ode }),
-        }
-    }
-}
-
-impl CheckedTrainSpec {
-    /// Checks the sizes against the memory there is, now that it is known how many genes there are.
-    pub(crate) fn check_genes(&self, n_genes: usize) -> Result<(), TrainSpecError> {
-        memory::check(&self.spec, n_genes, sclsd_data::available_memory())
-    }
-
-    /// The same with parts of one's own in place of the model's networks.
-    #[must_use]
-    pub fn with(self, custom: Custom) -> Self {
-        Self { model: self.model.with(custom), ..self }
-    }
-
-    /// The fields.
-    #[must_use]
-    pub fn get(&self) -> &TrainSpec {
-        &self.spec
-    }
-
-    /// The sizes of the networks.
-    #[must_use]
-    pub fn model(&self) -> &CheckedModelSpec {
-        &self.model
-    }
-
-    /// How the flow is solved.
-    #[must_use]
-    pub fn ode(&self) -> &CheckedOdeSpec {
-        &self.ode
-    }
 }
 
 #[cfg(test)]

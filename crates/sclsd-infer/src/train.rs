@@ -18,7 +18,6 @@ use sclsd_model::ode::{OdeError, Work};
 use sclsd_model::{
     Device, Expression, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, Trainable, WeightsError, Whole,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::adam::Norms;
 use crate::checkpoint::{Checkpoint, CheckpointError, weights_not_finite};
@@ -27,6 +26,7 @@ use crate::elbo::Terms;
 use crate::fingerprint::fingerprint;
 use crate::monotonicity::monotonicity;
 use crate::peers::{agree, threads};
+use crate::record::EpochRecord;
 use crate::{
     Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, InitialValues, Loss, Moments, Noise,
     TrainSpecError, TrainingData,
@@ -35,40 +35,6 @@ use crate::{
 /// Noise of held-out walks, and of what comes next, is drawn from streams beyond those of any step.
 const HELD_OUT: u64 = 1 << 48;
 const LOOK_AHEAD: u64 = 1 << 49;
-
-/// One epoch in the history of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// Mean loss of its steps, term by term.
-    pub loss: Loss,
-    /// Mean rise of the potential along the walks of the last batch, at the end of the epoch, per step; 0 where it always falls.
-    pub potential_rise: f64,
-    /// Mean rise of the entropy along the walks of the last batch, at the end of the epoch, per step.
-    pub entropy_rise: f64,
-    /// Loss of the walks that training does not see, at the end of the epoch, in nats per visit and gene; nothing where no
-    /// walks are held out.
-    #[serde(default)]
-    pub held_out: Option<f64>,
-    /// Learning rate at its beginning.
-    pub learning_rate: f64,
-    /// Steps of the solver.
-    pub solver_steps: usize,
-    /// Evaluations of the drift by the solver.
-    pub solver_evaluations: usize,
-}
-
-impl EpochRecord {
-    /// The first figure that is not finite.
-    pub(crate) fn not_finite(&self) -> Option<(&'static str, f64)> {
-        let others = [
-            ("the rise of the potential", self.potential_rise),
-            ("the rise of the entropy", self.entropy_rise),
-            ("the held-out loss", self.held_out.unwrap_or_default()),
-            ("the learning rate", self.learning_rate),
-        ];
-        self.loss.terms().into_iter().chain(others).find(|(_, value)| !value.is_finite())
-    }
-}
 
 /// What training reports.
 #[non_exhaustive]

@@ -5,11 +5,12 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::products::{self, Packed, Rows, Terms};
 use crate::rows::{BLOCK, made};
+use crate::simd::arch;
 
 /// Share of values that are not 0 from which a product is better made densely.
 const DENSE: f64 = 0.25;
@@ -168,10 +169,10 @@ impl Expression {
             }
             Kept::Sparse { indptr, indices, values, rows } => {
                 let rows = SparseRows { indptr, indices, values, rows };
-                let side = Arch::new().dispatch(PanelWidth);
+                let side = arch().dispatch(PanelWidth);
                 made(outputs, self.genes, side, |first, sum| {
                     let mut panel = vec![0.0; side * self.genes];
-                    Arch::new().dispatch(Scatter { panel: &mut panel, slope, first, outputs, rows });
+                    arch().dispatch(Scatter { panel: &mut panel, slope, first, outputs, rows });
                     from_panel(&panel, side, sum, self.genes);
                 })
             }
@@ -197,7 +198,7 @@ impl FirstLayer {
         let order = if rows.are_dense(genes) {
             Order::Dense(Packed::transposed(weight, genes, Terms::Three))
         } else {
-            let side = Arch::new().dispatch(PanelWidth);
+            let side = arch().dispatch(PanelWidth);
             let firsts = (0..outputs).into_par_iter().step_by(side);
             let of = |first: usize| panel(weight, first..outputs.min(first + side), side, genes);
             Order::Sparse(firsts.map(of).collect())
@@ -214,7 +215,7 @@ impl FirstLayer {
                 rows.fill(&mut x, self.genes);
                 products::times(out, outputs, Rows::new(&x, self.genes), weight);
             }
-            Order::Sparse(panels) => Arch::new().dispatch(Gather { out, outputs, panels, rows }),
+            Order::Sparse(panels) => arch().dispatch(Gather { out, outputs, panels, rows }),
         }
     }
 }

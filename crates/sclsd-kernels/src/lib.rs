@@ -13,6 +13,8 @@
 //! | [`GeneLikelihood`], [`Likelihood`] | how counts are distributed: built in, or of one's own |
 //! | [`reconstruction`] | ln p(x given z, xl), the decoder's last layer included |
 //! | [`Peers`] | sums over those who train one model together |
+//! | [`adam`] | a step of the optimiser |
+//! | [`SimdLevel`] | the instructions that all of it is run with |
 //! | [`OnDevice`] | what the same is to be on a GPU |
 //!
 //! Sums run in a fixed order, whatever the number of threads: the same bits.
@@ -30,12 +32,15 @@
 #![allow(clippy::inline_always)]
 
 mod accelerator;
+pub mod adam;
 mod derivative;
 mod downhill;
 mod expression;
 mod flow;
 pub mod lanes;
 mod likelihood;
+#[cfg(target_arch = "x86_64")]
+mod matrix_units;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 mod peers;
@@ -44,6 +49,7 @@ mod products;
 pub mod reconstruction;
 pub mod recurrent;
 mod rows;
+mod simd;
 pub mod stack;
 pub mod vector;
 
@@ -55,3 +61,4 @@ pub use flow::{Followed, follow};
 pub use likelihood::{CountRow, CountSlopes, Counts, GeneLikelihood, Likelihood};
 pub use peers::{Exchange, PeerError, Peers, Total, Whole};
 pub use potential::PotentialWeights;
+pub use simd::{SimdLevel, SimdLevelError};

@@ -10,12 +10,13 @@
 //! by W_l: (by ȧ_l) ḣ_{l−1}ᵀ + (by a_l) h_{l−1}ᵀ       by b_l: by a_l       by g: −σ'(g) V̇
 //! ```
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use sclsd_ode::Field;
 use sclsd_ode::lanes::{LANES, Lane, from_rows, to_rows};
 
 use crate::lanes::{add_products, map, product, zip};
+use crate::simd::arch;
 use crate::vector::tanh_and_ln_cosh;
 
 /// Weights of a potential.
@@ -99,7 +100,7 @@ impl PotentialWeights {
 
     /// V of rows side by side.
     fn value(&self, z: &[Lane], room: &mut Room) -> Lane {
-        Arch::new().dispatch(Value { field: self, z, room })
+        arch().dispatch(Value { field: self, z, room })
     }
 
     #[inline(always)]
@@ -266,11 +267,11 @@ impl Field for PotentialWeights {
     }
 
     fn drift(&self, z: &[Lane], out: &mut [Lane], room: &mut Room) {
-        Arch::new().dispatch(Drift { field: self, z, out, room });
+        arch().dispatch(Drift { field: self, z, out, room });
     }
 
     fn drift_vjp(&self, z: &[Lane], gradient: &[Lane], by_z: &mut [Lane], sums: &mut Sums, room: &mut Room) {
-        Arch::new().dispatch(Pull { field: self, z, slope: gradient, by_z, sums, room });
+        arch().dispatch(Pull { field: self, z, slope: gradient, by_z, sums, room });
     }
 }
 

@@ -12,6 +12,8 @@ mod vectors;
 use rayon::prelude::*;
 
 use crate::rows::{BLOCK, add, groups, made, total};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::SimdLevel;
 use factors::room;
 pub(crate) use factors::{Rows, Terms};
 #[cfg(target_arch = "x86_64")]
@@ -61,10 +63,16 @@ impl Packed {
     }
 }
 
+/// Whether matrix units are there and used.
+#[cfg(target_arch = "x86_64")]
+fn with_tiles() -> bool {
+    SimdLevel::used() == SimdLevel::Amx
+}
+
 /// Whether a product is made by matrix units: they are there, and not mostly idle.
 #[cfg(target_arch = "x86_64")]
 fn for_tiles(depth: usize, columns: usize) -> bool {
-    depth >= 64 && columns >= 32 && tiles::present()
+    depth >= 64 && columns >= 32 && with_tiles()
 }
 
 /// `out = a b`, with rows of `out` `stride` apart.
@@ -164,7 +172,7 @@ impl Summand {
     fn new(rows: Rows<'_>, width: usize, first: bool, terms: Terms) -> Self {
         assert!(rows.hold(width), "sizes that fit");
         #[cfg(target_arch = "x86_64")]
-        if rows.count() >= tiles::DEPTH && tiles::present() {
+        if rows.count() >= tiles::DEPTH && with_tiles() {
             let tiles = tiles::Packed::new(rows, width, Packing { first, along: false, terms });
             return Self { width, order: SummandOrder::Tiles(tiles) };
         }

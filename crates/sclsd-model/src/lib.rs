@@ -44,10 +44,11 @@ pub use networks::{
     BatchNorm, BatchStatistics, Cells, CustomPotential, Layer, Linear, Lsd, PotentialNetwork, RecurrentPrior, Shares,
     Stack, Start, Statistics,
 };
+pub use sclsd_kernels::adam;
 pub use sclsd_kernels::stack::RowWeights;
 pub use sclsd_kernels::{
     AdamStep, CountRow, CountSlopes, Derivative, Exchange, Expression, GeneLikelihood, Likelihood, PeerError, Peers,
-    Potential, Precision, SparseRows, Whole,
+    Potential, Precision, SimdLevel, SimdLevelError, SparseRows, Whole,
 };
 pub use sclsd_ode as ode;
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};

@@ -55,12 +55,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let neighbors = graph::nearest_neighbors(&data::pca(cells.expression()?, 10).scores, 8)?;
     cells.obsp.insert("connectivities".into(), graph::connectivities(&neighbors));
 
-    let mut spec = infer::TrainSpec { num_epochs: 40, ..Default::default() };
-    spec.walks = graph::WalkSpec { num_walks: 128, batch_size: 64, path_len: 10, ..Default::default() };
-    spec.optimizer.adam.lr = 0.01;
-    let prior =
-        graph::Transition::from_pseudotime(cells.graph("connectivities")?, &cells.numbers("prior_time")?, 50.0)?;
-    let walks = prior.walks(&spec.walks.clone().check()?);
+    let scale = infer::DataScale { n_cells: 300, n_genes: 60, ..infer::DataScale::unknown() };
+    let spec = infer::TrainSpec { num_epochs: 40, ..infer::TrainSpec::recommended(&scale) };
+    let time = cells.numbers("prior_time")?;
+    let walks = graph::Transition::from_pseudotime(cells.graph("connectivities")?, &time, 50.0)?;
+    let walks = walks.walks(&spec.walks.clone().check()?);
     let custom = Custom::default().potential(DoubleWells);
     let (training, spec) = (infer::TrainingData::new(&cells, &spec.keys)?, spec.check()?.with(custom.clone()));
     let fit = infer::train(&training, &walks, &spec, None, &Device::parse("cpu")?, &mut |_| ControlFlow::Continue(()))?;

@@ -80,7 +80,7 @@ impl Network {
     }
 
     fn out_of_step(&self, peer: usize, theirs: usize, ours: usize) -> PeerError {
-        PeerError { peer: name(&self.addresses, peer), what: super::out_of_step(theirs, ours) }
+        PeerError { peer: name(&self.addresses, peer), what: super::agree::out_of_step(theirs, ours) }
     }
 }
 

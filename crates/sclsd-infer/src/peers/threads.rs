@@ -116,7 +116,7 @@ fn total(parts: Vec<Vec<f32>>) -> Result<Vec<f32>, Vec<usize>> {
 /// The first peer that adds up another number of numbers.
 fn out_of_step(lengths: &[usize], ours: usize) -> PeerError {
     let peer = lengths.iter().position(|theirs| *theirs != ours).unwrap_or_default();
-    PeerError { peer: peer.to_string(), what: super::out_of_step(lengths[peer], ours) }
+    PeerError { peer: peer.to_string(), what: super::agree::out_of_step(lengths[peer], ours) }
 }
 
 impl Drop for Seat {

@@ -18,59 +18,20 @@
 #![expect(unsafe_code, reason = "matrix units are to be had through instructions alone")]
 
 mod packing;
+mod tile;
 mod units;
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
 use super::factors::{Rows, Terms};
+use crate::matrix_units::present;
 use packing::fill;
+pub(super) use tile::{DEPTH, Packing};
+use tile::{GROUP, SIDE, Tile};
 use units::{Factors, Units, sums};
-
-/// Rows of a tile, and columns of the sums in one.
-const SIDE: usize = 16;
-/// Rows or columns that are worked on at a time.
-const GROUP: usize = 2 * SIDE;
-/// Numbers of a row of a tile.
-pub(super) const DEPTH: usize = 32;
-
-/// Sixteen rows of 32 numbers of bf16.
-#[repr(align(64))]
-#[derive(Debug, Clone, Copy)]
-struct Tile([u32; SIDE * SIDE]);
-
-/// Whether there are matrix units, and they may be used.
-pub(super) fn present() -> bool {
-    static PRESENT: OnceLock<bool> = OnceLock::new();
-    *PRESENT.get_or_init(|| {
-        let vectors = is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16");
-        vectors && has_units() && may_use_them()
-    })
-}
-
-fn has_units() -> bool {
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    /// AMX-BF16 and AMX-TILE, in EDX of leaf 7.
-    const UNITS: u32 = 1 << 22 | 1 << 24;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & UNITS == UNITS
-}
-
-/// Asks the system, which keeps room for the units' registers from then on.
-#[cfg(target_os = "linux")]
-fn may_use_them() -> bool {
-    const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
-    const XFEATURE_XTILEDATA: libc::c_ulong = 18;
-    // SAFETY: takes two numbers, and says no where it does not know them
-    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn may_use_them() -> bool {
-    false
-}
 
 /// A factor in tiles: groups of 32 rows (of the first factor) or columns (of the second), in each the depth in steps of 32,
 /// in each of these two halves, and in each of these the terms.
@@ -117,17 +78,6 @@ impl<'a> Groups<'a> {
         let size = self.shape.group();
         &self.tiles[at / GROUP * size..][..size]
     }
-}
-
-/// How a factor is to be packed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Packing {
-    /// Whether it is the first factor.
-    pub(super) first: bool,
-    /// Whether what is summed over lies along the rows of the matrix.
-    pub(super) along: bool,
-    /// Into how many terms.
-    pub(super) terms: Terms,
 }
 
 impl Packed {

@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::factors::{Rows, room};
+use crate::simd::arch;
 
 /// Vectors of columns that are worked on at a time.
 const SIDE: usize = 2;
@@ -53,7 +54,7 @@ impl Panels {
     }
 
     fn of(inputs: usize, outputs: usize, fill: impl Fn(&mut [f32], Range<usize>, usize) + Sync) -> Self {
-        let side = Arch::new().dispatch(TileSize).columns;
+        let side = arch().dispatch(TileSize).columns;
         let mut panels = vec![0.0; outputs.div_ceil(side) * side * inputs];
         panels
             .par_chunks_mut((side * inputs).max(1))
@@ -70,14 +71,14 @@ impl Panels {
             stride,
             rows: a.count(),
             a: a.values.as_ptr(),
-            a_tile: Arch::new().dispatch(TileSize).rows * a.stride,
+            a_tile: arch().dispatch(TileSize).rows * a.stride,
             steps: [a.stride, 1],
             depth: self.inputs,
             b: self.panels.as_ptr(),
             columns: self.outputs,
             add,
         };
-        Arch::new().dispatch(product);
+        arch().dispatch(product);
     }
 }
 
@@ -93,7 +94,7 @@ pub(super) struct Strips {
 impl Strips {
     /// As the first factor, or as the second.
     pub(super) fn new(from: Rows<'_>, width: usize, first: bool) -> Self {
-        let tile = Arch::new().dispatch(TileSize);
+        let tile = arch().dispatch(TileSize);
         let (rows, side) = (from.count(), if first { tile.rows } else { tile.columns });
         let mut values = vec![0.0; width.div_ceil(side) * side * rows];
         for (to, column) in values.chunks_exact_mut((side * rows).max(1)).zip((0..width).step_by(side)) {
@@ -108,7 +109,7 @@ impl Strips {
 
     /// Adds `aᵀ b` for some columns of this, from the first one of a tile on, to `sum`.
     pub(super) fn add_sum(&self, sum: &mut [f32], columns: Range<usize>, b: &Self) {
-        let tile = Arch::new().dispatch(TileSize);
+        let tile = arch().dispatch(TileSize);
         assert!(columns.start.is_multiple_of(tile.rows) && columns.end <= self.width, "whole tiles");
         assert!(self.rows == b.rows && sum.len() == columns.len() * b.width, "sizes that fit");
         let product = Product {
@@ -123,14 +124,14 @@ impl Strips {
             columns: b.width,
             add: true,
         };
-        Arch::new().dispatch(product);
+        arch().dispatch(product);
     }
 }
 
 /// `aᵀ b` over some rows, for few columns of `a`; `columns × width`. Nothing is packed: the sums stay in the cache.
 pub(super) fn sum(a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize, rows: Range<usize>) -> Vec<f32> {
     let mut sums = vec![0.0; columns * width];
-    Arch::new().dispatch(Narrow { sums: &mut sums, a, columns, b, width, rows });
+    arch().dispatch(Narrow { sums: &mut sums, a, columns, b, width, rows });
     sums
 }
 

@@ -9,12 +9,13 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::peers::Whole;
 use crate::products::{self, Packed, Rows, Terms};
 use crate::rows::{BLOCK, add, groups, made, total};
+use crate::simd::arch;
 use crate::stack::{Layer, Moments, RowWeights, sums};
 use crate::vector::Lanes;
 
@@ -80,7 +81,7 @@ fn covariance(centered: Rows<'_>, whole: &Whole) -> Vec<f32> {
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    Arch::new().dispatch(Dot(a, b))
+    arch().dispatch(Dot(a, b))
 }
 
 struct Dot<'a>(&'a [f32], &'a [f32]);

@@ -11,6 +11,7 @@ use pulp::{Simd, WithSimd};
 
 use super::genes::{EPSILON, Genes, VECTOR, padded};
 use crate::likelihood::{CountRow, CountSlopes, Likelihood};
+use crate::simd::arch;
 use crate::vector::{Lanes, exp};
 
 /// Factors, each between ½ and 2, of which one logarithm is taken.
@@ -152,7 +153,7 @@ pub(super) fn custom(
     let places = room.share.len();
     let (gate, rate) = logits.split_at_mut(places);
     let (gate_bias, rate_bias) = visit.bias.split_at(places);
-    let scale = pulp::Arch::new().dispatch(Exponentials { logits: rate, bias: rate_bias, out: &mut room.share });
+    let scale = arch().dispatch(Exponentials { logits: rate, bias: rate_bias, out: &mut room.share });
     for (&gene, &count) in visit.counts.0.iter().zip(visit.counts.1) {
         room.count[gene as usize] = count;
     }

@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::genes::{Genes, padded};
@@ -12,6 +11,7 @@ use crate::expression::SparseRows;
 use crate::likelihood::{Counts, GeneLikelihood};
 use crate::products::{self, Packed, Rows, Summand, Terms};
 use crate::rows::{BLOCK, add, blocks, groups, made};
+use crate::simd::arch;
 
 /// What the likelihood depends on.
 #[derive(Debug, Clone, Copy)]
@@ -174,7 +174,7 @@ impl<'a> Decoder<'a> {
         for (half, weight) in self.forward.iter().enumerate() {
             products::times(&mut logits[half * places..], stride, self.hidden.some(visits.clone()), weight);
         }
-        let (arch, mut sums, mut room) = (Arch::new(), Sums::new(genes), Room::new(genes));
+        let (arch, mut sums, mut room) = (arch(), Sums::new(genes), Room::new(genes));
         for ((visit, logits), slope) in visits.clone().zip(logits.chunks_exact_mut(stride)).zip(library) {
             let log_library = self.log_library[visit];
             let visit = Visit { genes: &self.genes, bias: &self.bias, log_library, counts: counts.row(visit) };

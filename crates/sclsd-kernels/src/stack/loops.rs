@@ -2,8 +2,9 @@
 //!
 //! Rows are `width` long; a loop over one row at a time keeps what belongs to a column in the cache.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
+use crate::simd::arch;
 use crate::vector::Lanes;
 
 /// ln(1 + eˣ).
@@ -20,7 +21,7 @@ fn slope_of_softplus<S: Simd>(y: Lanes<S>) -> Lanes<S> {
 
 /// `x ← x + b`, or its softplus.
 pub(super) fn bias(rows: &mut [f32], bias: &[f32], activated: bool) {
-    Arch::new().dispatch(Bias { rows, bias, activated });
+    arch().dispatch(Bias { rows, bias, activated });
 }
 
 struct Bias<'a> {
@@ -46,7 +47,7 @@ impl WithSimd for Bias<'_> {
 
 /// Through the softplus whose values are `out`, if there is one: `g ← g σ`; adds the rows to `sum`.
 pub(super) fn bias_slope(slope: &mut [f32], out: &[f32], sum: &mut [f32], activated: bool) {
-    Arch::new().dispatch(BiasSlope { slope, out, sum, activated });
+    arch().dispatch(BiasSlope { slope, out, sum, activated });
 }
 
 struct BiasSlope<'a> {
@@ -77,7 +78,7 @@ impl WithSimd for BiasSlope<'_> {
 
 /// `Σ w x` or `Σ w (x − center)²` of every column.
 pub(super) fn moment(rows: &[f32], weights: &[f32], center: Option<&[f32]>, sum: &mut [f32]) {
-    Arch::new().dispatch(Moment { rows, weights, center, sum });
+    arch().dispatch(Moment { rows, weights, center, sum });
 }
 
 struct Moment<'a> {
@@ -127,7 +128,7 @@ impl Center<'_> {
 
 /// `out = γ x̂ + β` or its softplus.
 pub(super) fn normalize(rows: &[f32], out: &mut [f32], center: Center<'_>, norm: (&[f32], &[f32]), activated: bool) {
-    Arch::new().dispatch(Normalize { rows, out, center, norm, activated });
+    arch().dispatch(Normalize { rows, out, center, norm, activated });
 }
 
 struct Normalize<'a> {
@@ -168,7 +169,7 @@ pub(super) struct Normed<'a> {
 
 /// Through the softplus, if there is one; adds `g` and `g x̂` of every column to `sums`.
 pub(super) fn norm_sums(slope: &mut [f32], normed: Normed<'_>, sums: [&mut [f32]; 2]) {
-    Arch::new().dispatch(NormSums { slope, normed, sums });
+    arch().dispatch(NormSums { slope, normed, sums });
 }
 
 struct NormSums<'a> {
@@ -209,7 +210,7 @@ pub(super) fn norm_slope(
     scale: &[f32],
     sums: [&[f32]; 2],
 ) {
-    Arch::new().dispatch(NormSlope { slope, rows, center, weights, scale, sums });
+    arch().dispatch(NormSlope { slope, rows, center, weights, scale, sums });
 }
 
 struct NormSlope<'a> {

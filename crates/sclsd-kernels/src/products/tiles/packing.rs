@@ -9,7 +9,7 @@ use std::arch::x86_64::{
 };
 use std::mem::MaybeUninit;
 
-use super::{DEPTH, Packing, SIDE, Tile};
+use super::tile::{DEPTH, Packing, SIDE, Tile};
 use crate::products::Rows;
 
 /// Packs 16 rows or columns and 32 of the depth, from the given ones on.

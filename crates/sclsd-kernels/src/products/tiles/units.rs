@@ -4,7 +4,8 @@ use std::arch::asm;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-use super::{GROUP, SIDE, Tile};
+use super::tile::{GROUP, SIDE, Tile};
+use crate::matrix_units::present;
 use crate::products::Terms;
 
 /// What the units are to be like: eight tiles of 16 rows of 64 bytes.
@@ -35,7 +36,7 @@ impl Units {
     /// # Panics
     /// When there are none.
     pub(super) fn set_up() -> Self {
-        assert!(super::present(), "matrix units");
+        assert!(present(), "matrix units");
         // SAFETY: there are units, and eight tiles are what they have
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly, preserves_flags));

@@ -1,0 +1,139 @@
+//! The instructions that kernels are run with: the best there are, or fewer of them, to see what a lesser machine would do.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use pulp::Arch;
+
+/// A level of instructions. Each has all of those before it on the same kind of processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum SimdLevel {
+    /// One number at a time.
+    Scalar,
+    /// Vectors of four numbers: `aarch64`.
+    Neon,
+    /// Vectors of eight numbers: `x86_64` of the last ten years.
+    Avx2,
+    /// Vectors of sixteen numbers.
+    Avx512,
+    /// The same, and matrix units for products of bf16.
+    Amx,
+}
+
+const ALL: [(SimdLevel, &str); 5] = [
+    (SimdLevel::Scalar, "scalar"),
+    (SimdLevel::Neon, "neon"),
+    (SimdLevel::Avx2, "avx2"),
+    (SimdLevel::Avx512, "avx512"),
+    (SimdLevel::Amx, "amx"),
+];
+
+impl fmt::Display for SimdLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ALL.iter().find(|(level, _)| level == self).map_or("", |(_, name)| name))
+    }
+}
+
+/// There is no such level, or this machine does not have it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("SIMD level \"{asked}\" is not one of this machine's: {there}")]
+pub struct SimdLevelError {
+    /// What was asked for.
+    pub asked: String,
+    /// What there is.
+    pub there: String,
+}
+
+impl FromStr for SimdLevel {
+    type Err = SimdLevelError;
+
+    fn from_str(name: &str) -> Result<Self, SimdLevelError> {
+        ALL.iter().find(|(_, known)| *known == name).map(|(level, _)| *level).ok_or_else(|| error(name))
+    }
+}
+
+fn error(asked: &str) -> SimdLevelError {
+    let there: Vec<String> = SimdLevel::all().iter().map(ToString::to_string).collect();
+    SimdLevelError { asked: asked.to_owned(), there: there.join(", ") }
+}
+
+static USED: OnceLock<(SimdLevel, Arch)> = OnceLock::new();
+
+impl SimdLevel {
+    /// All that this machine has, the best last.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        ALL.iter().map(|(level, _)| *level).filter(|level| level.arch().is_some()).collect()
+    }
+
+    /// What kernels run with.
+    #[must_use]
+    pub fn used() -> Self {
+        used().0
+    }
+
+    /// Makes kernels run with this level, before any of them has run.
+    ///
+    /// # Errors
+    /// [`SimdLevelError`] where this machine does not have it, or kernels have begun with another.
+    pub fn force(self) -> Result<(), SimdLevelError> {
+        let arch = self.arch().ok_or_else(|| error(&self.to_string()))?;
+        if USED.get_or_init(|| (self, arch)).0 == self { Ok(()) } else { Err(error(&self.to_string())) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn arch(self) -> Option<Arch> {
+        match self {
+            Self::Scalar => Some(Arch::Scalar),
+            Self::Neon => None,
+            Self::Avx2 => pulp::x86::V3::try_new().map(Arch::V3),
+            Self::Avx512 => pulp::x86::V4::try_new().map(Arch::V4),
+            Self::Amx => pulp::x86::V4::try_new().filter(|_| crate::matrix_units::present()).map(Arch::V4),
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    fn arch(self) -> Option<Arch> {
+        match self {
+            Self::Scalar => Some(Arch::Scalar),
+            Self::Neon => pulp::aarch64::Neon::try_new().map(Arch::Neon),
+            _ => None,
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn arch(self) -> Option<Arch> {
+        (self == Self::Scalar).then(Arch::new)
+    }
+}
+
+fn used() -> (SimdLevel, Arch) {
+    *USED.get_or_init(|| {
+        let level = SimdLevel::all().last().copied().unwrap_or(SimdLevel::Scalar);
+        (level, level.arch().unwrap_or_default())
+    })
+}
+
+/// The vectors that a loop is compiled for.
+pub(crate) fn arch() -> Arch {
+    used().1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_does_not_have_is_refused_with_what_it_has() {
+        let said = "avx9".parse::<SimdLevel>().unwrap_err().to_string();
+        assert!(said.starts_with("SIMD level \"avx9\" is not one of this machine's: scalar"), "{said}");
+        let lacking = if cfg!(target_arch = "x86_64") { SimdLevel::Neon } else { SimdLevel::Amx };
+        assert!(lacking.force().is_err());
+        for (level, name) in ALL {
+            assert_eq!((name.parse(), level.to_string()), (Ok(level), name.to_owned()));
+        }
+        assert_eq!(SimdLevel::all().last(), Some(&SimdLevel::used()), "unless told otherwise, the best");
+    }
+}
