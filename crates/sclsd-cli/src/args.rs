@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Threads that may be asked for: more than any machine has cores.
 const MOST_THREADS: i64 = 1024;
 
+/// β of the walks that are absorbed, unless another is asked for; `docs/fates.md` compares values.
+pub(crate) const FATE_BETA: f64 = 50.0;
+
 /// Latent State Dynamics: how cells differentiate, from single-cell RNA counts.
 #[derive(Debug, Parser)]
 #[command(name = "sclsd", version, about, propagate_version = true)]
@@ -373,7 +376,7 @@ pub(crate) struct FatesArgs {
     pub terminal: Vec<String>,
     /// How much rarer a step is the earlier it leads, per unit of pseudotime (0 to 1): with --method transitions or prior, and
     /// for the prior's fates that are written beside every method's. Lower it where mature cells are said to become another fate, raise it where fates hardly differ.
-    #[arg(long, default_value_t = crate::commands::FATE_BETA, allow_negative_numbers = true, conflicts_with = "hard")]
+    #[arg(long, default_value_t = FATE_BETA, allow_negative_numbers = true, conflicts_with = "hard")]
     pub beta: f64,
     /// Share of the prior's steps among the model's, 0 (the model alone) to 1, with --method transitions [default: 0.5].
     #[arg(long, value_parser = share, allow_negative_numbers = true, conflicts_with = "hard")]
@@ -408,7 +411,7 @@ impl FatesArgs {
             write: WriteArgs::default(),
             method: FateMethodArg::Transitions,
             terminal: Vec::new(),
-            beta: crate::commands::FATE_BETA,
+            beta: FATE_BETA,
             prior_weight: None,
             hard: false,
             cluster_key: None,

@@ -5,10 +5,14 @@ use sclsd::analysis::annotate;
 use sclsd::data::{H5ad, Keys};
 use sclsd::infer::Checkpoint;
 
+use super::adding::add;
 use super::basis::Basis;
 use super::files::Files;
+use super::lonely::first_lonely;
+use super::reading::{graph_option, named_apart};
+use super::threads::start;
 use super::velocity::velocities;
-use super::{add, counts, graph_option, lonely, named_apart, record, start};
+use super::{counts, record};
 use crate::args::AnnotateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -30,7 +34,7 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
     let read = file.read(&wanted).map_err(|error| graph_option(error, "--connectivities NAME"))?;
     let data = named_apart(&args.input, read)?;
     counts::warn(data.expression()?, output);
-    if let Some(lonely) = lonely(&data, graph)? {
+    if let Some(lonely) = first_lonely(&data, graph)? {
         output.note(format!("{lonely}: nothing leads away from it, and its row of obsp[\"transitions\"] is empty"));
     }
     let annotation = annotate(&checkpoint.model, &data, graph)

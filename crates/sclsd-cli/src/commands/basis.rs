@@ -6,6 +6,8 @@ use std::sync::Arc;
 use anyhow::bail;
 use sclsd::data::{Csr, Inspection, Keys, Matrix, closest_names, did_you_mean};
 
+use super::reading::read;
+
 /// Those that are sought where none is named, in this order.
 const USUAL: [&str; 3] = ["X_umap", "X_tsne", "X_pca"];
 
@@ -125,7 +127,7 @@ fn listed(has: &Inspection) -> String {
 }
 
 fn drawable(file: &Path, key: &str) -> anyhow::Result<()> {
-    let data = super::read(file, &Keys::none().with_obsm(key))?;
+    let data = read(file, &Keys::none().with_obsm(key))?;
     let (embedding, shown) = (&data.obsm[key], file.display());
     if embedding.n_cols() < 2 {
         bail!("{shown}: obsm[\"{key}\"] has {} column, but directions need 2", embedding.n_cols());

@@ -4,7 +4,7 @@ use sclsd::data::Keys;
 use sclsd::infer::{Checkpoint, TrainSpec, import_pth};
 
 use super::files::Files;
-use super::read;
+use super::reading::read;
 use crate::args::ConvertArgs;
 use crate::config;
 use crate::figures::Figures;

@@ -9,11 +9,12 @@ use sclsd::model::Peers;
 
 use super::fates::{self, Told};
 use super::files::Files;
-use super::prior::PriorChoice;
+use super::prior_choice::PriorChoice;
 use super::report;
 use super::settings::Settings;
+use super::telling;
+use super::threads::device;
 use super::train::Job;
-use super::{device, telling};
 use crate::args::{DemoArgs, FatesArgs};
 use crate::figures::Figures;
 use crate::progress::Output;

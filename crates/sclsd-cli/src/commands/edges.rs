@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use sclsd::data::{Categorical, Dataset, Uns};
 use serde_json::Value;
 
-use super::read_text;
+use super::reading::read_text;
 use super::record::Record;
 
 /// Edges from a cluster to one that it gives rise to.

@@ -13,9 +13,11 @@ use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::edges::{self, Edges};
+use super::reading::{graph_option, hinted, named_apart};
 use super::record::{self, Record};
-use super::{basis, graph_option, groups, hinted, named_apart, telling, use_threads};
-use crate::args::EvaluateArgs;
+use super::threads::use_threads;
+use super::{basis, groups, telling};
+use crate::args::{EvaluateArgs, FATE_BETA};
 use crate::escape;
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -78,7 +80,7 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         data: &data,
         record: record.as_ref(),
         checkpoint: checkpoint.as_ref(),
-        beta: telling::BETA,
+        beta: FATE_BETA,
         prior_weight: None,
         output,
     };
@@ -201,7 +203,7 @@ impl Scored<'_> {
             let name = format!("spearman with {key}");
             beside(&mut figures, &name, correlation(&pseudotime), prior, "one of the two does not vary");
         }
-        fates::report(self, &clusters, &mut figures)?;
+        fates::report(args, self.teller, &clusters, &mut figures)?;
         figures.print(output)
     }
 

@@ -12,10 +12,14 @@ use sclsd::graph::Terminal;
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
+use super::adding::add;
 use super::files::{self, Files};
+use super::lonely::first_lonely;
+use super::reading::{hinted, named_apart};
+use super::record::TERMINAL;
 use super::telling::{self, Teller};
-use super::train::TERMINAL;
-use super::{add, groups, hinted, lonely, named_apart, record, start};
+use super::threads::start;
+use super::{groups, record};
 use crate::args::{FateMethodArg, FatesArgs};
 use crate::escape;
 use crate::figures::Figures;
@@ -98,7 +102,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
         output,
     };
     let terminal = teller.terminal(&args.terminal, args.cluster_key.as_deref()).with_context(shown)?;
-    if let Some(lonely) = lonely(&data, &checkpoint.spec.keys.connectivities)? {
+    if let Some(lonely) = first_lonely(&data, &checkpoint.spec.keys.connectivities)? {
         bail!("{}: {lonely}; leave such cells out, or rebuild the graph", args.input.display());
     }
     let estimate = teller

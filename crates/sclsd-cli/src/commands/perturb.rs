@@ -7,7 +7,9 @@ use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::files::{self, Files};
-use super::{groups, read, start, symbols};
+use super::reading::read;
+use super::threads::start;
+use super::{groups, symbols};
 use crate::args::PerturbArgs;
 use crate::escape;
 use crate::figures::Figures;

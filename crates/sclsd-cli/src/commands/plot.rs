@@ -13,9 +13,11 @@ use sclsd::plot::{
 };
 
 use super::files::{self, Files};
+use super::reading::{read, read_text, read_with_hint};
 use super::record::{self, Record};
+use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
-use super::{basis, groups, read, read_with_hint, start, symbols, telling};
+use super::{basis, groups, symbols, telling};
 use crate::args::{PlotArgs, PlotKind, VelocityArg};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -494,7 +496,7 @@ fn perturbation(args: &PlotArgs) -> anyhow::Result<Picture> {
 
 fn read_changes(path: &Path) -> anyhow::Result<Vec<FateChange>> {
     let shown = path.display().to_string();
-    let bytes = super::read_text(path)?;
+    let bytes = read_text(path)?;
     let mut reader = csv::Reader::from_reader(bytes.as_bytes());
     let names = ["genes", "from", "to", "unperturbed", "perturbed", "log2_fold_change"];
     let header = reader.headers().with_context(|| shown.clone())?.clone();

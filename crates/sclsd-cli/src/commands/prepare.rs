@@ -5,8 +5,10 @@ use sclsd::data::{Dataset, Flavor, Frame, H5ad, Keys, Uns, Windows, is_10x, read
 use sclsd::graph::{PrepareSpec, Prepared, Root, prepare, prepare_from};
 
 use super::files::Files;
+use super::reading::{named_apart, read_text};
 use super::settings::named_graph;
-use super::{counts, groups, named_apart, read_text, symbols, use_threads};
+use super::threads::use_threads;
+use super::{counts, groups, symbols};
 use crate::args::{FlavorArg, PrepareArgs};
 use crate::figures::Figures;
 use crate::progress::Output;

@@ -8,7 +8,8 @@ use sclsd::data::{Dataset, Inspection, Keys, Uns, read_h5ad};
 use sclsd::graph::Phylogeny;
 use sclsd::infer::{Checkpoint, EpochRecord, TrainSpec};
 
-use super::prior::{self, Prior};
+use super::prior::Prior;
+use super::time::used_time;
 
 /// Where it stands in `uns`.
 pub(super) const KEY: &str = "sclsd";
@@ -17,6 +18,8 @@ pub(super) const KEY: &str = "sclsd";
 pub(super) const PRIOR_TIME: &str = "prior_pseudotime";
 /// Element of obsp with the walks' transitions where they were a matrix of the user's own.
 pub(super) const PRIOR_MATRIX: &str = "prior_transitions";
+/// Column of obs with the terminal state of every terminal cell.
+pub(super) const TERMINAL: &str = "terminal_states";
 /// What directed walks: a time of the file, a time that was made, or a matrix of the user's own.
 const GIVEN: &str = "time";
 const MADE: &str = "bootstrap";
@@ -44,7 +47,7 @@ impl Record {
     /// not have it.
     pub(super) fn time(&self, data: &Dataset) -> anyhow::Result<Option<Vec<f64>>> {
         match self.time_key() {
-            Some(key) if data.obs.get(key).is_some() => prior::used_time(data, &self.spec).map(Some),
+            Some(key) if data.obs.get(key).is_some() => used_time(data, &self.spec).map(Some),
             _ => Ok(None),
         }
     }

@@ -13,12 +13,13 @@ use sclsd::plot::{
 
 use super::files::{self, Files};
 use super::plot::{FateEstimate, coloring};
+use super::reading::read_with_hint;
 use super::record::{self, Record};
 use super::telling::{self, Teller};
+use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding};
-use super::{basis, edges, groups, read_with_hint, start, symbols};
-use crate::args::FateMethodArg;
-use crate::args::ReportArgs;
+use super::{basis, edges, groups, symbols};
+use crate::args::{FATE_BETA, FateMethodArg, ReportArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
 
@@ -98,7 +99,7 @@ impl<'a> Source<'a> {
             .filter(|k| has.has("uns", k))
             .map(Into::into)
             .collect();
-        let uns = super::read_with_hint(choice.input, &Keys { uns: keys.uns.clone(), ..Keys::none() }, "")?;
+        let uns = read_with_hint(choice.input, &Keys { uns: keys.uns.clone(), ..Keys::none() }, "")?;
         let record = record::read(&uns)?;
         let spec = record.as_ref().map(|r| &r.spec).or(checkpoint.as_ref().map(|c| &c.spec));
         let cluster_key = choice
@@ -368,7 +369,7 @@ impl<'a> Source<'a> {
                     data,
                     record: self.record.as_ref(),
                     checkpoint: self.checkpoint.as_ref(),
-                    beta: telling::BETA,
+                    beta: FATE_BETA,
                     prior_weight: None,
                     output,
                 };

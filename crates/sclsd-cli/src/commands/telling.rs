@@ -9,9 +9,8 @@ use sclsd::graph::{Leaves, Phylogeny, Terminal, Transition};
 use sclsd::infer::{Checkpoint, PriorSpec, StepKernel, TrainSpec};
 use sclsd::plot::group_colors;
 
-use super::prior::PriorChoice;
-use super::record::{PRIOR_MATRIX, Record};
-use super::train::TERMINAL;
+use super::prior_choice::PriorChoice;
+use super::record::{KEY, PRIOR_MATRIX, Record, TERMINAL};
 use crate::args::FateMethodArg;
 use crate::progress::Output;
 
@@ -42,8 +41,6 @@ pub(super) struct Teller<'a> {
     pub output: Output,
 }
 
-/// β of the walks that are absorbed, unless another is asked for; `docs/fates.md` compares values.
-pub(crate) const BETA: f64 = 50.0;
 /// Share of the prior's steps in the walks of method `transitions`, unless another is asked for: where one training's
 /// potential leans to one branch, the prior holds against it. `docs/fates.md` has the model alone beside it.
 pub(crate) const PRIOR_WEIGHT: f64 = 0.5;
@@ -63,7 +60,7 @@ pub(super) fn keys(has: &Inspection, spec: &TrainSpec, cluster_key: Option<&Stri
         obs,
         obsm: pcs.into_iter().chain(present("obsm", &["X_cell_state"])).collect(),
         obsp: present("obsp", &[&spec.keys.connectivities, "transitions", PRIOR_MATRIX]),
-        uns: present("uns", &[super::record::KEY]),
+        uns: present("uns", &[KEY]),
         ..Keys::none()
     }
 }

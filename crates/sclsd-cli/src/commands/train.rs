@@ -17,20 +17,21 @@ use sclsd::model::Peers;
 
 use serde_json::{Map, Value};
 
+use super::adding::add;
 use super::basis::Basis;
 use super::files::Files;
-use super::prior::{Prior, PriorChoice};
-use super::record;
+use super::prior::Prior;
+use super::prior_choice::PriorChoice;
+use super::reading::{graph_option, named_apart};
+use super::record::{self, TERMINAL};
 use super::settings::Settings;
+use super::threads::devices;
 use super::velocity::velocities;
-use super::{add, counts, devices, graph_option, groups, named_apart};
+use super::{counts, groups};
 use crate::args::TrainArgs;
 use crate::escape;
 use crate::figures::Figures;
 use crate::progress::{Output, Progress};
-
-/// Column of obs with the terminal state of every terminal cell.
-pub(super) const TERMINAL: &str = "terminal_states";
 
 pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     Files::default()

@@ -8,7 +8,7 @@ use sclsd::infer::Checkpoint;
 use sclsd::model::ode::linspace;
 use sclsd::plot::shown_cells;
 
-use super::prior::PriorChoice;
+use super::prior_choice::PriorChoice;
 use super::record::Record;
 use crate::progress::Output;
 

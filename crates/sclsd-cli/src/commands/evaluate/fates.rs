@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use anyhow::bail;
 use sclsd::analysis::{EndOfFlow, FateProbabilities, agreement, kept_fates, off_data, sister_agreement};
-use sclsd::data::{Categorical, Uns};
+use sclsd::data::{Categorical, Dataset, Uns};
 use sclsd::graph::Terminal;
 use serde_json::{Map, Value, json};
 
-use super::Scored;
-use crate::commands::telling::{self, BY_NEIGHBORS, BY_PRIOR, PROBABILITIES};
+use crate::args::EvaluateArgs;
+use crate::commands::telling::{self, BY_NEIGHBORS, BY_PRIOR, PROBABILITIES, Teller};
 use crate::escape;
 use crate::figures::Figures;
 
@@ -17,10 +17,15 @@ use crate::figures::Figures;
 pub(super) const TRUTH: &str = "true_fate_";
 
 /// Adds the scores of fates, where the file has any.
-pub(super) fn report(scored: &Scored<'_>, clusters: &Categorical, figures: &mut Figures) -> anyhow::Result<()> {
-    let data = scored.data;
+pub(super) fn report(
+    args: &EvaluateArgs,
+    teller: &Teller<'_>,
+    clusters: &Categorical,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    let data = teller.data;
     let Some(fates) = telling::stored(data, PROBABILITIES) else {
-        if scored.args.sisters.is_some() {
+        if args.sisters.is_some() {
             bail!(
                 "obsm[\"{PROBABILITIES}\"] is missing, which sclsd fates writes: there is nothing to compare with sisters"
             );
@@ -32,9 +37,9 @@ pub(super) fn report(scored: &Scored<'_>, clusters: &Categorical, figures: &mut 
     for (name, key) in [("prior", BY_PRIOR), ("neighbors", BY_NEIGHBORS)] {
         all.extend(telling::stored(data, key).map(|found| (name.to_owned(), found)));
     }
-    let terminal = scored.teller.terminal(&[], scored.args.cluster_key.as_deref())?;
+    let terminal = teller.terminal(&[], args.cluster_key.as_deref())?;
     let truth = telling::truth(data, &all[0].1)?;
-    let sisters = sisters(scored)?;
+    let sisters = sisters(args, data)?;
     let (mut shown, mut values) = (String::new(), Map::new());
     for (name, fates) in &all {
         let (line, value) = one(fates, clusters, &terminal, truth.as_deref(), sisters.as_ref());
@@ -42,7 +47,7 @@ pub(super) fn report(scored: &Scored<'_>, clusters: &Categorical, figures: &mut 
         values.insert(name.clone(), value);
     }
     figures.nested("fates", shown, Value::Object(values));
-    if let Some(checkpoint) = scored.teller.checkpoint
+    if let Some(checkpoint) = teller.checkpoint
         && let Some(states) = data.obsm.get("X_cell_state")
     {
         let ode = checkpoint.spec.ode.clone().check()?;
@@ -100,14 +105,14 @@ fn one(
 }
 
 /// Names and counts of sister cells by fate.
-fn sisters(scored: &Scored<'_>) -> anyhow::Result<Option<(Vec<String>, sclsd::data::Matrix)>> {
-    let Some(key) = &scored.args.sisters else { return Ok(None) };
-    let counts = &scored.data.obsm[key];
-    match scored.data.uns.get(&scored.args.sister_names) {
+fn sisters(args: &EvaluateArgs, data: &Dataset) -> anyhow::Result<Option<(Vec<String>, sclsd::data::Matrix)>> {
+    let Some(key) = &args.sisters else { return Ok(None) };
+    let counts = &data.obsm[key];
+    match data.uns.get(&args.sister_names) {
         Some(Uns::Texts(_, names)) if names.len() == counts.n_cols() => Ok(Some((names.clone(), counts.clone()))),
         _ => bail!(
             "uns[\"{}\"] is no list of {} names, one for each column of obsm[\"{key}\"]; name it with --sister-names",
-            scored.args.sister_names,
+            args.sister_names,
             counts.n_cols()
         ),
     }

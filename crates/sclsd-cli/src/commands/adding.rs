@@ -1,0 +1,59 @@
+//! Results added to a copy of a file, and what is said of elements that they replace.
+
+use std::path::Path;
+
+use sclsd::data::{Additions, Compression, H5ad};
+
+use super::{record, telling};
+use crate::progress::Output;
+
+/// Writes a copy of a file with results, and says what is replaced and what could not be carried over.
+pub(super) fn add(
+    file: &H5ad,
+    to: &Path,
+    additions: &Additions,
+    compression: Compression,
+    output: Output,
+) -> anyhow::Result<()> {
+    say_replaced(file, additions, output)?;
+    for lost in file.add(to, additions, compression)? {
+        output.note(format!("not carried over: {lost}"));
+    }
+    Ok(())
+}
+
+/// Says which elements of a file that are none of our results are replaced by results of the same name, and what becomes of names
+/// of cells that are called as one of them.
+fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::Result<()> {
+    let index = file.index_name("obs");
+    if additions.obs.iter().any(|(name, _)| *name == index) {
+        output.note(format!(
+            "the names of cells were called \"{index}\", as a result is: they are called \"_index\" now"
+        ));
+    }
+    let all = file.keys()?;
+    let has = |slot: &str, name: &str| {
+        let names = match slot {
+            "obs" => &all.obs,
+            "obsm" => &all.obsm,
+            "obsp" => &all.obsp,
+            _ => &all.uns,
+        };
+        names.iter().any(|there| there == name)
+    };
+    let ours = |slot: &str, name: &str| {
+        has("uns", record::KEY) && (slot != "obs" || name != "fate" || has("obsm", telling::PROBABILITIES))
+    };
+    let names = additions.obs.iter().map(|(name, _)| ("obs", name));
+    let names = names.chain(additions.obsm.keys().map(|name| ("obsm", name)));
+    let names = names.chain(additions.obsp.keys().map(|name| ("obsp", name)));
+    let names = names.chain(additions.uns.keys().map(|name| ("uns", name)));
+    let replaced: Vec<String> = names
+        .filter(|(slot, name)| has(slot, name) && !ours(slot, name))
+        .map(|(slot, name)| format!("{slot}[\"{name}\"]"))
+        .collect();
+    if !replaced.is_empty() {
+        output.note(format!("replaced, as the results are called the same: {}", replaced.join(", ")));
+    }
+    Ok(())
+}
