@@ -247,12 +247,17 @@ impl Found {
 impl<'ast> Visit<'ast> for Found {
     fn visit_item(&mut self, item: &'ast syn::Item) {
         let attributes: &[syn::Attribute] = match item {
-            syn::Item::Mod(item) => &item.attrs,
-            syn::Item::Fn(item) => &item.attrs,
-            syn::Item::Use(item) => &item.attrs,
-            syn::Item::Impl(item) => &item.attrs,
-            syn::Item::Struct(item) => &item.attrs,
             syn::Item::Const(item) => &item.attrs,
+            syn::Item::Enum(item) => &item.attrs,
+            syn::Item::Fn(item) => &item.attrs,
+            syn::Item::Impl(item) => &item.attrs,
+            syn::Item::Macro(item) => &item.attrs,
+            syn::Item::Mod(item) => &item.attrs,
+            syn::Item::Static(item) => &item.attrs,
+            syn::Item::Struct(item) => &item.attrs,
+            syn::Item::Trait(item) => &item.attrs,
+            syn::Item::Type(item) => &item.attrs,
+            syn::Item::Use(item) => &item.attrs,
             _ => &[],
         };
         if !for_tests(attributes) {
@@ -286,4 +291,38 @@ impl<'ast> Visit<'ast> for Found {
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
 
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A crate of these files.
+    fn read(files: &[(&str, &str)]) -> Vec<String> {
+        let directory = std::env::temp_dir().join(format!("imports-{}-{}", std::process::id(), files.len()));
+        for (name, text) in files {
+            let path = directory.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let found = Crate::read(&directory.join("lib.rs"));
+        std::fs::remove_dir_all(&directory).unwrap();
+        found.complaints().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn imports_of_what_a_holder_defines_and_circles_are_told_and_re_exports_and_tests_are_seen_through() {
+        let holder = "mod a { } mod x; mod y; pub use x::Thing; pub struct Own;";
+        let fine = [("lib.rs", holder), ("x.rs", "pub struct Thing;"), ("y.rs", "use crate::Thing;")];
+        assert_eq!(read(&fine), Vec::<String>::new());
+        let up = [
+            ("lib.rs", holder),
+            ("x.rs", "pub struct Thing; #[cfg(test)] mod tests { use crate::y::f; }"),
+            ("y.rs", "use crate::x::Thing; fn f() { assert!(crate::Own.is()) }"),
+            ("none.rs", ""),
+        ];
+        assert_eq!(read(&up), ["y imports from the root, which holds it"]);
+        let circle = [("lib.rs", "mod x; mod y;"), ("x.rs", "use super::y;"), ("y.rs", "fn f(_: super::x::Thing) {}")];
+        assert_eq!(read(&[circle[0], circle[1], circle[2], ("a.rs", ""), ("b.rs", "")]), ["x, y import each other"]);
+    }
 }

@@ -20,6 +20,9 @@ pub(crate) struct Arguments {
     /// Print figures as JSON.
     #[arg(long, global = true)]
     pub json: bool,
+    /// The instructions that kernels run with, to see what a lesser processor would do: scalar, neon, avx2, avx512 or amx.
+    #[arg(long, global = true, hide = true, value_name = "LEVEL")]
+    pub simd: Option<String>,
     #[command(subcommand)]
     pub command: Command,
 }

@@ -40,6 +40,9 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     let output = progress::Output { quiet: arguments.quiet, json: arguments.json, beside: false };
+    if let Some(level) = arguments.simd {
+        level.parse::<sclsd::model::SimdLevel>()?.force()?;
+    }
     match arguments.command {
         Command::Demo(args) => commands::demo::run(&args, output),
         Command::Simulate(args) => commands::simulate::run(&args, output),

@@ -5,8 +5,8 @@
 //!
 //! [`neighbors`] and [`connectivities`] make the graph; [`diffusion_map`] gives a pseudotime from a root, [`leiden`]
 //! clusters, [`layout`] a picture; [`infer_phylogeny`] reads off which cluster gives rise to which. A [`Transition`] directs it by a prior pseudotime, if
-//! wanted within the bounds of a [`Phylogeny`]; [`Transition::walks`] draws [`Walks`] from it. Everything is sparse and
-//! in `f64`; nothing is ever cells × cells.
+//! wanted within the bounds of a [`Phylogeny`]; [`Transition::walks`] draws [`Walks`] from it. A [`Prior`] is anything that gives a transition: [`ByPseudotime`] does.
+//! Everything is sparse and in `f64`; nothing is ever cells × cells.
 //!
 //! ```
 //! use sclsd_data::Csr;
@@ -33,6 +33,7 @@ mod leiden;
 mod nearest;
 mod phylogeny;
 mod prepare;
+mod prior;
 mod terminal;
 mod transition;
 mod walks;
@@ -51,6 +52,7 @@ pub use leiden::leiden;
 pub use nearest::{Nearest, NearestError};
 pub use phylogeny::{Descent, Phylogeny, PhylogenyError};
 pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare, prepare_from};
+pub use prior::{ByPseudotime, Prior, StepKernel};
 pub use terminal::{Leaf, Leaves, Terminal, TerminalError, TerminalSpec};
 pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time, smooth_time};
 pub use walks::{CheckedWalkSpec, WalkError, WalkSpec, Walks};

@@ -32,6 +32,9 @@ pub struct Checkpoint {
     pub history: Vec<EpochRecord>,
     /// What it was trained on; empty for an imported model.
     pub fingerprint: Fingerprint,
+    /// The instructions whose products made it, such as `avx2` or `amx` ([`SimdLevel`](sclsd_model::SimdLevel)); nothing for
+    /// an imported model, and for one of a version that did not say. Others round otherwise.
+    pub simd: Option<String>,
 }
 
 /// Why a checkpoint cannot be read, written or gone on from.
@@ -93,6 +96,8 @@ struct Header {
     epoch: usize,
     history: Vec<EpochRecord>,
     fingerprint: Fingerprint,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    simd: Option<String>,
     updates: BTreeMap<String, usize>,
 }
 
@@ -101,7 +106,7 @@ impl Checkpoint {
     #[must_use]
     pub fn imported(model: Model, spec: TrainSpec) -> Self {
         let spec = TrainSpec { model: model.spec.get().clone(), ..spec };
-        Self { model, spec, moments: BTreeMap::new(), history: Vec::new(), fingerprint: Fingerprint::new() }
+        Self { model, spec, moments: BTreeMap::new(), history: Vec::new(), fingerprint: Fingerprint::new(), simd: None }
     }
 
     /// Number of epochs trained.
@@ -194,6 +199,7 @@ impl Checkpoint {
             epoch: self.epoch(),
             history: self.history.clone(),
             fingerprint: self.fingerprint.clone(),
+            simd: self.simd.clone(),
             updates: self.moments.iter().map(|(name, m)| (name.clone(), m.updates)).collect(),
         };
         let json = serde_json::to_string(&header).map_err(|e| e.to_string())?;
@@ -244,20 +250,21 @@ impl Checkpoint {
             }
         }
         let mut moments = BTreeMap::new();
-        for (name, updates) in header.updates {
-            let (Some(first), Some(second)) = (first.remove(&name), second.remove(&name)) else {
+        for (name, updates) in &header.updates {
+            let (Some(first), Some(second)) = (first.remove(name), second.remove(name)) else {
                 return Err(format!("the optimiser's state of {name} is missing"));
             };
-            moments.insert(name, Moments { updates, first, second });
+            moments.insert(name.clone(), Moments { updates: *updates, first, second });
         }
         if header.history.len() != header.epoch {
             return Err(format!("it is of epoch {}, but has {} epochs of history", header.epoch, header.history.len()));
         }
         let spec = header.spec.model.clone().check().map_err(|e| e.to_string())?.with(custom.clone());
-        let model = Model { spec, n_genes: header.n_genes, genes: header.genes, weights };
+        let model = Model { spec, n_genes: header.n_genes, genes: header.genes.clone(), weights };
         check_weights(&model)?;
         check_moments(&model.weights, &moments)?;
-        Ok(Self { model, spec: header.spec, moments, history: header.history, fingerprint: header.fingerprint })
+        let Header { spec, history, fingerprint, simd, .. } = header;
+        Ok(Self { model, spec, moments, history, fingerprint, simd })
     }
 
     /// Whether a run with this specification on this data may go on from here: everything but the number of epochs

@@ -37,7 +37,6 @@ pub use peers::{Network, threads};
 pub use recommended::DataScale;
 pub use record::EpochRecord;
 pub use schedule::{KlSchedule, LearningRate, WassersteinSchedule};
-pub use spec::{
-    AdamSpec, DataKeys, EarlyStopping, InitialValues, OptimizerSpec, PriorSpec, StepKernel, TrainSpec, TrainSpecError,
-};
+pub use sclsd_graph::StepKernel;
+pub use spec::{AdamSpec, DataKeys, EarlyStopping, InitialValues, OptimizerSpec, PriorSpec, TrainSpec, TrainSpecError};
 pub use train::{Event, TrainError, train, train_on, train_with_peers};

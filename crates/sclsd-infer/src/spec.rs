@@ -1,6 +1,6 @@
 //! Everything that can be chosen about a run, under the Python package's names.
 
-use sclsd_graph::{Descent, TerminalSpec, WalkError, WalkSpec};
+use sclsd_graph::{Descent, StepKernel, TerminalSpec, WalkError, WalkSpec};
 use sclsd_model::ode::{OdeError, OdeSpec};
 use sclsd_model::{ModelSpec, ModelSpecError, Precision};
 use serde::{Deserialize, Serialize};
@@ -139,18 +139,6 @@ pub enum InitialValues {
     Torch,
     /// The same, but the library encoder begins at the median library size and the decoder at mean expression.
     Data,
-}
-
-/// How a step of a walk depends on the difference in time Δτ between two neighbours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum StepKernel {
-    /// exp(β Δτ): of two later neighbours the later is preferred.
-    #[default]
-    Softmax,
-    /// min(1, exp(β Δτ)), as the Metropolis algorithm accepts: later neighbours are alike, earlier ones rare.
-    Metropolis,
 }
 
 /// How pseudotime directs the walks.

@@ -16,7 +16,8 @@ use sclsd_data::{Purpose, stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::{OdeError, Work};
 use sclsd_model::{
-    Device, Expression, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, Trainable, WeightsError, Whole,
+    Device, Expression, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel, Trainable, WeightsError,
+    Whole,
 };
 
 use crate::adam::Norms;
@@ -561,7 +562,8 @@ impl Run<'_> {
         history: Vec<EpochRecord>,
     ) -> Checkpoint {
         let (model, spec) = (self.model(model), self.spec.get().clone());
-        Checkpoint { model, spec, moments, history, fingerprint: self.fingerprint.clone() }
+        let simd = Some(SimdLevel::used().to_string());
+        Checkpoint { model, spec, moments, history, fingerprint: self.fingerprint.clone(), simd }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use anyhow::bail;
 use sclsd::data::Dataset;
-use sclsd::graph::{GraphError, Phylogeny, Terminal, Transition, TransitionError};
-use sclsd::infer::{StepKernel, TrainSpec};
+use sclsd::graph::{ByPseudotime, GraphError, Phylogeny, Prior as _, Terminal, Transition, TransitionError};
+use sclsd::infer::TrainSpec;
 
 /// Transitions and what they were made of.
 pub(super) struct Prior {
@@ -39,23 +39,15 @@ pub(super) fn transition(
 ) -> anyhow::Result<Transition> {
     let (keys, choice) = (&spec.keys, &spec.prior);
     let graph = data.graph(&keys.connectivities)?;
-    let bias = match choice.kernel {
-        StepKernel::Softmax => choice.beta,
-        StepKernel::Metropolis => 0.0,
+    let clusters = phylogeny.map(|_| data.groups(&keys.clusters)).transpose()?;
+    let prior = ByPseudotime {
+        pseudotime: time,
+        beta: choice.beta,
+        kernel: choice.kernel,
+        weighted: choice.weighted,
+        phylogeny: phylogeny.zip(clusters.as_ref()).map(|(phylogeny, clusters)| (phylogeny, clusters, choice.descent)),
     };
-    let weigh = |made: Transition| if choice.weighted { made.weighted_by(graph) } else { Ok(made) };
-    let accept = |made: Transition| match choice.kernel {
-        StepKernel::Softmax => Ok(made),
-        StepKernel::Metropolis => made.metropolis(time, choice.beta),
-    };
-    let made = match phylogeny {
-        None => Transition::from_pseudotime(graph, time, bias),
-        Some(phylogeny) => {
-            let clusters = data.groups(&keys.clusters)?;
-            Transition::from_phylogeny(graph, time, bias, phylogeny, &clusters, choice.descent)
-        }
-    };
-    let made = made.and_then(weigh).and_then(accept).map_err(|error| match error {
+    let made = prior.transition(graph.into()).map_err(|error| match error {
         TransitionError::Isolated { cell, isolated } => anyhow::anyhow!(
             "obsp[\"{}\"]: cell {} has no neighbour ({isolated} such cells in all); remove them or rebuild the graph",
             keys.connectivities,

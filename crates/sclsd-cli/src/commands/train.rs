@@ -13,7 +13,7 @@ use sclsd::infer::{
     CheckedTrainSpec, Checkpoint, DataScale, Event, ModelLock, Network, StepKernel, TrainError, TrainSpec,
     TrainingData, train_on, train_with_peers,
 };
-use sclsd::model::Peers;
+use sclsd::model::{Peers, SimdLevel};
 
 use serde_json::{Map, Value};
 
@@ -338,6 +338,13 @@ impl Job<'_> {
         }
         let from = Checkpoint::load(self.model)?;
         output.note(format!("going on from epoch {} of {}", from.epoch(), self.model.display()));
+        let here = SimdLevel::used().to_string();
+        if let Some(there) = from.simd.as_ref().filter(|there| **there != here) {
+            output.note(format!(
+                "it was trained with products by {there}, and goes on with {here}: the result differs by rounding from that of \
+                 one run"
+            ));
+        }
         Ok(Some(from))
     }
 }

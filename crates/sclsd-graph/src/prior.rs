@@ -1,0 +1,85 @@
+//! What directs walks.
+
+use std::fmt::Debug;
+
+use sclsd_data::{Categorical, CsrView};
+use serde::{Deserialize, Serialize};
+
+use crate::phylogeny::{Descent, Phylogeny};
+use crate::transition::{Transition, TransitionError};
+
+/// What directs walks: how likely each neighbor of a cell comes next. Anything that can say that is one, such as velocities, a
+/// lineage tree or optimal transport between days.
+///
+/// ```
+/// use sclsd_data::{Csr, CsrView};
+/// use sclsd_graph::{Prior, Transition, TransitionError};
+///
+/// /// Cells go to the neighbor with the heavier edge.
+/// #[derive(Debug)]
+/// struct ByWeight;
+///
+/// impl Prior for ByWeight {
+///     fn transition(&self, graph: CsrView<'_>) -> Result<Transition, TransitionError> {
+///         Transition::from_matrix(&graph.to_owned().map(|weight| f64::from(weight)))
+///     }
+/// }
+///
+/// let graph = Csr::from_rows(3, [vec![(1, 1.0_f32)], vec![(0, 1.0), (2, 3.0)], vec![(1, 1.0)]])?;
+/// assert_eq!(ByWeight.transition((&graph).into())?.matrix().row(1).1, [0.25, 0.75]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Prior: Debug {
+    /// Probabilities of steps along a graph of cells, before walks are made to end anywhere.
+    ///
+    /// # Errors
+    /// [`TransitionError`] names the cell or the number that it cannot be made of.
+    fn transition(&self, graph: CsrView<'_>) -> Result<Transition, TransitionError>;
+}
+
+/// How a step of a walk depends on the difference in time Δτ between two neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKernel {
+    /// exp(β Δτ): of two later neighbours the later is preferred.
+    #[default]
+    Softmax,
+    /// min(1, exp(β Δτ)), as the Metropolis algorithm accepts: later neighbours are alike, earlier ones rare.
+    Metropolis,
+}
+
+/// The prior that a pseudotime is, within a phylogeny where there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct ByPseudotime<'a> {
+    /// Of every cell.
+    pub pseudotime: &'a [f64],
+    /// β, in 1/pseudotime. At least 0.
+    pub beta: f64,
+    /// How a step depends on both.
+    pub kernel: StepKernel,
+    /// Whether the weights of the graph weigh the steps too.
+    pub weighted: bool,
+    /// Which clusters may follow which, the cluster of every cell, and how far down one step may lead.
+    pub phylogeny: Option<(&'a Phylogeny, &'a Categorical, Descent)>,
+}
+
+impl Prior for ByPseudotime<'_> {
+    fn transition(&self, graph: CsrView<'_>) -> Result<Transition, TransitionError> {
+        let bias = match self.kernel {
+            StepKernel::Softmax => self.beta,
+            StepKernel::Metropolis => 0.0,
+        };
+        let made = match self.phylogeny {
+            None => Transition::from_pseudotime(graph, self.pseudotime, bias)?,
+            Some((phylogeny, clusters, descent)) => {
+                Transition::from_phylogeny(graph, self.pseudotime, bias, phylogeny, clusters, descent)?
+            }
+        };
+        let made = if self.weighted { made.weighted_by(graph)? } else { made };
+        match self.kernel {
+            StepKernel::Softmax => Ok(made),
+            StepKernel::Metropolis => made.metropolis(self.pseudotime, self.beta),
+        }
+    }
+}
