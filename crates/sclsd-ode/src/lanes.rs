@@ -16,8 +16,11 @@ use std::fmt::Debug;
 use rayon::prelude::*;
 
 use crate::control::{change, long_step, short_step};
+use crate::error::OdeError;
+use crate::grid::check_grid;
+use crate::spec::{CheckedOdeSpec, Method, OdeSpec};
 use crate::tableau::{self, Embedded, Tableau};
-use crate::{CheckedOdeSpec, Method, OdeError, OdeSpec, Work, check_grid};
+use crate::work::Work;
 
 /// Rows in a block.
 pub const LANES: usize = 16;

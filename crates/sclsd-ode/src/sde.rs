@@ -13,8 +13,9 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::brownian::MOST_HALVINGS;
-use crate::{Brownian, OdeError, check_grid};
+use crate::brownian::{Brownian, MOST_HALVINGS};
+use crate::error::OdeError;
+use crate::grid::check_grid;
 
 /// A stochastic differential equation, for one row at a time.
 pub trait Sde: Sync {

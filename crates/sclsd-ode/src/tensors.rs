@@ -2,19 +2,16 @@
 
 mod adaptive;
 mod fixed;
+mod solution;
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{CheckedOdeSpec, Method, OdeError, Work, check_grid, tableau};
+pub use solution::Solution;
 
-/// States on the grid.
-#[derive(Debug, Clone)]
-pub struct Solution<B: Backend> {
-    /// One `[rows, n]` per time of the grid; the first is the start.
-    pub states: Vec<Tensor<B, 2>>,
-    /// What it took.
-    pub work: Work,
-}
+use crate::error::OdeError;
+use crate::grid::check_grid;
+use crate::spec::{CheckedOdeSpec, Method};
+use crate::tableau;
 
 /// Solves `dy/dt = f(t, y)` from `y(grid[0]) = start` and returns y at every time of the grid.
 ///
@@ -39,21 +36,12 @@ pub fn solve<B: Backend>(
     }
 }
 
-/// `y + h Σ w_i k_i`, terms with a zero weight left out.
-fn combine<B: Backend>(y: &Tensor<B, 2>, h: f64, weights: &[f64], k: &[Tensor<B, 2>]) -> Tensor<B, 2> {
-    weights
-        .iter()
-        .zip(k)
-        .filter(|(weight, _)| **weight != 0.0)
-        .fold(y.clone(), |y, (weight, k)| y + k.clone().mul_scalar(h * weight))
-}
-
 #[cfg(test)]
 mod tests {
     use burn::backend::{Autodiff, Flex};
 
     use super::*;
-    use crate::{OdeSpec, linspace};
+    use crate::{OdeSpec, Work, linspace};
 
     type B = Autodiff<Flex>;
 

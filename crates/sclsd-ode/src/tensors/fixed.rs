@@ -2,9 +2,11 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{Solution, combine};
+use super::solution::{Solution, combine};
+use crate::error::OdeError;
+use crate::spec::OdeSpec;
 use crate::tableau::Tableau;
-use crate::{OdeError, OdeSpec, Work};
+use crate::work::Work;
 
 pub(super) fn solve<B: Backend>(
     method: &Tableau,
