@@ -45,6 +45,7 @@ mod control;
 mod error;
 mod grid;
 pub mod lanes;
+mod real;
 mod sde;
 mod spec;
 pub mod tableau;
@@ -56,6 +57,7 @@ pub use brownian::Brownian;
 pub use error::OdeError;
 pub use grid::{check_grid, linspace};
 pub use lanes::{Field, adjoint, solve_rows};
+pub use real::Real;
 pub use sde::{CheckedSdeSpec, Sde, SdeError, SdeMethod, SdeSpec, sample_paths};
 pub use spec::{CheckedOdeSpec, Method, OdeSpec};
 #[cfg(feature = "burn")]
