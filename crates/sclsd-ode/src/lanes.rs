@@ -506,7 +506,7 @@ mod tests {
         slope
     }
 
-    fn run<'a>(start: Vec<Lane<f64>>, spec: &'a OdeSpec) -> Run<'a, f64, Bent> {
+    fn run(start: Vec<Lane<f64>>, spec: &OdeSpec) -> Run<'_, f64, Bent> {
         let path = Path { states: vec![start], steps: Vec::new(), work: Work::default() };
         Run { field: &Bent, spec, room: (), path, keep: false }
     }
