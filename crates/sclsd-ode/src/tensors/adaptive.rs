@@ -2,10 +2,12 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{Solution, combine};
+use super::solution::{Solution, combine};
 use crate::control::{change, long_step, short_step};
+use crate::error::OdeError;
+use crate::spec::OdeSpec;
 use crate::tableau::Embedded;
-use crate::{OdeError, OdeSpec, Work};
+use crate::work::Work;
 
 pub(super) fn solve<B: Backend>(
     method: &Embedded,

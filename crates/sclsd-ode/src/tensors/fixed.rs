@@ -2,9 +2,11 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{Solution, combine};
+use super::solution::{Solution, combine};
+use crate::error::OdeError;
+use crate::spec::OdeSpec;
 use crate::tableau::Tableau;
-use crate::{OdeError, OdeSpec, Work};
+use crate::work::Work;
 
 pub(super) fn solve<B: Backend>(
     method: &Tableau,
@@ -45,5 +47,5 @@ pub(super) fn solve<B: Backend>(
 /// The first row that is not finite.
 fn first_not_finite<B: Backend>(y: Tensor<B, 2>) -> Option<usize> {
     let width = y.dims()[1];
-    Some(y.detach().into_data().iter::<f32>().position(|v| !v.is_finite())? / width)
+    Some(y.detach().into_data().iter::<f64>().position(|v| !v.is_finite())? / width)
 }

@@ -1,0 +1,63 @@
+//! What states may be made of.
+
+use std::fmt::Debug;
+use std::ops::{Add, AddAssign, Div, Mul, SubAssign};
+
+/// A number of a state: `f32`, or `f64` where rounding is to be out of the way.
+pub trait Real:
+    Copy
+    + Debug
+    + PartialOrd
+    + Add<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + AddAssign
+    + SubAssign
+    + Into<f64>
+    + Send
+    + Sync
+    + 'static
+{
+    /// 0.
+    const ZERO: Self;
+
+    /// The number of this type that is nearest.
+    fn nearest(x: f64) -> Self;
+    /// |x|.
+    #[must_use]
+    fn abs(self) -> Self;
+    /// The larger of two.
+    #[must_use]
+    fn max(self, other: Self) -> Self;
+    /// Neither infinite nor `NaN`.
+    fn is_finite(self) -> bool;
+}
+
+macro_rules! real {
+    ($t:ty) => {
+        impl Real for $t {
+            const ZERO: Self = 0.0;
+
+            #[inline(always)]
+            #[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast, reason = "the nearest is meant")]
+            fn nearest(x: f64) -> Self {
+                x as Self
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                self.abs()
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                self.max(other)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                self.is_finite()
+            }
+        }
+    };
+}
+
+real!(f32);
+real!(f64);

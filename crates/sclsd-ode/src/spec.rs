@@ -1,0 +1,79 @@
+//! Method and accuracy, and what they may be.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::OdeError;
+
+/// How to solve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Method {
+    /// Dormand–Prince 5(4), what the Python package uses.
+    #[default]
+    Dopri5,
+    /// Tsitouras 5(4): as dopri5, with smaller error constants.
+    Tsit5,
+    /// The classical Runge–Kutta method.
+    Rk4,
+    /// Euler's method.
+    Euler,
+}
+
+/// Method and accuracy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct OdeSpec {
+    /// Method. Default: dopri5.
+    pub method: Method,
+    /// Error allowed per step relative to the state; adaptive methods. From 1e-7 (the precision of `f32`) to 1.
+    /// Default: 1e-5. (The Python package asks for 1e-7, which in `f32` rests on rounding noise.)
+    pub rtol: f64,
+    /// Error allowed per step, absolute, in units of z; adaptive methods. Above 0. Default: 1e-6.
+    pub atol: f64,
+    /// Steps between two times of the grid; fixed methods. At least 1. Default: 4.
+    pub substeps: usize,
+    /// Steps after which an adaptive method gives up. At least 1. Default: 10,000.
+    pub max_steps: usize,
+}
+
+impl Default for OdeSpec {
+    fn default() -> Self {
+        Self { method: Method::Dopri5, rtol: 1e-5, atol: 1e-6, substeps: 4, max_steps: 10_000 }
+    }
+}
+
+/// A specification that can be solved with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedOdeSpec(OdeSpec);
+
+impl OdeSpec {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`OdeError::Spec`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedOdeSpec, OdeError> {
+        #[expect(clippy::cast_precision_loss, reason = "for a message")]
+        let (substeps, max_steps) = (self.substeps as f64, self.max_steps as f64);
+        let rules = [
+            ("rtol", self.rtol, (1e-7..=1.0).contains(&self.rtol), "a number from 1e-7 to 1"),
+            ("atol", self.atol, self.atol > 0.0 && self.atol.is_finite(), "a finite number above 0"),
+            ("substeps", substeps, self.substeps >= 1, "at least 1"),
+            ("max_steps", max_steps, self.max_steps >= 1, "at least 1"),
+        ];
+        match rules.into_iter().find(|rule| !rule.2) {
+            Some((field, value, _, expected)) => Err(OdeError::Spec { field, value, expected }),
+            None => Ok(CheckedOdeSpec(self)),
+        }
+    }
+}
+
+impl CheckedOdeSpec {
+    /// The fields.
+    #[must_use]
+    pub fn get(&self) -> &OdeSpec {
+        &self.0
+    }
+}
