@@ -3,7 +3,7 @@
 //! A module is a file. What a module re-exports counts as where it is defined, and code for tests does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -52,21 +52,21 @@ impl Crate {
     #[must_use]
     pub fn read(root: &Path) -> Self {
         let mut all = Self::default();
-        let directory = root.parent().expect("a root is in a directory").to_owned();
-        all.file(root, directory, Vec::new());
+        let directory = root.parent().expect("a root is in a directory");
+        all.file(root, directory, &[]);
         all
     }
 
-    fn file(&mut self, path: &Path, directory: PathBuf, name: Name) {
+    fn file(&mut self, path: &Path, directory: &Path, name: &[String]) {
         let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let file = syn::parse_file(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let mut found = Found::default();
         found.visit_file(&file);
         let module = Module { lines: text.lines().count(), aliases: found.aliases, paths: found.paths };
-        self.modules.insert(name.clone(), module);
+        self.modules.insert(name.to_vec(), module);
         for child in found.children {
             let file = directory.join(format!("{child}.rs"));
-            self.file(&file, directory.join(&child), [name.clone(), vec![child]].concat());
+            self.file(&file, &directory.join(&child), &[name, &[child]].concat());
         }
     }
 

@@ -156,15 +156,17 @@ fn imports(metadata: &Metadata) -> Vec<String> {
 #[must_use]
 pub fn imports_table() -> String {
     let metadata = metadata();
-    let mut table = String::new();
+    let mut table = Vec::new();
     for (name, all) in crates(&metadata) {
-        table += &format!("{name}: {} lines\n", all.lines());
+        table.push(format!("{name}: {} lines", all.lines()));
         for (from, to) in all.imports().iter().filter(|(_, to)| !to.is_empty()) {
-            table += &format!("  {from} <- {}\n", to.iter().cloned().collect::<Vec<_>>().join(", "));
+            table.push(format!("  {from} <- {}", to.iter().cloned().collect::<Vec<_>>().join(", ")));
         }
     }
     let complaints = imports(&metadata);
-    table + &format!("{} imports run back up or in a circle\n{}", complaints.len(), complaints.join("\n"))
+    table.push(format!("{} imports run back up or in a circle", complaints.len()));
+    table.extend(complaints);
+    table.join("\n")
 }
 
 fn front_pages(metadata: &Metadata) -> Vec<String> {

@@ -358,7 +358,7 @@ pub(super) fn follow_kernel<F: Float>(
     taken: &mut Array<F>,
     #[comptime] sizes: Sizes,
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= taken.len() {
         terminate!();
     }
@@ -493,7 +493,7 @@ pub(super) fn follow_back_kernel<F: Float>(
     by_weights: &mut Array<F>,
     #[comptime] sizes: Sizes,
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= taken.len() {
         terminate!();
     }

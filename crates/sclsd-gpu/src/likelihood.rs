@@ -98,7 +98,7 @@ pub(super) fn likelihood_kernel<F: Float>(
     value: &mut Array<F>,
     #[comptime] genes: usize,
 ) {
-    let visit = CUBE_POS as usize;
+    let visit = CUBE_POS;
     if visit >= value.len() {
         terminate!();
     }

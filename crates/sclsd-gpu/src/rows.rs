@@ -15,7 +15,7 @@ pub(super) fn scatter_kernel<F: Float>(
     out: &mut Array<F>,
     #[comptime] width: usize,
 ) {
-    let row = CUBE_POS as usize;
+    let row = CUBE_POS;
     if row >= out.len() / width {
         terminate!();
     }

@@ -153,6 +153,7 @@ pub struct ByCell {
 
 impl ByCell {
     /// Of the cells of all visits.
+    #[must_use]
     pub fn new(places: &[u32], cells: usize) -> Self {
         let mut indptr = vec![0_u32; cells + 1];
         places.iter().for_each(|&cell| indptr[cell as usize + 1] += 1);
@@ -189,6 +190,7 @@ impl FlowPlan {
 
     /// A plan, where the method is one that kernels on devices know.
     #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
+    #[must_use]
     pub fn new(widths: Vec<usize>, grid: &[f64], spec: &CheckedOdeSpec) -> Option<Self> {
         let spec = spec.get();
         let method = match spec.method {

@@ -35,6 +35,7 @@ pub struct SparseRows<'a> {
 impl<'a> SparseRows<'a> {
     /// Columns and values of one of the rows.
     #[inline(always)]
+    #[must_use]
     pub fn row(&self, at: usize) -> (&'a [u32], &'a [f32]) {
         let row = self.rows[at] as usize;
         let span = self.indptr[row]..self.indptr[row + 1];
@@ -124,6 +125,7 @@ impl Expression {
     }
 
     /// What is not 0, where it is kept so.
+    #[must_use]
     pub fn sparse(&self) -> Option<SparseRows<'_>> {
         match &self.kept {
             Kept::Dense(_) => None,

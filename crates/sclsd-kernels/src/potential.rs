@@ -40,6 +40,7 @@ struct Layer {
 
 impl PotentialWeights {
     /// Of every layer the matrix `[out, in]` and the biases; at last the gate.
+    #[must_use]
     pub fn new(widths: &[usize], flat: &[f32]) -> Self {
         let mut rest = flat;
         let mut take = |n: usize| {
@@ -72,11 +73,13 @@ impl PotentialWeights {
     }
 
     /// Numbers of all layers and the gate.
+    #[must_use]
     pub fn length(&self) -> usize {
         self.widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum::<usize>() + 1
     }
 
     /// V of every row.
+    #[must_use]
     pub fn values(&self, rows: &[f32]) -> Vec<f32> {
         let width = self.width();
         let block = |rows: &[f32]| {
@@ -87,6 +90,7 @@ impl PotentialWeights {
     }
 
     /// −∇V at every row.
+    #[must_use]
     pub fn drifts(&self, rows: &[f32]) -> Vec<f32> {
         let width = self.width();
         let mut out = vec![0.0; rows.len()];

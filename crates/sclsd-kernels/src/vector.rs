@@ -47,6 +47,7 @@ const LEAST: i32 = 0x3F35_04F3;
 ///
 /// eˣ = 2ⁿ eʳ with n the nearest whole number to x / ln 2 and r the rest, |r| ≤ ½ ln 2, by its Taylor polynomial.
 #[inline(always)]
+#[must_use]
 pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
@@ -65,6 +66,7 @@ pub fn exp(x: f32) -> f32 {
 /// x = 2ᵉ m with ½√2 ≤ m < √2, and ln m by a polynomial in m − 1, half of whose terms wait for the other half: no division, and
 /// short chains.
 #[inline(always)]
+#[must_use]
 pub fn ln(x: f32) -> f32 {
     let bits = x.to_bits().cast_signed();
     let e = (bits - LEAST) >> 23;
@@ -85,6 +87,7 @@ pub fn ln(x: f32) -> f32 {
 /// With e = exp(−2 |x|): tanh x = ± (1 − e) / (1 + e), ln cosh x = |x| + ln(1 + e) − ln 2; near 0, where that is a small
 /// difference of large numbers, their series.
 #[inline(always)]
+#[must_use]
 pub fn tanh_and_ln_cosh(x: f32) -> (f32, f32) {
     let (size, square) = (x.abs(), x * x);
     let e = exp(-2.0 * size);

@@ -26,6 +26,7 @@ pub struct ModelSpec {
 }
 
 /// What is as it always was is not written, so that models are the same bytes as before there was a choice.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
 fn is_default(likelihood: &GeneLikelihood) -> bool {
     *likelihood == GeneLikelihood::default()
 }

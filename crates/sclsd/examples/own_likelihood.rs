@@ -17,6 +17,12 @@ impl Likelihood for ZeroInflatedPoisson {
         "zip"
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a count is a small whole number"
+    )]
     fn log_density(&self, row: CountRow<'_>, slopes: CountSlopes<'_>) -> f64 {
         let mut sum = 0.0;
         for gene in 0..row.counts.len() {

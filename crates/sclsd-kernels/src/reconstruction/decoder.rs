@@ -30,14 +30,14 @@ pub struct Decoder<'a, N> {
 /// Σ ln p(x | z, xl) over visits and genes, the moments of every layer, and the derivatives by z, ln xl, ln θ and all weights.
 #[must_use]
 pub fn reconstruct<N: Deref<Target = [f32]>>(
-    from: Decoder<'_, N>,
+    from: &Decoder<'_, N>,
     counts: SparseRows<'_>,
     whole: &Whole,
 ) -> (f32, Vec<Moments>, OfSum) {
-    let Decoder { z, widths, log_library, log_theta, likelihood, .. } = from;
+    let Decoder { z, weights: held, widths, log_library, log_theta, likelihood } = *from;
     let sizes = |widths: &[usize], activated| Sizes { widths: widths.to_vec(), normalized: true, activated };
     let below = sizes(&widths[..widths.len() - 1], true);
-    let (weights_below, weights_of_last) = from.weights.split_at(from.weights.len() - below.parts());
+    let (weights_below, weights_of_last) = held.split_at(held.len() - below.parts());
     let last = sizes(&widths[widths.len() - 2..], false).layers(weights_of_last)[0];
     let below_layers = below.layers(weights_below);
     let weights = RowWeights::equal(log_library.len(), whole);

@@ -52,6 +52,7 @@ pub struct Value {
 const CHUNK: usize = 512;
 
 /// Evaluates it.
+#[must_use]
 pub fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     let visits = inputs.log_library.len();
     let genes = inputs.log_theta.len();

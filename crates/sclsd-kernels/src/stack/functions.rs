@@ -16,6 +16,7 @@ pub trait Numbers: Deref<Target = [f32]> + Debug + Send + Sync + 'static {}
 impl<N: Deref<Target = [f32]> + Debug + Send + Sync + 'static> Numbers for N {}
 
 /// A normalised stack of the expression of cells: `cells × out`, the moments of every layer, and the derivative by all weights.
+#[must_use]
 pub fn encode<N: Numbers>(
     weights: Vec<N>,
     sizes: Sizes,
@@ -65,6 +66,7 @@ impl<N: Numbers> Derivative for Ran<N> {
 }
 
 /// The expression of cells times a matrix, `outputs × genes`: `cells × outputs`, and the derivative by the matrix.
+#[must_use]
 pub fn project(expression: Arc<Expression>, weight: &[f32], outputs: usize) -> (Vec<f32>, impl Derivative + use<>) {
     let out = expression.times_transposed(weight, outputs);
     (out, Projected { expression, outputs })

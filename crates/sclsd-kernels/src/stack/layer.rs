@@ -38,6 +38,7 @@ impl Sizes {
     }
 
     /// Rows of numbers of a layer.
+    #[must_use]
     pub fn parts(&self) -> usize {
         if self.normalized { 4 } else { 2 }
     }
@@ -57,6 +58,7 @@ impl Sizes {
     }
 
     /// Room for the derivatives by all weights, those by matrices aside.
+    #[must_use]
     pub fn zeros(&self) -> Vec<Vec<f32>> {
         let room = |pair: &[usize]| {
             let outputs = pair[1];

@@ -38,6 +38,7 @@ pub(crate) fn forward(layers: &[Layer<'_>], x: &[f32]) -> Kept {
 }
 
 /// The output alone, `rows × out`: a block of rows through all layers before the next.
+#[must_use]
 pub fn evaluate(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
     let (inputs, outputs) = (layers[0].inputs, layers[layers.len() - 1].outputs);
     let steps = steps(layers);
@@ -48,6 +49,7 @@ pub fn evaluate(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
 }
 
 /// The same for the expression of cells.
+#[must_use]
 pub fn evaluate_cells(layers: &[Layer<'_>], x: SparseRows<'_>) -> Vec<f32> {
     let (below, outputs) = (layers[0], layers[layers.len() - 1].outputs);
     let weight = FirstLayer::new(below.weight, below.outputs, x, below.inputs);

@@ -232,7 +232,7 @@ impl<B: Trainable> Lsd<B> {
                     log_theta: theta_held,
                     likelihood: &self.likelihood,
                 };
-                let (sum, moments, derivative) = reconstruct(from, counts, whole);
+                let (sum, moments, derivative) = reconstruct(&from, counts, whole);
                 let inputs = [input(z), input(log_library), input(log_theta)].into_iter().chain(weights);
                 let sum = function(&inputs.collect::<Vec<_>>(), vec![sum], [1], derivative);
                 (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect())
