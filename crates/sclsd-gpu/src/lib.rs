@@ -1,4 +1,6 @@
-//! The kernels for every backend on CubeCL: GPUs through CUDA, Vulkan, Metal or DirectX.
+//! The kernels for every backend on CubeCL: GPUs through CUDA, Vulkan, Metal or DirectX. Empty without the feature `cubecl`.
+
+#![cfg(feature = "cubecl")]
 
 mod adam;
 mod cubes;
