@@ -49,16 +49,8 @@ const LEAST: i32 = 0x3F35_04F3;
 #[inline(always)]
 #[must_use]
 pub fn exp(x: f32) -> f32 {
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
-    let p = r.mul_add(1.0 / 5040.0, 1.0 / 720.0);
-    let p = r.mul_add(r.mul_add(p, 1.0 / 120.0), 1.0 / 24.0);
-    let p = r.mul_add(r.mul_add(p, 1.0 / 6.0), 0.5);
-    let p = r.mul_add(r.mul_add(p, 1.0), 1.0);
-    let exponent = (shifted.to_bits() & 0xFF_FFFF).wrapping_sub(0x40_0000).wrapping_add(127) << 23;
-    p * f32::from_bits(exponent)
+    let (power, r, s) = exp_parts(x.clamp(-87.0, 88.0));
+    r.mul_add(s, 1.0) * power
 }
 
 /// ln x to within 2.4e-7 · max(1, |ln x|) for positive normal x; `NaN` for what is not finite.
@@ -84,22 +76,35 @@ pub fn ln(x: f32) -> f32 {
 
 /// tanh x and ln cosh x, to within 1e-6 and 4e-6 of themselves, however small x is.
 ///
-/// With e = exp(−2 |x|): tanh x = ± (1 − e) / (1 + e), ln cosh x = |x| + ln(1 + e) − ln 2; near 0, where that is a small
-/// difference of large numbers, their series.
+/// With e = exp(−2 |x|), and 1 − e found as such: tanh x = ± (1 − e) / (1 + e), ln cosh x = |x| + ln(1 + e) − ln 2; near 0, where
+/// that is a small difference of large numbers, its series.
 #[inline(always)]
 #[must_use]
 pub fn tanh_and_ln_cosh(x: f32) -> (f32, f32) {
     let (size, square) = (x.abs(), x * x);
-    let e = exp(-2.0 * size);
-    let far = ((1.0 - e) / (1.0 + e), size + (ln(1.0 + e) - std::f32::consts::LN_2));
-    let series = |c: [f32; 4]| square.mul_add(square.mul_add(square.mul_add(c[3], c[2]), c[1]), c[0]);
-    let near = (
-        size * series([1.0, -1.0 / 3.0, 2.0 / 15.0, -17.0 / 315.0]),
-        square * series([0.5, -1.0 / 12.0, 1.0 / 45.0, -17.0 / 2520.0]),
-    );
-    let is_near = size < 0.2;
-    let tanh = if is_near { near.0 } else { far.0 };
-    (tanh.copysign(x), if is_near { near.1 } else { far.1 })
+    let (power, rest, series) = exp_parts((-2.0 * size).max(-87.0));
+    let part = power * rest;
+    let (e, less) = (part.mul_add(series, power), part.mul_add(-series, 1.0 - power));
+    let near = square.mul_add(square.mul_add(-17.0 / 2520.0, 1.0 / 45.0), -1.0 / 12.0);
+    let near = square * square.mul_add(near, 0.5);
+    let c = LN_1P;
+    let high = e.mul_add(e.mul_add(e.mul_add(e.mul_add(c[9], c[8]), c[7]), c[6]), c[5]);
+    let ln_1p = e * e.mul_add(e.mul_add(e.mul_add(e.mul_add(e.mul_add(high, c[4]), c[3]), c[2]), c[1]), c[0]);
+    let far = size + (ln_1p - std::f32::consts::LN_2);
+    ((less / (1.0 + e)).copysign(x), if size < 0.2 { near } else { far })
+}
+
+/// 2ⁿ, r and s with eˣ = 2ⁿ (1 + r s).
+#[inline(always)]
+fn exp_parts(x: f32) -> (f32, f32, f32) {
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
+    let s = r.mul_add(1.0 / 5040.0, 1.0 / 720.0);
+    let s = r.mul_add(r.mul_add(s, 1.0 / 120.0), 1.0 / 24.0);
+    let s = r.mul_add(r.mul_add(s, 1.0 / 6.0), 0.5);
+    let exponent = (shifted.to_bits() & 0xFF_FFFF).wrapping_sub(0x40_0000).wrapping_add(127) << 23;
+    (f32::from_bits(exponent), r, r.mul_add(s, 1.0))
 }
 
 /// Some numbers in one register.
