@@ -521,4 +521,54 @@ mod tests {
         let said = Checkpoint::load(Path::new("/dev/zero")).unwrap_err().to_string();
         assert_eq!(said, "/dev/zero cannot be read: it is not a regular file");
     }
+
+    /// V(z) = a z · z.
+    #[derive(Debug)]
+    struct Bowl(&'static str);
+
+    impl sclsd_model::Potential for Bowl {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn initial(&self, _: usize) -> Vec<f32> {
+            vec![0.3]
+        }
+
+        fn value(&self, a: &[f32], z: &[f32]) -> f32 {
+            a[0] * z.iter().map(|v| v * v).sum::<f32>()
+        }
+
+        fn value_vjp(&self, _: &[f32], z: &[f32], slope: f32, by_a: &mut [f32]) {
+            by_a[0] += slope * z.iter().map(|v| v * v).sum::<f32>();
+        }
+
+        fn drift(&self, a: &[f32], z: &[f32], out: &mut [f32]) {
+            out.iter_mut().zip(z).for_each(|(out, z)| *out = -2.0 * a[0] * z);
+        }
+
+        fn drift_vjp(&self, a: &[f32], z: &[f32], slope: &[f32], by_z: &mut [f32], by_a: &mut [f32]) {
+            by_z.iter_mut().zip(slope).for_each(|(by_z, slope)| *by_z = -2.0 * a[0] * slope);
+            by_a[0] -= 2.0 * z.iter().zip(slope).map(|(z, s)| z * s).sum::<f32>();
+        }
+    }
+
+    #[test]
+    fn a_model_with_a_potential_of_ones_own_is_read_with_it_and_without_it_the_error_names_it() {
+        let custom = Custom::default().potential(Bowl("bowl"));
+        let spec = TrainSpec::default();
+        let model_spec = spec.model.clone().check().unwrap().with(custom.clone());
+        let mut rng = sclsd_data::stream(0, sclsd_data::Purpose::Weights, 0);
+        let networks = sclsd_model::Lsd::<burn::backend::Flex>::new(&model_spec, 5, &mut rng, &Default::default());
+        let model = Model { spec: model_spec, n_genes: 5, genes: Vec::new(), weights: networks.weights() };
+        let saved = Checkpoint::imported(model, spec).to_bytes().unwrap();
+        let whole = Checkpoint::from_bytes(&saved, &custom).unwrap();
+        assert_eq!(whole.model.weights["potential.custom.parameters"].values, [0.3]);
+        let networks = sclsd_model::Evaluator::new(&whole.model).unwrap();
+        let drift = networks.drift(&[1.0; 10]);
+        assert!(drift.iter().all(|v| (v + 0.6).abs() < 1e-6), "{drift:?}");
+        assert!(read(&saved).unwrap_err().contains("its potential \"bowl\" is code of its author's own"));
+        let other = Checkpoint::from_bytes(&saved, &Custom::default().potential(Bowl("basin"))).unwrap_err();
+        assert_eq!(other, "its potential is \"bowl\", not \"basin\"");
+    }
 }

@@ -318,6 +318,60 @@ mod tests {
         }
     }
 
+    fn fresh(genes: usize, seed: u64) -> Model {
+        let spec = ModelSpec { z_dim: 4, ..ModelSpec::default() }.check().unwrap();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let weights = Lsd::<Flex>::new(&spec, genes, &mut rng, &Default::default()).weights();
+        Model { spec, n_genes: genes, genes: Vec::new(), weights }
+    }
+
+    #[test]
+    fn what_is_decoded_is_the_mean_of_the_likelihood_by_the_tensor_code() {
+        let model = fresh(30, 5);
+        let (host, z) = (Evaluator::new(&model).unwrap(), vec![0.3_f32; 7 * 4]);
+        let tensors: Lsd<Flex> = model.on(&Default::default()).unwrap();
+        let rows = Tensor::from_data(TensorData::new(z.clone(), [7, 4]), &Default::default());
+        let (gate, share) = Lsd::<Flex>::gate_and_rate(tensors.z_decoder.evaluate(rows));
+        let expected = share * 500.0 * burn::tensor::activation::sigmoid(gate.neg());
+        let expected: Vec<f32> = expected.into_data().into_vec().unwrap();
+        let found = host.decode(&z, 500.0);
+        assert_eq!(found.len(), 7 * 30);
+        for (a, b) in found.iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-4 * (1.0 + b.abs()), "{a} {b}");
+        }
+        // without gates the counts are all there
+        let nb = ModelSpec { gene_likelihood: sclsd_kernels::GeneLikelihood::Nb, ..model.spec.get().clone() };
+        let host = Evaluator::new(&Model { spec: nb.check().unwrap(), ..model }).unwrap();
+        let total: f32 = host.decode(&z, 500.0)[..30].iter().sum();
+        assert!((total - 500.0).abs() < 1e-2, "{total}");
+    }
+
+    #[test]
+    fn paths_without_noise_are_those_of_the_flow_and_with_it_spread_by_its_size() {
+        let host = Evaluator::new(&fresh(10, 6)).unwrap();
+        let (z, grid) = ([0.5_f32, -0.2, 0.1, 0.9, 0.0, 0.3, -0.7, 0.2], [0.0, 0.05, 0.1]);
+        let still = host.sample_paths(&z, &grid, 0.0, 2, 1).unwrap();
+        let ode = sclsd_ode::OdeSpec::default().check().unwrap();
+        let flow = host.follow(&z, &grid, &ode).unwrap();
+        for (states, exact) in still.states.iter().zip(&flow) {
+            for (draw, row) in states.chunks_exact(4).zip(exact.chunks_exact(4).flat_map(|row| [row, row])) {
+                assert!(draw.iter().zip(row).all(|(a, b)| (a - b).abs() < 1e-2), "{draw:?} {row:?}");
+            }
+        }
+        let noisy = host.sample_paths(&z, &grid, 0.5, 4000, 1).unwrap();
+        assert_eq!(noisy, host.sample_paths(&z, &grid, 0.5, 4000, 1).unwrap(), "the same seed, the same bits");
+        let last = &noisy.states[2][..4000 * 4]; // of the first start
+        let spread = |i: usize| {
+            let of = last.iter().skip(i).step_by(4).map(|v| f64::from(*v));
+            let mean = of.clone().sum::<f64>() / 4000.0;
+            of.map(|v| (v - mean).powi(2)).sum::<f64>() / 4000.0
+        };
+        for i in 0..4 {
+            // σ² t, which the drift hardly changes within so short a time
+            assert!((spread(i) - 0.025).abs() < 0.003, "{}", spread(i));
+        }
+    }
+
     #[test]
     fn a_tensor_that_is_missing_or_of_the_wrong_shape_is_named() {
         let spec = ModelSpec::default().check().unwrap();

@@ -19,16 +19,9 @@ pub struct ModelSpec {
     #[serde(rename = "V_coeff")]
     pub v_coeff: f64,
     /// How counts are distributed about the decoder's rates: zinb, nb or poisson. Default: zinb, the Python package's.
-    #[serde(skip_serializing_if = "is_default")]
     pub gene_likelihood: GeneLikelihood,
     /// Sizes of the hidden layers.
     pub layer_dims: LayerDims,
-}
-
-/// What is as it always was is not written, so that models are the same bytes as before there was a choice.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
-fn is_default(likelihood: &GeneLikelihood) -> bool {
-    *likelihood == GeneLikelihood::default()
 }
 
 /// Sizes of hidden layers, from input to output. Reference: `LayerDims`.

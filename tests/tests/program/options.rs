@@ -145,3 +145,47 @@ fn fates_of_a_model_of_other_genes_are_refused() {
     assert!(!run.status.success() && said.contains("1 of the model's 20 genes are not in the data"), "{said}");
     assert!(!d.join("f.h5ad").exists());
 }
+
+#[test]
+fn counts_by_other_likelihoods_are_trained_on_and_annotated_and_an_unknown_one_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    trained(d, |_| {});
+    let model = |name: &str| std::fs::read(d.join(name)).expect("a model");
+    let zinb = model("m.safetensors");
+    for likelihood in ["nb", "poisson"] {
+        let choice = format!("model.gene_likelihood=\"{likelihood}\"");
+        succeed(d, &train("in.h5ad", &["--set", &choice]));
+        assert!(model("m.safetensors") != zinb, "{likelihood} makes a difference");
+        succeed(d, &["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "annotated.h5ad"]);
+    }
+    std::fs::remove_file(d.join("out.h5ad")).expect("a result");
+    refused(d, &train("in.h5ad", &["--set", "model.gene_likelihood=\"normal\""]), &["unknown variant `normal`"]);
+}
+
+#[test]
+fn a_device_makes_no_difference_to_analysis_and_is_said_so_and_a_lesser_simd_level_is_recorded_and_named_on_resume() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    trained(d, |_| {});
+    let annotate = ["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "annotated.h5ad", "--device", "cuda:0"];
+    let said = sclsd(d, &annotate);
+    let said = (said.status.success(), String::from_utf8_lossy(&said.stderr).into_owned());
+    assert!(said.0 && said.1.contains("--device cuda:0 makes no difference here"), "{said:?}");
+
+    let of = |epochs: &'static str, more: &[&'static str]| {
+        let mut run = train("in.h5ad", more);
+        let at = run.iter().position(|word| *word == "--epochs").expect("a number of epochs");
+        run[at + 1] = epochs;
+        let output = sclsd(d, &run);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    of("1", &["--simd", "scalar"]);
+    let best = sclsd::model::SimdLevel::all().last().copied().expect("a level");
+    let resumed = of("2", &["--resume"]);
+    let expected = format!("it was trained with products by scalar, and goes on with {best}");
+    assert!(resumed.contains(&expected), "{resumed}");
+    std::fs::remove_file(d.join("out.h5ad")).expect("a result");
+    refused(d, &train("in.h5ad", &["--simd", "mmx"]), &["SIMD level \"mmx\" is not one of this machine's: scalar"]);
+}
