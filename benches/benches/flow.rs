@@ -21,7 +21,7 @@ fn rows_256_of_10_over_50_times(bencher: divan::Bencher, kernels: Kernels) {
     let (grid, spec) = (linspace(0.0, 1.0, 50), OdeSpec::default().check().expect("a specification"));
     bencher.bench_local(|| {
         let start = Tensor::<B, 2>::from_data(TensorData::new(rows.clone(), [256, 10]), &Default::default());
-        let (states, _) = potential.follow(start.require_grad(), &grid, &spec, kernels).expect("a solution");
+        let states = potential.follow(start.require_grad(), &grid, &spec, kernels).expect("a solution").states;
         states.sum().backward()
     });
 }

@@ -1,8 +1,8 @@
 //! Rows followed down a potential, and the way back: one cube a row, its units side by side across the layers.
 //!
 //! Every row chooses its own steps, as every block of rows does on the host. What is needed to come back (time, size and
-//! first state of every step) stays on the device. A row that takes more steps than there is room for, or leaves the range
-//! of numbers, ends as `NaN`, which the loss tells of.
+//! first state of every step) stays on the device. A row that takes more steps than it may, or leaves the range of numbers, ends as
+//! `NaN`; which of both it was, and when, stands in `failed` for whoever asks, once the loss has told that something was.
 //!
 //! Scalars of a row (its time, the size of its step) are computed by all of its units alike, from memory that they share.
 
@@ -29,8 +29,8 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn new(plan: &FlowPlan) -> Self {
-        Self { widths: plan.widths.clone(), times: plan.grid.len(), slots: plan.slots }
+    pub(super) fn new(plan: &FlowPlan, rows: usize) -> Self {
+        Self { widths: plan.widths.clone(), times: plan.grid.len(), slots: plan.slots(rows) }
     }
 
     /// Numbers in a row.
@@ -356,6 +356,7 @@ pub(super) fn follow_kernel<F: Float>(
     states: &mut Array<F>,
     steps: &mut Array<F>,
     taken: &mut Array<F>,
+    failed: &mut Array<F>,
     #[comptime] sizes: Sizes,
 ) {
     let row = CUBE_POS;
@@ -468,6 +469,25 @@ pub(super) fn follow_kernel<F: Float>(
         } else {
             h *= F::min(change, F::new(1.0));
         }
+    }
+    // 0: it came to the end, 1: the steps ran out, 2: what no number can hold
+    let mut reason = F::new(0.0);
+    if at < times {
+        reason = F::new(1.0);
+        let mut largest = F::abs(h);
+        for i in 0..width {
+            largest = F::max(largest, F::abs(y[i]));
+            if !(F::abs(y[i]) < F::new(1e30)) {
+                reason = F::new(2.0);
+            }
+        }
+        if !(largest < F::new(1e30)) {
+            reason = F::new(2.0);
+        }
+    }
+    if unit == 0 {
+        failed[2 * row] = reason;
+        failed[2 * row + 1] = t;
     }
     while at < times {
         for i in range_stepped(unit, width, UNITS) {

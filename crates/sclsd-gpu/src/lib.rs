@@ -23,7 +23,9 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 
 use sclsd_kernels::recurrent::At;
-use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, Precision, SparseRows, VisitLikelihood, Visited};
+use sclsd_kernels::{
+    AdamStep, ByCell, FlowPlan, Flowed, Handle, OnDevice, Precision, SparseRows, VisitLikelihood, Visited,
+};
 
 use crate::cubes::{cubes, units};
 
@@ -124,14 +126,15 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
         Box::new(product::product(any_layout::<R>(a), any_layout::<R>(b), precision))
     }
 
-    fn follow(&self, start: Handle, weights: Handle, plan: &FlowPlan) -> (Handle, Arc<dyn Any + Send + Sync>) {
+    fn follow(&self, start: Handle, weights: Handle, plan: &FlowPlan) -> Flowed {
         let (start, weights) = (tensor::<R>(start), tensor::<R>(weights));
-        let (place, sizes) = (Place::of(&start), flow::Sizes::new(plan));
         let rows = start.meta.shape()[0];
+        let (place, sizes) = (Place::of(&start), flow::Sizes::new(plan, rows));
         let (grid, method) = (place.floats(&plan.grid), place.floats(&flow::coefficients(plan.method)));
         let states = place.empty(&[rows, sizes.times * sizes.width()]);
         let steps = place.empty(&[rows, sizes.slots * sizes.slot()]);
         let taken = place.empty(&[rows]);
+        let failed = place.empty(&[rows, 2]);
         let (count, dim) = cubes(rows, flow::UNITS);
         flow::follow_kernel::launch::<f32, R>(
             &place.client,
@@ -145,9 +148,11 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
             states.clone().into_array_arg(),
             steps.clone().into_array_arg(),
             taken.clone().into_array_arg(),
+            failed.clone().into_array_arg(),
             sizes.clone(),
         );
-        (Box::new(states), Arc::new(Kept { sizes, weights, grid, method, steps, taken }))
+        let kept = Arc::new(Kept { sizes, weights, grid, method, steps, taken });
+        Flowed { states: Box::new(states), failed: Box::new(failed), kept }
     }
 
     fn follow_back(&self, kept: &(dyn Any + Send + Sync), slopes: Handle) -> [Handle; 2] {

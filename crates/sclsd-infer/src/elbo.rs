@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use sclsd_model::density::{log_normal, normal, normal_at_draw};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace};
-use sclsd_model::{Cells, Expression, Kernels, Lsd, Peers, SparseRows, Statistics, Trainable, Whole};
+use sclsd_model::{Cells, Expression, FlowCheck, Kernels, Lsd, Peers, SparseRows, Statistics, Trainable, Whole};
 
 /// ln of the largest library size that counts are explained by: a draw beyond it (10¹⁷ counts) would overflow in `f32` a little
 /// later, and tell nothing more.
@@ -85,7 +85,7 @@ pub struct Coefficients {
 
 /// Every term of the loss, scaled and summed over visits; each `[1]`.
 #[derive(Debug, Clone)]
-pub struct Elbo<B: Backend> {
+pub struct Elbo<B: Trainable> {
     /// s Σ ln q(z).
     pub guide_z: Tensor<B, 1>,
     /// s a Σ ln q(B).
@@ -108,6 +108,8 @@ pub struct Elbo<B: Backend> {
     pub statistics: Statistics<B>,
     /// What solving the flow took.
     pub work: Work,
+    /// What became of the flow on a device, for when the loss is not finite.
+    pub flow: Option<FlowCheck<B::InnerBackend>>,
 }
 
 /// The loss of one batch, or its mean over an epoch, term by term, in nats per visit and gene.
@@ -204,7 +206,8 @@ impl<B: Trainable> Elbo<B> {
         let largest = model.potential.largest_square(z_loc.clone(), &whole.peers, kernels);
         let (z_loc, z_scale) = (at_visits(z_loc), at_visits(z_scale));
         let start = z_loc.clone().reshape([walks, steps * z_dim]).narrow(1, 0, z_dim); // first visit of each walk
-        let (z_hat, work) = model.potential.follow(start, &times, &c.ode, kernels)?;
+        let flow = model.potential.follow(start, &times, &c.ode, kernels)?;
+        let z_hat = flow.states;
         let z_hat = z_hat.reshape([visits, z_dim]);
         let z = z_hat + z_scale.clone() * noise.z.clone();
         let guide_z = total(normal_at_draw(noise.z, z_scale.clone()));
@@ -243,12 +246,13 @@ impl<B: Trainable> Elbo<B> {
             model_xl: model_xl.mul_scalar(c.scale),
             model_x: model_x.mul_scalar(c.scale),
             statistics: Statistics { x_encoder, xl_encoder, z_decoder },
-            work,
+            work: flow.work,
+            flow: flow.check,
         })
     }
 }
 
-impl<B: Backend> Elbo<B> {
+impl<B: Trainable> Elbo<B> {
     /// The loss, `[1]`.
     #[must_use]
     pub fn loss(&self) -> Tensor<B, 1> {

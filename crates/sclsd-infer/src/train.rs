@@ -16,8 +16,8 @@ use sclsd_data::{Purpose, stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::{OdeError, Work};
 use sclsd_model::{
-    Device, Expression, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel, Trainable, WeightsError,
-    Whole,
+    Device, Expression, FlowCheck, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel, Trainable,
+    WeightsError, Whole,
 };
 
 use crate::adam::Norms;
@@ -138,6 +138,17 @@ pub enum TrainError {
         /// What was asked for.
         precision: Precision,
     },
+    /// A batch has more numbers than kernels on a GPU can count.
+    #[error(
+        "a batch of {cells} cells and {genes} genes has more than 2^32 numbers, which kernels on GPUs cannot count; choose a \
+         smaller walks.batch_size, or device cpu"
+    )]
+    Uncountable {
+        /// Distinct cells of a batch, at most.
+        cells: usize,
+        /// Number of genes.
+        genes: usize,
+    },
     /// A peer is gone.
     #[error(transparent)]
     Peer(#[from] PeerError),
@@ -253,9 +264,21 @@ pub fn train_with_peers(
     }
     let precision = spec.get().precision;
     let kernels = device.kernels().with(precision).ok_or(TrainError::Precision { precision })?;
+    if let Kernels::Device(_) = kernels {
+        let w = &spec.get().walks;
+        check_countable(w.batch_size.saturating_mul(w.path_len).min(n_cells), data.n_genes())?;
+    }
     let run = Run { data, walks, spec, fingerprint, kernels, peers };
     run.agree(from.as_ref())?;
     device.run(Training { run, from, observe })
+}
+
+/// Whether indices of 32 bits suffice for the expression of a batch.
+fn check_countable(cells: usize, genes: usize) -> Result<(), TrainError> {
+    match cells.checked_mul(genes) {
+        Some(numbers) if u32::try_from(numbers).is_ok() => Ok(()),
+        _ => Err(TrainError::Uncountable { cells, genes }),
+    }
 }
 
 type Observer<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
@@ -371,11 +394,15 @@ impl Run<'_> {
             model = stepped.absorb(&elbo.statistics);
             work.steps += elbo.work.steps;
             work.evaluations += elbo.work.evaluations;
-            unread.push((elbo.terms(), norms));
+            unread.push((elbo.terms(), norms, elbo.flow.clone(), cells));
             if unread.len() == self.unread() || step + 1 == steps {
-                for (terms, norms) in unread.drain(..) {
+                for (terms, norms, flow, cells) in unread.drain(..) {
                     let step = losses.len();
-                    let loss = self.read(terms, norms, epoch, step)?;
+                    let failed = |error| match flow.and_then(FlowCheck::failure) {
+                        Some(reason) => self.flow(reason, &cells, epoch + 1, step + 1),
+                        None => error,
+                    };
+                    let loss = self.read(terms, norms, epoch, step).map_err(failed)?;
                     losses.push(loss);
                     stop |= observe(Event::StepDone { epoch, step, steps, loss }).is_break();
                 }
@@ -429,9 +456,10 @@ impl Run<'_> {
         let elbo = Elbo::new(model, self.batch(cells, whole), noise, &self.coefficients(epoch), self.kernels)
             .map_err(|error| self.flow(error, cells, epoch + 1, 0))?;
         match elbo.terms().read().terms().into_iter().find(|(_, value)| !value.is_finite()) {
-            Some((term, value)) => {
-                Err(TrainError::NotFinite { epoch: epoch + 1, what: format!("the {term} term of the loss"), value })
-            }
+            Some((term, value)) => Err(match elbo.flow.and_then(FlowCheck::failure) {
+                Some(reason) => self.flow(reason, cells, epoch + 1, 0),
+                None => TrainError::NotFinite { epoch: epoch + 1, what: format!("the {term} term of the loss"), value },
+            }),
             None => Ok(()),
         }
     }
@@ -606,6 +634,14 @@ mod tests {
             ..TrainSpec::default()
         };
         spec.check().unwrap()
+    }
+
+    #[test]
+    fn a_batch_beyond_the_indices_of_a_gpu_is_refused_with_the_way_out() {
+        assert!(check_countable(143_165, 30_000).is_ok());
+        let said = check_countable(143_166, 30_000).unwrap_err().to_string();
+        assert!(said.contains("143166 cells and 30000 genes") && said.contains("walks.batch_size"), "{said}");
+        assert!(check_countable(usize::MAX, 2).is_err());
     }
 
     #[test]

@@ -54,8 +54,8 @@ pub trait OnDevice: Debug + Send + Sync {
     /// The product of two matrices.
     fn product(&self, a: Handle, b: Handle, precision: Precision) -> Handle;
 
-    /// Rows of `start` followed down the potential of these weights, `[rows, times · z]`, and what the way back needs.
-    fn follow(&self, start: Handle, weights: Handle, flow: &FlowPlan) -> (Handle, Arc<dyn Any + Send + Sync>);
+    /// Rows of `start` followed down the potential of these weights.
+    fn follow(&self, start: Handle, weights: Handle, flow: &FlowPlan) -> Flowed;
 
     /// The derivatives by the start, and by the weights row by row, given those by the states.
     fn follow_back(&self, kept: &(dyn Any + Send + Sync), slopes: Handle) -> [Handle; 2];
@@ -169,6 +169,17 @@ impl ByCell {
     }
 }
 
+/// Rows that were followed.
+pub struct Flowed {
+    /// Their states, `[rows, times · z]`; `NaN` where a row did not come to the end.
+    pub states: Handle,
+    /// What became of every row, `[rows, 2]`: 0 where it came to the end, 1 where its steps ran out, 2 where it left the range of
+    /// numbers; and the time it came to.
+    pub failed: Handle,
+    /// What the way back needs.
+    pub kept: Arc<dyn Any + Send + Sync>,
+}
+
 /// How a flow is to be followed.
 #[derive(Debug, Clone)]
 pub struct FlowPlan {
@@ -179,14 +190,22 @@ pub struct FlowPlan {
     /// Absolute and relative.
     pub tolerances: [f32; 2],
     /// Steps that a row may take.
-    pub slots: usize,
+    pub max_steps: usize,
     /// Its coefficients.
     pub method: &'static Embedded,
 }
 
 impl FlowPlan {
-    /// Steps of a row that there is room for, beyond two for every time of the grid.
-    const ROOM: usize = 256;
+    /// Bytes that the steps of all rows may take together: less than the 128 MiB that every GPU binds at once.
+    const ROOM: usize = 120 << 20;
+
+    /// Steps that a row may take where there are so many: as many as are asked for, if there is room for them.
+    #[must_use]
+    pub fn slots(&self, rows: usize) -> usize {
+        // of a step are kept its time, its size and the state it begins with
+        let step = (self.widths[0] + 2) * size_of::<f32>();
+        self.max_steps.min(Self::ROOM / (rows.max(1) * step)).max(1)
+    }
 
     /// A plan, where the method is one that kernels on devices know.
     #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
@@ -202,7 +221,7 @@ impl FlowPlan {
             widths,
             grid: grid.iter().map(|t| *t as f32).collect(),
             tolerances: [spec.atol as f32, spec.rtol as f32],
-            slots: spec.max_steps.min(Self::ROOM + 2 * grid.len()),
+            max_steps: spec.max_steps,
             method,
         })
     }

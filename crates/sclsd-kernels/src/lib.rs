@@ -53,7 +53,7 @@ mod simd;
 pub mod stack;
 pub mod vector;
 
-pub use accelerator::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, Precision, VisitLikelihood, Visited};
+pub use accelerator::{AdamStep, ByCell, FlowPlan, Flowed, Handle, OnDevice, Precision, VisitLikelihood, Visited};
 pub use derivative::{Derivative, OfSum};
 pub use downhill::{Downhill, Potential};
 pub use expression::{Expression, SparseRows};

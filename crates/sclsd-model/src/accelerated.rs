@@ -14,6 +14,7 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 
 use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, Precision, SparseRows, Visited};
+use sclsd_ode::OdeError;
 
 use crate::derivative::{TensorDerivative, Trainable, input};
 use crate::device::Kernels;
@@ -152,9 +153,33 @@ pub(crate) fn follow<B: Trainable>(
     start: Tensor<B, 2>,
     weights: Tensor<B, 1>,
     plan: &FlowPlan,
-) -> Tensor<B, 2> {
-    let (path, kept) = kernels.follow(handle(start.clone().inner()), handle(weights.clone().inner()), plan);
-    function(&[input(start), input(weights)], tensor(path), Followed { kernels, kept })
+) -> (Tensor<B, 2>, FlowCheck<Inner<B>>) {
+    let rows = start.dims()[0];
+    let found = kernels.follow(handle(start.clone().inner()), handle(weights.clone().inner()), plan);
+    let check = FlowCheck { failed: tensor(found.failed), steps: plan.slots(rows) };
+    let derivative = Followed { kernels, kept: found.kept };
+    (function(&[input(start), input(weights)], tensor(found.states), derivative), check)
+}
+
+/// What became of rows that were followed on a device, which nobody has waited for.
+#[derive(Debug, Clone)]
+pub struct FlowCheck<B: Backend> {
+    failed: Tensor<B, 2>,
+    steps: usize,
+}
+
+impl<B: Backend> FlowCheck<B> {
+    /// Why a row did not come to the end, of the first such row. Waits until the device has come to it.
+    #[must_use]
+    pub fn failure(self) -> Option<OdeError> {
+        let found: Vec<f64> = self.failed.into_data().iter::<f64>().collect();
+        let (row, pair) = found.chunks_exact(2).enumerate().find(|(_, pair)| pair[0] > 0.0)?;
+        let time = pair[1];
+        Some(match pair[0] {
+            reason if reason < 1.5 => OdeError::TooManySteps { time, steps: self.steps },
+            _ => OdeError::NotFinite { row, time },
+        })
+    }
 }
 
 struct Followed {

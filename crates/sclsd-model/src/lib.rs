@@ -34,15 +34,15 @@ mod spec;
 mod special;
 mod weights;
 
-pub use accelerated::OnDeviceAdam;
+pub use accelerated::{FlowCheck, OnDeviceAdam};
 pub use custom::Custom;
 pub use derivative::{TensorDerivative, Trainable};
 pub use device::{Device, Job, Kernels, OnBackend};
 pub use evaluator::{Evaluator, SampledPaths};
 pub use model::{Model, ModelError};
 pub use networks::{
-    BatchNorm, BatchStatistics, Cells, CustomPotential, Layer, Linear, Lsd, PotentialNetwork, RecurrentPrior, Shares,
-    Stack, Start, Statistics,
+    BatchNorm, BatchStatistics, Cells, CustomPotential, Flow, Layer, Linear, Lsd, PotentialNetwork, RecurrentPrior,
+    Shares, Stack, Start, Statistics,
 };
 pub use sclsd_kernels::adam;
 pub use sclsd_kernels::stack::RowWeights;

@@ -13,6 +13,6 @@ pub use batch_norm::{BatchNorm, BatchStatistics, Shares};
 pub use cells::Cells;
 pub use linear::Linear;
 pub use lsd::{Lsd, Start, Statistics};
-pub use potential::{CustomPotential, PotentialNetwork};
+pub use potential::{CustomPotential, Flow, PotentialNetwork};
 pub use recurrent::RecurrentPrior;
 pub use stack::{Layer, Stack};

@@ -52,8 +52,11 @@ impl Job for Flow {
                 let path = match self.0.kernels {
                     Kernels::Host | Kernels::Device(_) => {
                         let start = golden["z0"].to_tensor::<B, 2>([4, 6], device);
-                        let path =
-                            model.potential.follow(start, &times, &spec(method), self.0.kernels).expect("a path").0;
+                        let path = model
+                            .potential
+                            .follow(start, &times, &spec(method), self.0.kernels)
+                            .expect("a path")
+                            .states;
                         Array::from_tensor(path.reshape([4, -1, 6]).swap_dims(0, 1))
                     }
                     Kernels::Tensors => {
@@ -90,7 +93,8 @@ impl Job for Back {
 fn back<B: Trainable>(method: Method, kernels: Kernels, device: &B::Device, golden: &Golden, errors: &mut Errors) {
     let model = tiny_networks::<B>(device);
     let start = golden["z0"].to_tensor::<B, 2>([4, 6], device).require_grad();
-    let path = model.potential.follow(start.clone(), &grid(&golden["t"]), &spec(method), kernels).expect("a path").0;
+    let path =
+        model.potential.follow(start.clone(), &grid(&golden["t"]), &spec(method), kernels).expect("a path").states;
     let cotangent = golden["cotangent"].to_tensor::<B, 3>([5, 4, 6], device).swap_dims(0, 1).reshape([4, 30]);
     let gradients = (path * cotangent).sum().backward();
     let mut compare =

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use sclsd::analysis::{HardFateSpec, annotate, hard_fates};
 use sclsd::data::{Dataset, Keys, Matrix, read_h5ad};
 use sclsd::graph::{Transition, WalkSpec};
-use sclsd::infer::{Checkpoint, Event, TrainSpec, TrainingData, import_pth, train_on};
+use sclsd::infer::{Checkpoint, Event, TrainError, TrainSpec, TrainingData, import_pth, train_on};
+use sclsd::model::ode::{OdeError, OdeSpec};
 use sclsd::model::{Array, Kernels, LayerDims, ModelSpec};
 use sclsd_tests::{aloud, difference, fixture, json, tensors};
 
@@ -22,6 +23,11 @@ fn trained(data: &Dataset, places: &[Place]) -> Checkpoint {
 
 /// The same, stopped after so many epochs.
 fn trained_until(data: &Dataset, places: &[Place], epochs: usize) -> Checkpoint {
+    attempt(data, places, epochs, OdeSpec::default()).expect("a model")
+}
+
+/// The same, with a solver that may not get there.
+fn attempt(data: &Dataset, places: &[Place], epochs: usize, ode: OdeSpec) -> Result<Checkpoint, TrainError> {
     let layer_dims = LayerDims {
         b_decoder: vec![16, 24],
         z_decoder: vec![32, 48],
@@ -32,6 +38,7 @@ fn trained_until(data: &Dataset, places: &[Place], epochs: usize) -> Checkpoint 
     let spec = TrainSpec {
         model: ModelSpec { z_dim: 6, layer_dims, ..ModelSpec::default() },
         walks: WalkSpec { path_len: 6, num_walks: 128, batch_size: 32, ..WalkSpec::default() },
+        ode,
         num_epochs: 3,
         ..TrainSpec::default()
     };
@@ -45,7 +52,7 @@ fn trained_until(data: &Dataset, places: &[Place], epochs: usize) -> Checkpoint 
         Event::EpochDone { epoch, .. } if epoch + 1 == epochs => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
-    train_on(&training, &walks, &spec, None, places, &mut observe).expect("a model")
+    train_on(&training, &walks, &spec, None, places, &mut observe)
 }
 
 fn array(values: impl Iterator<Item = f64>) -> Array {
@@ -66,6 +73,20 @@ fn an_observer_that_stops_training_stops_all_peers() {
     let alone = trained_until(&data, &[place], 1);
     assert_eq!((fit.epoch(), alone.epoch()), (1, 1));
     assert!(difference(&losses(&fit).values, &losses(&alone).values) < TOGETHER);
+}
+
+#[test]
+fn a_flow_that_takes_more_steps_than_it_may_is_an_error_that_says_so_wherever_it_is_solved() {
+    let data = prepared();
+    for place in places() {
+        let ode = OdeSpec { max_steps: 1, rtol: 1e-7, atol: 1e-9, ..OdeSpec::default() };
+        let error = attempt(&data, &[place], 3, ode).expect_err("too few steps");
+        let TrainError::Flow { epoch: 1, step: 1, source: OdeError::TooManySteps { steps: 1, time } } = error else {
+            panic!("{}: {error}", place.name);
+        };
+        assert!((0.0..1.0).contains(&time), "{}: {time}", place.name);
+        aloud(&format!("one step is too few, {}: {error}", place.name));
+    }
 }
 
 /// The terms of the loss, epoch by epoch.

@@ -17,10 +17,21 @@ use sclsd_ode::{CheckedOdeSpec, OdeError, Work, check_grid, solve};
 
 use super::linear::Linear;
 use super::stack::Layer;
-use crate::accelerated;
+use crate::accelerated::{self, FlowCheck};
 use crate::derivative::{Trainable, function, input, joined, values};
 use crate::device::Kernels;
 use crate::special::log_cosh;
+
+/// Rows that were followed down a potential.
+#[derive(Debug, Clone)]
+pub struct Flow<B: Trainable> {
+    /// Their states, `[rows, times · z]`.
+    pub states: Tensor<B, 2>,
+    /// What solving took, of the block of rows that took most; on a device, which nothing waits for, 0.
+    pub work: Work,
+    /// What became of them on a device.
+    pub check: Option<FlowCheck<B::InnerBackend>>,
+}
 
 /// A potential of one's own and its parameters.
 #[derive(Module, Debug)]
@@ -148,11 +159,10 @@ impl<B: Backend> PotentialNetwork<B> {
 }
 
 impl<B: Trainable> PotentialNetwork<B> {
-    /// The states of every row at every time of `grid`, of dz/dt = −∇V, and what solving took (of the block of rows that
-    /// took most; on a device, which nothing waits for, 0).
+    /// The states of every row at every time of `grid`, of dz/dt = −∇V.
     ///
     /// # Shapes
-    /// - `start`: `[rows, z]` → `[rows, times · z]`
+    /// - `start`: `[rows, z]`
     ///
     /// # Errors
     /// As [`solve`].
@@ -162,13 +172,13 @@ impl<B: Trainable> PotentialNetwork<B> {
         grid: &[f64],
         spec: &CheckedOdeSpec,
         kernels: Kernels,
-    ) -> Result<(Tensor<B, 2>, Work), OdeError> {
+    ) -> Result<Flow<B>, OdeError> {
         if let Some(custom) = &self.custom {
             let ([rows, width], parameters) = (start.dims(), custom.parameters.val());
             let found = sclsd_kernels::follow(custom.field(values(&parameters)), &values(&start), grid, spec)?;
             let shape = [rows, grid.len() * width];
             let states = function(&[input(start), input(parameters)], found.states, shape, found.derivative);
-            return Ok((states, found.work));
+            return Ok(Flow { states, work: found.work, check: None });
         }
         if kernels == Kernels::Host {
             let ([rows, width], flat) = (start.dims(), self.flat());
@@ -176,16 +186,17 @@ impl<B: Trainable> PotentialNetwork<B> {
             let found = sclsd_kernels::follow(field, &values(&start), grid, spec)?;
             let shape = [rows, grid.len() * width];
             let states = function(&[input(start), input(flat)], found.states, shape, found.derivative);
-            return Ok((states, found.work));
+            return Ok(Flow { states, work: found.work, check: None });
         }
         if let Kernels::Device(kernels) = kernels
             && let Some(plan) = FlowPlan::new(self.widths(), grid, spec)
         {
             check_grid(grid)?;
-            return Ok((accelerated::follow(kernels, start, self.flat(), &plan), Work::default()));
+            let (states, check) = accelerated::follow(kernels, start, self.flat(), &plan);
+            return Ok(Flow { states, work: Work::default(), check: Some(check) });
         }
         let solution = solve(|_, z| self.drift(z), start, grid, spec)?;
-        Ok((joined(solution.states, 1), solution.work))
+        Ok(Flow { states: joined(solution.states, 1), work: solution.work, check: None })
     }
 
     /// The largest V² of all rows of all peers; 0 for those peers that do not have it.
@@ -271,7 +282,7 @@ mod tests {
                 let grid = linspace(0.0, 3.0, times);
                 let spec = OdeSpec { method, rtol: 1e-6, ..OdeSpec::default() }.check().unwrap();
                 let (s, t) = (start.clone().require_grad(), start.require_grad());
-                let found = potential.follow(s.clone(), &grid, &spec, Kernels::Host).unwrap().0;
+                let found = potential.follow(s.clone(), &grid, &spec, Kernels::Host).unwrap().states;
                 let states = sclsd_ode::solve(|_, z| potential.drift(z), t.clone(), &grid, &spec).unwrap().states;
                 let expected = Tensor::stack::<3>(states, 1).reshape([rows, times * 4]);
                 let close = |a: Vec<f32>, b: Vec<f32>, what: &str| {
