@@ -89,6 +89,9 @@ pub enum TransitionError {
     /// The phylogeny does not fit the data.
     #[error(transparent)]
     Phylogeny(#[from] PhylogenyError),
+    /// A prior of one's own has another reason.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// No cell is left.
     #[error("the phylogeny leaves no cell with a neighbour it may go to")]
     NothingLeft,

@@ -32,8 +32,8 @@ pub struct Checkpoint {
     pub history: Vec<EpochRecord>,
     /// What it was trained on; empty for an imported model.
     pub fingerprint: Fingerprint,
-    /// The instructions whose products made it, such as `avx2` or `amx` ([`SimdLevel`](sclsd_model::SimdLevel)); nothing for
-    /// an imported model, and for one of a version that did not say. Others round otherwise.
+    /// The instructions that its last run on the host was made with, such as `avx2` or `amx`
+    /// ([`SimdLevel`](sclsd_model::SimdLevel)): others round otherwise. Nothing for a model that was imported, trained on a GPU or by tensor code, or written by a version that did not say.
     pub simd: Option<String>,
 }
 

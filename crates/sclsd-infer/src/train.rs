@@ -266,7 +266,8 @@ pub fn train_with_peers(
     let kernels = device.kernels().with(precision).ok_or(TrainError::Precision { precision })?;
     if let Kernels::Device(_) = kernels {
         let w = &spec.get().walks;
-        check_countable(w.batch_size.saturating_mul(w.path_len).min(n_cells), data.n_genes())?;
+        let batch = w.batch_size.min(w.num_walks.max(w.held_out));
+        check_countable(batch.saturating_mul(w.path_len).min(n_cells), data.n_genes())?;
     }
     let run = Run { data, walks, spec, fingerprint, kernels, peers };
     run.agree(from.as_ref())?;
@@ -356,7 +357,8 @@ impl Run<'_> {
         if smallest < peers {
             return Err(TrainError::Share { walks: smallest, peers });
         }
-        let all = format!("{:?} {:?}", self.fingerprint, self.spec.get()).into_bytes();
+        let parts = self.spec.model().custom().names();
+        let all = format!("{:?} {:?} {parts:?}", self.fingerprint, self.spec.get()).into_bytes();
         let all = all.into_iter().chain(from.map(Checkpoint::state).unwrap_or_default());
         Ok(agree(self.peers, &all.collect::<Vec<u8>>())?)
     }
@@ -590,7 +592,7 @@ impl Run<'_> {
         history: Vec<EpochRecord>,
     ) -> Checkpoint {
         let (model, spec) = (self.model(model), self.spec.get().clone());
-        let simd = Some(SimdLevel::used().to_string());
+        let simd = (self.kernels == Kernels::Host).then(|| SimdLevel::used().to_string());
         Checkpoint { model, spec, moments, history, fingerprint: self.fingerprint.clone(), simd }
     }
 }

@@ -22,10 +22,10 @@ pub trait Potential: Debug + Send + Sync {
     /// Adds `slope` times the derivative of V by the parameters.
     fn value_vjp(&self, parameters: &[f32], z: &[f32], slope: f32, by_parameters: &mut [f32]);
 
-    /// −∇V at a state.
+    /// Sets `out` to −∇V at a state; it is 0 at first.
     fn drift(&self, parameters: &[f32], z: &[f32], out: &mut [f32]);
 
-    /// Sets the derivative of Σ `slope` · drift by z, and adds that by the parameters.
+    /// Sets the derivative of Σ `slope` · drift by z, which is 0 at first, and adds that by the parameters.
     fn drift_vjp(&self, parameters: &[f32], z: &[f32], slope: &[f32], by_z: &mut [f32], by_parameters: &mut [f32]);
 }
 
@@ -98,6 +98,7 @@ impl Field for Downhill {
     fn drift(&self, z: &[Lane], out: &mut [Lane], Room([row, found, _]): &mut Room) {
         for lane in 0..LANES {
             take(z, lane, row);
+            found.fill(0.0);
             self.potential.drift(&self.parameters, row, found);
             put(found, lane, out);
         }
@@ -108,6 +109,7 @@ impl Field for Downhill {
         for lane in 0..LANES {
             take(z, lane, row);
             take(slope, lane, given);
+            found.fill(0.0);
             self.potential.drift_vjp(&self.parameters, row, given, found, sums);
             put(found, lane, by_z);
         }

@@ -41,8 +41,8 @@ pub mod lanes;
 mod likelihood;
 #[cfg(target_arch = "x86_64")]
 mod matrix_units;
-#[cfg(any(test, feature = "oracle"))]
-pub mod oracle;
+#[cfg(test)]
+mod oracle;
 mod peers;
 mod potential;
 mod products;

@@ -1,7 +1,5 @@
 //! What the kernels must give, in `f64` and as plainly as it can be written: for tests.
 
-#![expect(clippy::missing_panics_doc, reason = "of tests")]
-
 /// ε of the rates.
 const E: f64 = 1e-3;
 

@@ -36,14 +36,24 @@ impl fmt::Display for SimdLevel {
     }
 }
 
-/// There is no such level, or this machine does not have it.
+/// Why kernels do not run with a level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("SIMD level \"{asked}\" is not one of this machine's: {there}")]
-pub struct SimdLevelError {
-    /// What was asked for.
-    pub asked: String,
-    /// What there is.
-    pub there: String,
+#[non_exhaustive]
+pub enum SimdLevelError {
+    /// There is no such level, or this machine does not have it.
+    #[error("SIMD level \"{asked}\" is not one of this machine's: {there}")]
+    Absent {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        there: String,
+    },
+    /// Kernels have run already.
+    #[error("kernels run with SIMD level {used} already; choose one before any of them has run")]
+    Begun {
+        /// What they run with.
+        used: SimdLevel,
+    },
 }
 
 impl FromStr for SimdLevel {
@@ -56,7 +66,7 @@ impl FromStr for SimdLevel {
 
 fn error(asked: &str) -> SimdLevelError {
     let there: Vec<String> = SimdLevel::all().iter().map(ToString::to_string).collect();
-    SimdLevelError { asked: asked.to_owned(), there: there.join(", ") }
+    SimdLevelError::Absent { asked: asked.to_owned(), there: there.join(", ") }
 }
 
 static USED: OnceLock<(SimdLevel, Arch)> = OnceLock::new();
@@ -80,7 +90,8 @@ impl SimdLevel {
     /// [`SimdLevelError`] where this machine does not have it, or kernels have begun with another.
     pub fn force(self) -> Result<(), SimdLevelError> {
         let arch = self.arch().ok_or_else(|| error(&self.to_string()))?;
-        if USED.get_or_init(|| (self, arch)).0 == self { Ok(()) } else { Err(error(&self.to_string())) }
+        let used = USED.get_or_init(|| (self, arch)).0;
+        if used == self { Ok(()) } else { Err(SimdLevelError::Begun { used }) }
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -147,7 +147,7 @@ impl<B: Backend> TensorDerivative<B> for Multiplied<B> {
 /// Rows followed down a potential.
 ///
 /// # Shapes
-/// - `start`: `[rows, z]`, `weights`: as [`Potential::flat`](crate::Potential) has them → `[rows, times · z]`
+/// - `start`: `[rows, z]`, `weights`: as [`PotentialNetwork`](crate::PotentialNetwork) has them → `[rows, times · z]`
 pub(crate) fn follow<B: Trainable>(
     kernels: &'static dyn OnDevice,
     start: Tensor<B, 2>,

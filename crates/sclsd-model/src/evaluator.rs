@@ -140,7 +140,7 @@ impl Evaluator {
         self.potential.drifts(z)
     }
 
-    /// Follows rows down the potential, on the thread at hand: their states at every time of `grid`, each `rows × z`.
+    /// Follows rows down the potential, on all threads: their states at every time of `grid`, each `rows × z`.
     ///
     /// # Errors
     /// As [`solve`](sclsd_ode::solve).

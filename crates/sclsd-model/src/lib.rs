@@ -47,8 +47,9 @@ pub use networks::{
 pub use sclsd_kernels::adam;
 pub use sclsd_kernels::stack::RowWeights;
 pub use sclsd_kernels::{
-    AdamStep, CountRow, CountSlopes, Derivative, Exchange, Expression, GeneLikelihood, Likelihood, PeerError, Peers,
-    Potential, Precision, SimdLevel, SimdLevelError, SparseRows, Whole,
+    AdamStep, ByCell, CountRow, CountSlopes, Counts, Derivative, Exchange, Expression, FlowPlan, Flowed,
+    GeneLikelihood, Handle, Likelihood, OfSum, OnDevice, PeerError, Peers, Potential, Precision, SimdLevel,
+    SimdLevelError, SparseRows, VisitLikelihood, Visited, Whole,
 };
 pub use sclsd_ode as ode;
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};

@@ -47,8 +47,8 @@ impl Model {
         Lsd::from_weights(&self.spec, self.n_genes, &self.weights, device)
     }
 
-    /// A model from weights alone: the sizes are read off the tensors. `v_coeff`, which is in no tensor, takes its
-    /// default; it matters for training only.
+    /// A model from weights alone: the sizes are read off the tensors. `v_coeff` and `gene_likelihood`, which are in
+    /// no tensor, take their defaults.
     ///
     /// # Errors
     /// [`ModelError`] names the tensor that is missing or does not fit.

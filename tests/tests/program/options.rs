@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sclsd::data::{Categorical, Column, Compression, Csr, Dataset, Keys, read_h5ad, write_h5ad};
+use sclsd::infer::Checkpoint;
 
 use crate::bad_input::{file, refused, train};
 use crate::{sclsd, succeed};
@@ -151,12 +152,16 @@ fn counts_by_other_likelihoods_are_trained_on_and_annotated_and_an_unknown_one_i
     let directory = tempfile::tempdir().expect("a directory");
     let d = directory.path();
     trained(d, |_| {});
-    let model = |name: &str| std::fs::read(d.join(name)).expect("a model");
-    let zinb = model("m.safetensors");
+    let weights = || Checkpoint::load(&d.join("m.safetensors")).expect("a model").model.weights;
+    let zinb = weights();
     for likelihood in ["nb", "poisson"] {
         let choice = format!("model.gene_likelihood=\"{likelihood}\"");
         succeed(d, &train("in.h5ad", &["--set", &choice]));
-        assert!(model("m.safetensors") != zinb, "{likelihood} makes a difference");
+        let found = weights();
+        assert!(found["x_encoder.fc.0.weight"] != zinb["x_encoder.fc.0.weight"], "{likelihood} makes a difference");
+        let start = 100.0_f32.ln();
+        let moved = found["log_inverse_dispersion"].values.iter().any(|v| (v - start).abs() > 1e-6);
+        assert_eq!(moved, likelihood == "nb", "Poisson counts know no dispersion");
         succeed(d, &["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "annotated.h5ad"]);
     }
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");

@@ -169,7 +169,8 @@ pub(super) fn custom(
     let slopes = CountSlopes { log_rates: &mut rate[..genes], gates: &mut gate[..genes], log_theta: &mut log_theta };
     sums.log_likelihood += likelihood.log_density(row, slopes);
     room.count.fill(0.0);
-    let pull: f32 = rate[..genes].iter().sum();
+    #[expect(clippy::cast_possible_truncation, reason = "logits are f32")]
+    let pull = rate[..genes].iter().map(|v| f64::from(*v)).sum::<f64>() as f32;
     let (by_gate_bias, by_rate_bias) = sums.bias.split_at_mut(places);
     for gene in 0..genes {
         rate[gene] -= room.share[gene] * pull;

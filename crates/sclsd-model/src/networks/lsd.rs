@@ -3,8 +3,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 
-use sclsd_kernels::reconstruction::{Decoder, reconstruct};
-use sclsd_kernels::{Counts, GeneLikelihood, SparseRows, Whole};
+use sclsd_kernels::reconstruction::{Decoder, Inputs, evaluate, reconstruct};
+use sclsd_kernels::{Counts, GeneLikelihood, OfSum, SparseRows, Whole};
 
 use super::batch_norm::{BatchStatistics, Shares};
 use super::potential::PotentialNetwork;
@@ -14,6 +14,7 @@ use crate::accelerated;
 use crate::density::zero_inflated_negative_binomial;
 use crate::derivative::{Trainable, all_numbers, function, input, numbers};
 use crate::device::Kernels;
+use crate::folded::Folded;
 use crate::spec::CheckedModelSpec;
 use crate::special::softplus;
 use crate::weights::{Weights, WeightsError, weights_of, with_weights};
@@ -85,7 +86,11 @@ impl<B: Backend> Lsd<B> {
             x_encoder: Stack::new(&sizes(n_genes, &dims.x_encoder, 2 * z), true, rng, device),
             z_encoder: Stack::new(&sizes(z, dims.z_encoder(), 2 * b), false, rng, device),
             xl_encoder: Stack::new(&sizes(n_genes, dims.xl_encoder(), 2), true, rng, device),
-            potential: PotentialNetwork::new(z, &dims.potential, rng, device).replaced(potential, z, device),
+            potential: {
+                // what is replaced is not made, whatever its sizes
+                let hidden = if potential.is_some() { &[][..] } else { &dims.potential };
+                PotentialNetwork::new(z, hidden, rng, device).replaced(potential, z, device)
+            },
             rnn: RecurrentPrior::new(n_genes, b, rng, device),
             h_0: Param::from_tensor(Tensor::zeros([2, 1, b], device)),
             log_inverse_dispersion: Param::from_tensor(Tensor::full(
@@ -218,8 +223,7 @@ impl<B: Trainable> Lsd<B> {
         let log_theta = self.log_inverse_dispersion.val();
         let zinb = matches!(self.likelihood, Counts::BuiltIn(GeneLikelihood::Zinb));
         match self.z_decoder.suited(kernels) {
-            // the tensor code and GPUs know one likelihood
-            kernels if kernels == Kernels::Host || !zinb => {
+            Kernels::Host => {
                 let weights = self.z_decoder.inputs();
                 let (held, widths) = (all_numbers::<B>(&weights), self.z_decoder.widths());
                 let held_rows = [numbers(&z), numbers(&log_library), numbers(&log_theta)];
@@ -237,11 +241,16 @@ impl<B: Trainable> Lsd<B> {
                 let sum = function(&inputs.collect::<Vec<_>>(), vec![sum], [1], derivative);
                 (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect())
             }
+            // the tensor code and GPUs know one likelihood: others are the host's, after a decoder where the tensors are
+            kernels if !zinb => {
+                let (folded, statistics) = self.z_decoder.train_folded(z, whole, kernels);
+                (counted(folded, log_library, log_theta, &self.likelihood, counts), statistics)
+            }
             Kernels::Device(kernels) => {
                 let (folded, statistics) = self.z_decoder.train_folded(z, whole, Kernels::Device(kernels));
                 (accelerated::reconstruct(kernels, folded, log_library, log_theta, counts), statistics)
             }
-            Kernels::Tensors | Kernels::Host => {
+            Kernels::Tensors => {
                 let (visits, genes) = (z.dims()[0], log_theta.dims()[0]);
                 let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &device);
                 let (decoded, statistics) = Stack::train(&self.z_decoder, z, &Shares::equal(whole), Kernels::Tensors);
@@ -252,6 +261,26 @@ impl<B: Trainable> Lsd<B> {
             }
         }
     }
+}
+
+/// Σ ln p of counts on the host, `[1]`, given a decoder up to its last layer.
+fn counted<B: Trainable>(
+    decoder: Folded<B>,
+    log_library: Tensor<B, 2>,
+    log_theta: Tensor<B, 1>,
+    likelihood: &Counts,
+    counts: SparseRows<'_>,
+) -> Tensor<B, 1> {
+    let held = [numbers(&decoder.hidden), numbers(&decoder.weight)];
+    let rows = [numbers(&decoder.bias), numbers(&log_library), numbers(&log_theta)];
+    let ([hidden, weight], [bias, library, theta]) = (&held, &rows);
+    let value = evaluate(Inputs { hidden, weight, bias, log_library: library, log_theta: theta, likelihood }, counts);
+    let inputs =
+        [input(decoder.hidden), input(decoder.weight), input(decoder.bias), input(log_library), input(log_theta)];
+    #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
+    let sum = value.log_likelihood as f32;
+    let slopes = OfSum(vec![value.hidden, value.weight, value.bias, value.log_library, value.log_theta]);
+    function(&inputs, vec![sum], [1], slopes)
 }
 
 fn halves<B: Backend>(out: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
@@ -299,5 +328,46 @@ mod tests {
         };
         assert_eq!(last(&model.xl_encoder), [vec![7.5, 0.0], vec![0.25, 1.0]]);
         assert_eq!(last(&model.z_decoder), [vec![0.0, 0.0, 0.0, -1.0, -2.0, -3.0], vec![1.0; 6]]);
+    }
+
+    #[test]
+    fn other_likelihoods_have_the_same_sum_and_slopes_however_deep_the_decoder_and_wherever_it_runs() {
+        type B = burn::backend::Autodiff<Flex>;
+        for (likelihood, deep) in [GeneLikelihood::Nb, GeneLikelihood::Poisson]
+            .into_iter()
+            .flat_map(|likelihood| [vec![5, 6], vec![4; 8]].map(|deep| (likelihood, deep)))
+        {
+            let layer_dims = crate::LayerDims { z_decoder: deep.clone(), ..crate::LayerDims::default() };
+            let spec = ModelSpec { z_dim: 3, gene_likelihood: likelihood, layer_dims, ..ModelSpec::default() };
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(4);
+            let model = Lsd::<B>::new(&spec.check().unwrap(), 5, &mut rng, &Default::default());
+            let run = |kernels| {
+                let z: Vec<f32> = (0_u16..36).map(|i| f32::from(i * 7 % 36) / 36.0).collect();
+                let z = Tensor::<B, 2>::from_data(TensorData::new(z, [12, 3]), &Default::default()).require_grad();
+                let library = Tensor::<B, 2>::full([12, 1], 3.0, &Default::default());
+                let rows = [0_u32, 1].repeat(6);
+                let counts =
+                    SparseRows { indptr: &[0, 2, 3], indices: &[0, 3, 1], values: &[2.0, 7.0, 1.0], rows: &rows };
+                let (sum, _) = model.reconstruct(z.clone(), library, counts, &Whole::alone(12), kernels);
+                let gradients = sum.backward();
+                let by_z: Vec<f32> = z.grad(&gradients).unwrap().into_data().to_vec().unwrap();
+                let theta = model.log_inverse_dispersion.val().grad(&gradients).unwrap();
+                (sum.into_scalar(), by_z, theta.into_data().to_vec::<f32>().unwrap())
+            };
+            let (host, tensors) = (run(Kernels::Host), run(Kernels::Tensors));
+            assert!(
+                (host.0 - tensors.0).abs() < 1e-4 * host.0.abs(),
+                "{deep:?} {likelihood:?}: {} {}",
+                host.0,
+                tensors.0
+            );
+            let largest = tensors.1.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            assert!(largest > 0.0);
+            for (a, b) in host.1.iter().zip(&tensors.1).chain(host.2.iter().zip(&tensors.2)) {
+                assert!((a - b).abs() < 1e-3 * (largest + b.abs()), "{deep:?} {likelihood:?}: {a} {b}");
+            }
+            let moved = host.2.iter().any(|v| *v != 0.0);
+            assert_eq!(moved, likelihood == GeneLikelihood::Nb, "Poisson counts know no dispersion");
+        }
     }
 }

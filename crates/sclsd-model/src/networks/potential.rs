@@ -306,4 +306,114 @@ mod tests {
             }
         }
     }
+
+    /// The network without hidden layers, as somebody's own: parameters w, b and g.
+    #[derive(Debug)]
+    struct OneLayer;
+
+    /// ln cosh a, tanh a and σ(g).
+    fn parts(p: &[f32], z: &[f32]) -> [f32; 3] {
+        let n = z.len();
+        let a = p[..n].iter().zip(z).map(|(w, z)| w * z).sum::<f32>() + p[n];
+        [a.cosh().ln(), a.tanh(), 1.0 / (1.0 + (-p[n + 1]).exp())]
+    }
+
+    impl Potential for OneLayer {
+        fn name(&self) -> &'static str {
+            "one_layer"
+        }
+
+        fn initial(&self, z_dim: usize) -> Vec<f32> {
+            vec![0.1; z_dim + 2]
+        }
+
+        fn value(&self, p: &[f32], z: &[f32]) -> f32 {
+            let [h, _, c] = parts(p, z);
+            c * h
+        }
+
+        fn value_vjp(&self, p: &[f32], z: &[f32], slope: f32, by_p: &mut [f32]) {
+            let ([h, t, c], n) = (parts(p, z), z.len());
+            (0..n).for_each(|i| by_p[i] += slope * c * t * z[i]);
+            by_p[n] += slope * c * t;
+            by_p[n + 1] += slope * c * (1.0 - c) * h;
+        }
+
+        fn drift(&self, p: &[f32], z: &[f32], out: &mut [f32]) {
+            let [_, t, c] = parts(p, z);
+            // added up, which is right where it is 0 at first
+            out.iter_mut().zip(p).for_each(|(out, w)| *out -= c * t * w);
+        }
+
+        fn drift_vjp(&self, p: &[f32], z: &[f32], slope: &[f32], by_z: &mut [f32], by_p: &mut [f32]) {
+            let ([_, t, c], n) = (parts(p, z), z.len());
+            let along: f32 = p.iter().zip(slope).map(|(w, s)| w * s).sum();
+            let bend = c * (1.0 - t * t) * along;
+            for i in 0..n {
+                by_z[i] -= bend * p[i];
+                by_p[i] -= bend * z[i] + c * t * slope[i];
+            }
+            by_p[n] -= bend;
+            by_p[n + 1] -= c * (1.0 - c) * t * along;
+        }
+    }
+
+    #[test]
+    fn a_potential_of_ones_own_has_the_paths_and_derivatives_of_the_network_that_it_is() {
+        let (rows, width, device) = (37, 4, Default::default());
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(8);
+        let network = PotentialNetwork::<B>::new(width, &[], &mut rng, &device);
+        let mut own = network.clone().replaced(Some(Arc::new(OneLayer)), width, &device);
+        if let Some(custom) = &mut own.custom {
+            custom.parameters = Param::from_tensor(network.flat().detach().require_grad());
+        }
+        let mut draw = |n: usize| -> Vec<f32> { (0..rows * n).map(|_| rng.random_range(-2.0..2.0)).collect() };
+        let (start, weight) = (draw(width), draw(3 * width));
+        let tensor =
+            |values: &[f32], n: usize| Tensor::<B, 2>::from_data(TensorData::new(values.to_vec(), [rows, n]), &device);
+        let spec = OdeSpec { rtol: 1e-6, ..OdeSpec::default() }.check().unwrap();
+        for kernels in [Kernels::Host, Kernels::Tensors] {
+            // states, V and the derivatives of both: by the start, and by all parameters
+            let run = |potential: &PotentialNetwork<B>, square: bool| {
+                let start = tensor(&start, width).require_grad();
+                let (out, sum) = if square {
+                    let largest = potential.largest_square(start.clone(), &Peers::alone(), kernels);
+                    (values(&largest), largest)
+                } else {
+                    let path = potential.follow(start.clone(), &[0.0, 0.5, 1.0], &spec, kernels).unwrap().states;
+                    (values(&path), (path * tensor(&weight, 3 * width)).sum())
+                };
+                let gradients = sum.backward();
+                let by_start: Vec<f32> = start.grad(&gradients).unwrap().into_data().to_vec().unwrap();
+                let grad = |t: Option<Tensor<Flex, 1>>| t.unwrap().into_data().to_vec::<f32>().unwrap();
+                let by_parameters = match &potential.custom {
+                    Some(custom) => grad(custom.parameters.val().grad(&gradients)),
+                    None => {
+                        let linear = &potential.layers[0].linear;
+                        let w: Vec<f32> = linear.weight.val().grad(&gradients).unwrap().into_data().to_vec().unwrap();
+                        [w, grad(linear.bias.val().grad(&gradients)), grad(potential.gate.val().grad(&gradients))]
+                            .concat()
+                    }
+                };
+                [out, by_start, by_parameters]
+            };
+            for square in [false, true] {
+                for (found, exact) in run(&own, square).iter().zip(run(&network, square)) {
+                    let largest = exact.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+                    assert!(largest > 0.0 && found.len() == exact.len());
+                    for (a, b) in found.iter().zip(&exact) {
+                        assert!((a - b).abs() < 1e-4 * largest, "{kernels:?} {square}: {a} {b} of {largest}");
+                    }
+                }
+            }
+        }
+        let z = tensor(&start, width);
+        assert!(
+            (values(&own.value(z.clone())).iter().zip(values(&network.value(z.clone()))))
+                .all(|(a, b)| (a - b).abs() < 1e-5)
+        );
+        assert!(
+            (values(&own.drift(z.clone())).iter().zip(values(&network.drift(z)))).all(|(a, b)| (a - b).abs() < 1e-5)
+        );
+    }
 }
