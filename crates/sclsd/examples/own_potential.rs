@@ -69,6 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::temp_dir().join("own_potential.safetensors");
     fit.save(&path)?;
     let model = infer::Checkpoint::load_with(&path, &custom)?.model;
+    std::fs::remove_file(&path)?;
     println!("parameters a, c: {:.2?}", model.weights["potential.custom.parameters"].values);
     let said = analysis::annotate(&model, &cells, "connectivities")?;
     let time = analysis::spearman(&said.pseudotime, &cells.numbers("true_time")?);

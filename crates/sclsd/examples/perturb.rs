@@ -2,7 +2,7 @@
 //!
 //! ```console
 //! $ sclsd demo
-//! $ cargo run --release --example perturb -- sclsd-demo/result.h5ad sclsd-demo/model.safetensors
+//! $ cargo run --release -p sclsd --example perturb -- sclsd-demo/result.h5ad sclsd-demo/model.safetensors
 //! ```
 
 use std::path::Path;
