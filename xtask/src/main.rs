@@ -58,6 +58,9 @@ enum Command {
         /// Threads of each.
         #[arg(long, default_value_t = 2)]
         threads: usize,
+        /// SIMD level of both, the best of this machine unless named.
+        #[arg(long, value_parser = ["avx2", "avx512"])]
+        simd: Option<String>,
         /// Only the cases whose names contain this.
         #[arg(long)]
         only: Option<String>,
@@ -81,8 +84,8 @@ fn main() -> ExitCode {
             let script = "tests/cellrank_fates.py".into();
             score_fates::run(&score_fates::Plan { program, out, seeds: from..to + 1, python, script })
         }
-        Command::BenchReference { python, script, pairs, threads, only, files } => {
-            bench_reference::run(&bench_reference::Plan { python, script, pairs, threads, only, files })
+        Command::BenchReference { python, script, pairs, threads, simd, only, files } => {
+            bench_reference::run(&bench_reference::Plan { python, script, pairs, threads, simd, only, files })
         }
     };
     match result {

@@ -11,6 +11,7 @@ use sclsd::analysis::{HardFateSpec, PerturbSpec, annotate, hard_fates, perturb};
 use sclsd::data::{Keys, read_h5ad};
 use sclsd::graph::Transition;
 use sclsd::infer::{TrainSpec, TrainingData, train};
+use sclsd::model::SimdLevel;
 use serde_json::{Map, Value, json};
 
 /// Stages on a prepared file, timed.
@@ -39,6 +40,9 @@ struct Args {
     fate_time: f64,
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Instructions to run with, the best of this machine unless named.
+    #[arg(long)]
+    simd: Option<SimdLevel>,
     /// Stretch the prior time to 0…1 first.
     #[arg(long)]
     scale_time: bool,
@@ -73,6 +77,9 @@ fn peak_mib() -> Option<u64> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args = Args::parse();
+    if let Some(level) = args.simd {
+        level.force()?;
+    }
     sclsd_cli::keep_memory();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).use_current_thread().build_global()?;
     let mut record = Record { stages: args.stages.split(',').map(str::to_owned).collect(), figures: Map::new() };
@@ -101,7 +108,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prior = record.timed("prior", || Transition::from_pseudotime(graph, &time, spec.prior.beta))?;
     let walk_spec = spec.walks.clone().check()?;
     let walks = record.timed("walks", || prior.walks(&walk_spec));
-    let peak = record.wants("peak").then(peak);
+    let peak = record.wants("peak").then(|| peak(args.threads));
     if !["train", "result", "fates", "perturb"].iter().any(|stage| record.wants(stage)) {
         return print(record);
     }
@@ -144,20 +151,72 @@ fn floor(visits: usize, genes: usize) -> f64 {
     3.0 * 2.0 * visits as f64 * (256.0 * 2.0 * genes as f64 + 512.0 * 256.0)
 }
 
-/// Operations per second of the crate faer's product of 2048 × 2048 numbers of `f32` on all threads, the best of several.
-fn peak() -> f64 {
+/// Operations per second of the crate faer's product of 2048 × 2048 numbers of `f32` on all threads, the best of several: with
+/// the instructions that the kernels are run with, where it has them.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "faer itself takes the best instructions there are; the crate beneath it can be told")]
+fn peak(threads: usize) -> f64 {
+    use private_gemm_x86::{Accum, DType, DstKind, IType, InstrSet, gemm};
+    use std::ptr::{from_ref, null};
+    const N: usize = 2048;
+    let set = if SimdLevel::used() >= SimdLevel::Avx512 { InstrSet::Avx512 } else { InstrSet::Avx256 };
+    let (a, b, mut c) = (vec![1.0_f32; N * N], vec![1.0_f32; N * N], vec![0.0_f32; N * N]);
+    let (alpha, by, kind) = (1.0_f32, N.cast_signed(), DstKind::Full);
+    best(N, || {
+        let (out, a, b) = (c.as_mut_ptr().cast(), a.as_ptr().cast(), b.as_ptr().cast());
+        let (index, set, diagonal) = (null(), set, null());
+        // SAFETY: all three are N × N, column by column, and no row, column or diagonal is chosen
+        unsafe {
+            gemm(
+                DType::F32,
+                IType::U64,
+                set,
+                N,
+                N,
+                N,
+                out,
+                1,
+                by,
+                index,
+                index,
+                kind,
+                Accum::Replace,
+                a,
+                1,
+                by,
+                false,
+                diagonal,
+                0,
+                b,
+                1,
+                by,
+                false,
+                from_ref(&alpha).cast(),
+                threads,
+            );
+        }
+    })
+}
+
+/// The same, with the instructions that faer takes.
+#[cfg(not(target_arch = "x86_64"))]
+fn peak(_: usize) -> f64 {
     use faer::linalg::matmul::matmul;
     const N: usize = 2048;
     let (a, b) = (faer::Mat::<f32>::ones(N, N), faer::Mat::<f32>::ones(N, N));
     let mut c = faer::Mat::<f32>::zeros(N, N);
+    best(N, || matmul(&mut c, faer::Accum::Replace, &a, &b, 1.0, faer::Par::rayon(0)))
+}
+
+/// Operations per second of a product of `n × n` numbers.
+#[expect(clippy::cast_precision_loss, reason = "a size")]
+fn best(n: usize, mut product: impl FnMut()) -> f64 {
     let seconds = (0..8).map(|_| {
         let began = Instant::now();
-        matmul(&mut c, faer::Accum::Replace, &a, &b, 1.0, faer::Par::rayon(0));
+        product();
         began.elapsed().as_secs_f64()
     });
-    #[expect(clippy::cast_precision_loss, reason = "a size")]
-    let n = N as f64;
-    2.0 * n * n * n / seconds.fold(f64::INFINITY, f64::min)
+    2.0 * (n as f64).powi(3) / seconds.fold(f64::INFINITY, f64::min)
 }
 
 #[expect(clippy::print_stdout, reason = "a program")]

@@ -182,11 +182,10 @@ impl Summand {
 
 /// Adds `aᵀ b` of every pair, each over rows of its own, to `sum`.
 pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
-    /// A multiple of the rows that are worked on at a time, on every machine.
-    const STEP: usize = 32;
     let Some(width) = pairs.first().map(|[_, b]| b.width).filter(|width| *width > 0) else { return };
     // rows of the sum that one thread makes at a time: sums are the same however many
-    let size = (sum.len() / width).div_ceil(2 * rayon::current_num_threads()).next_multiple_of(STEP).min(4 * STEP);
+    let step = vectors::whole_tiles();
+    let size = (sum.len() / width).div_ceil(2 * rayon::current_num_threads()).next_multiple_of(step).min(4 * step);
     sum.par_chunks_mut(size * width).enumerate().for_each(|(panel, sum)| {
         let columns = panel * size..panel * size + sum.len() / width;
         for [a, b] in pairs {

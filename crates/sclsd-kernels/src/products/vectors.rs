@@ -16,7 +16,9 @@ use crate::simd::arch;
 const SIDE: usize = 2;
 /// And rows, where there are 32 registers, and where there are 16.
 const MANY: usize = 8;
-const FEW: usize = 4;
+const FEW: usize = 6;
+/// Numbers of a sum that are added up in registers before they go to memory: so much of a panel stays in the first cache.
+const DEPTH: usize = 256;
 
 /// A second factor, `inputs × outputs`.
 #[derive(Debug)]
@@ -98,10 +100,19 @@ impl Strips {
         let (rows, side) = (from.count(), if first { tile.rows } else { tile.columns });
         let mut values = vec![0.0; width.div_ceil(side) * side * rows];
         for (to, column) in values.chunks_exact_mut((side * rows).max(1)).zip((0..width).step_by(side)) {
-            let present = side.min(width - column);
-            for (row, to) in to.chunks_exact_mut(side).enumerate() {
-                let from = &from.values[row * from.stride + column..];
-                to[..present].copy_from_slice(&from[..present]);
+            match side {
+                // as many at a time as the compiler knows: calls that copy so few numbers would take most of the time
+                MANY if column + MANY <= width => strip::<MANY>(to, from, column),
+                FEW if column + FEW <= width => strip::<FEW>(to, from, column),
+                16 if column + 16 <= width => strip::<16>(to, from, column),
+                32 if column + 32 <= width => strip::<32>(to, from, column),
+                _ => {
+                    let present = side.min(width - column);
+                    for (row, to) in to.chunks_exact_mut(side).enumerate() {
+                        let from = &from.values[row * from.stride + column..];
+                        to[..present].copy_from_slice(&from[..present]);
+                    }
+                }
             }
         }
         Self { values, rows, width }
@@ -125,6 +136,14 @@ impl Strips {
             add: true,
         };
         arch().dispatch(product);
+    }
+}
+
+/// Some columns of every row, one row's after the other's.
+fn strip<const SIDE: usize>(to: &mut [f32], from: Rows<'_>, column: usize) {
+    for (row, to) in to.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
+        let from = from.values[row * from.stride + column..].first_chunk::<SIDE>();
+        *to = *from.expect("columns that there are");
     }
 }
 
@@ -234,6 +253,11 @@ impl WithSimd for TileSize {
     }
 }
 
+/// Rows of a sum of products that are whole tiles: 24 or 32, the latter of matrix units' tiles too.
+pub(super) fn whole_tiles() -> usize {
+    4 * arch().dispatch(TileSize).rows
+}
+
 /// `out = a b` or `out += a b`; [`product`] and [`add_sum_of_products`] see to it that all places are inside their slices.
 #[derive(Clone, Copy)]
 struct Product {
@@ -266,13 +290,32 @@ impl Product {
     #[inline(always)]
     fn panels<S: Simd, const ROWS: usize>(self, simd: S) {
         for panel in 0..self.columns.div_ceil(SIDE * S::F32_LANES) {
-            for tile in 0..self.rows / ROWS {
-                // SAFETY: rows and columns that there are
-                unsafe { self.tile::<S, ROWS>(simd, tile * ROWS, tile * self.a_tile, panel) };
-            }
-            for row in self.rows - self.rows % ROWS..self.rows {
-                // SAFETY: as above
-                unsafe { self.tile::<S, 1>(simd, row, row / ROWS * self.a_tile + row % ROWS * self.steps[0], panel) };
+            for first in (0..self.depth.max(1)).step_by(DEPTH) {
+                let steps = first..self.depth.min(first + DEPTH);
+                let whole = self.rows / ROWS;
+                for tile in 0..whole {
+                    // SAFETY: rows and columns that there are
+                    unsafe { self.tile::<S, ROWS>(simd, tile * ROWS, tile * self.a_tile, panel, steps.clone()) };
+                }
+                let (mut row, mut at) = (whole * ROWS, whole * self.a_tile);
+                while row < self.rows {
+                    let rest = self.rows - row;
+                    // SAFETY: as above
+                    let done = unsafe {
+                        if ROWS > 4 && rest >= 4 {
+                            self.tile::<S, 4>(simd, row, at, panel, steps.clone());
+                            4
+                        } else if rest >= 2 {
+                            self.tile::<S, 2>(simd, row, at, panel, steps.clone());
+                            2
+                        } else {
+                            self.tile::<S, 1>(simd, row, at, panel, steps.clone());
+                            1
+                        }
+                    };
+                    row += done;
+                    at += done * self.steps[0];
+                }
             }
         }
     }
@@ -280,13 +323,21 @@ impl Product {
     /// Some rows of a panel; the first begins at `at` in `a`.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "with iterators the sums are not kept in registers")]
-    unsafe fn tile<S: Simd, const ROWS: usize>(self, simd: S, row: usize, at: usize, panel: usize) {
+    unsafe fn tile<S: Simd, const ROWS: usize>(
+        self,
+        simd: S,
+        row: usize,
+        at: usize,
+        panel: usize,
+        steps: Range<usize>,
+    ) {
         let lanes = S::F32_LANES;
         let side = SIDE * lanes;
         let mut sums = [[simd.splat_f32s(0.0); SIDE]; ROWS];
         // SAFETY: the caller's
         let (a, b) = unsafe { (self.a.add(at), self.b.add(panel * side * self.depth)) };
-        for step in 0..self.depth {
+        let add = self.add || steps.start > 0;
+        for step in steps {
             let mut right = [simd.splat_f32s(0.0); SIDE];
             for vector in 0..SIDE {
                 // SAFETY: panels are whole
@@ -314,9 +365,9 @@ impl Product {
                 let sum = sums[tile_row][vector];
                 if present == lanes {
                     let out = &mut S::as_mut_simd_f32s(out).0[0];
-                    *out = if self.add { simd.add_f32s(*out, sum) } else { sum };
+                    *out = if add { simd.add_f32s(*out, sum) } else { sum };
                 } else {
-                    let sum = if self.add { simd.add_f32s(simd.partial_load_f32s(out), sum) } else { sum };
+                    let sum = if add { simd.add_f32s(simd.partial_load_f32s(out), sum) } else { sum };
                     simd.partial_store_f32s(out, sum);
                 }
             }
