@@ -69,7 +69,7 @@ const EXCEPTIONS: [(&str, &str); 2] = [
 #[must_use]
 pub fn all() -> Vec<String> {
     let metadata = metadata();
-    [layers(&metadata), imports(&metadata), licenses(), front_pages(&metadata)].concat()
+    [layers(&metadata), imports(&metadata), licenses(), front_pages(&metadata), packages(&metadata), pins()].concat()
 }
 
 fn metadata() -> Metadata {
@@ -184,6 +184,38 @@ fn front_pages(metadata: &Metadata) -> Vec<String> {
     complaints
 }
 
+/// What a package that is published must say and have.
+fn packages(metadata: &Metadata) -> Vec<String> {
+    let license = std::fs::read(metadata.workspace_root.join("LICENSE")).unwrap_or_default();
+    let mut complaints = Vec::new();
+    for package in metadata.workspace_packages().into_iter().filter(|p| p.publish.is_none()) {
+        let root = package.manifest_path.parent().expect("a manifest is in a directory");
+        let manifest = std::fs::read_to_string(&package.manifest_path).unwrap_or_default();
+        let has = [
+            ("a description", package.description.as_ref().is_some_and(|d| d.len() > 20)),
+            ("a license", package.license.is_some()),
+            ("a README.md", package.readme.is_some() && root.join("README.md").exists()),
+            ("keywords", !package.keywords.is_empty() && package.keywords.len() <= 5),
+            ("categories", !package.categories.is_empty()),
+            ("a list of what it includes", manifest.lines().any(|line| line.starts_with("include = "))),
+            ("settings for docs.rs", manifest.contains("[package.metadata.docs.rs]")),
+            ("the workspace's LICENSE", std::fs::read(root.join("LICENSE")).is_ok_and(|own| own == license)),
+        ];
+        let lacking = has.into_iter().filter(|(_, there)| !there);
+        complaints.extend(lacking.map(|(what, _)| format!("{} lacks {what}", package.name)));
+    }
+    complaints
+}
+
+/// Exact versions (`=`) that have no reason beside them, a comment on the line before.
+fn pins() -> Vec<String> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let text = std::fs::read_to_string(manifest).expect("the workspace's manifest");
+    let lines: Vec<&str> = text.lines().collect();
+    let pinned = lines.windows(2).filter(|pair| pair[1].contains("\"=") && !pair[0].starts_with('#'));
+    pinned.map(|pair| format!("no reason beside: {}", pair[1])).collect()
+}
+
 fn rust_files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -215,6 +247,16 @@ mod tests {
     #[test]
     fn dependencies_come_under_permissive_licenses() {
         assert_eq!(licenses(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn packages_have_what_a_registry_asks_for() {
+        assert_eq!(packages(&metadata()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn exact_versions_have_a_reason_beside_them() {
+        assert_eq!(pins(), Vec::<String>::new());
     }
 
     #[test]

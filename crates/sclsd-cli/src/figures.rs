@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use crate::progress::Output;
 use crate::{escape, standard};
 
+/// Version of what `--json` prints (docs/formats.md).
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
 /// Named figures in the order they are to be read.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
@@ -47,7 +50,9 @@ impl Figures {
     /// Prints them on standard output; they are what the program is run for, so `--quiet` does not silence them.
     pub(crate) fn print(self, output: Output) -> anyhow::Result<()> {
         if output.json {
-            let object: Map<String, Value> = self.rows.into_iter().map(|(n, _, v)| (n.replace(' ', "_"), v)).collect();
+            let mut object: Map<String, Value> =
+                self.rows.into_iter().map(|(n, _, v)| (n.replace(' ', "_"), v)).collect();
+            object.insert("format_version".into(), FORMAT_VERSION.into());
             if output.beside {
                 standard::complain(&escape::json(&Value::Object(object).to_string()));
                 return Ok(());

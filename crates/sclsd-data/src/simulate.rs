@@ -267,6 +267,8 @@ fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dat
         ("prior_noise".into(), float(spec.prior_noise)),
         ("dropout".into(), float(spec.dropout)),
         ("seed".into(), integer(spec.seed)),
+        // of this entry (docs/formats.md)
+        ("format_version".into(), integer(1)),
     ]);
     Dataset {
         x: Some(log1p_normalize(&counts, 1e4)),

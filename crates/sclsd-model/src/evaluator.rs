@@ -190,8 +190,12 @@ impl Sde for Noisy<'_> {
         self.width
     }
 
+    fn drift(&self, t: f64, z: &[f64], out: &mut [f64]) {
+        self.drift_of_rows(t, z, out);
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
-    fn drift(&self, _: f64, z: &[f64], out: &mut [f64]) {
+    fn drift_of_rows(&self, _: f64, z: &[f64], out: &mut [f64]) {
         let z: Vec<f32> = z.iter().map(|v| *v as f32).collect();
         out.iter_mut().zip(self.potential.drifts(&z)).for_each(|(out, v)| *out = f64::from(v));
     }

@@ -7,6 +7,7 @@ mod columns;
 mod counts;
 mod embeddings;
 mod files;
+mod formats;
 mod interrupted;
 mod options;
 mod peers;

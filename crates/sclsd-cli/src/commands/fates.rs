@@ -227,7 +227,7 @@ fn summary(table: &FateTable) -> (String, Value) {
     (shown, Value::Object(fates))
 }
 
-/// `times` in f64 and `cells`, times × cells, in u32.
+/// `times` in f64 and `cells`, times × cells, in u32; the version of this in the metadata (docs/formats.md).
 fn write_paths(path: &Path, fates: &HardFates) -> anyhow::Result<()> {
     let times: Vec<u8> = fates.times.iter().flat_map(|t| t.to_le_bytes()).collect();
     let cells: Vec<u8> = fates.paths.iter().flatten().flat_map(|c| c.to_le_bytes()).collect();
@@ -236,5 +236,6 @@ fn write_paths(path: &Path, fates: &HardFates) -> anyhow::Result<()> {
         ("times", TensorView::new(Dtype::F64, vec![fates.times.len()], &times)?),
         ("cells", TensorView::new(Dtype::U32, shape, &cells)?),
     ]);
-    files::write(path, &safetensors::serialize(tensors, None)?)
+    let version = HashMap::from([("format_version".to_owned(), "1".to_owned())]);
+    files::write(path, &safetensors::serialize(tensors, Some(version))?)
 }

@@ -13,6 +13,7 @@ use super::reading;
 use super::settings::Settings;
 use super::train::Job;
 use crate::args::InspectArgs;
+use crate::figures::FORMAT_VERSION;
 use crate::progress::Output;
 use crate::{escape, standard};
 
@@ -80,7 +81,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
             file.entries.iter().map(|e| json!({"slot": e.slot, "name": e.name, "form": e.form})).collect();
         return standard::print_json(&json!({
             "n_cells": file.n_cells, "n_genes": file.n_genes, "elements": entries, "missing_for_train": missing,
-            "repeated_name": repeated, "refused_by_train": refused,
+            "repeated_name": repeated, "refused_by_train": refused, "format_version": FORMAT_VERSION,
         }));
     }
     let mut lines = vec![format!("{} cells × {} genes", file.n_cells, file.n_genes)];
@@ -143,6 +144,7 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
         return standard::print_json(&json!({
             "n_genes": model.n_genes, "genes": model.genes, "epochs": checkpoint.epoch(), "loss": loss,
             "resumable": resumable, "config": checkpoint.spec, "tensors": model.weights.len(),
+            "format_version": FORMAT_VERSION,
         }));
     }
     let spec = model.spec.get();

@@ -47,9 +47,18 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
         "unperturbed_fraction",
         "perturbed_fraction",
         "log2_fold_change",
+        "format_version",
     ])?;
     let mut by_cell = csv::Writer::from_writer(Vec::new());
-    by_cell.write_record(["genes", "level", "cell", "cluster", "unperturbed_fate", "perturbed_fate"])?;
+    by_cell.write_record([
+        "genes",
+        "level",
+        "cell",
+        "cluster",
+        "unperturbed_fate",
+        "perturbed_fate",
+        "format_version",
+    ])?;
     let mut figures = Figures::default();
     figures.count("cells", cells.len());
     figures.number("level", args.level, 3);
@@ -129,6 +138,9 @@ fn cells(clusters: &Categorical, args: &PerturbArgs) -> anyhow::Result<Vec<u32>>
     Ok((0_u32..).take(clusters.codes().len()).filter(chosen).collect())
 }
 
+/// Version of both tables, in their last column (docs/formats.md).
+const FORMAT_VERSION: &str = "1";
+
 /// One row for every pair of clusters that cells go between, then one for every fate over all cells (`from` empty).
 fn tabulate(
     out: &mut csv::Writer<Vec<u8>>,
@@ -150,6 +162,7 @@ fn tabulate(
             fractions[0].to_string(),
             fractions[1].to_string(),
             fold(counts[0], counts[1]).to_string(),
+            FORMAT_VERSION.to_owned(),
         ])
     };
     let n = before.clusters.len();
@@ -182,7 +195,7 @@ fn tabulate_cells(
     let name = |cell: u32| escape::table_name(clusters.name(cell as usize).unwrap_or(""));
     for ((&cell, &before), &after) in found.cells.iter().zip(&found.unperturbed).zip(&found.perturbed) {
         let barcode = escape::table_name(&data.obs.names[cell as usize]);
-        out.write_record([&genes, level.as_str(), &barcode, &name(cell), &name(before), &name(after)])?;
+        out.write_record([&genes, level.as_str(), &barcode, &name(cell), &name(before), &name(after), FORMAT_VERSION])?;
     }
     Ok(())
 }

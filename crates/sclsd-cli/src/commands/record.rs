@@ -106,6 +106,9 @@ fn floats(value: &Uns) -> Option<Vec<f64>> {
     }
 }
 
+/// Version of `uns["sclsd"]` (docs/formats.md); files without one are older and read alike.
+const FORMAT_VERSION: i64 = 1;
+
 /// What is kept of the run in `uns["sclsd"]`: version, configuration with the prior that was used, history, and the
 /// phylogeny that bounded the walks.
 pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
@@ -139,6 +142,7 @@ pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
         keys.remove("time");
     }
     let mut record = BTreeMap::from([
+        ("format_version".to_owned(), Uns::Integers(Vec::new(), vec![FORMAT_VERSION])),
         ("version".to_owned(), Uns::Text(env!("CARGO_PKG_VERSION").to_owned())),
         ("config".to_owned(), Uns::Text(config.to_string())),
         ("history".to_owned(), Uns::Map(history)),

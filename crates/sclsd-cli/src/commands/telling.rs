@@ -251,6 +251,9 @@ pub(super) fn colored(fates: Categorical, clusters: Option<&Categorical>) -> Cat
     fates.with_colors(colors)
 }
 
+/// Version of `uns["fate_probabilities"]` (docs/formats.md).
+const FORMAT_VERSION: i64 = 1;
+
 /// Everything about fates that a result gets.
 pub(super) fn additions(
     Estimate { found: fates, about: settings }: &Estimate,
@@ -264,6 +267,7 @@ pub(super) fn additions(
         ("names".to_owned(), texts(fates.names())),
         ("colors".to_owned(), texts(column.colors())),
         ("method".to_owned(), Uns::Text(method.to_owned())),
+        ("format_version".to_owned(), Uns::Integers(Vec::new(), vec![FORMAT_VERSION])),
     ]);
     about.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), Uns::Floats(Vec::new(), vec![*value]))));
     let mut added = Additions {
