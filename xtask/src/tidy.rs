@@ -10,19 +10,29 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
 use crate::imports::Crate;
 
 /// Who may depend on whom within the workspace: the layers of `ARCHITECTURE.md`. Dependencies for tests do not count.
-const LAYERS: [(&str, &[&str]); 14] = [
-    ("sclsd-data", &[]),
-    ("sclsd-graph", &["sclsd-data"]),
-    ("sclsd-ode", &[]),
-    ("sclsd-kernels", &["sclsd-ode"]),
+const LAYERS: [(&str, &[&str]); 15] = [
+    ("sclsd-spec", &[]),
+    ("sclsd-data", &["sclsd-spec"]),
+    ("sclsd-graph", &["sclsd-data", "sclsd-spec"]),
+    ("sclsd-ode", &["sclsd-spec"]),
+    ("sclsd-kernels", &["sclsd-ode", "sclsd-spec"]),
     ("sclsd-gpu", &["sclsd-kernels", "sclsd-ode"]),
-    ("sclsd-model", &["sclsd-kernels", "sclsd-ode"]),
-    ("sclsd-infer", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
-    ("sclsd-analysis", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
-    ("sclsd-plot", &["sclsd-data", "sclsd-analysis"]),
+    ("sclsd-model", &["sclsd-kernels", "sclsd-ode", "sclsd-spec"]),
+    ("sclsd-infer", &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-spec"]),
+    ("sclsd-analysis", &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-spec"]),
+    ("sclsd-plot", &["sclsd-data", "sclsd-analysis", "sclsd-spec"]),
     (
         "sclsd",
-        &["sclsd-data", "sclsd-graph", "sclsd-gpu", "sclsd-model", "sclsd-infer", "sclsd-analysis", "sclsd-plot"],
+        &[
+            "sclsd-data",
+            "sclsd-graph",
+            "sclsd-gpu",
+            "sclsd-model",
+            "sclsd-infer",
+            "sclsd-analysis",
+            "sclsd-plot",
+            "sclsd-spec",
+        ],
     ),
     ("sclsd-cli", &["sclsd"]),
     ("sclsd-tests", &["sclsd", "sclsd-cli"]),
@@ -31,7 +41,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that must not see tensors.
-const NO_BURN: [&str; 4] = ["sclsd-data", "sclsd-graph", "sclsd-kernels", "sclsd-plot"];
+const NO_BURN: [&str; 5] = ["sclsd-data", "sclsd-graph", "sclsd-kernels", "sclsd-plot", "sclsd-spec"];
 
 /// What Burn's GPU backends are made of: for one crate alone.
 const GPU: [&str; 2] = ["burn-cubecl", "cubek"];

@@ -63,7 +63,7 @@ pub use replace::{
     check_replaceable, is_stream, plain_reason, remove_own_temporaries, remove_stale_temporaries, replace_file,
     resolved, write_file,
 };
-pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, simulate};
+pub use simulate::{CheckedSimulateSpec, SimulateSpec, Topology, simulate};
 pub use sparse::{Csr, Pattern, SparseError};
 /// The library of sparse matrices underneath, in the version that [`CsrView`] is made from.
 pub use sprs;

@@ -24,6 +24,7 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, LogNormal, Poisson, StandardNormal};
 use rayon::prelude::*;
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::random::{Purpose, stream};
@@ -74,18 +75,6 @@ impl Default for SimulateSpec {
     }
 }
 
-/// Why a specification cannot be simulated.
-#[derive(Debug, thiserror::Error)]
-#[error("simulate.{field} is {value}, expected {expected}")]
-pub struct SimulateError {
-    /// Field of [`SimulateSpec`].
-    pub field: &'static str,
-    /// Its value.
-    pub value: f64,
-    /// What it may be.
-    pub expected: &'static str,
-}
-
 /// A specification that can be simulated.
 #[derive(Debug, Clone)]
 pub struct CheckedSimulateSpec(SimulateSpec);
@@ -94,22 +83,17 @@ impl SimulateSpec {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`SimulateError`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedSimulateSpec, SimulateError> {
-        #[expect(clippy::cast_precision_loss, reason = "for a message")]
-        let (cells, genes) = (self.n_cells as f64, self.n_genes as f64);
-        let rules: [(&'static str, f64, bool, &'static str); 6] = [
-            ("n_cells", cells, self.n_cells >= 10, "at least 10"),
-            ("n_genes", genes, self.n_genes >= 10, "at least 10"),
-            ("noise", self.noise, (0.0..=1.0).contains(&self.noise), "a number from 0 to 1"),
-            ("depth", self.depth, self.depth > 0.0 && self.depth <= 1e4, "a number above 0 and up to 10000"),
-            ("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "a probability below 1"),
-            ("prior_noise", self.prior_noise, (0.0..=1.0).contains(&self.prior_noise), "a number from 0 to 1"),
-        ];
-        match rules.into_iter().find(|rule| !rule.2) {
-            Some((field, value, _, expected)) => Err(SimulateError { field, value, expected }),
-            None => Ok(CheckedSimulateSpec(self)),
-        }
+    /// [`OutOfRange`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedSimulateSpec, OutOfRange> {
+        let unit = 0.0..=1.0;
+        let deep = self.depth > 0.0 && self.depth <= 1e4;
+        in_range("simulate.n_cells", self.n_cells, self.n_cells >= 10, "at least 10")?;
+        in_range("simulate.n_genes", self.n_genes, self.n_genes >= 10, "at least 10")?;
+        in_range("simulate.noise", self.noise, unit.contains(&self.noise), "a number from 0 to 1")?;
+        in_range("simulate.depth", self.depth, deep, "a number above 0 and up to 10000")?;
+        in_range("simulate.dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "a probability below 1")?;
+        in_range("simulate.prior_noise", self.prior_noise, unit.contains(&self.prior_noise), "a number from 0 to 1")?;
+        Ok(CheckedSimulateSpec(self))
     }
 }
 

@@ -10,6 +10,7 @@
 
 use std::ops::ControlFlow;
 
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::H5adError;
@@ -63,8 +64,8 @@ pub enum VariableGenesError {
         n_genes: usize,
     },
     /// No gene is asked for.
-    #[error("0 genes are asked for, expected at least 1")]
-    None,
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// The matrix cannot be read.
     #[error(transparent)]
     Read(#[from] H5adError),
@@ -102,9 +103,7 @@ pub fn variable_genes_among(
     };
     let mut scores: Vec<f64> = genes.normalized.iter().copied().filter(|v| !v.is_nan()).collect();
     let (n_genes, varying) = (x.shape().1, scores.len());
-    if n_top_genes == 0 {
-        return Err(VariableGenesError::None);
-    }
+    in_range("prepare.n_top_genes", n_top_genes, n_top_genes >= 1, "at least 1")?;
     if n_top_genes > varying {
         return Err(VariableGenesError::TooFew { wanted: n_top_genes, varying, n_genes });
     }

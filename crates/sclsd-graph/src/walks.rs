@@ -9,6 +9,7 @@ use rand_distr::Distribution;
 use rand_distr::weighted::WeightedIndex;
 use rayon::prelude::*;
 use sclsd_data::{Purpose, stream};
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::Transition;
@@ -42,18 +43,6 @@ impl Default for WalkSpec {
     }
 }
 
-/// Why walks cannot be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("walks.{field} is {value}, but {expected}")]
-pub struct WalkError {
-    /// Field of [`WalkSpec`].
-    pub field: &'static str,
-    /// Its value.
-    pub value: usize,
-    /// What is needed.
-    pub expected: &'static str,
-}
-
 /// A specification that can be walked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedWalkSpec(WalkSpec);
@@ -62,17 +51,12 @@ impl WalkSpec {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`WalkError`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedWalkSpec, WalkError> {
-        let rules = [
-            ("path_len", self.path_len, 2, "a walk needs at least 2 cells"),
-            ("num_walks", self.num_walks, 1, "training needs at least 1 walk"),
-            ("batch_size", self.batch_size, 1, "a batch needs at least 1 walk"),
-        ];
-        match rules.into_iter().find(|rule| rule.1 < rule.2) {
-            Some((field, value, _, expected)) => Err(WalkError { field, value, expected }),
-            None => Ok(CheckedWalkSpec(self)),
-        }
+    /// [`OutOfRange`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedWalkSpec, OutOfRange> {
+        in_range("walks.path_len", self.path_len, self.path_len >= 2, "at least 2 cells")?;
+        in_range("walks.num_walks", self.num_walks, self.num_walks >= 1, "at least 1 walk")?;
+        in_range("walks.batch_size", self.batch_size, self.batch_size >= 1, "at least 1 walk")?;
+        Ok(CheckedWalkSpec(self))
     }
 }
 
@@ -278,7 +262,7 @@ mod tests {
     #[test]
     fn a_walk_of_one_cell_is_an_error_that_names_the_field() {
         let error = WalkSpec { path_len: 1, ..WalkSpec::default() }.check().unwrap_err();
-        assert_eq!(error.to_string(), "walks.path_len is 1, but a walk needs at least 2 cells");
+        assert_eq!(error.to_string(), "walks.path_len is 1, expected at least 2 cells");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Everything that can be chosen about a run, under the Python package's names.
 
-use sclsd_graph::{Descent, StepKernel, TerminalSpec, WalkError, WalkSpec};
-use sclsd_model::ode::{OdeError, OdeSpec};
-use sclsd_model::{ModelSpec, ModelSpecError, Precision};
+use sclsd_graph::{Descent, StepKernel, TerminalSpec, WalkSpec};
+use sclsd_model::ode::OdeSpec;
+use sclsd_model::{ModelSpec, Precision};
+use sclsd_spec::OutOfRange;
 use serde::{Deserialize, Serialize};
 
 use crate::{KlSchedule, LearningRate, WassersteinSchedule};
@@ -214,16 +215,9 @@ impl Default for DataKeys {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainSpecError {
-    /// A number.
-    #[error("{field} is {value}, expected {expected}")]
-    Value {
-        /// Its path.
-        field: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
+    /// A number or a size.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A size that no memory there is would hold.
     #[error("{field} is {value}: {what} would take {needed} of memory, but {free} are free")]
     Memory {
@@ -238,15 +232,6 @@ pub enum TrainSpecError {
         /// What there is, with its unit.
         free: String,
     },
-    /// A size of the model.
-    #[error(transparent)]
-    Model(#[from] ModelSpecError),
-    /// A number of walks.
-    #[error(transparent)]
-    Walks(#[from] WalkError),
-    /// A choice of solver.
-    #[error(transparent)]
-    Ode(#[from] OdeError),
 }
 
 #[cfg(test)]

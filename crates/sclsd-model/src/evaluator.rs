@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use sclsd_kernels::stack::{self, Sizes};
 use sclsd_kernels::{Counts, Downhill, PotentialWeights, SparseRows};
-use sclsd_ode::{Brownian, CheckedOdeSpec, OdeError, Sde, SdeError, SdeSpec, sample_paths, solve_rows};
+use sclsd_ode::{Brownian, CheckedOdeSpec, CheckedSdeSpec, OdeError, Sde, SdeError, sample_paths, solve_rows};
 
 use crate::model::Model;
 use crate::weights::{Array, Weights, WeightsError};
@@ -172,7 +172,7 @@ impl Evaluator {
             .map(|v| f64::from(*v))
             .collect();
         let sde = Noisy { potential: &self.potential, sigma, width };
-        let paths = sample_paths(&sde, &starts, grid, &SdeSpec::default().check()?, Brownian::new(seed))?;
+        let paths = sample_paths(&sde, &starts, grid, &CheckedSdeSpec::default(), Brownian::new(seed))?;
         let states = paths.into_iter().map(|state| state.into_iter().map(|v| v as f32).collect()).collect();
         Ok(SampledPaths { draws, states })
     }

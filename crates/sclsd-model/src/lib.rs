@@ -52,5 +52,5 @@ pub use sclsd_kernels::{
     SimdLevelError, SparseRows, VisitLikelihood, Visited, Whole,
 };
 pub use sclsd_ode as ode;
-pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
+pub use spec::{CheckedModelSpec, LayerDims, ModelSpec};
 pub use weights::{Array, Weights, WeightsError, tensor_name};

@@ -1,8 +1,7 @@
 //! Method and accuracy, and what they may be.
 
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
-
-use crate::error::OdeError;
 
 /// How to solve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,20 +52,13 @@ impl OdeSpec {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`OdeError::Spec`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedOdeSpec, OdeError> {
-        #[expect(clippy::cast_precision_loss, reason = "for a message")]
-        let (substeps, max_steps) = (self.substeps as f64, self.max_steps as f64);
-        let rules = [
-            ("rtol", self.rtol, (1e-7..=1.0).contains(&self.rtol), "a number from 1e-7 to 1"),
-            ("atol", self.atol, self.atol > 0.0 && self.atol.is_finite(), "a finite number above 0"),
-            ("substeps", substeps, self.substeps >= 1, "at least 1"),
-            ("max_steps", max_steps, self.max_steps >= 1, "at least 1"),
-        ];
-        match rules.into_iter().find(|rule| !rule.2) {
-            Some((field, value, _, expected)) => Err(OdeError::Spec { field, value, expected }),
-            None => Ok(CheckedOdeSpec(self)),
-        }
+    /// [`OutOfRange`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedOdeSpec, OutOfRange> {
+        in_range("ode.rtol", self.rtol, (1e-7..=1.0).contains(&self.rtol), "a number from 1e-7 to 1")?;
+        in_range("ode.atol", self.atol, self.atol > 0.0 && self.atol.is_finite(), "a finite number above 0")?;
+        in_range("ode.substeps", self.substeps, self.substeps >= 1, "at least 1")?;
+        in_range("ode.max_steps", self.max_steps, self.max_steps >= 1, "at least 1")?;
+        Ok(CheckedOdeSpec(self))
     }
 }
 

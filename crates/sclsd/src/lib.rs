@@ -10,6 +10,7 @@
 //! | [`infer`] | the loss, training, checkpoints |
 //! | [`analysis`] | states, pseudotime and transitions of a trained model |
 //! | [`plot`] | pictures and the report |
+//! | [`spec`] | numbers out of range and unknown names, as errors that say what was expected |
 //!
 //! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features.
 //!
@@ -53,3 +54,4 @@ pub use sclsd_graph as graph;
 pub use sclsd_infer as infer;
 pub use sclsd_model as model;
 pub use sclsd_plot as plot;
+pub use sclsd_spec as spec;

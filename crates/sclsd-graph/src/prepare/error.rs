@@ -1,6 +1,7 @@
 //! Why a data set cannot be prepared.
 
 use sclsd_data::{DatasetError, H5adError, VariableGenesError, did_you_mean};
+use sclsd_spec::OutOfRange;
 
 use crate::{DiffusionError, GraphError, KnnError};
 
@@ -38,16 +39,9 @@ pub enum PrepareError {
         /// Genes that are kept.
         n_genes: usize,
     },
-    /// A number is out of range.
-    #[error("{field} is {value}, expected {expected}")]
-    Value {
-        /// Field of [`PrepareSpec`](super::PrepareSpec).
-        field: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
+    /// A field of [`PrepareSpec`](super::PrepareSpec) is out of range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A graph that was kept has a weight that is none.
     #[error(
         "obsp[\"connectivities\"] has weight {weight} on the edge from cell {from} to cell {to}, expected a finite number of \
