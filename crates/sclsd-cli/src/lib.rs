@@ -4,6 +4,7 @@
 //! fault; 2: the command line is. An error is one sentence on standard error.
 
 mod args;
+mod choices;
 mod commands;
 mod config;
 mod escape;

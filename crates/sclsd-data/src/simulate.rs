@@ -246,7 +246,7 @@ fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dat
     let integer = |n: u64| Uns::Integers(Vec::new(), vec![i64::try_from(n).unwrap_or(i64::MAX)]);
     let float = |v: f64| Uns::Floats(Vec::new(), vec![v]);
     let simulation = BTreeMap::from([
-        ("topology".into(), Uns::Text(spec.topology.name().into())),
+        ("topology".into(), Uns::Text(spec.topology.to_string())),
         ("noise".into(), float(spec.noise)),
         ("prior_noise".into(), float(spec.prior_noise)),
         ("dropout".into(), float(spec.dropout)),
@@ -270,6 +270,8 @@ fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dat
 
 #[cfg(test)]
 mod tests {
+    use sclsd_spec::Choice;
+
     use super::*;
 
     fn small(topology: Topology, seed: u64) -> Dataset {
@@ -294,7 +296,7 @@ mod tests {
 
     #[test]
     fn every_topology_has_at_least_5_of_300_cells_in_every_stage() {
-        for topology in Topology::ALL {
+        for &topology in Topology::ALL {
             let landscape = Landscape::new(topology);
             for seed in 0..5 {
                 let draw = |cell| draw_place(&landscape, 0.08, &mut stream(seed, Purpose::Cell, cell)).1;
@@ -322,11 +324,11 @@ mod tests {
 
     #[test]
     fn the_file_names_its_topology_as_the_command_line_does() {
-        for topology in Topology::ALL {
+        for &topology in Topology::ALL {
             let spec = SimulateSpec { n_cells: 10, n_genes: 10, topology, ..Default::default() };
             let data = simulate(&spec.check().unwrap());
             let Uns::Map(simulation) = &data.uns["simulation"] else { panic!("{:?}", data.uns) };
-            assert_eq!(simulation["topology"], Uns::Text(topology.name().into()));
+            assert_eq!(simulation["topology"], Uns::Text(topology.to_string()));
         }
     }
 
@@ -350,7 +352,7 @@ mod tests {
 
     #[test]
     fn every_cell_has_fates_that_sum_to_one() {
-        for topology in Topology::ALL.into_iter().filter(|topology| *topology != Topology::Cycle) {
+        for &topology in Topology::ALL.iter().filter(|topology| **topology != Topology::Cycle) {
             let spec = SimulateSpec { n_cells: 60, n_genes: 10, topology, ..Default::default() };
             let data = simulate(&spec.check().unwrap());
             let mut sums = vec![0.0; 60];

@@ -8,9 +8,11 @@
 //!
 //! The Python package `sclsd` uses the first, on raw counts, and so is the default.
 
+use std::fmt;
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
-use sclsd_spec::{OutOfRange, in_range};
+use sclsd_spec::{Choice, OutOfRange, UnknownName, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::H5adError;
@@ -34,6 +36,33 @@ pub enum Flavor {
     Seurat,
     /// Standardised variance of raw counts.
     SeuratV3,
+}
+
+impl Choice for Flavor {
+    const WHAT: &'static str = "flavor";
+    const ALL: &'static [Self] = &[Self::Dispersion, Self::Seurat, Self::SeuratV3];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dispersion => "dispersion",
+            Self::Seurat => "seurat",
+            Self::SeuratV3 => "seurat_v3",
+        }
+    }
+}
+
+impl fmt::Display for Flavor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Flavor {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// Every gene's score, and which genes are kept.

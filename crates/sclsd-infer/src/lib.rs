@@ -34,7 +34,7 @@ pub use import::{ImportError, import_pth};
 pub use lock::{ModelLock, ModelLockError};
 pub use monotonicity::{Monotonicity, monotonicity};
 pub use peers::{Network, threads};
-pub use recommended::DataScale;
+pub use recommended::{DataScale, Preset};
 pub use record::EpochRecord;
 pub use schedule::{KlSchedule, LearningRate, WassersteinSchedule};
 pub use sclsd_graph::StepKernel;

@@ -1,9 +1,12 @@
 //! Everything that can be chosen about a run, under the Python package's names.
 
+use std::fmt;
+use std::str::FromStr;
+
 use sclsd_graph::{Descent, StepKernel, TerminalSpec, WalkSpec};
 use sclsd_model::ode::OdeSpec;
 use sclsd_model::{ModelSpec, Precision};
-use sclsd_spec::OutOfRange;
+use sclsd_spec::{Choice, OutOfRange, UnknownName};
 use serde::{Deserialize, Serialize};
 
 use crate::{KlSchedule, LearningRate, WassersteinSchedule};
@@ -140,6 +143,32 @@ pub enum InitialValues {
     Torch,
     /// The same, but the library encoder begins at the median library size and the decoder at mean expression.
     Data,
+}
+
+impl Choice for InitialValues {
+    const WHAT: &'static str = "initial values";
+    const ALL: &'static [Self] = &[Self::Torch, Self::Data];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Torch => "torch",
+            Self::Data => "data",
+        }
+    }
+}
+
+impl fmt::Display for InitialValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for InitialValues {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// How pseudotime directs the walks.

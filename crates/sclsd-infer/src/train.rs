@@ -133,7 +133,7 @@ pub enum TrainError {
         n_cells: usize,
     },
     /// A processor computes in 32 bits.
-    #[error("precision is \"{}\", which GPUs alone have (devices cuda and wgpu); expected \"f32\"", precision.name())]
+    #[error("precision is \"{precision}\", which GPUs alone have (devices cuda and wgpu); expected \"f32\"")]
     Precision {
         /// What was asked for.
         precision: Precision,

@@ -10,8 +10,11 @@
 //! in Itô's sense. The second is of strong order 1 where σ of a component depends on that component alone, and needs no
 //! derivative of σ (Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations", 1992, 11.1.7).
 
+use std::fmt;
+use std::str::FromStr;
+
 use rayon::prelude::*;
-use sclsd_spec::{OutOfRange, in_range};
+use sclsd_spec::{Choice, OutOfRange, UnknownName, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::brownian::{Brownian, MOST_HALVINGS};
@@ -39,6 +42,32 @@ pub enum SdeMethod {
     EulerMaruyama,
     /// Strong and weak order 1, without derivatives of σ.
     Milstein,
+}
+
+impl Choice for SdeMethod {
+    const WHAT: &'static str = "SDE method";
+    const ALL: &'static [Self] = &[Self::EulerMaruyama, Self::Milstein];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::EulerMaruyama => "euler-maruyama",
+            Self::Milstein => "milstein",
+        }
+    }
+}
+
+impl fmt::Display for SdeMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for SdeMethod {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// Method and steps.

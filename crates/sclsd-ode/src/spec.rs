@@ -1,6 +1,9 @@
 //! Method and accuracy, and what they may be.
 
-use sclsd_spec::{OutOfRange, in_range};
+use std::fmt;
+use std::str::FromStr;
+
+use sclsd_spec::{Choice, OutOfRange, UnknownName, in_range};
 use serde::{Deserialize, Serialize};
 
 /// How to solve.
@@ -18,6 +21,34 @@ pub enum Method {
     Rk4,
     /// Euler's method.
     Euler,
+}
+
+impl Choice for Method {
+    const WHAT: &'static str = "ODE method";
+    const ALL: &'static [Self] = &[Self::Dopri5, Self::Tsit5, Self::Rk4, Self::Euler];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dopri5 => "dopri5",
+            Self::Tsit5 => "tsit5",
+            Self::Rk4 => "rk4",
+            Self::Euler => "euler",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Method {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// Method and accuracy.

@@ -1,12 +1,15 @@
 //! A picture is a scene of marks; it leaves as SVG or as PNG.
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kuva::backend::png::PngBackend;
 use kuva::backend::svg::SvgBackend;
 use kuva::render::render::{Primitive, Scene};
+use sclsd_spec::{Choice, UnknownName};
 
 use crate::color::INK;
 
@@ -50,6 +53,32 @@ pub enum Format {
     Svg,
     /// Dots, two to a unit.
     Png,
+}
+
+impl Choice for Format {
+    const WHAT: &'static str = "format";
+    const ALL: &'static [Self] = &[Self::Svg, Self::Png];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 impl Format {

@@ -10,6 +10,8 @@
 //! assert_eq!(error.field, "walks.path_len");
 //! ```
 
+mod choice;
 mod out_of_range;
 
+pub use choice::{Choice, UnknownName};
 pub use out_of_range::{OutOfRange, in_range};
