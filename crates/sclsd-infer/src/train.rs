@@ -16,7 +16,7 @@ use sclsd_data::{Purpose, stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::{OdeError, Work};
 use sclsd_model::{
-    Device, Expression, FlowCheck, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel, Trainable,
+    Executor, Expression, FlowCheck, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel, Trainable,
     WeightsError, Whole,
 };
 
@@ -186,7 +186,7 @@ pub fn train(
     walks: &Walks,
     spec: &CheckedTrainSpec,
     from: Option<Checkpoint>,
-    device: &impl Device,
+    device: &impl Executor,
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Checkpoint, TrainError> {
     train_with_peers(data, walks, spec, from, device, &Peers::alone(), observe)
@@ -199,7 +199,7 @@ pub fn train(
 ///
 /// # Panics
 /// When there are no devices, or one of their threads does.
-pub fn train_on<D: Device + Sync>(
+pub fn train_on<D: Executor + Sync>(
     data: &TrainingData<'_>,
     walks: &Walks,
     spec: &CheckedTrainSpec,
@@ -248,7 +248,7 @@ pub fn train_with_peers(
     walks: &Walks,
     spec: &CheckedTrainSpec,
     from: Option<Checkpoint>,
-    device: &impl Device,
+    device: &impl Executor,
     peers: &Peers,
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Checkpoint, TrainError> {

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (graph, time) = (cells.graph("connectivities")?, cells.numbers("dpt_pseudotime")?);
     let prior = Transition::from_pseudotime(graph, &time, spec.prior.beta)?;
     let walks = prior.walks(&spec.walks.clone().check()?);
-    let device = Device::parse("cpu")?;
+    let device: Device = "cpu".parse()?;
     let data = TrainingData::new(&cells, &spec.keys)?;
     let fit = train(&data, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
     let said = annotate(&fit.model, &cells, "connectivities")?;

@@ -62,7 +62,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let walks = walks.walks(&spec.walks.clone().check()?);
     let custom = Custom::default().potential(DoubleWells);
     let (training, spec) = (infer::TrainingData::new(&cells, &spec.keys)?, spec.check()?.with(custom.clone()));
-    let fit = infer::train(&training, &walks, &spec, None, &Device::parse("cpu")?, &mut |_| ControlFlow::Continue(()))?;
+    let fit =
+        infer::train(&training, &walks, &spec, None, &"cpu".parse::<Device>()?, &mut |_| ControlFlow::Continue(()))?;
 
     let losses: Vec<f64> = fit.history.iter().map(|epoch| epoch.loss.total()).collect();
     println!("loss {:.4} -> {:.4}", losses[0], losses[losses.len() - 1]);

@@ -31,7 +31,7 @@
 //! let walks = prior.walks(&spec.walks.clone().check()?);
 //!
 //! // a model, and what it says about every cell
-//! let device = Device::parse("cpu")?;
+//! let device: Device = "cpu".parse()?;
 //! let training = infer::TrainingData::new(&cells, &spec.keys)?;
 //! let fit = infer::train(&training, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
 //! let result = analysis::annotate(&fit.model, &cells, "connectivities")?;

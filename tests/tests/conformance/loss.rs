@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, backend::AutodiffBackend};
 use sclsd::infer::{Batch, Coefficients, Elbo, LibrarySize, Noise};
 use sclsd::model::ode::OdeSpec;
 use sclsd::model::{
-    Array, Device as _, Expression, Job, Kernels, Lsd, Precision, SparseRows, Trainable, Weights, Whole, tensor_name,
+    Array, Executor as _, Expression, Job, Kernels, Lsd, Precision, SparseRows, Trainable, Weights, Whole, tensor_name,
 };
 use sclsd_tests::{aloud, json, tensors};
 
