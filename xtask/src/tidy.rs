@@ -79,7 +79,7 @@ const EXCEPTIONS: [(&str, &str); 2] = [
 #[must_use]
 pub fn all() -> Vec<String> {
     let metadata = metadata();
-    [layers(&metadata), imports(&metadata), licenses(), front_pages(&metadata)].concat()
+    [layers(&metadata), imports(&metadata), licenses(), front_pages(&metadata), errors(&metadata)].concat()
 }
 
 fn metadata() -> Metadata {
@@ -194,6 +194,40 @@ fn front_pages(metadata: &Metadata) -> Vec<String> {
     complaints
 }
 
+/// Every public error of a library crate is to convert into `sclsd::Error`.
+fn errors(metadata: &Metadata) -> Vec<String> {
+    let root = metadata.workspace_root.join("crates");
+    let all = std::fs::read_to_string(root.join("sclsd/src/error.rs")).unwrap_or_default();
+    let converted: BTreeSet<&str> =
+        all.split("#[from] ").skip(1).filter_map(|rest| rest.split(')').next()?.rsplit("::").next()).collect();
+    let mut complaints = Vec::new();
+    for file in rust_files(root.as_std_path()) {
+        if file.starts_with(root.join("sclsd-cli")) || !file.components().any(|part| part.as_os_str() == "src") {
+            continue;
+        }
+        for name in public_errors(&std::fs::read_to_string(&file).unwrap_or_default()) {
+            if name != "Error" && !converted.contains(name.as_str()) {
+                complaints.push(format!("{name} ({}) does not convert into sclsd::Error", file.display()));
+            }
+        }
+    }
+    complaints
+}
+
+/// Public types with `thiserror::Error` among what is derived.
+fn public_errors(text: &str) -> Vec<String> {
+    let derived = text.split("#[derive(").skip(1).filter(|rest| {
+        let list = rest.split(")]").next().unwrap_or_default();
+        list.split(',').any(|derive| ["thiserror::Error", "Error"].contains(&derive.trim()))
+    });
+    let name = |rest: &str| {
+        let line = rest.lines().find(|line| line.contains("enum ") || line.contains("struct "))?;
+        let line = line.strip_prefix("pub enum ").or_else(|| line.strip_prefix("pub struct "))?;
+        line.split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned)
+    };
+    derived.filter_map(name).collect()
+}
+
 fn rust_files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -225,6 +259,14 @@ mod tests {
     #[test]
     fn dependencies_come_under_permissive_licenses() {
         assert_eq!(licenses(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_error_converts_into_that_of_the_facade() {
+        assert_eq!(errors(&metadata()), Vec::<String>::new());
+        let text = "/// Why.\n#[derive(Debug, thiserror::Error)]\n#[error(\"no\")]\npub struct WhyError {}\n\
+                    #[derive(Debug)]\npub enum Other {}\n#[derive(Debug, thiserror::Error)]\nenum Private {}\n";
+        assert_eq!(public_errors(text), ["WhyError"]);
     }
 
     #[test]

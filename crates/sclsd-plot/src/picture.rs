@@ -41,8 +41,17 @@ pub enum PictureError {
         name: String,
     },
     /// The image library gave up.
-    #[error("the picture cannot be painted: {0}")]
-    Paint(String),
+    #[error("the picture cannot be painted: {reason}")]
+    Paint {
+        /// Its reason.
+        reason: String,
+    },
+    /// The report cannot be written as JSON.
+    #[error("the report cannot be written: {reason}")]
+    Report {
+        /// What JSON cannot hold.
+        reason: String,
+    },
 }
 
 /// What a picture is written as.
@@ -141,7 +150,7 @@ impl Picture {
         );
         // Behind the background's rectangle, which is the first mark there is.
         let background = text.find("<rect width=\"100%\"").and_then(|at| text[at..].find("/>").map(|end| at + end + 2));
-        let at = background.ok_or_else(|| PictureError::Paint("the picture has no background".into()))?;
+        let at = background.ok_or_else(|| PictureError::Paint { reason: "the picture has no background".into() })?;
         Ok([&text[..at], &image, &text[at..]].concat())
     }
 
@@ -182,7 +191,7 @@ pub(crate) fn empty(like: &Scene) -> Scene {
 }
 
 fn paint(scene: &Scene, dots: f32) -> Result<Vec<u8>, PictureError> {
-    PngBackend::new().with_scale(dots).render_scene(scene).map_err(PictureError::Paint)
+    PngBackend::new().with_scale(dots).render_scene(scene).map_err(|reason| PictureError::Paint { reason })
 }
 
 /// A named group of marks: what tests and style sheets find them by.

@@ -9,7 +9,7 @@ use sclsd::infer::{TrainSpec, TrainingData, train};
 use sclsd::{Device, model};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sclsd::Error> {
     // counts in X, as a file of raw counts would have them (read it with sclsd::data::read_h5ad)
     let truth = simulate(&SimulateSpec { n_cells: 300, n_genes: 60, ..SimulateSpec::default() }.check()?);
     let counts = Dataset { x: truth.layers.get("raw").cloned(), ..truth.clone() };

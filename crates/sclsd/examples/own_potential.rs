@@ -49,7 +49,7 @@ impl Potential for DoubleWells {
 }
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sclsd::Error> {
     let spec = data::SimulateSpec { n_cells: 300, n_genes: 60, ..Default::default() };
     let mut cells = data::simulate(&spec.check()?);
     let neighbors = graph::nearest_neighbors(&data::pca(cells.expression()?, 10).scores, 8)?;

@@ -12,7 +12,8 @@
 //! | [`plot`] | pictures and the report |
 //! | [`spec`] | numbers out of range and unknown names, as errors that say what was expected |
 //!
-//! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features.
+//! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features. The error of every
+//! function converts into [`Error`].
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -36,7 +37,7 @@
 //! let fit = infer::train(&training, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
 //! let result = analysis::annotate(&fit.model, &cells, "connectivities")?;
 //! assert_eq!(result.pseudotime.len(), 60);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), sclsd::Error>(())
 //! ```
 
 /// The code of `docs/cookbook.md`, compiled and run as tests.
@@ -45,8 +46,10 @@
 mod cookbook {}
 
 mod device;
+mod error;
 
 pub use device::{Device, DeviceError};
+pub use error::Error;
 
 pub use sclsd_analysis as analysis;
 pub use sclsd_data as data;
