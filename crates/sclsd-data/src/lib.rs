@@ -19,6 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod builder;
+mod check;
 mod column;
 mod csr_view;
 mod dataset;
@@ -42,6 +44,7 @@ mod variable_genes;
 mod vector_state;
 mod windows;
 
+pub use builder::{DatasetBuilder, IntoCsr, IntoMatrix};
 pub use column::{Categorical, Column};
 pub use csr_view::CsrView;
 pub use dataset::{Dataset, DatasetError, Frame, Uns, is_count};

@@ -11,8 +11,6 @@ mod genes;
 mod spec;
 mod steps;
 
-use std::collections::HashSet;
-
 use sclsd_data::{Dataset, DatasetError, Windows};
 use sclsd_spec::{OutOfRange, in_range};
 
@@ -82,8 +80,8 @@ pub fn prepare_from(
 
 fn check_all(data: &Dataset, spec: &PrepareSpec) -> Result<(), PrepareError> {
     check(spec)?;
-    unique("cell", "obs", &data.obs.names)?;
-    unique("gene", "var", &data.var.names)?;
+    data.check()?;
+    data.check_names()?;
     check_root(data, spec)?;
     if data.n_cells() == 0 || data.n_genes() == 0 {
         return Err(DatasetError::Empty { n_cells: data.n_cells(), n_genes: data.n_genes() }.into());
@@ -143,14 +141,6 @@ fn check_root(data: &Dataset, spec: &PrepareSpec) -> Result<(), PrepareError> {
             if clusters.categories().contains(name) { Ok(()) } else { Err(steps::no_cluster(name, &clusters, spec)) }
         }
         _ => Ok(()),
-    }
-}
-
-fn unique(what: &'static str, table: &'static str, names: &[String]) -> Result<(), PrepareError> {
-    let mut seen = HashSet::with_capacity(names.len());
-    match names.iter().find(|name| !seen.insert(name.as_str())) {
-        Some(name) => Err(PrepareError::Duplicate { what, name: name.clone(), table }),
-        None => Ok(()),
     }
 }
 

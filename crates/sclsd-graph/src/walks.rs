@@ -9,7 +9,7 @@ use rand_distr::Distribution;
 use rand_distr::weighted::WeightedIndex;
 use rayon::prelude::*;
 use sclsd_data::{Purpose, stream};
-use sclsd_spec::{OutOfRange, in_range};
+use sclsd_spec::{OutOfRange, WrongSize, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::Transition;
@@ -79,23 +79,23 @@ pub struct Walks {
 impl Walks {
     /// Walks that were drawn elsewhere, row after row.
     ///
-    /// # Panics
-    /// When the cells do not fill whole walks of at least 2.
-    #[must_use]
-    pub fn new(path_len: usize, cells: Vec<u32>) -> Self {
-        assert!(path_len >= 2 && cells.len().is_multiple_of(path_len), "whole walks");
-        Self { path_len, cells, held_out: Vec::new() }
+    /// # Errors
+    /// [`WrongSize`] where the cells do not fill whole walks of at least 2.
+    pub fn new(path_len: usize, cells: Vec<u32>) -> Result<Self, WrongSize> {
+        if path_len < 2 {
+            return Err(WrongSize::new("a walk", format!("{path_len} cells"), "at least 2"));
+        }
+        whole(path_len, &cells)?;
+        Ok(Self { path_len, cells, held_out: Vec::new() })
     }
 
     /// The same walks, with others of the same length that training does not see, row after row.
     ///
-    /// # Panics
-    /// When the cells do not fill whole walks.
-    #[must_use]
-    pub fn with_held_out(mut self, cells: Vec<u32>) -> Self {
-        assert!(cells.len().is_multiple_of(self.path_len), "whole walks");
-        self.held_out = cells;
-        self
+    /// # Errors
+    /// [`WrongSize`] where the cells do not fill whole walks.
+    pub fn with_held_out(self, cells: Vec<u32>) -> Result<Self, WrongSize> {
+        whole(self.path_len, &cells)?;
+        Ok(Self { held_out: cells, ..self })
     }
 
     /// Cells per walk.
@@ -167,7 +167,7 @@ impl Transition {
         if spec.held_out == 0 {
             walks
         } else {
-            walks.with_held_out(self.draw(spec, HELD_OUT, spec.held_out, &start).cells)
+            Walks { held_out: self.draw(spec, HELD_OUT, spec.held_out, &start).cells, ..walks }
         }
     }
 
@@ -214,6 +214,14 @@ impl Transition {
     }
 }
 
+/// That cells fill whole walks.
+fn whole(path_len: usize, cells: &[u32]) -> Result<(), WrongSize> {
+    if cells.len().is_multiple_of(path_len) {
+        return Ok(());
+    }
+    Err(WrongSize::new("the list of walks", format!("{} cells", cells.len()), format!("whole walks of {path_len}")))
+}
+
 #[cfg(test)]
 mod tests {
     use sclsd_data::Csr;
@@ -257,6 +265,15 @@ mod tests {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| p.walks(&spec))
         };
         assert_eq!(on(1), on(2));
+    }
+
+    #[test]
+    fn cells_that_are_no_whole_walks_are_an_error() {
+        let said = |path_len, n| Walks::new(path_len, vec![0; n]).map(|walks| walks.len()).map_err(|e| e.to_string());
+        assert_eq!(said(3, 6), Ok(2));
+        assert_eq!(said(3, 7).unwrap_err(), "the list of walks is of 7 cells, expected whole walks of 3");
+        assert_eq!(said(1, 7).unwrap_err(), "a walk is of 1 cells, expected at least 2");
+        assert!(Walks::new(2, vec![0, 1]).unwrap().with_held_out(vec![1]).is_err());
     }
 
     #[test]

@@ -617,7 +617,7 @@ mod tests {
 
     /// 24 walks of four cells each.
     fn walks() -> Walks {
-        Walks::new(4, (0..96).map(|i| (i * 7) % 60).collect())
+        Walks::new(4, (0..96).map(|i| (i * 7) % 60).collect()).unwrap()
     }
 
     fn spec(lr: f64, num_epochs: usize) -> CheckedTrainSpec {
@@ -680,7 +680,7 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_any_number_of_walks_is_all_of_them() {
-        let (data, walks) = (data(), walks().with_held_out(vec![1, 2, 3, 4]));
+        let (data, walks) = (data(), walks().with_held_out(vec![1, 2, 3, 4]).unwrap());
         let training = TrainingData::new(&data, &DataKeys::default()).unwrap();
         let mut all = spec(1e-3, 1).get().clone();
         all.walks.batch_size = usize::MAX;

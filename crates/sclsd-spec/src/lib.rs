@@ -12,6 +12,8 @@
 
 mod choice;
 mod out_of_range;
+mod wrong_size;
 
 pub use choice::{Choice, UnknownName};
 pub use out_of_range::{OutOfRange, in_range};
+pub use wrong_size::WrongSize;

@@ -14,7 +14,7 @@ use sclsd_infer::{
 use sclsd_model::ode::{OdeError, SdeError};
 use sclsd_model::{ModelError, PeerError, SimdLevelError, WeightsError};
 use sclsd_plot::PictureError;
-use sclsd_spec::{OutOfRange, UnknownName};
+use sclsd_spec::{OutOfRange, UnknownName, WrongSize};
 
 use crate::device::DeviceError;
 
@@ -40,6 +40,9 @@ pub enum Error {
     /// A name is none of those there are.
     #[error(transparent)]
     UnknownName(#[from] UnknownName),
+    /// A part is of another size than the rest.
+    #[error(transparent)]
+    WrongSize(#[from] WrongSize),
     /// There is no such device.
     #[error(transparent)]
     Device(#[from] DeviceError),

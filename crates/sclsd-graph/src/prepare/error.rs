@@ -12,16 +12,6 @@ pub enum PrepareError {
     /// An element is missing or holds what it must not.
     #[error(transparent)]
     Data(#[from] DatasetError),
-    /// Two rows bear the same name.
-    #[error("{what} {name} appears twice; names must differ (in scanpy: adata.{table}_names_make_unique())")]
-    Duplicate {
-        /// Cell or gene.
-        what: &'static str,
-        /// Its name.
-        name: String,
-        /// `obs` or `var`.
-        table: &'static str,
-    },
     /// A gene of the list is not in the data.
     #[error("gene {gene} is not in the data{}", did_you_mean(.closest))]
     Gene {
