@@ -17,7 +17,7 @@ fn annotate_3000_cells(bencher: divan::Bencher, genes: usize) {
     let walks = sclsd_benches::walks(&cells, 8, 4);
     let spec = TrainSpec { num_epochs: 1, ..TrainSpec::default() }.check().expect("a specification");
     let training = TrainingData::new(&cells, &spec.get().keys).expect("data to train on");
-    let device = Device::parse("cpu").expect("a device");
+    let device: Device = "cpu".parse().expect("a device");
     let mut observe = |_: Event<'_>| ControlFlow::Continue(());
     let fit = train(&training, &walks, &spec, None, &device, &mut observe).expect("an epoch");
     bencher.bench_local(|| annotate(&fit.model, &cells, "connectivities").expect("an annotation"));

@@ -15,7 +15,7 @@ fn epoch_of_256_walks_3000_cells_1000_genes(bencher: divan::Bencher, steps: usiz
     let walks = sclsd_benches::walks(&cells, 256, steps);
     let spec = TrainSpec { num_epochs: 1, ..TrainSpec::default() }.check().expect("a specification");
     let training = TrainingData::new(&cells, &spec.get().keys).expect("data to train on");
-    let device = Device::parse("cpu").expect("a device");
+    let device: Device = "cpu".parse().expect("a device");
     bencher.bench_local(|| {
         let mut observe = |_: Event<'_>| ControlFlow::Continue(());
         train(&training, &walks, &spec, None, &device, &mut observe).expect("an epoch")

@@ -10,19 +10,29 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
 use crate::imports::Crate;
 
 /// Who may depend on whom within the workspace: the layers of `ARCHITECTURE.md`. Dependencies for tests do not count.
-const LAYERS: [(&str, &[&str]); 14] = [
-    ("sclsd-data", &[]),
-    ("sclsd-graph", &["sclsd-data"]),
-    ("sclsd-ode", &[]),
-    ("sclsd-kernels", &["sclsd-ode"]),
+const LAYERS: [(&str, &[&str]); 15] = [
+    ("sclsd-spec", &[]),
+    ("sclsd-data", &["sclsd-spec"]),
+    ("sclsd-graph", &["sclsd-data", "sclsd-spec"]),
+    ("sclsd-ode", &["sclsd-spec"]),
+    ("sclsd-kernels", &["sclsd-ode", "sclsd-spec"]),
     ("sclsd-gpu", &["sclsd-kernels", "sclsd-ode"]),
-    ("sclsd-model", &["sclsd-kernels", "sclsd-ode"]),
-    ("sclsd-infer", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
-    ("sclsd-analysis", &["sclsd-data", "sclsd-graph", "sclsd-model"]),
-    ("sclsd-plot", &["sclsd-data", "sclsd-analysis"]),
+    ("sclsd-model", &["sclsd-kernels", "sclsd-ode", "sclsd-spec"]),
+    ("sclsd-infer", &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-spec"]),
+    ("sclsd-analysis", &["sclsd-data", "sclsd-graph", "sclsd-model", "sclsd-spec"]),
+    ("sclsd-plot", &["sclsd-data", "sclsd-analysis", "sclsd-spec"]),
     (
         "sclsd",
-        &["sclsd-data", "sclsd-graph", "sclsd-gpu", "sclsd-model", "sclsd-infer", "sclsd-analysis", "sclsd-plot"],
+        &[
+            "sclsd-data",
+            "sclsd-graph",
+            "sclsd-gpu",
+            "sclsd-model",
+            "sclsd-infer",
+            "sclsd-analysis",
+            "sclsd-plot",
+            "sclsd-spec",
+        ],
     ),
     ("sclsd-cli", &["sclsd"]),
     ("sclsd-tests", &["sclsd", "sclsd-cli"]),
@@ -31,7 +41,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that must not see tensors.
-const NO_BURN: [&str; 4] = ["sclsd-data", "sclsd-graph", "sclsd-kernels", "sclsd-plot"];
+const NO_BURN: [&str; 5] = ["sclsd-data", "sclsd-graph", "sclsd-kernels", "sclsd-plot", "sclsd-spec"];
 
 /// What Burn's GPU backends are made of: for one crate alone.
 const GPU: [&str; 2] = ["burn-cubecl", "cubek"];
@@ -69,7 +79,16 @@ const EXCEPTIONS: [(&str, &str); 2] = [
 #[must_use]
 pub fn all() -> Vec<String> {
     let metadata = metadata();
-    [layers(&metadata), imports(&metadata), licenses(), front_pages(&metadata), packages(&metadata), pins()].concat()
+    [
+        layers(&metadata),
+        imports(&metadata),
+        licenses(),
+        front_pages(&metadata),
+        errors(&metadata),
+        packages(&metadata),
+        pins(),
+    ]
+    .concat()
 }
 
 fn metadata() -> Metadata {
@@ -184,6 +203,40 @@ fn front_pages(metadata: &Metadata) -> Vec<String> {
     complaints
 }
 
+/// Every public error of a library crate is to convert into `sclsd::Error`.
+fn errors(metadata: &Metadata) -> Vec<String> {
+    let root = metadata.workspace_root.join("crates");
+    let all = std::fs::read_to_string(root.join("sclsd/src/error.rs")).unwrap_or_default();
+    let converted: BTreeSet<&str> =
+        all.split("#[from] ").skip(1).filter_map(|rest| rest.split(')').next()?.rsplit("::").next()).collect();
+    let mut complaints = Vec::new();
+    for file in rust_files(root.as_std_path()) {
+        if file.starts_with(root.join("sclsd-cli")) || !file.components().any(|part| part.as_os_str() == "src") {
+            continue;
+        }
+        for name in public_errors(&std::fs::read_to_string(&file).unwrap_or_default()) {
+            if name != "Error" && !converted.contains(name.as_str()) {
+                complaints.push(format!("{name} ({}) does not convert into sclsd::Error", file.display()));
+            }
+        }
+    }
+    complaints
+}
+
+/// Public types with `thiserror::Error` among what is derived.
+fn public_errors(text: &str) -> Vec<String> {
+    let derived = text.split("#[derive(").skip(1).filter(|rest| {
+        let list = rest.split(")]").next().unwrap_or_default();
+        list.split(',').any(|derive| ["thiserror::Error", "Error"].contains(&derive.trim()))
+    });
+    let name = |rest: &str| {
+        let line = rest.lines().find(|line| line.contains("enum ") || line.contains("struct "))?;
+        let line = line.strip_prefix("pub enum ").or_else(|| line.strip_prefix("pub struct "))?;
+        line.split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned)
+    };
+    derived.filter_map(name).collect()
+}
+
 /// What a package that is published must say and have.
 fn packages(metadata: &Metadata) -> Vec<String> {
     let license = std::fs::read(metadata.workspace_root.join("LICENSE")).unwrap_or_default();
@@ -247,6 +300,14 @@ mod tests {
     #[test]
     fn dependencies_come_under_permissive_licenses() {
         assert_eq!(licenses(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_error_converts_into_that_of_the_facade() {
+        assert_eq!(errors(&metadata()), Vec::<String>::new());
+        let text = "/// Why.\n#[derive(Debug, thiserror::Error)]\n#[error(\"no\")]\npub struct WhyError {}\n\
+                    #[derive(Debug)]\npub enum Other {}\n#[derive(Debug, thiserror::Error)]\nenum Private {}\n";
+        assert_eq!(public_errors(text), ["WhyError"]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = read_h5ad(&args.file, &keys)?;
     record.figures.insert("cells".into(), json!(data.n_cells()));
     record.figures.insert("genes".into(), json!(data.n_genes()));
-    let device = Device::parse(&args.device)?;
+    let device: Device = args.device.parse()?;
     let graph = data.graph(&spec.keys.connectivities)?;
     let mut time = data.numbers(&args.time_key)?;
     if args.scale_time {

@@ -68,6 +68,7 @@ pub enum AnnotateError {
 /// # Errors
 /// [`AnnotateError`] where X or the graph is missing or bad, or the genes are not the model's.
 pub fn annotate(model: &Model, data: &Dataset, connectivities: &str) -> Result<Annotation, AnnotateError> {
+    data.check()?;
     let matched = match_genes(model, data)?;
     let x = matched.expression()?;
     let graph = data.graph(connectivities)?;

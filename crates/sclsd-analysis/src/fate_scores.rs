@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     fn two(values: &[f64]) -> FateProbabilities {
-        FateProbabilities::from_rows(vec!["a".into(), "b".into()], values.to_vec())
+        FateProbabilities::from_rows(vec!["a".into(), "b".into()], values.to_vec()).unwrap()
     }
 
     #[test]

@@ -2,21 +2,15 @@
 
 use sclsd_model::WeightsError;
 use sclsd_model::ode::OdeError;
+use sclsd_spec::OutOfRange;
 
 /// Why cells cannot be followed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
     /// A choice is out of range.
-    #[error("{field} is {value}, expected {expected}")]
-    Value {
-        /// What was chosen.
-        field: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// States have another number of dimensions than the model's.
     #[error(
         "the cell states have {found} dimensions, but the model's have {expected}; annotate the file with this model"

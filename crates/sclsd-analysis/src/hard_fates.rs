@@ -4,6 +4,7 @@ use sclsd_data::{Categorical, Column, Matrix};
 use sclsd_graph::{Nearest, NearestError};
 use sclsd_model::Model;
 use sclsd_model::ode::{OdeError, OdeSpec, linspace};
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::FlowError;
@@ -46,6 +47,12 @@ pub enum HardFateError {
 
 impl From<OdeError> for HardFateError {
     fn from(error: OdeError) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+impl From<OutOfRange> for HardFateError {
+    fn from(error: OutOfRange) -> Self {
         Self::Flow(error.into())
     }
 }
@@ -94,21 +101,13 @@ pub fn hard_fates(model: &Model, cell_state: &Matrix, spec: &HardFateSpec) -> Re
     Ok(HardFates { cells, states: Matrix::new(cell_state.n_cols(), states), times, paths })
 }
 
-fn grid(spec: &HardFateSpec) -> Result<Vec<f64>, FlowError> {
-    let positive = |field, value: f64| {
-        if value > 0.0 && value.is_finite() {
-            return Ok(());
-        }
-        Err(FlowError::Value { field, value, expected: "a finite time above 0" })
-    };
-    positive("time_range", spec.time_range)?;
-    positive("dt", spec.dt)?;
-    if spec.time_range / spec.dt < 2.0 {
-        return Err(FlowError::Value { field: "dt", value: spec.dt, expected: "at most half of time_range" });
-    }
-    if spec.time_range / spec.dt > 1e6 {
-        return Err(FlowError::Value { field: "dt", value: spec.dt, expected: "at least a millionth of time_range" });
-    }
+fn grid(spec: &HardFateSpec) -> Result<Vec<f64>, OutOfRange> {
+    let positive = |v: f64| v > 0.0 && v.is_finite();
+    let steps = spec.time_range / spec.dt;
+    in_range("fates.time_range", spec.time_range, positive(spec.time_range), "a finite time above 0")?;
+    in_range("fates.dt", spec.dt, positive(spec.dt), "a finite time above 0")?;
+    in_range("fates.dt", spec.dt, steps >= 2.0, "at most half of time_range")?;
+    in_range("fates.dt", spec.dt, steps <= 1e6, "at least a millionth of time_range")?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 2 and a million")]
     let points = (spec.time_range / spec.dt) as usize;
     Ok(linspace(0.0, spec.time_range, points))
@@ -205,9 +204,9 @@ mod tests {
     #[test]
     fn a_time_range_that_is_not_positive_is_an_error() {
         let error = grid(&HardFateSpec { time_range: 0.0, ..HardFateSpec::default() }).unwrap_err();
-        assert_eq!(error.to_string(), "time_range is 0, expected a finite time above 0");
+        assert_eq!(error.to_string(), "fates.time_range is 0, expected a finite time above 0");
         let error = grid(&HardFateSpec { dt: 10.0, ..HardFateSpec::default() }).unwrap_err();
-        assert_eq!(error.to_string(), "dt is 10, expected at most half of time_range");
+        assert_eq!(error.to_string(), "fates.dt is 10, expected at most half of time_range");
         assert_eq!(grid(&HardFateSpec::default()).unwrap().len(), 30);
     }
 }

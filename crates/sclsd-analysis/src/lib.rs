@@ -42,4 +42,4 @@ pub use metrics::{
 };
 pub use perturb::{PerturbError, PerturbSpec, Perturbation, perturb};
 pub use trends::{Trends, cluster_flow, trends};
-pub use velocity::{VelocityError, velocity_from_drift, velocity_from_transitions};
+pub use velocity::{Directions, VelocityError, velocity_from_drift, velocity_from_transitions};

@@ -11,6 +11,7 @@ use sclsd_data::{Dataset, DatasetError, Matrix, closest_names, did_you_mean};
 use sclsd_graph::{Nearest, NearestError};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, OdeSpec};
 use sclsd_model::{Model, WeightsError};
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::encode::{Edited, encode, encode_edited};
@@ -107,6 +108,12 @@ impl From<WeightsError> for PerturbError {
     }
 }
 
+impl From<OutOfRange> for PerturbError {
+    fn from(error: OutOfRange) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
 impl From<OdeError> for PerturbError {
     fn from(error: OdeError) -> Self {
         Self::Flow(error.into())
@@ -156,21 +163,14 @@ pub fn perturb(
     Ok(Perturbation { perturbed: memory.of(&perturbed, last)?, unperturbed: memory.of(&unperturbed, last)?, cells })
 }
 
-fn check(spec: &PerturbSpec) -> Result<(), FlowError> {
+fn check(spec: &PerturbSpec) -> Result<(), OutOfRange> {
     let positive = |v: f64| v > 0.0 && v.is_finite();
     let time = "a finite time above 0";
-    #[expect(clippy::cast_precision_loss, reason = "for a message")]
-    let rounds = spec.max_perturbations as f64;
-    let rules = [
-        ("level", spec.level, spec.level >= 0.0 && spec.level.is_finite(), "a finite number of 0 or more"),
-        ("dt_pert", spec.dt_pert, positive(spec.dt_pert), time),
-        ("t_unpert", spec.t_unpert, positive(spec.t_unpert), time),
-        ("max_perturbations", rounds, spec.max_perturbations >= 1, "at least 1"),
-    ];
-    match rules.into_iter().find(|rule| !rule.2) {
-        Some((field, value, _, expected)) => Err(FlowError::Value { field, value, expected }),
-        None => Ok(()),
-    }
+    let (level, rounds) = (spec.level, spec.max_perturbations);
+    in_range("perturb.level", level, level >= 0.0 && level.is_finite(), "a finite number of 0 or more")?;
+    in_range("perturb.dt_pert", spec.dt_pert, positive(spec.dt_pert), time)?;
+    in_range("perturb.t_unpert", spec.t_unpert, positive(spec.t_unpert), time)?;
+    in_range("perturb.max_perturbations", rounds, rounds >= 1, "at least 1")
 }
 
 fn genes(names: &[String], spec: &PerturbSpec) -> Result<Vec<usize>, PerturbError> {

@@ -11,9 +11,13 @@
 //!
 //! Sources: CellRank's `TmatProjection`; scVelo's `velocity_embedding` and `quiver_autoscale`; La Manno et al., 2018.
 
+use std::fmt;
+use std::str::FromStr;
+
 use rayon::prelude::*;
 use sclsd_data::{Csr, Matrix};
 use sclsd_graph::{GraphError, check_graph, neighbors_of};
+use sclsd_spec::{Choice, UnknownName};
 
 /// How sharply the drift prefers neighbours in its direction.
 const SHARPNESS: f64 = 10.0;
@@ -51,6 +55,54 @@ pub enum VelocityError {
         /// Cells of the graph.
         expected: usize,
     },
+}
+
+/// Whose directions cells go in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Directions {
+    /// Those of transition probabilities: [`velocity_from_transitions`].
+    #[default]
+    Transitions,
+    /// Those of the potential's drift: [`velocity_from_drift`].
+    Drift,
+}
+
+impl Directions {
+    /// The element of obsm that holds them; `suffix` is the embedding's name without `X_`.
+    #[must_use]
+    pub fn key(self, suffix: &str) -> String {
+        match self {
+            Self::Transitions => format!("velocity_{suffix}"),
+            Self::Drift => format!("drift_velocity_{suffix}"),
+        }
+    }
+}
+
+impl Choice for Directions {
+    const WHAT: &'static str = "directions";
+    const ALL: &'static [Self] = &[Self::Transitions, Self::Drift];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Transitions => "transitions",
+            Self::Drift => "drift",
+        }
+    }
+}
+
+impl fmt::Display for Directions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Directions {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// Directions from transition probabilities, `n_cells × 2`; obsm `velocity_<basis>`.

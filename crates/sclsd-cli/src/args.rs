@@ -3,6 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sclsd::analysis::Directions;
+use sclsd::data::{Compression, Flavor, Topology};
+use sclsd::infer::Preset;
+
+use crate::choices::{COMPRESSIONS, DIRECTIONS, FLAVORS, PRESETS, TOPOLOGIES, choices};
 
 /// Threads that may be asked for: more than any machine has cores.
 const MOST_THREADS: i64 = 1024;
@@ -89,8 +94,8 @@ pub(crate) struct SimulateArgs {
     #[arg(long, default_value_t = 200)]
     pub genes: usize,
     /// Shape of the landscape.
-    #[arg(long, value_enum, default_value_t = TopologyArg::Bifurcation)]
-    pub topology: TopologyArg,
+    #[arg(long, value_parser = choices(TOPOLOGIES), default_value_t = Topology::Bifurcation)]
+    pub topology: Topology,
     /// Median library size, in counts per gene.
     #[arg(long, default_value_t = 2.0)]
     pub depth: f64,
@@ -100,22 +105,6 @@ pub(crate) struct SimulateArgs {
     /// Seed.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum TopologyArg {
-    /// One path through three stages.
-    Linear,
-    /// One path that parts in two.
-    Bifurcation,
-    /// One path that parts in three at one place; the three fates are about equally frequent.
-    Trifurcation,
-    /// One path that parts in two, twice: four fates.
-    Tree,
-    /// A short early branch, and two further on: about 30, 55 and 15 in 100 cells become Fate A, B and C.
-    UnequalTree,
-    /// A ring, which no model of this kind describes: to see what that looks like.
-    Cycle,
 }
 
 #[derive(Debug, Args)]
@@ -137,8 +126,8 @@ pub(crate) struct PrepareArgs {
     #[arg(long)]
     pub n_top_genes: Option<usize>,
     /// How variability is measured.
-    #[arg(long, value_enum, default_value_t = FlavorArg::Dispersion)]
-    pub flavor: FlavorArg,
+    #[arg(long, value_parser = choices(FLAVORS), default_value_t = Flavor::Dispersion)]
+    pub flavor: Flavor,
     /// File with the names of the genes to keep, one on a line, instead of the most variable ones.
     #[arg(long, conflicts_with = "n_top_genes")]
     pub genes: Option<PathBuf>,
@@ -177,17 +166,6 @@ pub(crate) struct PrepareArgs {
     pub threads: Option<u16>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum FlavorArg {
-    /// Dispersion of raw counts (scanpy's filter_genes_dispersion).
-    Dispersion,
-    /// Dispersion of normalised counts (scanpy's highly_variable_genes).
-    Seurat,
-    /// Standardised variance of raw counts (scanpy's highly_variable_genes).
-    #[value(name = "seurat_v3")]
-    SeuratV3,
-}
-
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct TrainArgs {
@@ -202,8 +180,8 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     pub model: PathBuf,
     /// Settings to begin with: recommended chooses them by the data, reference has those of the Python package.
-    #[arg(long, value_enum, default_value_t = PresetArg::Recommended)]
-    pub preset: PresetArg,
+    #[arg(long, value_parser = choices(PRESETS), default_value_t = Preset::Recommended)]
+    pub preset: Preset,
     /// Clusters in which differentiation ends, in place of those that are found; may be repeated. Change it when the
     /// terminal states that are printed are not the ones you know.
     #[arg(long, num_args = 1.., value_name = "NAME", conflicts_with = "prior")]
@@ -314,26 +292,8 @@ pub(crate) struct SymbolArgs {
 #[derive(Debug, Default, Args)]
 pub(crate) struct WriteArgs {
     /// How arrays are packed that are written.
-    #[arg(long, value_enum, default_value_t = CompressArg::None)]
-    pub compress: CompressArg,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CompressArg {
-    /// Not at all.
-    #[default]
-    None,
-    /// With gzip.
-    Gzip,
-}
-
-impl WriteArgs {
-    pub(crate) fn compression(&self) -> sclsd::data::Compression {
-        match self.compress {
-            CompressArg::None => sclsd::data::Compression::None,
-            CompressArg::Gzip => sclsd::data::Compression::Gzip,
-        }
-    }
+    #[arg(long, value_parser = choices(COMPRESSIONS), default_value_t = Compression::None)]
+    pub compress: Compression,
 }
 
 #[derive(Debug, Args)]
@@ -429,14 +389,6 @@ impl FatesArgs {
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a share of 0 to 1".into()) }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PresetArg {
-    /// Walks that end in terminal states, and a schedule that follows from cells, genes and steps to a leaf.
-    Recommended,
-    /// The Python package's settings, exactly.
-    Reference,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -597,8 +549,8 @@ pub(crate) struct PlotArgs {
     #[arg(long)]
     pub time_range: Option<f64>,
     /// Whose directions streamlines follow [default: transitions].
-    #[arg(long, value_enum)]
-    pub velocity: Option<VelocityArg>,
+    #[arg(long, value_parser = choices(DIRECTIONS))]
+    pub velocity: Option<Directions>,
     /// How close streamlines are: 2 draws twice as many across [default: 1].
     #[arg(long)]
     pub density: Option<f64>,
@@ -717,14 +669,6 @@ pub(crate) enum PlotKind {
     Calibration,
     /// What perturbed genes do to fates.
     Perturb,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum VelocityArg {
-    /// The transition probabilities between cells.
-    Transitions,
-    /// The drift of the potential itself.
-    Drift,
 }
 
 #[derive(Debug, Args)]

@@ -4,10 +4,12 @@
 //! fault; 2: the command line is. An error is one sentence on standard error.
 
 mod args;
+mod choices;
 mod commands;
 mod config;
 mod escape;
 mod figures;
+mod flags;
 mod memory;
 mod pipe;
 mod progress;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command};
+use flags::FlagTable;
 pub use memory::keep_memory;
 
 /// Runs the program with the process's own arguments.
@@ -28,11 +31,13 @@ pub fn main() -> ExitCode {
     signals::clean_up_at_end();
     let arguments = Arguments::parse();
     keep_memory();
+    let flags = FlagTable::of(&arguments.command);
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // one sentence, causes after a colon
-            standard::complain(&format!("error: {}", escape::line(&format!("{error:#}"))));
+            let advice = flags.advice(&error);
+            standard::complain(&format!("error: {}", escape::line(&format!("{error:#}{advice}"))));
             ExitCode::FAILURE
         }
     }

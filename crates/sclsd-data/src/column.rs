@@ -1,5 +1,7 @@
 //! Columns of `obs` and `var`, as a data frame of scanpy has them.
 
+use sclsd_spec::OutOfRange;
+
 /// One annotation, with a value per cell (or gene).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -28,8 +30,19 @@ pub struct Categorical {
 impl Categorical {
     /// A column of `categories[code]`, missing where the code is `None`.
     ///
+    /// # Errors
+    /// [`OutOfRange`] with the first code that has no category.
+    pub fn try_new(codes: Vec<Option<u32>>, categories: Vec<String>, ordered: bool) -> Result<Self, OutOfRange> {
+        match codes.iter().flatten().find(|&&code| code as usize >= categories.len()) {
+            Some(code) => Err(OutOfRange::new("categorical.codes", code, "the position of a category")),
+            None => Ok(Self { codes, categories, ordered, colors: Vec::new() }),
+        }
+    }
+
+    /// [`try_new`](Self::try_new) where it is known that every code has a category.
+    ///
     /// # Panics
-    /// When a code has no category.
+    /// When one has none.
     #[must_use]
     pub fn new(codes: Vec<Option<u32>>, categories: Vec<String>, ordered: bool) -> Self {
         assert!(codes.iter().flatten().all(|&c| (c as usize) < categories.len()), "every code has a category");
@@ -82,6 +95,48 @@ impl Categorical {
     #[must_use]
     pub fn name(&self, cell: usize) -> Option<&str> {
         self.codes[cell].map(|code| self.categories[code as usize].as_str())
+    }
+}
+
+impl From<Categorical> for Column {
+    fn from(column: Categorical) -> Self {
+        Self::Categorical(column)
+    }
+}
+
+impl From<Vec<f64>> for Column {
+    fn from(values: Vec<f64>) -> Self {
+        Self::Float(values)
+    }
+}
+
+impl From<&[f64]> for Column {
+    fn from(values: &[f64]) -> Self {
+        Self::Float(values.to_vec())
+    }
+}
+
+impl From<Vec<i64>> for Column {
+    fn from(values: Vec<i64>) -> Self {
+        Self::Integer(values.into_iter().map(Some).collect())
+    }
+}
+
+impl From<Vec<bool>> for Column {
+    fn from(values: Vec<bool>) -> Self {
+        Self::Boolean(values.into_iter().map(Some).collect())
+    }
+}
+
+impl From<Vec<String>> for Column {
+    fn from(values: Vec<String>) -> Self {
+        Self::String(values.into_iter().map(Some).collect())
+    }
+}
+
+impl From<Vec<&str>> for Column {
+    fn from(values: Vec<&str>) -> Self {
+        Self::String(values.into_iter().map(|value| Some(value.to_owned())).collect())
     }
 }
 

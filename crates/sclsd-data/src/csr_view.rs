@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sprs::{CsMatI, CsMatViewI};
 
-use crate::{Csr, Pattern};
+use crate::sparse::{check_indptr, check_rows};
+use crate::{Csr, Pattern, SparseError};
 
 /// A borrowed matrix in compressed rows, which functions that only look at one take.
 ///
@@ -29,6 +30,19 @@ impl<T> Clone for CsrView<'_, T> {
 impl<T> Copy for CsrView<'_, T> {}
 
 impl<'a, T: Copy> CsrView<'a, T> {
+    /// A matrix of `indptr.len() - 1` rows and `n_cols` columns, in compressed rows that lie elsewhere.
+    ///
+    /// # Errors
+    /// [`SparseError`] names the first place where they are no sparse matrix.
+    pub fn new(n_cols: usize, indptr: &'a [usize], indices: &'a [u32], values: &'a [T]) -> Result<Self, SparseError> {
+        check_indptr(indptr, indices.len())?;
+        if values.len() != indices.len() {
+            return Err(SparseError::Values { values: values.len(), indices: indices.len() });
+        }
+        check_rows(n_cols, indptr, indices)?;
+        Ok(Self { indptr, indices, values, n_cols, pattern: None })
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn n_rows(&self) -> usize {
@@ -155,6 +169,20 @@ mod tests {
         assert!(Arc::ptr_eq(&a.pattern(), ours.pattern()));
         assert_eq!(b.to_csr(), ours);
         assert_eq!(b.transpose(), ours.transpose());
+    }
+
+    #[test]
+    fn slices_that_are_no_matrix_are_refused() {
+        let (indptr, indices, values) = ([0, 2, 3], [0, 2, 1], [1.0_f32, 2.0, 3.0]);
+        let view = CsrView::new(3, &indptr, &indices, &values).unwrap();
+        assert_eq!(view.row(1), (&[1_u32][..], &[3.0_f32][..]));
+        let said = |n_cols, indptr: &[usize], indices: &[u32], values: &[f32]| {
+            CsrView::new(n_cols, indptr, indices, values).unwrap_err().to_string()
+        };
+        assert_eq!(said(2, &indptr, &indices, &values), "row 0 has column index 2, but there are 2 columns");
+        assert_eq!(said(3, &indptr, &[2, 0, 1], &values), "the columns of row 0 do not rise (2, then 0)");
+        assert_eq!(said(3, &indptr, &indices, &[1.0]), "1 values for 3 indices");
+        assert!(said(3, &[0, 2], &indices, &values).ends_with("it ends at 2"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Categorical, Column, Csr, Matrix};
+use sclsd_spec::WrongSize;
+
+use crate::{Categorical, Column, Csr, Matrix, SparseError};
 
 /// A table of annotations: one row per cell (`obs`) or gene (`var`), columns in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -135,6 +137,27 @@ pub enum DatasetError {
         value: f64,
         /// What may stand there.
         expected: &'static str,
+    },
+    /// An element is of other cells or genes than the rest.
+    #[error(transparent)]
+    Shape(#[from] WrongSize),
+    /// An element is no sparse matrix.
+    #[error("{element}: {problem}")]
+    Sparse {
+        /// Which element.
+        element: String,
+        /// What is no sparse matrix about it.
+        problem: SparseError,
+    },
+    /// Two rows bear the same name.
+    #[error("{what} {name} appears twice; names must differ (in scanpy: adata.{table}_names_make_unique())")]
+    Duplicate {
+        /// Cell or gene.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// `obs` or `var`.
+        table: &'static str,
     },
     /// There are no cells or no genes.
     #[error("there are {n_cells} cells and {n_genes} genes")]

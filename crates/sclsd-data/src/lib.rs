@@ -19,6 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod builder;
+mod check;
 mod column;
 mod csr_view;
 mod dataset;
@@ -42,6 +44,7 @@ mod variable_genes;
 mod vector_state;
 mod windows;
 
+pub use builder::{DatasetBuilder, IntoCsr, IntoMatrix};
 pub use column::{Categorical, Column};
 pub use csr_view::CsrView;
 pub use dataset::{Dataset, DatasetError, Frame, Uns, is_count};
@@ -63,7 +66,7 @@ pub use replace::{
     check_replaceable, is_stream, plain_reason, remove_own_temporaries, remove_stale_temporaries, replace_file,
     resolved, write_file,
 };
-pub use simulate::{CheckedSimulateSpec, SimulateError, SimulateSpec, Topology, simulate};
+pub use simulate::{CheckedSimulateSpec, SimulateSpec, Topology, simulate};
 pub use sparse::{Csr, Pattern, SparseError};
 /// The library of sparse matrices underneath, in the version that [`CsrView`] is made from.
 pub use sprs;

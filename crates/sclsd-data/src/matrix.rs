@@ -1,5 +1,7 @@
 //! A dense row-major matrix, one row per cell: embeddings, latent states, principal components.
 
+use sclsd_spec::WrongSize;
+
 /// `n_rows × n_cols` values, row after row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
@@ -8,10 +10,22 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// A matrix of rows of `n_cols` values.
+    /// A matrix of rows of `n_cols` values, at least 1.
+    ///
+    /// # Errors
+    /// [`WrongSize`] where the values do not fill whole rows.
+    pub fn try_new(n_cols: usize, values: Vec<f32>) -> Result<Self, WrongSize> {
+        if n_cols == 0 || !values.len().is_multiple_of(n_cols) {
+            let (found, expected) = (format!("{} values", values.len()), format!("whole rows of {n_cols}"));
+            return Err(WrongSize::new("a matrix", found, expected));
+        }
+        Ok(Self { n_cols, values })
+    }
+
+    /// [`try_new`](Self::try_new) where it is known that the values fill whole rows.
     ///
     /// # Panics
-    /// When the values do not fill whole rows.
+    /// When they do not.
     #[must_use]
     pub fn new(n_cols: usize, values: Vec<f32>) -> Self {
         assert!(n_cols > 0 && values.len().is_multiple_of(n_cols), "values fill whole rows");

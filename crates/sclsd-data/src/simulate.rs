@@ -24,6 +24,7 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, LogNormal, Poisson, StandardNormal};
 use rayon::prelude::*;
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::random::{Purpose, stream};
@@ -74,18 +75,6 @@ impl Default for SimulateSpec {
     }
 }
 
-/// Why a specification cannot be simulated.
-#[derive(Debug, thiserror::Error)]
-#[error("simulate.{field} is {value}, expected {expected}")]
-pub struct SimulateError {
-    /// Field of [`SimulateSpec`].
-    pub field: &'static str,
-    /// Its value.
-    pub value: f64,
-    /// What it may be.
-    pub expected: &'static str,
-}
-
 /// A specification that can be simulated.
 #[derive(Debug, Clone)]
 pub struct CheckedSimulateSpec(SimulateSpec);
@@ -94,22 +83,17 @@ impl SimulateSpec {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`SimulateError`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedSimulateSpec, SimulateError> {
-        #[expect(clippy::cast_precision_loss, reason = "for a message")]
-        let (cells, genes) = (self.n_cells as f64, self.n_genes as f64);
-        let rules: [(&'static str, f64, bool, &'static str); 6] = [
-            ("n_cells", cells, self.n_cells >= 10, "at least 10"),
-            ("n_genes", genes, self.n_genes >= 10, "at least 10"),
-            ("noise", self.noise, (0.0..=1.0).contains(&self.noise), "a number from 0 to 1"),
-            ("depth", self.depth, self.depth > 0.0 && self.depth <= 1e4, "a number above 0 and up to 10000"),
-            ("dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "a probability below 1"),
-            ("prior_noise", self.prior_noise, (0.0..=1.0).contains(&self.prior_noise), "a number from 0 to 1"),
-        ];
-        match rules.into_iter().find(|rule| !rule.2) {
-            Some((field, value, _, expected)) => Err(SimulateError { field, value, expected }),
-            None => Ok(CheckedSimulateSpec(self)),
-        }
+    /// [`OutOfRange`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedSimulateSpec, OutOfRange> {
+        let unit = 0.0..=1.0;
+        let deep = self.depth > 0.0 && self.depth <= 1e4;
+        in_range("simulate.n_cells", self.n_cells, self.n_cells >= 10, "at least 10")?;
+        in_range("simulate.n_genes", self.n_genes, self.n_genes >= 10, "at least 10")?;
+        in_range("simulate.noise", self.noise, unit.contains(&self.noise), "a number from 0 to 1")?;
+        in_range("simulate.depth", self.depth, deep, "a number above 0 and up to 10000")?;
+        in_range("simulate.dropout", self.dropout, (0.0..1.0).contains(&self.dropout), "a probability below 1")?;
+        in_range("simulate.prior_noise", self.prior_noise, unit.contains(&self.prior_noise), "a number from 0 to 1")?;
+        Ok(CheckedSimulateSpec(self))
     }
 }
 
@@ -262,7 +246,7 @@ fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dat
     let integer = |n: u64| Uns::Integers(Vec::new(), vec![i64::try_from(n).unwrap_or(i64::MAX)]);
     let float = |v: f64| Uns::Floats(Vec::new(), vec![v]);
     let simulation = BTreeMap::from([
-        ("topology".into(), Uns::Text(spec.topology.name().into())),
+        ("topology".into(), Uns::Text(spec.topology.to_string())),
         ("noise".into(), float(spec.noise)),
         ("prior_noise".into(), float(spec.prior_noise)),
         ("dropout".into(), float(spec.dropout)),
@@ -288,6 +272,8 @@ fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dat
 
 #[cfg(test)]
 mod tests {
+    use sclsd_spec::Choice;
+
     use super::*;
 
     fn small(topology: Topology, seed: u64) -> Dataset {
@@ -312,7 +298,7 @@ mod tests {
 
     #[test]
     fn every_topology_has_at_least_5_of_300_cells_in_every_stage() {
-        for topology in Topology::ALL {
+        for &topology in Topology::ALL {
             let landscape = Landscape::new(topology);
             for seed in 0..5 {
                 let draw = |cell| draw_place(&landscape, 0.08, &mut stream(seed, Purpose::Cell, cell)).1;
@@ -340,11 +326,11 @@ mod tests {
 
     #[test]
     fn the_file_names_its_topology_as_the_command_line_does() {
-        for topology in Topology::ALL {
+        for &topology in Topology::ALL {
             let spec = SimulateSpec { n_cells: 10, n_genes: 10, topology, ..Default::default() };
             let data = simulate(&spec.check().unwrap());
             let Uns::Map(simulation) = &data.uns["simulation"] else { panic!("{:?}", data.uns) };
-            assert_eq!(simulation["topology"], Uns::Text(topology.name().into()));
+            assert_eq!(simulation["topology"], Uns::Text(topology.to_string()));
         }
     }
 
@@ -368,7 +354,7 @@ mod tests {
 
     #[test]
     fn every_cell_has_fates_that_sum_to_one() {
-        for topology in Topology::ALL.into_iter().filter(|topology| *topology != Topology::Cycle) {
+        for &topology in Topology::ALL.iter().filter(|topology| **topology != Topology::Cycle) {
             let spec = SimulateSpec { n_cells: 60, n_genes: 10, topology, ..Default::default() };
             let data = simulate(&spec.check().unwrap());
             let mut sums = vec![0.0; 60];

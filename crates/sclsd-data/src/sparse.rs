@@ -49,6 +49,14 @@ pub enum SparseError {
         /// The column that does not follow.
         column: u32,
     },
+    /// Values of a dense matrix do not fill whole rows.
+    #[error("{values} values are no whole rows of {n_cols}")]
+    Rows {
+        /// Number of values.
+        values: usize,
+        /// Values in a row.
+        n_cols: usize,
+    },
     /// Values and indices are of different lengths.
     #[error("{values} values for {indices} indices")]
     Values {
@@ -138,16 +146,22 @@ pub(crate) fn check_indptr(indptr: &[usize], indices: usize) -> Result<(), Spars
 
 /// The first place where rows are none of a matrix, of which sprs says only that there is one.
 fn first_wrong(n_cols: usize, indptr: &[usize], indices: &[u32]) -> SparseError {
+    let unknown = SparseError::Indptr { indices: indices.len(), found: "it does not".into() };
+    check_rows(n_cols, indptr, indices).err().unwrap_or(unknown)
+}
+
+/// That the columns of every row rise and are below `n_cols`.
+pub(crate) fn check_rows(n_cols: usize, indptr: &[usize], indices: &[u32]) -> Result<(), SparseError> {
     for (row, bounds) in indptr.windows(2).enumerate() {
         let columns = &indices[bounds[0]..bounds[1]];
         if let Some(&column) = columns.iter().find(|&&c| c as usize >= n_cols) {
-            return SparseError::Column { row, column, n_cols };
+            return Err(SparseError::Column { row, column, n_cols });
         }
         if let Some(pair) = columns.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return SparseError::Order { row, before: pair[0], column: pair[1] };
+            return Err(SparseError::Order { row, before: pair[0], column: pair[1] });
         }
     }
-    SparseError::Indptr { indices: indices.len(), found: "it does not".into() }
+    Ok(())
 }
 
 /// A sparse matrix in compressed rows.
@@ -158,10 +172,21 @@ pub struct Csr<T = f32> {
 }
 
 impl<T: Copy> Csr<T> {
-    /// A matrix over an existing pattern.
+    /// A matrix over an existing pattern, with one value per stored entry.
+    ///
+    /// # Errors
+    /// [`SparseError::Values`] where there are more values, or fewer.
+    pub fn try_over(pattern: Arc<Pattern>, values: Vec<T>) -> Result<Self, SparseError> {
+        if pattern.nnz() != values.len() {
+            return Err(SparseError::Values { values: values.len(), indices: pattern.nnz() });
+        }
+        Ok(Self { pattern, values })
+    }
+
+    /// [`try_over`](Self::try_over) where it is known that there is one value per stored entry.
     ///
     /// # Panics
-    /// When there is not one value per stored entry.
+    /// When there is not.
     #[must_use]
     pub fn over(pattern: Arc<Pattern>, values: Vec<T>) -> Self {
         assert_eq!(pattern.nnz(), values.len(), "one value per stored entry");

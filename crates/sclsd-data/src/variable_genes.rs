@@ -8,8 +8,11 @@
 //!
 //! The Python package `sclsd` uses the first, on raw counts, and so is the default.
 
+use std::fmt;
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
+use sclsd_spec::{Choice, OutOfRange, UnknownName, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::H5adError;
@@ -33,6 +36,33 @@ pub enum Flavor {
     Seurat,
     /// Standardised variance of raw counts.
     SeuratV3,
+}
+
+impl Choice for Flavor {
+    const WHAT: &'static str = "flavor";
+    const ALL: &'static [Self] = &[Self::Dispersion, Self::Seurat, Self::SeuratV3];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dispersion => "dispersion",
+            Self::Seurat => "seurat",
+            Self::SeuratV3 => "seurat_v3",
+        }
+    }
+}
+
+impl fmt::Display for Flavor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Flavor {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// Every gene's score, and which genes are kept.
@@ -63,8 +93,8 @@ pub enum VariableGenesError {
         n_genes: usize,
     },
     /// No gene is asked for.
-    #[error("0 genes are asked for, expected at least 1")]
-    None,
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// The matrix cannot be read.
     #[error(transparent)]
     Read(#[from] H5adError),
@@ -102,9 +132,7 @@ pub fn variable_genes_among(
     };
     let mut scores: Vec<f64> = genes.normalized.iter().copied().filter(|v| !v.is_nan()).collect();
     let (n_genes, varying) = (x.shape().1, scores.len());
-    if n_top_genes == 0 {
-        return Err(VariableGenesError::None);
-    }
+    in_range("prepare.n_top_genes", n_top_genes, n_top_genes >= 1, "at least 1")?;
     if n_top_genes > varying {
         return Err(VariableGenesError::TooFew { wanted: n_top_genes, varying, n_genes });
     }

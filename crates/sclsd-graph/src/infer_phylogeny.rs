@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use sclsd_data::{Categorical, Csr, CsrView, pca};
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{GraphError, check_graph, neighbors_of};
@@ -116,13 +117,8 @@ pub enum InferPhylogenyError {
         root: String,
     },
     /// A ratio is out of range.
-    #[error("{field} is {value}, expected a number from 0 to 1")]
-    Ratio {
-        /// `ratio` or `hot_ratio`.
-        field: &'static str,
-        /// Its value.
-        value: f64,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// The graph is none.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -151,10 +147,8 @@ pub fn infer_phylogeny(
     root: &str,
     spec: &InferPhylogenySpec,
 ) -> Result<Phylogeny, InferPhylogenyError> {
-    for (field, value) in [("ratio", spec.ratio), ("hot_ratio", spec.hot_ratio)] {
-        if !(0.0..=1.0).contains(&value) {
-            return Err(InferPhylogenyError::Ratio { field, value });
-        }
+    for (field, value) in [("phylogeny.ratio", spec.ratio), ("phylogeny.hot_ratio", spec.hot_ratio)] {
+        in_range(field, value, (0.0..=1.0).contains(&value), "a number from 0 to 1")?;
     }
     let n = clusters.codes().len();
     assert_eq!(x.n_rows(), n, "one row per cell");

@@ -94,5 +94,7 @@ mod tests {
     fn too_few_cells_is_an_error_with_both_numbers() {
         let error = nearest_neighbors(&spiral(5), 15).unwrap_err();
         assert_eq!(error.to_string(), "15 neighbours (the cell itself included) are asked for, but there are 5 cells");
+        let error = nearest_neighbors(&spiral(5), 1).unwrap_err();
+        assert_eq!(error.to_string(), "prepare.n_neighbors is 1, expected at least 2 (the cell itself counts)");
     }
 }

@@ -55,4 +55,4 @@ pub use prepare::{PrepareError, PrepareSpec, Prepared, Root, prepare, prepare_fr
 pub use prior::{ByPseudotime, Prior, StepKernel};
 pub use terminal::{Leaf, Leaves, Terminal, TerminalError, TerminalSpec};
 pub use transition::{Transition, TransitionError, boltzmann_rows, pseudotime_in_range, scale_time, smooth_time};
-pub use walks::{CheckedWalkSpec, WalkError, WalkSpec, Walks};
+pub use walks::{CheckedWalkSpec, WalkSpec, Walks};

@@ -1,10 +1,13 @@
 //! Which cluster may give rise to which: a forest, checked when it is made.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use petgraph::algo::toposort;
 use petgraph::graphmap::DiGraphMap;
 use sclsd_data::Categorical;
+use sclsd_spec::{Choice, UnknownName};
 use serde::{Deserialize, Serialize};
 
 /// Parent → children.
@@ -27,6 +30,32 @@ pub enum Descent {
     Children,
     /// To the cluster itself and everything below it.
     Descendants,
+}
+
+impl Choice for Descent {
+    const WHAT: &'static str = "descent";
+    const ALL: &'static [Self] = &[Self::Children, Self::Descendants];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Children => "children",
+            Self::Descendants => "descendants",
+        }
+    }
+}
+
+impl fmt::Display for Descent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Descent {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// Why a table of parents and children is no phylogeny of the data.

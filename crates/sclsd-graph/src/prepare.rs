@@ -11,9 +11,8 @@ mod genes;
 mod spec;
 mod steps;
 
-use std::collections::HashSet;
-
 use sclsd_data::{Dataset, DatasetError, Windows};
+use sclsd_spec::{OutOfRange, in_range};
 
 use genes::{Kept, Source, keep};
 use steps::Work;
@@ -81,8 +80,8 @@ pub fn prepare_from(
 
 fn check_all(data: &Dataset, spec: &PrepareSpec) -> Result<(), PrepareError> {
     check(spec)?;
-    unique("cell", "obs", &data.obs.names)?;
-    unique("gene", "var", &data.var.names)?;
+    data.check()?;
+    data.check_names()?;
     check_root(data, spec)?;
     if data.n_cells() == 0 || data.n_genes() == 0 {
         return Err(DatasetError::Empty { n_cells: data.n_cells(), n_genes: data.n_genes() }.into());
@@ -122,22 +121,15 @@ fn prepare_sources(
     })
 }
 
-fn check(spec: &PrepareSpec) -> Result<(), PrepareError> {
-    #[expect(clippy::cast_precision_loss, reason = "for a message")]
-    let whole = |n: usize| n as f64;
+fn check(spec: &PrepareSpec) -> Result<(), OutOfRange> {
     let positive = |v: f64| v > 0.0 && v.is_finite();
     let above = "a finite number above 0";
-    let rules = [
-        ("target_sum", spec.target_sum, positive(spec.target_sum), above),
-        ("resolution", spec.resolution, positive(spec.resolution), above),
-        ("n_pcs", whole(spec.n_pcs), spec.n_pcs >= 1, "at least 1"),
-        ("n_dcs", whole(spec.n_dcs), spec.n_dcs >= 1, "at least 1"),
-        ("n_diffusion_components", whole(spec.n_diffusion_components), spec.n_diffusion_components >= 3, "at least 3"),
-    ];
-    match rules.into_iter().find(|rule| !rule.2) {
-        Some((field, value, _, expected)) => Err(PrepareError::Value { field, value, expected }),
-        None => Ok(()),
-    }
+    let components = spec.n_diffusion_components;
+    in_range("prepare.target_sum", spec.target_sum, positive(spec.target_sum), above)?;
+    in_range("prepare.resolution", spec.resolution, positive(spec.resolution), above)?;
+    in_range("prepare.n_pcs", spec.n_pcs, spec.n_pcs >= 1, "at least 1")?;
+    in_range("prepare.n_dcs", spec.n_dcs, spec.n_dcs >= 1, "at least 1")?;
+    in_range("prepare.n_diffusion_components", components, components >= 3, "at least 3")
 }
 
 /// What can be said of the root before any work is done: that it is there, where clusters are not yet to be made.
@@ -149,14 +141,6 @@ fn check_root(data: &Dataset, spec: &PrepareSpec) -> Result<(), PrepareError> {
             if clusters.categories().contains(name) { Ok(()) } else { Err(steps::no_cluster(name, &clusters, spec)) }
         }
         _ => Ok(()),
-    }
-}
-
-fn unique(what: &'static str, table: &'static str, names: &[String]) -> Result<(), PrepareError> {
-    let mut seen = HashSet::with_capacity(names.len());
-    match names.iter().find(|name| !seen.insert(name.as_str())) {
-        Some(name) => Err(PrepareError::Duplicate { what, name: name.clone(), table }),
-        None => Ok(()),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What directs walks.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::str::FromStr;
 
 use sclsd_data::{Categorical, CsrView};
+use sclsd_spec::{Choice, UnknownName};
 use serde::{Deserialize, Serialize};
 
 use crate::phylogeny::{Descent, Phylogeny};
@@ -47,6 +49,32 @@ pub enum StepKernel {
     Softmax,
     /// min(1, exp(β Δτ)), as the Metropolis algorithm accepts: later neighbours are alike, earlier ones rare.
     Metropolis,
+}
+
+impl Choice for StepKernel {
+    const WHAT: &'static str = "step kernel";
+    const ALL: &'static [Self] = &[Self::Softmax, Self::Metropolis];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Softmax => "softmax",
+            Self::Metropolis => "metropolis",
+        }
+    }
+}
+
+impl fmt::Display for StepKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for StepKernel {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// The prior that a pseudotime is, within a phylogeny where there is one.

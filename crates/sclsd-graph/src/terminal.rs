@@ -11,7 +11,11 @@
 mod error;
 mod leaves;
 
+use std::fmt;
+use std::str::FromStr;
+
 use sclsd_data::{Categorical, CsrView};
+use sclsd_spec::UnknownName;
 use serde::{Deserialize, Serialize};
 
 use crate::Phylogeny;
@@ -37,6 +41,35 @@ pub enum TerminalSpec {
     /// These clusters.
     #[serde(untagged)]
     Clusters(Vec<String>),
+}
+
+/// `none`, `auto`, or a JSON list of names, which may hold commas.
+impl fmt::Display for TerminalSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.pad("none"),
+            Self::Auto => f.pad("auto"),
+            Self::Clusters(names) => f.pad(&serde_json::Value::from(names.as_slice()).to_string()),
+        }
+    }
+}
+
+impl FromStr for TerminalSpec {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        match text {
+            "none" => Ok(Self::None),
+            "auto" => Ok(Self::Auto),
+            list => serde_json::from_str(list).map(Self::Clusters).map_err(|_| {
+                UnknownName::new(
+                    "terminal states",
+                    text,
+                    vec!["none", "auto", "a JSON list of names (such as [\"Beta\"])"],
+                )
+            }),
+        }
+    }
 }
 
 impl From<&[String]> for TerminalSpec {

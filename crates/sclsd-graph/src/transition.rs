@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use sclsd_data::{Categorical, Csr, CsrView, Pattern};
+use sclsd_spec::{OutOfRange, in_range};
 
 use crate::graph::{GraphError, check_graph, merge, neighbors_of};
 use crate::{Descent, Phylogeny, PhylogenyError, Terminal};
@@ -73,11 +74,8 @@ pub enum TransitionError {
         value: f64,
     },
     /// The inverse temperature is not finite and non-negative.
-    #[error("beta is {beta}, expected a finite number of 0 or more")]
-    Beta {
-        /// Its value.
-        beta: f64,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A pseudotime is not finite.
     #[error("pseudotime of cell {cell} is {value}, expected a finite number")]
     Time {
@@ -415,9 +413,7 @@ fn varies(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
 }
 
 fn check_numbers(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
-    if !beta.is_finite() || beta < 0.0 {
-        return Err(TransitionError::Beta { beta });
-    }
+    in_range("prior.beta", beta, beta.is_finite() && beta >= 0.0, "a finite number of 0 or more")?;
     match pseudotime.iter().position(|t| !t.is_finite()) {
         Some(cell) => Err(TransitionError::Time { cell, value: pseudotime[cell] }),
         None => Ok(()),
@@ -487,7 +483,7 @@ mod tests {
         }
         assert_eq!(p.metropolis(&time, 1e6).unwrap().matrix().row(3).1, [1.0], "a cell that is ahead of all goes back");
         for beta in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(matches!(even.metropolis(&time, beta), Err(TransitionError::Beta { .. })), "{beta}");
+            assert!(matches!(even.metropolis(&time, beta), Err(TransitionError::OutOfRange(_))), "{beta}");
         }
         assert!(matches!(even.metropolis(&[0.5, f64::NAN, 0.6, 1.0], 1.0), Err(TransitionError::Time { cell: 1, .. })));
         let half = even.combined(&p, 0.5);

@@ -9,6 +9,7 @@ use rand_distr::Distribution;
 use rand_distr::weighted::WeightedIndex;
 use rayon::prelude::*;
 use sclsd_data::{Purpose, stream};
+use sclsd_spec::{OutOfRange, WrongSize, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::Transition;
@@ -42,18 +43,6 @@ impl Default for WalkSpec {
     }
 }
 
-/// Why walks cannot be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("walks.{field} is {value}, but {expected}")]
-pub struct WalkError {
-    /// Field of [`WalkSpec`].
-    pub field: &'static str,
-    /// Its value.
-    pub value: usize,
-    /// What is needed.
-    pub expected: &'static str,
-}
-
 /// A specification that can be walked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedWalkSpec(WalkSpec);
@@ -62,17 +51,12 @@ impl WalkSpec {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`WalkError`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedWalkSpec, WalkError> {
-        let rules = [
-            ("path_len", self.path_len, 2, "a walk needs at least 2 cells"),
-            ("num_walks", self.num_walks, 1, "training needs at least 1 walk"),
-            ("batch_size", self.batch_size, 1, "a batch needs at least 1 walk"),
-        ];
-        match rules.into_iter().find(|rule| rule.1 < rule.2) {
-            Some((field, value, _, expected)) => Err(WalkError { field, value, expected }),
-            None => Ok(CheckedWalkSpec(self)),
-        }
+    /// [`OutOfRange`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedWalkSpec, OutOfRange> {
+        in_range("walks.path_len", self.path_len, self.path_len >= 2, "at least 2 cells")?;
+        in_range("walks.num_walks", self.num_walks, self.num_walks >= 1, "at least 1 walk")?;
+        in_range("walks.batch_size", self.batch_size, self.batch_size >= 1, "at least 1 walk")?;
+        Ok(CheckedWalkSpec(self))
     }
 }
 
@@ -95,23 +79,23 @@ pub struct Walks {
 impl Walks {
     /// Walks that were drawn elsewhere, row after row.
     ///
-    /// # Panics
-    /// When the cells do not fill whole walks of at least 2.
-    #[must_use]
-    pub fn new(path_len: usize, cells: Vec<u32>) -> Self {
-        assert!(path_len >= 2 && cells.len().is_multiple_of(path_len), "whole walks");
-        Self { path_len, cells, held_out: Vec::new() }
+    /// # Errors
+    /// [`WrongSize`] where the cells do not fill whole walks of at least 2.
+    pub fn new(path_len: usize, cells: Vec<u32>) -> Result<Self, WrongSize> {
+        if path_len < 2 {
+            return Err(WrongSize::new("a walk", format!("{path_len} cells"), "at least 2"));
+        }
+        whole(path_len, &cells)?;
+        Ok(Self { path_len, cells, held_out: Vec::new() })
     }
 
     /// The same walks, with others of the same length that training does not see, row after row.
     ///
-    /// # Panics
-    /// When the cells do not fill whole walks.
-    #[must_use]
-    pub fn with_held_out(mut self, cells: Vec<u32>) -> Self {
-        assert!(cells.len().is_multiple_of(self.path_len), "whole walks");
-        self.held_out = cells;
-        self
+    /// # Errors
+    /// [`WrongSize`] where the cells do not fill whole walks.
+    pub fn with_held_out(self, cells: Vec<u32>) -> Result<Self, WrongSize> {
+        whole(self.path_len, &cells)?;
+        Ok(Self { held_out: cells, ..self })
     }
 
     /// Cells per walk.
@@ -183,7 +167,7 @@ impl Transition {
         if spec.held_out == 0 {
             walks
         } else {
-            walks.with_held_out(self.draw(spec, HELD_OUT, spec.held_out, &start).cells)
+            Walks { held_out: self.draw(spec, HELD_OUT, spec.held_out, &start).cells, ..walks }
         }
     }
 
@@ -228,6 +212,14 @@ impl Transition {
         // the weights summed to a hair less than the draw: the last neighbour that can be reached at all
         to[weights.iter().rposition(|&w| w > 0.0).expect("a row with weights")]
     }
+}
+
+/// That cells fill whole walks.
+fn whole(path_len: usize, cells: &[u32]) -> Result<(), WrongSize> {
+    if cells.len().is_multiple_of(path_len) {
+        return Ok(());
+    }
+    Err(WrongSize::new("the list of walks", format!("{} cells", cells.len()), format!("whole walks of {path_len}")))
 }
 
 #[cfg(test)]
@@ -276,9 +268,18 @@ mod tests {
     }
 
     #[test]
+    fn cells_that_are_no_whole_walks_are_an_error() {
+        let said = |path_len, n| Walks::new(path_len, vec![0; n]).map(|walks| walks.len()).map_err(|e| e.to_string());
+        assert_eq!(said(3, 6), Ok(2));
+        assert_eq!(said(3, 7).unwrap_err(), "the list of walks is of 7 cells, expected whole walks of 3");
+        assert_eq!(said(1, 7).unwrap_err(), "a walk is of 1 cells, expected at least 2");
+        assert!(Walks::new(2, vec![0, 1]).unwrap().with_held_out(vec![1]).is_err());
+    }
+
+    #[test]
     fn a_walk_of_one_cell_is_an_error_that_names_the_field() {
         let error = WalkSpec { path_len: 1, ..WalkSpec::default() }.check().unwrap_err();
-        assert_eq!(error.to_string(), "walks.path_len is 1, but a walk needs at least 2 cells");
+        assert_eq!(error.to_string(), "walks.path_len is 1, expected at least 2 cells");
     }
 
     #[test]

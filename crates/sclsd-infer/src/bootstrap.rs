@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 use sclsd_data::{Categorical, Csr, Dataset, DatasetError};
 use sclsd_graph::{KnnError, Phylogeny, PhylogenyError, Transition, TransitionError, WalkSpec, neighborhood};
-use sclsd_model::{Device, Evaluator, Model, ModelSpec, WeightsError};
+use sclsd_model::{Evaluator, Executor, Model, ModelSpec, WeightsError};
 use serde::{Deserialize, Serialize};
 
 use crate::data::sparse_rows;
@@ -99,7 +99,7 @@ pub fn bootstrap_time(
     keys: &DataKeys,
     phylogeny: &Phylogeny,
     spec: &BootstrapSpec,
-    device: &impl Device,
+    device: &impl Executor,
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<f64>, BootstrapError> {
     let clusters = data.groups(&keys.clusters)?;
@@ -138,7 +138,7 @@ fn by_branch(
     root: &str,
     clusters: &Categorical,
     spec: &BootstrapSpec,
-    device: &impl Device,
+    device: &impl Executor,
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<f64>, BootstrapError> {
     let n_cells = data.n_cells();
@@ -184,7 +184,7 @@ fn model_time(
     keys: &DataKeys,
     root: &str,
     spec: &BootstrapSpec,
-    device: &impl Device,
+    device: &impl Executor,
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<f64>, BootstrapError> {
     let training = TrainingData::new(data, keys)?;

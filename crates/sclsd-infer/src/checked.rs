@@ -2,6 +2,7 @@
 
 use sclsd_model::ode::CheckedOdeSpec;
 use sclsd_model::{CheckedModelSpec, Custom};
+use sclsd_spec::in_range;
 
 use crate::memory;
 use crate::spec::{OptimizerSpec, TrainSpec, TrainSpecError};
@@ -28,29 +29,23 @@ impl TrainSpec {
         let stop = &self.early_stopping;
         let positive = |v: f64| v > 0.0 && v.is_finite();
         let least = |v: f64| v >= 0.0 && v.is_finite();
-        #[expect(clippy::cast_precision_loss, reason = "for a message")]
-        let whole = |n: usize| n as f64;
         let (above, zero, one) = ("a finite number above 0", "a finite number of 0 or more", "at least 1");
-        let rules = [
-            ("optimizer.adam.lr", adam.lr, positive(adam.lr), above),
-            ("optimizer.adam.eta_min", adam.eta_min, least(adam.eta_min), zero),
-            ("optimizer.adam.T_0", whole(adam.t_0), adam.t_0 >= 1, one),
-            ("optimizer.adam.T_mult", whole(adam.t_mult), adam.t_mult >= 1, one),
-            ("optimizer.adam.clip_norm", adam.clip_norm, positive(adam.clip_norm), above),
-            ("optimizer.kl_schedule.af", kl.af, least(kl.af), zero),
-            ("optimizer.kl_schedule.min_af", kl.min_af.unwrap_or(0.0), least(kl.min_af.unwrap_or(0.0)), zero),
-            ("optimizer.kl_schedule.max_epoch", whole(kl.max_epoch), kl.max_epoch >= 1, one),
-            ("optimizer.wasserstein_schedule.min_W", w.min_w, least(w.min_w), zero),
-            ("optimizer.wasserstein_schedule.max_W", w.max_w, least(w.max_w), zero),
-            ("optimizer.wasserstein_schedule.max_epoch", whole(w.max_epoch), w.max_epoch >= 1, one),
-            ("early_stopping.min_delta", stop.min_delta, least(stop.min_delta), zero),
-            ("prior.beta", self.prior.beta, least(self.prior.beta), zero),
-            ("num_epochs", whole(self.num_epochs), self.num_epochs >= 1, one),
-        ];
-        match rules.into_iter().find(|rule| !rule.2) {
-            Some((field, value, _, expected)) => Err(TrainSpecError::Value { field, value, expected }),
-            None => Ok(CheckedTrainSpec { spec: self, model, ode }),
-        }
+        let min_af = kl.min_af.unwrap_or(0.0);
+        in_range("optimizer.adam.lr", adam.lr, positive(adam.lr), above)?;
+        in_range("optimizer.adam.eta_min", adam.eta_min, least(adam.eta_min), zero)?;
+        in_range("optimizer.adam.T_0", adam.t_0, adam.t_0 >= 1, one)?;
+        in_range("optimizer.adam.T_mult", adam.t_mult, adam.t_mult >= 1, one)?;
+        in_range("optimizer.adam.clip_norm", adam.clip_norm, positive(adam.clip_norm), above)?;
+        in_range("optimizer.kl_schedule.af", kl.af, least(kl.af), zero)?;
+        in_range("optimizer.kl_schedule.min_af", min_af, least(min_af), zero)?;
+        in_range("optimizer.kl_schedule.max_epoch", kl.max_epoch, kl.max_epoch >= 1, one)?;
+        in_range("optimizer.wasserstein_schedule.min_W", w.min_w, least(w.min_w), zero)?;
+        in_range("optimizer.wasserstein_schedule.max_W", w.max_w, least(w.max_w), zero)?;
+        in_range("optimizer.wasserstein_schedule.max_epoch", w.max_epoch, w.max_epoch >= 1, one)?;
+        in_range("early_stopping.min_delta", stop.min_delta, least(stop.min_delta), zero)?;
+        in_range("prior.beta", self.prior.beta, least(self.prior.beta), zero)?;
+        in_range("num_epochs", self.num_epochs, self.num_epochs >= 1, one)?;
+        Ok(CheckedTrainSpec { spec: self, model, ode })
     }
 }
 

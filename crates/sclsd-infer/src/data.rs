@@ -60,6 +60,7 @@ impl<'a> TrainingData<'a> {
     /// # Errors
     /// [`TrainingDataError`] names the element, cell and gene at fault.
     pub fn new(data: &'a Dataset, keys: &DataKeys) -> Result<Self, TrainingDataError> {
+        data.check()?;
         let x = data.expression()?;
         let counts = data.counts(&keys.counts)?;
         let sizes = data.numbers(&keys.library_size)?;

@@ -1,7 +1,7 @@
 //! Inference: the loss, the optimiser, the training loop and checkpoints.
 //!
 //! [`train`] takes [`TrainingData`] and walks, runs the epochs that a [`CheckedTrainSpec`] asks for on a
-//! [`Device`](sclsd_model::Device) and returns a [`Checkpoint`]: the model, the state of the optimiser and the history.
+//! [`Executor`](sclsd_model::Executor) and returns a [`Checkpoint`]: the model, the state of the optimiser and the history.
 //! It reports [`Event`]s to an observer, which may stop it, and prints nothing. [`Elbo`] is one evaluation of the loss,
 //! its terms named and its noise an argument. [`bootstrap_time`] makes a prior time where there is none.
 
@@ -34,7 +34,7 @@ pub use import::{ImportError, import_pth};
 pub use lock::{ModelLock, ModelLockError};
 pub use monotonicity::{Monotonicity, monotonicity};
 pub use peers::{Network, threads};
-pub use recommended::DataScale;
+pub use recommended::{DataScale, Preset};
 pub use record::EpochRecord;
 pub use schedule::{KlSchedule, LearningRate, WassersteinSchedule};
 pub use sclsd_graph::StepKernel;

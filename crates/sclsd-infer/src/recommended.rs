@@ -1,7 +1,11 @@
 //! Settings that follow from the data: the recommended preset, and the Python package's.
 
+use std::fmt;
+use std::str::FromStr;
+
 use sclsd_graph::{Terminal, TerminalSpec, Transition, WalkSpec, steps_to_absorption};
 use sclsd_model::{LayerDims, ModelSpec};
+use sclsd_spec::{Choice, UnknownName};
 
 use crate::{AdamSpec, EarlyStopping, InitialValues, LearningRate, OptimizerSpec, PriorSpec, StepKernel, TrainSpec};
 
@@ -46,6 +50,54 @@ impl DataScale {
         #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
         let n = steps.len() as f64;
         if steps.is_empty() { UNENDING } else { steps.iter().sum::<f64>() / n }
+    }
+}
+
+/// Settings to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Preset {
+    /// Chosen by the data: [`TrainSpec::recommended`].
+    #[default]
+    Recommended,
+    /// The Python package's: [`TrainSpec::reference`].
+    Reference,
+}
+
+impl Preset {
+    /// The settings for data of this scale.
+    #[must_use]
+    pub fn spec(self, scale: &DataScale) -> TrainSpec {
+        match self {
+            Self::Recommended => TrainSpec::recommended(scale),
+            Self::Reference => TrainSpec::reference(),
+        }
+    }
+}
+
+impl Choice for Preset {
+    const WHAT: &'static str = "preset";
+    const ALL: &'static [Self] = &[Self::Recommended, Self::Reference];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Recommended => "recommended",
+            Self::Reference => "reference",
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
     }
 }
 

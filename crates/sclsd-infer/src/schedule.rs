@@ -1,5 +1,9 @@
 //! Coefficients that change with the epoch.
 
+use std::fmt;
+use std::str::FromStr;
+
+use sclsd_spec::{Choice, UnknownName};
 use serde::{Deserialize, Serialize};
 
 /// Annealing factor `a` of the terms of B: from `min_af` to `af` in a straight line over `max_epoch` epochs.
@@ -87,6 +91,33 @@ pub enum LearningRate {
     /// from a twenty-fifth of `lr`, then down to `eta_min`, where it stays; by steps rather than epochs.
     #[serde(rename = "one-cycle")]
     OneCycle,
+}
+
+impl Choice for LearningRate {
+    const WHAT: &'static str = "learning rate";
+    const ALL: &'static [Self] = &[Self::Constant, Self::Cosine, Self::OneCycle];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Cosine => "cosine",
+            Self::OneCycle => "one-cycle",
+        }
+    }
+}
+
+impl fmt::Display for LearningRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for LearningRate {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 impl LearningRate {

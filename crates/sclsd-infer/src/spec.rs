@@ -1,8 +1,12 @@
 //! Everything that can be chosen about a run, under the Python package's names.
 
-use sclsd_graph::{Descent, StepKernel, TerminalSpec, WalkError, WalkSpec};
-use sclsd_model::ode::{OdeError, OdeSpec};
-use sclsd_model::{ModelSpec, ModelSpecError, Precision};
+use std::fmt;
+use std::str::FromStr;
+
+use sclsd_graph::{Descent, StepKernel, TerminalSpec, WalkSpec};
+use sclsd_model::ode::OdeSpec;
+use sclsd_model::{ModelSpec, Precision};
+use sclsd_spec::{Choice, OutOfRange, UnknownName};
 use serde::{Deserialize, Serialize};
 
 use crate::{KlSchedule, LearningRate, WassersteinSchedule};
@@ -141,6 +145,32 @@ pub enum InitialValues {
     Data,
 }
 
+impl Choice for InitialValues {
+    const WHAT: &'static str = "initial values";
+    const ALL: &'static [Self] = &[Self::Torch, Self::Data];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Torch => "torch",
+            Self::Data => "data",
+        }
+    }
+}
+
+impl fmt::Display for InitialValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for InitialValues {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
+}
+
 /// How pseudotime directs the walks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -214,16 +244,9 @@ impl Default for DataKeys {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainSpecError {
-    /// A number.
-    #[error("{field} is {value}, expected {expected}")]
-    Value {
-        /// Its path.
-        field: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
+    /// A number or a size.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A size that no memory there is would hold.
     #[error("{field} is {value}: {what} would take {needed} of memory, but {free} are free")]
     Memory {
@@ -238,15 +261,6 @@ pub enum TrainSpecError {
         /// What there is, with its unit.
         free: String,
     },
-    /// A size of the model.
-    #[error(transparent)]
-    Model(#[from] ModelSpecError),
-    /// A number of walks.
-    #[error(transparent)]
-    Walks(#[from] WalkError),
-    /// A choice of solver.
-    #[error(transparent)]
-    Ode(#[from] OdeError),
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use sclsd_data::{Purpose, stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::{OdeError, Work};
 use sclsd_model::{
-    Device, Expression, FlowCheck, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel, Trainable,
+    Executor, Expression, FlowCheck, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel, Trainable,
     WeightsError, Whole,
 };
 
@@ -133,7 +133,7 @@ pub enum TrainError {
         n_cells: usize,
     },
     /// A processor computes in 32 bits.
-    #[error("precision is \"{}\", which GPUs alone have (devices cuda and wgpu); expected \"f32\"", precision.name())]
+    #[error("precision is \"{precision}\", which GPUs alone have (devices cuda and wgpu); expected \"f32\"")]
     Precision {
         /// What was asked for.
         precision: Precision,
@@ -186,7 +186,7 @@ pub fn train(
     walks: &Walks,
     spec: &CheckedTrainSpec,
     from: Option<Checkpoint>,
-    device: &impl Device,
+    device: &impl Executor,
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Checkpoint, TrainError> {
     train_with_peers(data, walks, spec, from, device, &Peers::alone(), observe)
@@ -199,7 +199,7 @@ pub fn train(
 ///
 /// # Panics
 /// When there are no devices, or one of their threads does.
-pub fn train_on<D: Device + Sync>(
+pub fn train_on<D: Executor + Sync>(
     data: &TrainingData<'_>,
     walks: &Walks,
     spec: &CheckedTrainSpec,
@@ -248,7 +248,7 @@ pub fn train_with_peers(
     walks: &Walks,
     spec: &CheckedTrainSpec,
     from: Option<Checkpoint>,
-    device: &impl Device,
+    device: &impl Executor,
     peers: &Peers,
     observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Checkpoint, TrainError> {
@@ -617,7 +617,7 @@ mod tests {
 
     /// 24 walks of four cells each.
     fn walks() -> Walks {
-        Walks::new(4, (0..96).map(|i| (i * 7) % 60).collect())
+        Walks::new(4, (0..96).map(|i| (i * 7) % 60).collect()).unwrap()
     }
 
     fn spec(lr: f64, num_epochs: usize) -> CheckedTrainSpec {
@@ -680,7 +680,7 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_any_number_of_walks_is_all_of_them() {
-        let (data, walks) = (data(), walks().with_held_out(vec![1, 2, 3, 4]));
+        let (data, walks) = (data(), walks().with_held_out(vec![1, 2, 3, 4]).unwrap());
         let training = TrainingData::new(&data, &DataKeys::default()).unwrap();
         let mut all = spec(1e-3, 1).get().clone();
         all.walks.batch_size = usize::MAX;

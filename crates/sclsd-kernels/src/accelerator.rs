@@ -4,11 +4,13 @@
 //! What is computed is what the functions of this crate compute on slices, which are its oracle.
 
 use std::any::Any;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use sclsd_ode::tableau::{self, Embedded};
 use sclsd_ode::{CheckedOdeSpec, Method};
+use sclsd_spec::{Choice, UnknownName};
 use serde::{Deserialize, Serialize};
 
 use crate::expression::SparseRows;
@@ -28,15 +30,30 @@ pub enum Precision {
     Bf16,
 }
 
-impl Precision {
-    /// Its name in a configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+impl Choice for Precision {
+    const WHAT: &'static str = "precision";
+    const ALL: &'static [Self] = &[Self::F32, Self::Tf32, Self::Bf16];
+
+    fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Tf32 => "tf32",
             Self::Bf16 => "bf16",
         }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
     }
 }
 

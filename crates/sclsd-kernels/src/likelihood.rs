@@ -1,8 +1,10 @@
 //! How counts are distributed about their rates: built in, or of one's own.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::str::FromStr;
 use std::sync::Arc;
 
+use sclsd_spec::{Choice, UnknownName};
 use serde::{Deserialize, Serialize};
 
 /// The built-in distributions of counts; names as in scvi-tools.
@@ -17,6 +19,33 @@ pub enum GeneLikelihood {
     Nb,
     /// Poisson: neither gates nor dispersions are used.
     Poisson,
+}
+
+impl Choice for GeneLikelihood {
+    const WHAT: &'static str = "gene likelihood";
+    const ALL: &'static [Self] = &[Self::Zinb, Self::Nb, Self::Poisson];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Zinb => "zinb",
+            Self::Nb => "nb",
+            Self::Poisson => "poisson",
+        }
+    }
+}
+
+impl fmt::Display for GeneLikelihood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for GeneLikelihood {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// A visit: what is seen of a cell, and what is expected of it. Each has one number per gene.

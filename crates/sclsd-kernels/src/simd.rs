@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use pulp::Arch;
+use sclsd_spec::Choice;
 
 /// A level of instructions. Each has all of those before it on the same kind of processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,17 +23,24 @@ pub enum SimdLevel {
     Amx,
 }
 
-const ALL: [(SimdLevel, &str); 5] = [
-    (SimdLevel::Scalar, "scalar"),
-    (SimdLevel::Neon, "neon"),
-    (SimdLevel::Avx2, "avx2"),
-    (SimdLevel::Avx512, "avx512"),
-    (SimdLevel::Amx, "amx"),
-];
+impl Choice for SimdLevel {
+    const WHAT: &'static str = "SIMD level";
+    const ALL: &'static [Self] = &[Self::Scalar, Self::Neon, Self::Avx2, Self::Avx512, Self::Amx];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Neon => "neon",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Amx => "amx",
+        }
+    }
+}
 
 impl fmt::Display for SimdLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ALL.iter().find(|(level, _)| level == self).map_or("", |(_, name)| name))
+        f.pad(self.name())
     }
 }
 
@@ -60,7 +68,7 @@ impl FromStr for SimdLevel {
     type Err = SimdLevelError;
 
     fn from_str(name: &str) -> Result<Self, SimdLevelError> {
-        ALL.iter().find(|(_, known)| *known == name).map(|(level, _)| *level).ok_or_else(|| error(name))
+        Self::named(name).map_err(|_| error(name))
     }
 }
 
@@ -75,7 +83,7 @@ impl SimdLevel {
     /// All that this machine has, the best last.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        ALL.iter().map(|(level, _)| *level).filter(|level| level.arch().is_some()).collect()
+        Self::ALL.iter().copied().filter(|level| level.arch().is_some()).collect()
     }
 
     /// What kernels run with.

@@ -18,7 +18,7 @@ use sclsd_kernels::{Likelihood, Potential};
 ///
 /// let spec = ModelSpec::default().check()?.with(Custom::default().likelihood(Geometric));
 /// assert_eq!(spec.custom().names(), (None, Some("geometric".to_owned())));
-/// # Ok::<(), sclsd_model::ModelSpecError>(())
+/// # Ok::<(), sclsd_spec::OutOfRange>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Custom {

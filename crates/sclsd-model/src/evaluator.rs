@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use sclsd_kernels::stack::{self, Sizes};
 use sclsd_kernels::{Counts, Downhill, PotentialWeights, SparseRows};
-use sclsd_ode::{Brownian, CheckedOdeSpec, OdeError, Sde, SdeError, SdeSpec, sample_paths, solve_rows};
+use sclsd_ode::{Brownian, CheckedOdeSpec, CheckedSdeSpec, OdeError, Sde, SdeError, sample_paths, solve_rows};
+use sclsd_spec::WrongSize;
 
 use crate::model::Model;
 use crate::weights::{Array, Weights, WeightsError};
@@ -101,6 +102,37 @@ impl Evaluator {
         location_scale(&out, self.x_encoder.outputs())
     }
 
+    /// Location and scale of q(z | x) of cells whose expression is dense: `x` has `cells × genes` values, row after row.
+    ///
+    /// # Errors
+    /// [`WrongSize`] where the values are no whole cells of the model's genes.
+    pub fn encode_dense(&self, x: &[f32]) -> Result<(Vec<f32>, Vec<f32>), WrongSize> {
+        let n_genes = self.n_genes();
+        let n_cells = x.len() / n_genes.max(1);
+        let Ok(rows) = u32::try_from(n_cells).map(|n| (0..n).collect::<Vec<u32>>()) else {
+            return Err(WrongSize::new("expression", format!("{n_cells} cells"), "fewer than 2^32"));
+        };
+        if n_genes * n_cells != x.len() {
+            let found = format!("{} values", x.len());
+            return Err(WrongSize::new("expression", found, format!("whole cells of {n_genes} genes")));
+        }
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        for cell in x.chunks_exact(n_genes.max(1)) {
+            for (gene, &value) in (0_u32..).zip(cell).filter(|entry| *entry.1 != 0.0) {
+                indices.push(gene);
+                values.push(value);
+            }
+            indptr.push(values.len());
+        }
+        Ok(self.encode(SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows }))
+    }
+
+    /// Genes that cells must have, in the model's order.
+    #[must_use]
+    pub fn n_genes(&self) -> usize {
+        self.z_decoder.outputs() / 2
+    }
+
     /// Location and scale of q(B | z), each `rows × B`; `z`: `rows × z`.
     #[must_use]
     pub fn encode_z(&self, z: &[f32]) -> (Vec<f32>, Vec<f32>) {
@@ -172,7 +204,7 @@ impl Evaluator {
             .map(|v| f64::from(*v))
             .collect();
         let sde = Noisy { potential: &self.potential, sigma, width };
-        let paths = sample_paths(&sde, &starts, grid, &SdeSpec::default().check()?, Brownian::new(seed))?;
+        let paths = sample_paths(&sde, &starts, grid, &CheckedSdeSpec::default(), Brownian::new(seed))?;
         let states = paths.into_iter().map(|state| state.into_iter().map(|v| v as f32).collect()).collect();
         Ok(SampledPaths { draws, states })
     }
@@ -327,6 +359,18 @@ mod tests {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let weights = Lsd::<Flex>::new(&spec, genes, &mut rng, &Default::default()).weights();
         Model { spec, n_genes: genes, genes: Vec::new(), weights }
+    }
+
+    #[test]
+    fn dense_expression_is_encoded_as_sparse_rows_are() {
+        let host = Evaluator::new(&fresh(3, 1)).unwrap();
+        assert_eq!(host.n_genes(), 3);
+        let x = [0.0, 1.5, 0.0, 2.0, 0.0, 0.5];
+        let (indptr, indices, values) = ([0, 1, 3], [1, 0, 2], [1.5, 2.0, 0.5]);
+        let rows = SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &[0, 1] };
+        assert_eq!(host.encode_dense(&x).unwrap(), host.encode(rows));
+        let error = host.encode_dense(&x[..4]).unwrap_err();
+        assert_eq!(error.to_string(), "expression is of 4 values, expected whole cells of 3 genes");
     }
 
     #[test]

@@ -25,8 +25,8 @@ mod accelerated;
 mod custom;
 pub mod density;
 mod derivative;
-mod device;
 mod evaluator;
+mod executor;
 mod folded;
 mod model;
 mod networks;
@@ -37,8 +37,8 @@ mod weights;
 pub use accelerated::{FlowCheck, OnDeviceAdam};
 pub use custom::Custom;
 pub use derivative::{TensorDerivative, Trainable};
-pub use device::{Device, Job, Kernels, OnBackend};
 pub use evaluator::{Evaluator, SampledPaths};
+pub use executor::{Executor, Job, Kernels, OnBackend};
 pub use model::{Model, ModelError};
 pub use networks::{
     BatchNorm, BatchStatistics, Cells, CustomPotential, Flow, Layer, Linear, Lsd, PotentialNetwork, RecurrentPrior,
@@ -52,5 +52,5 @@ pub use sclsd_kernels::{
     SimdLevelError, SparseRows, VisitLikelihood, Visited, Whole,
 };
 pub use sclsd_ode as ode;
-pub use spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
+pub use spec::{CheckedModelSpec, LayerDims, ModelSpec};
 pub use weights::{Array, Weights, WeightsError, tensor_name};

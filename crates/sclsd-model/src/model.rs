@@ -1,10 +1,11 @@
 //! A trained model on the host: what training returns, a checkpoint holds and analysis starts from.
 
 use burn::tensor::backend::Backend;
+use sclsd_spec::OutOfRange;
 
 use crate::custom::Custom;
 use crate::networks::Lsd;
-use crate::spec::{CheckedModelSpec, LayerDims, ModelSpec, ModelSpecError};
+use crate::spec::{CheckedModelSpec, LayerDims, ModelSpec};
 use crate::weights::{Array, Weights, WeightsError};
 
 /// Sizes, genes and weights. Holds no tensor of any backend.
@@ -32,7 +33,7 @@ pub enum ModelError {
     },
     /// The sizes are no model's.
     #[error(transparent)]
-    Spec(#[from] ModelSpecError),
+    OutOfRange(#[from] OutOfRange),
     /// The weights do not fit the sizes.
     #[error(transparent)]
     Weights(#[from] WeightsError),

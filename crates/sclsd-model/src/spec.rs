@@ -1,6 +1,7 @@
 //! Sizes of the model, under the Python package's names.
 
 use sclsd_kernels::{Counts, GeneLikelihood};
+use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::custom::Custom;
@@ -84,18 +85,6 @@ impl LayerDims {
     }
 }
 
-/// Why a model cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[error("model.{field} is {value}, expected {expected}")]
-pub struct ModelSpecError {
-    /// Field of [`ModelSpec`].
-    pub field: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What it may be.
-    pub expected: &'static str,
-}
-
 /// Sizes that a model can be made of, and parts of one's own in place of its networks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedModelSpec {
@@ -107,29 +96,22 @@ impl ModelSpec {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`ModelSpecError`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedModelSpec, ModelSpecError> {
-        let fail = |field, value: String, expected| Err(ModelSpecError { field, value, expected });
-        for (field, size) in [("z_dim", self.z_dim), ("B_dim", self.b_dim)] {
-            if size == 0 {
-                return fail(field, "0".into(), "at least 1");
-            }
-        }
-        if !self.v_coeff.is_finite() || self.v_coeff < 0.0 {
-            return fail("V_coeff", self.v_coeff.to_string(), "a finite number of 0 or more");
-        }
+    /// [`OutOfRange`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedModelSpec, OutOfRange> {
+        in_range("model.z_dim", self.z_dim, self.z_dim >= 1, "at least 1")?;
+        in_range("model.B_dim", self.b_dim, self.b_dim >= 1, "at least 1")?;
+        let weighs = self.v_coeff.is_finite() && self.v_coeff >= 0.0;
+        in_range("model.V_coeff", self.v_coeff, weighs, "a finite number of 0 or more")?;
         let dims = &self.layer_dims;
         for (field, sizes) in [
-            ("layer_dims.B_decoder", &dims.b_decoder[..]),
-            ("layer_dims.z_decoder", &dims.z_decoder),
-            ("layer_dims.x_encoder", &dims.x_encoder),
-            ("layer_dims.z_encoder", dims.z_encoder()),
-            ("layer_dims.xl_encoder", dims.xl_encoder()),
-            ("layer_dims.potential", &dims.potential),
+            ("model.layer_dims.B_decoder", &dims.b_decoder[..]),
+            ("model.layer_dims.z_decoder", &dims.z_decoder),
+            ("model.layer_dims.x_encoder", &dims.x_encoder),
+            ("model.layer_dims.z_encoder", dims.z_encoder()),
+            ("model.layer_dims.xl_encoder", dims.xl_encoder()),
+            ("model.layer_dims.potential", &dims.potential),
         ] {
-            if sizes.contains(&0) {
-                return fail(field, format!("{sizes:?}"), "sizes of at least 1");
-            }
+            in_range(field, format!("{sizes:?}"), !sizes.contains(&0), "sizes of at least 1")?;
         }
         Ok(CheckedModelSpec { spec: self, custom: Custom::default() })
     }

@@ -4,16 +4,6 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OdeError {
-    /// A field of the specification is out of range.
-    #[error("ode.{field} is {value}, expected {expected}")]
-    Spec {
-        /// Field of [`OdeSpec`](crate::OdeSpec).
-        field: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
     /// The times do not rise.
     #[error("time {index} of the grid is {value}, expected finite times that rise strictly")]
     Grid {

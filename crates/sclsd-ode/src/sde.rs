@@ -10,7 +10,11 @@
 //! in Itô's sense. The second is of strong order 1 where σ of a component depends on that component alone, and needs no
 //! derivative of σ (Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations", 1992, 11.1.7).
 
+use std::fmt;
+use std::str::FromStr;
+
 use rayon::prelude::*;
+use sclsd_spec::{Choice, OutOfRange, UnknownName, in_range};
 use serde::{Deserialize, Serialize};
 
 use crate::brownian::{Brownian, MOST_HALVINGS};
@@ -48,6 +52,32 @@ pub enum SdeMethod {
     Milstein,
 }
 
+impl Choice for SdeMethod {
+    const WHAT: &'static str = "SDE method";
+    const ALL: &'static [Self] = &[Self::EulerMaruyama, Self::Milstein];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::EulerMaruyama => "euler-maruyama",
+            Self::Milstein => "milstein",
+        }
+    }
+}
+
+impl fmt::Display for SdeMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for SdeMethod {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
+}
+
 /// Method and steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -71,16 +101,6 @@ impl Default for SdeSpec {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SdeError {
-    /// A field of the specification is out of range.
-    #[error("sde.{field} is {value}, expected {expected}")]
-    Spec {
-        /// Field of [`SdeSpec`].
-        field: &'static str,
-        /// Its value.
-        value: u64,
-        /// What it may be.
-        expected: &'static str,
-    },
     /// The grid does not rise, or a path stops being finite.
     #[error(transparent)]
     Path(#[from] OdeError),
@@ -95,21 +115,17 @@ pub enum SdeError {
 }
 
 /// A specification that can be sampled with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckedSdeSpec(SdeSpec);
 
 impl SdeSpec {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`SdeError::Spec`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedSdeSpec, SdeError> {
-        if self.substeps == 0 {
-            return Err(SdeError::Spec { field: "substeps", value: 0, expected: "at least 1" });
-        }
-        if self.halvings > MOST_HALVINGS {
-            return Err(SdeError::Spec { field: "halvings", value: self.halvings.into(), expected: "at most 20" });
-        }
+    /// [`OutOfRange`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedSdeSpec, OutOfRange> {
+        in_range("sde.substeps", self.substeps, self.substeps >= 1, "at least 1")?;
+        in_range("sde.halvings", self.halvings, self.halvings <= MOST_HALVINGS, "at most 20")?;
         Ok(CheckedSdeSpec(self))
     }
 }

@@ -1,8 +1,10 @@
 //! Method and accuracy, and what they may be.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
-use crate::error::OdeError;
+use sclsd_spec::{Choice, OutOfRange, UnknownName, in_range};
+use serde::{Deserialize, Serialize};
 
 /// How to solve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +21,34 @@ pub enum Method {
     Rk4,
     /// Euler's method.
     Euler,
+}
+
+impl Choice for Method {
+    const WHAT: &'static str = "ODE method";
+    const ALL: &'static [Self] = &[Self::Dopri5, Self::Tsit5, Self::Rk4, Self::Euler];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dopri5 => "dopri5",
+            Self::Tsit5 => "tsit5",
+            Self::Rk4 => "rk4",
+            Self::Euler => "euler",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Method {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// Method and accuracy.
@@ -53,20 +83,13 @@ impl OdeSpec {
     /// Checks every field.
     ///
     /// # Errors
-    /// [`OdeError::Spec`] names the first field that is out of range.
-    pub fn check(self) -> Result<CheckedOdeSpec, OdeError> {
-        #[expect(clippy::cast_precision_loss, reason = "for a message")]
-        let (substeps, max_steps) = (self.substeps as f64, self.max_steps as f64);
-        let rules = [
-            ("rtol", self.rtol, (1e-7..=1.0).contains(&self.rtol), "a number from 1e-7 to 1"),
-            ("atol", self.atol, self.atol > 0.0 && self.atol.is_finite(), "a finite number above 0"),
-            ("substeps", substeps, self.substeps >= 1, "at least 1"),
-            ("max_steps", max_steps, self.max_steps >= 1, "at least 1"),
-        ];
-        match rules.into_iter().find(|rule| !rule.2) {
-            Some((field, value, _, expected)) => Err(OdeError::Spec { field, value, expected }),
-            None => Ok(CheckedOdeSpec(self)),
-        }
+    /// [`OutOfRange`] names the first field that is out of range.
+    pub fn check(self) -> Result<CheckedOdeSpec, OutOfRange> {
+        in_range("ode.rtol", self.rtol, (1e-7..=1.0).contains(&self.rtol), "a number from 1e-7 to 1")?;
+        in_range("ode.atol", self.atol, self.atol > 0.0 && self.atol.is_finite(), "a finite number above 0")?;
+        in_range("ode.substeps", self.substeps, self.substeps >= 1, "at least 1")?;
+        in_range("ode.max_steps", self.max_steps, self.max_steps >= 1, "at least 1")?;
+        Ok(CheckedOdeSpec(self))
     }
 }
 

@@ -1,12 +1,15 @@
 //! A picture is a scene of marks; it leaves as SVG or as PNG.
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kuva::backend::png::PngBackend;
 use kuva::backend::svg::SvgBackend;
 use kuva::render::render::{Primitive, Scene};
+use sclsd_spec::{Choice, UnknownName};
 
 use crate::color::INK;
 
@@ -38,8 +41,17 @@ pub enum PictureError {
         name: String,
     },
     /// The image library gave up.
-    #[error("the picture cannot be painted: {0}")]
-    Paint(String),
+    #[error("the picture cannot be painted: {reason}")]
+    Paint {
+        /// Its reason.
+        reason: String,
+    },
+    /// The report cannot be written as JSON.
+    #[error("the report cannot be written: {reason}")]
+    Report {
+        /// What JSON cannot hold.
+        reason: String,
+    },
 }
 
 /// What a picture is written as.
@@ -50,6 +62,32 @@ pub enum Format {
     Svg,
     /// Dots, two to a unit.
     Png,
+}
+
+impl Choice for Format {
+    const WHAT: &'static str = "format";
+    const ALL: &'static [Self] = &[Self::Svg, Self::Png];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 impl Format {
@@ -112,7 +150,7 @@ impl Picture {
         );
         // Behind the background's rectangle, which is the first mark there is.
         let background = text.find("<rect width=\"100%\"").and_then(|at| text[at..].find("/>").map(|end| at + end + 2));
-        let at = background.ok_or_else(|| PictureError::Paint("the picture has no background".into()))?;
+        let at = background.ok_or_else(|| PictureError::Paint { reason: "the picture has no background".into() })?;
         Ok([&text[..at], &image, &text[at..]].concat())
     }
 
@@ -153,7 +191,7 @@ pub(crate) fn empty(like: &Scene) -> Scene {
 }
 
 fn paint(scene: &Scene, dots: f32) -> Result<Vec<u8>, PictureError> {
-    PngBackend::new().with_scale(dots).render_scene(scene).map_err(PictureError::Paint)
+    PngBackend::new().with_scale(dots).render_scene(scene).map_err(|reason| PictureError::Paint { reason })
 }
 
 /// A named group of marks: what tests and style sheets find them by.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::color::{Gradient, group_colors, hex};
 use crate::embedding::{Coloring, mixed, range};
 use crate::landscape::Landscape;
+use crate::picture::PictureError;
 use crate::streamlines::Streamline;
 
 mod fates;
@@ -233,13 +234,14 @@ impl Report {
     /// The page.
     ///
     /// # Errors
-    /// Never, but for a number that JSON cannot hold.
-    pub fn html(&self) -> Result<String, serde_json::Error> {
+    /// [`PictureError::Report`], never but for a number that JSON cannot hold.
+    pub fn html(&self) -> Result<String, PictureError> {
+        let refused = |error: serde_json::Error| PictureError::Report { reason: error.to_string() };
         // Nothing within a script may look like its end.
-        let data = serde_json::to_string(self)?.replace('<', "\\u003c");
+        let data = serde_json::to_string(self).map_err(refused)?.replace('<', "\\u003c");
         let gradient: Vec<String> = (0..=32_u8).map(|i| hex(Gradient::Viridis.at(f64::from(i) / 32.0))).collect();
         let mut page = PAGE.replace("{{style}}", STYLE).replace("{{scripts}}", &SCRIPTS.join("\n"));
-        page = page.replace("{{gradient}}", &serde_json::to_string(&gradient)?);
+        page = page.replace("{{gradient}}", &serde_json::to_string(&gradient).map_err(refused)?);
         page = page.replace("{{title}}", &escaped(&self.title));
         // Last, so that nothing in the data is taken for a place to fill.
         Ok(page.replacen("{{data}}", &data, 1))

@@ -9,7 +9,7 @@ use sclsd::infer::{TrainSpec, TrainingData, train};
 use sclsd::{Device, model};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sclsd::Error> {
     // counts in X, as a file of raw counts would have them (read it with sclsd::data::read_h5ad)
     let truth = simulate(&SimulateSpec { n_cells: 300, n_genes: 60, ..SimulateSpec::default() }.check()?);
     let counts = Dataset { x: truth.layers.get("raw").cloned(), ..truth.clone() };
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (graph, time) = (cells.graph("connectivities")?, cells.numbers("dpt_pseudotime")?);
     let prior = Transition::from_pseudotime(graph, &time, spec.prior.beta)?;
     let walks = prior.walks(&spec.walks.clone().check()?);
-    let device = Device::parse("cpu")?;
+    let device: Device = "cpu".parse()?;
     let data = TrainingData::new(&cells, &spec.keys)?;
     let fit = train(&data, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
     let said = annotate(&fit.model, &cells, "connectivities")?;

@@ -49,7 +49,7 @@ impl Likelihood for ZeroInflatedPoisson {
 }
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sclsd::Error> {
     let spec = data::SimulateSpec { n_cells: 300, n_genes: 60, ..Default::default() };
     let mut cells = data::simulate(&spec.check()?);
     let neighbors = graph::nearest_neighbors(&data::pca(cells.expression()?, 10).scores, 8)?;
@@ -62,7 +62,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let walks = walks.walks(&spec.walks.clone().check()?);
     let training = infer::TrainingData::new(&cells, &spec.keys)?;
     let spec = spec.check()?.with(Custom::default().likelihood(ZeroInflatedPoisson));
-    let fit = infer::train(&training, &walks, &spec, None, &Device::parse("cpu")?, &mut |_| ControlFlow::Continue(()))?;
+    let fit =
+        infer::train(&training, &walks, &spec, None, &"cpu".parse::<Device>()?, &mut |_| ControlFlow::Continue(()))?;
     let losses: Vec<f64> = fit.history.iter().map(|epoch| epoch.loss.total()).collect();
     println!("loss {:.4} -> {:.4}", losses[0], losses[losses.len() - 1]);
 

@@ -9,7 +9,7 @@ use sclsd::data::sprs::{CsMatI, TriMatI};
 use sclsd::graph::{Descent, Phylogeny, Transition, WalkSpec};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), sclsd::Error> {
     // six cells: 0 – 1 – 2 – 3 in a row, 4 and 5 branching off 1 and 2
     let mut edges = TriMatI::new((6, 6));
     for (a, b) in [(0, 1), (1, 2), (2, 3), (1, 4), (2, 5), (4, 5)] {

@@ -12,8 +12,10 @@ pub(crate) mod cuda;
 #[cfg(feature = "wgpu")]
 pub(crate) mod wgpu;
 
+use std::fmt;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 use std::marker::PhantomData;
+use std::str::FromStr;
 
 #[cfg(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu"))]
 use burn::backend::Autodiff;
@@ -21,9 +23,17 @@ use burn::backend::Autodiff;
 use sclsd_gpu::Cube;
 #[cfg(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu"))]
 use sclsd_model::OnBackend;
-use sclsd_model::{Job, Kernels};
+use sclsd_model::{Executor, Job, Kernels};
 
-/// Where computations run. A device that may be missing is made by [`Device::parse`], which makes sure that it is there.
+/// Where computations run. It is made from its name, and is there then:
+///
+/// ```
+/// use sclsd::Device;
+///
+/// let device: Device = "cpu".parse()?;
+/// assert_eq!(device.to_string(), "cpu");
+/// # Ok::<(), sclsd::DeviceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Device {
@@ -88,11 +98,40 @@ impl Device {
         _ => "cpu",
     };
 
+    /// The backends that are compiled in, by the features that do so: `flex`, `ndarray`, `cuda`, `wgpu`.
+    pub fn compiled() -> impl Iterator<Item = &'static str> {
+        FEATURES.into_iter().filter(|(_, present)| *present).map(|(name, _)| name)
+    }
+}
+
+/// The name that it is made from, with its number where it has one: `cuda:0`.
+impl fmt::Display for Device {
+    #[cfg_attr(
+        not(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu")),
+        expect(unused_variables, reason = "there is nothing to name")
+    )]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            #[cfg(feature = "flex")]
+            Self::Cpu => f.pad("cpu"),
+            #[cfg(feature = "ndarray")]
+            Self::NdArray => f.pad("ndarray"),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(gpu) => f.pad(&format!("cuda:{}", gpu.number())),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(adapter) => f.pad(&format!("wgpu:{}", adapter.number())),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = DeviceError;
+
     /// The device of that name.
     ///
     /// # Errors
     /// [`DeviceError`] names the feature that is not compiled in, or what this machine lacks.
-    pub fn parse(name: &str) -> Result<Self, DeviceError> {
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
         let unknown = || DeviceError::Unknown { name: name.into() };
         let (kind, number) = match name.split_once(':') {
             Some((kind @ ("cuda" | "wgpu"), number)) => (kind, number.parse().map_err(|_| unknown())?),
@@ -127,12 +166,12 @@ impl Device {
 
 #[cfg(not(all(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu")))]
 fn not_compiled(name: &str, feature: &'static str) -> DeviceError {
-    let compiled: Vec<&str> = FEATURES.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect();
+    let compiled: Vec<&str> = Device::compiled().collect();
     let compiled = if compiled.is_empty() { "none".into() } else { compiled.join(", ") };
     DeviceError::NotCompiled { name: name.into(), feature, compiled }
 }
 
-impl sclsd_model::Device for Device {
+impl Executor for Device {
     #[cfg_attr(
         not(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu")),
         expect(unused_variables, reason = "there is nothing to run on")
@@ -171,7 +210,7 @@ mod tests {
     #[test]
     fn a_device_that_nobody_has_is_refused_with_those_that_there_are() {
         for name in ["tpu", "cpu:0", "cuda:", "cuda:x", "wgpu:-1", ""] {
-            let error = Device::parse(name).unwrap_err().to_string();
+            let error = name.parse::<Device>().unwrap_err().to_string();
             assert_eq!(error, format!("device \"{name}\" is not one of cpu, ndarray, cuda, cuda:0, wgpu, wgpu:0"));
         }
     }
@@ -179,8 +218,11 @@ mod tests {
     #[test]
     fn a_device_is_there_or_the_feature_is_named_or_what_the_machine_lacks() {
         for (name, (feature, compiled)) in ["cpu", "ndarray", "cuda:0", "wgpu:0"].into_iter().zip(FEATURES) {
-            match Device::parse(name) {
-                Ok(_) => assert!(compiled, "{name}"),
+            match name.parse::<Device>() {
+                Ok(device) => {
+                    assert!(compiled, "{name}");
+                    assert_eq!(device.to_string(), name);
+                }
                 Err(DeviceError::NotCompiled { feature: named, .. }) => assert!(!compiled && named == feature),
                 Err(DeviceError::Absent { .. }) => assert!(compiled && ["cuda", "wgpu"].contains(&feature), "{name}"),
                 Err(other) => panic!("{name}: {other}"),
@@ -189,11 +231,17 @@ mod tests {
     }
 
     #[test]
+    fn the_backends_of_this_build_are_listed() {
+        let expected: Vec<&str> = FEATURES.iter().filter(|feature| feature.1).map(|feature| feature.0).collect();
+        assert_eq!(Device::compiled().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     fn a_number_beyond_the_devices_of_this_machine_is_refused() {
         for name in [("cuda:99", cfg!(feature = "cuda")), ("wgpu:99", cfg!(feature = "wgpu"))] {
             if name.1 {
-                let error = Device::parse(name.0).unwrap_err().to_string();
+                let error = name.0.parse::<Device>().unwrap_err().to_string();
                 assert!(error.contains("is not on this machine"), "{error}");
             }
         }

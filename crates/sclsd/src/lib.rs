@@ -10,8 +10,10 @@
 //! | [`infer`] | the loss, training, checkpoints |
 //! | [`analysis`] | states, pseudotime and transitions of a trained model |
 //! | [`plot`] | pictures and the report |
+//! | [`spec`] | numbers out of range and unknown names, as errors that say what was expected |
 //!
-//! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features.
+//! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features. The error of every
+//! function converts into [`Error`].
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -30,12 +32,12 @@
 //! let walks = prior.walks(&spec.walks.clone().check()?);
 //!
 //! // a model, and what it says about every cell
-//! let device = Device::parse("cpu")?;
+//! let device: Device = "cpu".parse()?;
 //! let training = infer::TrainingData::new(&cells, &spec.keys)?;
 //! let fit = infer::train(&training, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
 //! let result = analysis::annotate(&fit.model, &cells, "connectivities")?;
 //! assert_eq!(result.pseudotime.len(), 60);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), sclsd::Error>(())
 //! ```
 
 /// The code of `docs/cookbook.md`, compiled and run as tests.
@@ -44,8 +46,10 @@
 mod cookbook {}
 
 mod device;
+mod error;
 
 pub use device::{Device, DeviceError};
+pub use error::Error;
 
 pub use sclsd_analysis as analysis;
 pub use sclsd_data as data;
@@ -53,3 +57,4 @@ pub use sclsd_graph as graph;
 pub use sclsd_infer as infer;
 pub use sclsd_model as model;
 pub use sclsd_plot as plot;
+pub use sclsd_spec as spec;

@@ -3,7 +3,7 @@
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use sclsd::model::ode::{CheckedOdeSpec, Method, OdeSpec, solve};
-use sclsd::model::{Array, Device as _, Job, Kernels, Trainable, tensor_name};
+use sclsd::model::{Array, Executor as _, Job, Kernels, Trainable, tensor_name};
 use sclsd_tests::tensors;
 
 use super::{Errors, Golden, Place, everywhere, tiny_networks};

@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, backend::AutodiffBackend};
 use sclsd::infer::{Batch, Coefficients, Elbo, LibrarySize, Noise};
 use sclsd::model::ode::OdeSpec;
 use sclsd::model::{
-    Array, Device as _, Expression, Job, Kernels, Lsd, Precision, SparseRows, Trainable, Weights, Whole, tensor_name,
+    Array, Executor as _, Expression, Job, Kernels, Lsd, Precision, SparseRows, Trainable, Weights, Whole, tensor_name,
 };
 use sclsd_tests::{aloud, json, tensors};
 
@@ -261,7 +261,7 @@ fn short_factors_move_the_loss_and_by_no_more_than_their_rounding() {
         // both factors of a product are off by half a unit in the last of their bits
         for (precision, bits) in [(Precision::Tf32, 11), (Precision::Bf16, 8)] {
             let off = ((total(precision) - exact) / exact).abs();
-            aloud(&format!("loss with {}, {} | {off:.1e}", precision.name(), place.name));
+            aloud(&format!("loss with {}, {} | {off:.1e}", precision, place.name));
             assert!(off > 0.0 && off < 2.0_f64.powi(1 - bits), "{} on {}: {off:.1e}", precision.name(), place.name);
         }
     }

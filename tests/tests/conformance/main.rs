@@ -10,7 +10,7 @@ mod training;
 
 use std::collections::BTreeMap;
 
-use sclsd::model::{Array, Device as _, Job, Kernels, Lsd, Model, Trainable};
+use sclsd::model::{Array, Executor as _, Job, Kernels, Lsd, Model, Trainable};
 use sclsd::{Device, DeviceError};
 use sclsd_tests::{TOLERANCE, aloud, difference, tensors};
 
@@ -41,7 +41,7 @@ const EXACT: Allowed = Allowed { golden: TOLERANCE, slopes: 2e-4, training: 1e-4
 /// mathematics likewise. That is still far below the reach of a sum's order.
 const GRAPHICS: Allowed = Allowed { golden: TOLERANCE, slopes: 2e-4, training: 1e-4 };
 
-impl sclsd::model::Device for Place {
+impl sclsd::model::Executor for Place {
     fn run<J: Job>(&self, job: J) -> J::Output {
         self.device.run(job)
     }
@@ -63,7 +63,7 @@ fn places() -> Vec<Place> {
         ("wgpu:0", "wgpu:0", None, GRAPHICS),
         ("wgpu:0, tensor code", "wgpu:0", Some(Kernels::Tensors), GRAPHICS),
     ];
-    let found = |(name, device, kernels, allowed): (_, _, Option<Kernels>, _)| match Device::parse(device) {
+    let found = |(name, device, kernels, allowed): (_, &str, Option<Kernels>, _)| match device.parse::<Device>() {
         Ok(device) => Some(Place { name, device, kernels: kernels.unwrap_or(device.kernels()), allowed }),
         Err(DeviceError::NotCompiled { .. }) => None,
         Err(error) => {

@@ -1,7 +1,7 @@
 //! Every network in evaluation mode.
 
 use burn::tensor::Tensor;
-use sclsd::model::{Array, Device as _, Job, Lsd, Trainable};
+use sclsd::model::{Array, Executor as _, Job, Lsd, Trainable};
 use sclsd_tests::tensors;
 
 use super::{Errors, everywhere, tiny_networks};

@@ -21,7 +21,7 @@ fn model() -> Vec<u8> {
         .expect("a prior")
         .walks(&spec.walks.clone().check().expect("walks"));
     let data = TrainingData::new(&cells, &spec.keys).expect("data");
-    let device = sclsd::Device::parse(sclsd::Device::DEFAULT).expect("a device");
+    let device: sclsd::Device = sclsd::Device::DEFAULT.parse().expect("a device");
     let checked = spec.check().expect("a spec");
     let fit = train(&data, &walks, &checked, None, &device, &mut |_| std::ops::ControlFlow::Continue(()));
     let directory = tempfile::tempdir().expect("a directory");

@@ -61,7 +61,7 @@ fn training_reaches_the_golden_loss_from_three_seeds() {
     let losses = &golden["step_losses"].values;
     let expected = losses[losses.len() - 8..].iter().map(|&v| f64::from(v)).sum::<f64>() / 8.0;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
-    let walks = Walks::new(8, golden["walks"].values.iter().map(|&cell| cell as u32).collect());
+    let walks = Walks::new(8, golden["walks"].values.iter().map(|&cell| cell as u32).collect()).expect("walks");
     assert_eq!(walks.len(), 256);
     let data = prepared();
     let spec = TrainSpec {

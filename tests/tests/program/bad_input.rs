@@ -283,7 +283,11 @@ fn configuration_that_cannot_be_is_named() {
     refused(d, &train("in.h5ad", &["--config", "none.toml"]), &["none.toml cannot be read: no such file"]);
     refused(d, &train("in.h5ad", &["--set", "model.zdim=3"]), &["unknown configuration key model.zdim"]);
     refused(d, &train("in.h5ad", &["--set", "model.z_dim=0"]), &["model.z_dim is 0, expected at least 1"]);
-    refused(d, &train("in.h5ad", &["--set", "walks.path_len=1"]), &["walks.path_len is 1, but a walk needs"]);
+    refused(
+        d,
+        &train("in.h5ad", &["--set", "walks.path_len=1"]),
+        &["walks.path_len is 1, expected at least 2 cells; set it with --set walks.path_len=VALUE"],
+    );
     refused(d, &train("in.h5ad", &["--set", "optimizer.adam.lr=-1"]), &["optimizer.adam.lr is -1, expected"]);
     refused(d, &train("in.h5ad", &["--device", "cuda:0"]), &["device \"cuda:0\" needs the feature cuda"]);
     let output = sclsd(d, &["train", "in.h5ad"]);

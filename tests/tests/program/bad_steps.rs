@@ -34,14 +34,22 @@ fn counts_that_cannot_be_prepared_are_named() {
     let d = directory.path();
     file(d, "in.h5ad", counts);
     refused(d, &prepare(&["--n-top-genes", "21"]), &["in.h5ad: 21 genes are asked for, but only 20 of 20 vary"]);
-    refused(d, &prepare(&["--n-top-genes", "0"]), &["0 genes are asked for"]);
+    refused(
+        d,
+        &prepare(&["--n-top-genes", "0"]),
+        &["prepare.n_top_genes is 0, expected at least 1; set it with --n-top-genes"],
+    );
     refused(
         d,
         &prepare(&["--n-neighbors", "61"]),
         &["61 neighbours (the cell itself included) are asked for, but there are 60 cells"],
     );
-    refused(d, &prepare(&["--n-neighbors", "1"]), &["n_neighbors is 1, expected at least 2"]);
-    refused(d, &prepare(&["--resolution", "0"]), &["resolution is 0, expected a finite number above 0"]);
+    refused(d, &prepare(&["--n-neighbors", "1"]), &["prepare.n_neighbors is 1, expected at least 2"]);
+    refused(
+        d,
+        &prepare(&["--resolution", "0"]),
+        &["prepare.resolution is 0, expected a finite number above 0; set it with --resolution"],
+    );
     std::fs::write(d.join("genes.txt"), "Gene01\nGen07\n").expect("a list");
     refused(d, &prepare(&["--genes", "genes.txt"]), &["gene Gen07 is not in the data; the closest names are Gene07, "]);
     std::fs::write(d.join("genes.txt"), "\n").expect("a list");
@@ -168,7 +176,7 @@ fn priors_that_cannot_be_made_are_named() {
     refused(
         d,
         &run(&["--infer-phylogeny", "Stem", "--ratio", "1.5"]),
-        &["ratio is 1.5, expected a number from 0 to 1"],
+        &["phylogeny.ratio is 1.5, expected a number from 0 to 1; set it with --ratio"],
     );
     refused(d, &run(&["--bootstrap-prior"]), &["--bootstrap-prior needs a phylogeny"]);
     refused(d, &run(&["--cluster-key", "types"]), &["lacks obs[\"types\"] (obs has clusters"]);
@@ -200,10 +208,14 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
     let key = ["--cluster-key", "clusters"];
     let key_of_hard = ["--hard", "--cluster-key", "clusters"];
     let on = |more: &[&'static str]| fates("result.h5ad", &[&key_of_hard[..], more].concat());
-    refused(d, &on(&["--time-range", "0"]), &["time_range is 0, expected a finite time above 0"]);
+    refused(
+        d,
+        &on(&["--time-range", "0"]),
+        &["fates.time_range is 0, expected a finite time above 0; set it with --time-range"],
+    );
     refused(d, &on(&["--time-range=-3"]), &["time_range is -3, expected a finite time above 0"]);
     refused(d, &on(&["--dt", "0"]), &["dt is 0, expected a finite time above 0"]);
-    refused(d, &on(&["--dt", "10"]), &["dt is 10, expected at most half of time_range"]);
+    refused(d, &on(&["--dt", "10"]), &["fates.dt is 10, expected at most half of time_range; set it with --dt"]);
     let whole = std::fs::read(d.join("result.h5ad")).expect("a result");
     std::fs::write(d.join("cut.h5ad"), &whole[..whole.len() / 2]).expect("a file");
     refused(d, &fates("cut.h5ad", &key), &["error: cut.h5ad is not a whole HDF5 file"]);
@@ -234,9 +246,13 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
     refused(
         d,
         &perturb(&["--gene", "Gene01", "--time-range", "0"]),
-        &["t_unpert is 0, expected a finite time above 0"],
+        &["perturb.t_unpert is 0, expected a finite time above 0; set it with --time-range"],
     );
-    refused(d, &perturb(&["--gene", "Gene01", "--rounds", "0"]), &["max_perturbations is 0, expected at least 1"]);
+    refused(
+        d,
+        &perturb(&["--gene", "Gene01", "--rounds", "0"]),
+        &["perturb.max_perturbations is 0, expected at least 1; set it with --rounds"],
+    );
     refused(
         d,
         &perturb(&["--gene", "Gene01", "--clusters", "Nobody"]),

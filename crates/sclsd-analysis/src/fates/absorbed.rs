@@ -16,6 +16,6 @@ pub struct Absorbed<'a> {
 impl FateMethod for Absorbed<'_> {
     fn probabilities(&self, terminal: &Terminal) -> Result<FateProbabilities, FateError> {
         let found = absorption(self.transitions, terminal)?;
-        Ok(FateProbabilities::from_rows(terminal.names().to_vec(), found.probabilities))
+        Ok(FateProbabilities::of_whole_rows(terminal.names().to_vec(), found.probabilities))
     }
 }

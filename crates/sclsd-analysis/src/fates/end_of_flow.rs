@@ -4,6 +4,7 @@ use sclsd_data::Matrix;
 use sclsd_graph::Terminal;
 use sclsd_model::Model;
 use sclsd_model::ode::CheckedOdeSpec;
+use sclsd_spec::in_range;
 
 use super::method::{FateError, FateMethod, check_cells, check_finite};
 use super::neighbors::vote;
@@ -34,9 +35,7 @@ impl EndOfFlow<'_> {
     /// [`FlowError`] where the time is not positive, sizes disagree or the flow blows up.
     pub fn ends(&self) -> Result<Matrix, FlowError> {
         let value = self.time_range;
-        if !(value > 0.0 && value.is_finite()) {
-            return Err(FlowError::Value { field: "time_range", value, expected: "a finite time above 0" });
-        }
+        in_range("fates.time_range", value, value > 0.0 && value.is_finite(), "a finite time above 0")?;
         let last = |mut states: Vec<Matrix>| states.pop().map_or_else(Vec::new, |state| state.values().to_vec());
         let ends = follow(self.model, self.cell_state, &[0.0, value], self.ode, last)?;
         Ok(Matrix::new(self.cell_state.n_cols(), ends.concat()))

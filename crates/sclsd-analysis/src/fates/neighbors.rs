@@ -50,7 +50,7 @@ pub(super) fn vote(points: &Matrix, queries: &Matrix, terminal: &Terminal, k: us
         shares
     };
     let rows: Vec<Vec<f64>> = queries.values().par_chunks(queries.n_cols()).map(shares).collect();
-    FateProbabilities::from_rows(terminal.names().to_vec(), rows.concat())
+    FateProbabilities::of_whole_rows(terminal.names().to_vec(), rows.concat())
 }
 
 #[cfg(test)]

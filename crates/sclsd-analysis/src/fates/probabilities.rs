@@ -1,6 +1,7 @@
 //! Probabilities of fates.
 
 use sclsd_data::{Categorical, Matrix};
+use sclsd_spec::WrongSize;
 
 /// Probabilities of fates.
 ///
@@ -15,10 +16,18 @@ pub struct FateProbabilities {
 impl FateProbabilities {
     /// From rows that need not be normalised; a row of zeros stays one.
     ///
-    /// # Panics
-    /// When the values do not fill whole rows.
-    #[must_use]
-    pub fn from_rows(names: Vec<String>, mut values: Vec<f64>) -> Self {
+    /// # Errors
+    /// [`WrongSize`] where the values do not fill whole rows, one value per fate.
+    pub fn from_rows(names: Vec<String>, values: Vec<f64>) -> Result<Self, WrongSize> {
+        if names.is_empty() || !values.len().is_multiple_of(names.len()) {
+            let expected = format!("whole rows of {} fates", names.len());
+            return Err(WrongSize::new("a table of fate probabilities", format!("{} values", values.len()), expected));
+        }
+        Ok(Self::of_whole_rows(names, values))
+    }
+
+    /// The same of values that fill whole rows.
+    pub(crate) fn of_whole_rows(names: Vec<String>, mut values: Vec<f64>) -> Self {
         assert!(!names.is_empty() && values.len().is_multiple_of(names.len()), "whole rows");
         for row in values.chunks_exact_mut(names.len()) {
             let total: f64 = row.iter().sum();
@@ -102,7 +111,11 @@ mod tests {
     #[test]
     fn rows_sum_to_one_and_a_cell_that_reaches_nothing_has_no_fate() {
         let names = vec!["a".to_owned(), "b".to_owned()];
-        let fates = FateProbabilities::from_rows(names, vec![1.0, 3.0, 0.0, 0.0, 2.0, 0.0]);
+        assert_eq!(
+            FateProbabilities::from_rows(names.clone(), vec![1.0; 3]).unwrap_err().to_string(),
+            "a table of fate probabilities is of 3 values, expected whole rows of 2 fates"
+        );
+        let fates = FateProbabilities::from_rows(names, vec![1.0, 3.0, 0.0, 0.0, 2.0, 0.0]).unwrap();
         assert_eq!(fates.row(0), [0.25, 0.75]);
         assert_eq!((fates.likeliest(0), fates.likeliest(1), fates.likeliest(2)), (Some(1), None, Some(0)));
         assert_eq!((fates.unreachable(), fates.column().name(0), fates.column().name(1)), (1, Some("b"), None));

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
             "uns[\"sclsd\"], and fates where there are any, are of another model and stay so: run sclsd fates again",
         );
     }
-    add(&file, &args.output, &additions, args.write.compression(), output)?;
+    add(&file, &args.output, &additions, args.write.compress, output)?;
     let mut figures = Figures::default();
     figures.count("cells", data.n_cells());
     figures.count("genes", checkpoint.model.n_genes);

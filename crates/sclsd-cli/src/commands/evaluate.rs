@@ -5,7 +5,7 @@ mod fates;
 
 use anyhow::{Context, bail};
 use sclsd::analysis::{
-    Score, cross_boundary_correctness, cross_boundary_correlation, evaluate, mean_score, spearman,
+    Directions, Score, cross_boundary_correctness, cross_boundary_correlation, evaluate, mean_score, spearman,
     velocity_from_transitions,
 };
 use sclsd::data::{Categorical, Csr, Dataset, Matrix, inspect, read_h5ad};
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     let named = args.edges.as_deref().map(edges::parse).transpose()?;
     let has = inspect(&args.input)?;
     let basis = basis::of_picture(&args.input, &has, args.basis.as_deref(), |_| true)?;
-    let drift = format!("drift_velocity_{}", basis::suffix(&basis));
+    let drift = Directions::Drift.key(basis::suffix(&basis));
     let checkpoint = args.model.as_deref().map(Checkpoint::load).transpose()?;
     let record = record::of_file(&args.input, &has)?;
     let spec = record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();

@@ -113,7 +113,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     let mut additions = telling::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = telling::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
-    add(&file, &args.output, &additions, args.write.compression(), output)?;
+    add(&file, &args.output, &additions, args.write.compress, output)?;
 
     let found = estimate.found;
     let unreachable = found.unreachable();
@@ -186,7 +186,7 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Re
     if let Some(paths) = &args.paths {
         write_paths(paths, &found)?;
     }
-    add(&file, &args.output, &additions, args.write.compression(), output)?;
+    add(&file, &args.output, &additions, args.write.compress, output)?;
 
     let all: Vec<u32> = (0_u32..).take(data.n_cells()).collect();
     let table = FateTable::new(&clusters, &all, &found.cells);

@@ -9,7 +9,6 @@ use sclsd::model::Peers;
 use serde_json::json;
 
 use super::prior_choice::PriorChoice;
-use super::reading;
 use super::settings::Settings;
 use super::train::Job;
 use crate::args::InspectArgs;
@@ -73,7 +72,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let file = inspect(path)?;
     let (settings, said) = Settings::recommended(None, 0).of_file(path)?;
     let missing = missing(&file, settings.graph.as_ref());
-    let repeated = reading::repeated(&read_h5ad(path, &Keys::none())?);
+    let repeated = read_h5ad(path, &Keys::none())?.check_names().err().map(|error| error.to_string());
     // what is there by name may hold what training refuses
     let refused = if missing.is_empty() && repeated.is_none() { refused(path, settings, output) } else { None };
     if output.json {

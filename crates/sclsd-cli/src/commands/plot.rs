@@ -18,7 +18,7 @@ use super::record::{self, Record};
 use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
 use super::{basis, groups, symbols, telling};
-use crate::args::{PlotArgs, PlotKind, VelocityArg};
+use crate::args::{PlotArgs, PlotKind};
 use crate::figures::Figures;
 use crate::progress::Output;
 use crate::{escape, standard};
@@ -466,11 +466,7 @@ pub(super) fn gene_values(data: &Dataset, gene: usize) -> anyhow::Result<Vec<f64
 }
 
 fn velocity_key(args: &PlotArgs, basis: &str) -> String {
-    let suffix = basis::suffix(basis);
-    match args.velocity.unwrap_or(VelocityArg::Transitions) {
-        VelocityArg::Transitions => format!("velocity_{suffix}"),
-        VelocityArg::Drift => format!("drift_velocity_{suffix}"),
-    }
+    args.velocity.unwrap_or_default().key(basis::suffix(basis))
 }
 
 /// The value below which that share of sorted values lies.

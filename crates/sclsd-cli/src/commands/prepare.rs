@@ -1,7 +1,7 @@
 //! `sclsd prepare`: raw counts in, a file that can be trained on out.
 
 use anyhow::{Context, bail};
-use sclsd::data::{Dataset, Flavor, Frame, H5ad, Keys, Uns, Windows, is_10x, read_10x, write_h5ad};
+use sclsd::data::{Dataset, Frame, H5ad, Keys, Uns, Windows, is_10x, read_10x, write_h5ad};
 use sclsd::graph::{PrepareSpec, Prepared, Root, prepare, prepare_from};
 
 use super::files::Files;
@@ -9,7 +9,7 @@ use super::reading::{named_apart, read_text};
 use super::settings::named_graph;
 use super::threads::use_threads;
 use super::{counts, groups, symbols};
-use crate::args::{FlavorArg, PrepareArgs};
+use crate::args::PrepareArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
 
@@ -134,7 +134,7 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
             ));
         }
     }
-    for lost in file.cut(&args.output, &found.data, &kept, args.write.compression())? {
+    for lost in file.cut(&args.output, &found.data, &kept, args.write.compress)? {
         output.note(format!("not carried over: {lost}"));
     }
     Ok((found, n_cells, n_genes))
@@ -155,7 +155,7 @@ fn of_10x(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Res
     let before = named_apart(&args.input, read.data)?;
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
     let found = prepare(before, spec).with_context(|| args.input.display().to_string())?;
-    write_h5ad(&args.output, &found.data, args.write.compression())?;
+    write_h5ad(&args.output, &found.data, args.write.compress)?;
     Ok((found, n_cells, n_genes))
 }
 
@@ -222,11 +222,7 @@ fn spec(args: &PrepareArgs) -> anyhow::Result<PrepareSpec> {
     Ok(PrepareSpec {
         counts: counts::LAYER.into(),
         n_top_genes: args.n_top_genes,
-        flavor: match args.flavor {
-            FlavorArg::Dispersion => Flavor::Dispersion,
-            FlavorArg::Seurat => Flavor::Seurat,
-            FlavorArg::SeuratV3 => Flavor::SeuratV3,
-        },
+        flavor: args.flavor,
         genes,
         target_sum: args.target_sum,
         n_pcs: args.n_pcs,

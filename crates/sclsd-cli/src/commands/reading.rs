@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::bail;
-use sclsd::data::{Dataset, H5adError, Keys, plain_reason, read_h5ad, repeated_name};
+use anyhow::Context;
+use sclsd::data::{Dataset, H5adError, Keys, plain_reason, read_h5ad};
 
 /// Reads elements of a file whose cells and genes can be told apart by name.
 pub(super) fn read(path: &Path, keys: &Keys) -> anyhow::Result<Dataset> {
@@ -35,18 +35,8 @@ pub(super) fn hinted(read: Result<Dataset, H5adError>, hint: &'static str) -> an
 
 /// Refuses names that appear twice: genes are found by name, and results belong to cells by name.
 pub(super) fn named_apart(path: &Path, data: Dataset) -> anyhow::Result<Dataset> {
-    match repeated(&data) {
-        Some(repeated) => bail!("{}: {repeated}", path.display()),
-        None => Ok(data),
-    }
-}
-
-/// The first name that appears twice, and what to do about it.
-pub(super) fn repeated(data: &Dataset) -> Option<String> {
-    [("cell", "obs", &data.obs.names), ("gene", "var", &data.var.names)].into_iter().find_map(|(what, table, names)| {
-        let name = repeated_name(names)?;
-        Some(format!("{what} {name} appears twice; names must differ (in scanpy: adata.{table}_names_make_unique())"))
-    })
+    data.check_names().with_context(|| path.display().to_string())?;
+    Ok(data)
 }
 
 /// A text file as it is.

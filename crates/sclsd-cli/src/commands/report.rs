@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use sclsd::analysis::{cluster_flow, evaluate, inner_cluster_coherence, mean_score, spearman, trends};
+use sclsd::analysis::{Directions, cluster_flow, evaluate, inner_cluster_coherence, mean_score, spearman, trends};
 use sclsd::data::{Categorical, Dataset, Inspection, Keys, inspect};
 use sclsd::infer::{Checkpoint, TrainSpec};
 use sclsd::plot::{
@@ -107,7 +107,7 @@ impl<'a> Source<'a> {
             .clone()
             .or_else(|| spec.map(|s| s.keys.clusters.clone()).filter(|key| has.has("obs", key)));
 
-        let velocity_on = |basis: &str| format!("velocity_{}", basis::suffix(basis));
+        let velocity_on = |basis: &str| Directions::Transitions.key(basis::suffix(basis));
         let directed = |basis: &str| has.has("obsm", &velocity_on(basis));
         let basis = basis::of_picture(choice.input, &has, choice.basis, directed)?;
         keys.obsm = vec![basis.clone()];

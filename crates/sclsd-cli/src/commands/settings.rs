@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use sclsd::data::{H5ad, H5adError};
-use sclsd::infer::{DataKeys, DataScale, TrainSpec};
+use sclsd::infer::{DataKeys, DataScale, Preset, TrainSpec};
 
-use crate::args::{PresetArg, TrainArgs};
+use crate::args::TrainArgs;
 use crate::config;
 
 /// What was chosen, before it is known how large the data are.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    pub preset: PresetArg,
+    pub preset: Preset,
     pub config: Option<PathBuf>,
     pub set: Vec<String>,
     pub time_key: Option<String>,
@@ -60,7 +60,7 @@ impl Settings {
     /// The recommended preset and nothing else.
     pub(super) fn recommended(epochs: Option<usize>, seed: u64) -> Self {
         Self {
-            preset: PresetArg::Recommended,
+            preset: Preset::Recommended,
             config: None,
             set: Vec::new(),
             time_key: None,
@@ -90,10 +90,7 @@ impl Settings {
 
     /// The specification for data of this scale.
     pub(super) fn spec(&self, scale: &DataScale) -> anyhow::Result<TrainSpec> {
-        let preset = match self.preset {
-            PresetArg::Recommended => TrainSpec::recommended(scale),
-            PresetArg::Reference => TrainSpec::reference(),
-        };
+        let preset = self.preset.spec(scale);
         let mut spec = config::read(&preset, self.config.as_deref(), &self.set)?;
         if let Some(graph) = self.graph.as_ref().filter(|_| spec.keys.connectivities == preset.keys.connectivities) {
             spec.keys.connectivities.clone_from(graph);

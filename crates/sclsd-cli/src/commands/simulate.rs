@@ -4,7 +4,7 @@ use sclsd::data::{Dataset, SimulateSpec, Topology, pca, simulate, write_h5ad};
 use sclsd::graph::{connectivities, diffusion_map, layout, neighbors};
 
 use super::files::Files;
-use crate::args::{SimulateArgs, TopologyArg};
+use crate::args::SimulateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
 
@@ -16,8 +16,7 @@ const N_NEIGHBORS: usize = 15;
 const N_LAYOUT_COMPONENTS: usize = 3;
 
 pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
-    let topology = topology(args.topology);
-    if topology == Topology::Cycle {
+    if args.topology == Topology::Cycle {
         output.note(
             "warning: no potential drives cells round a cycle, so no model of this kind describes these cells; \
              use them to see what that looks like",
@@ -27,29 +26,18 @@ pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
     let data = with_graph(&SimulateSpec {
         n_cells: args.cells,
         n_genes: args.genes,
-        topology,
+        topology: args.topology,
         depth: args.depth,
         prior_noise: args.prior_noise,
         seed: args.seed,
         ..SimulateSpec::default()
     })?;
-    write_h5ad(&args.output, &data, args.write.compression())?;
+    write_h5ad(&args.output, &data, args.write.compress)?;
     let mut figures = Figures::default();
     figures.text("simulated", args.output.display());
     figures.count("cells", data.n_cells());
     figures.count("genes", data.n_genes());
     figures.print(output)
-}
-
-fn topology(arg: TopologyArg) -> Topology {
-    match arg {
-        TopologyArg::Linear => Topology::Linear,
-        TopologyArg::Bifurcation => Topology::Bifurcation,
-        TopologyArg::Trifurcation => Topology::Trifurcation,
-        TopologyArg::Tree => Topology::Tree,
-        TopologyArg::UnequalTree => Topology::UnequalTree,
-        TopologyArg::Cycle => Topology::Cycle,
-    }
 }
 
 /// Simulated cells with principal components (obsm `X_pca`), connectivities (obsp `connectivities`) and a layout in
@@ -68,17 +56,7 @@ fn with_graph(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum;
-
     use super::*;
-
-    #[test]
-    fn a_topology_has_the_same_name_on_the_command_line_and_in_the_file() {
-        assert_eq!(TopologyArg::value_variants().len(), Topology::ALL.len());
-        for &arg in TopologyArg::value_variants() {
-            assert_eq!(arg.to_possible_value().unwrap().get_name(), topology(arg).name());
-        }
-    }
 
     #[test]
     fn simulated_cells_come_with_components_a_graph_and_a_layout_that_the_seed_fixes() {

@@ -288,7 +288,7 @@ pub(super) fn stored(data: &Dataset, key: &str) -> Option<FateProbabilities> {
     let Some(Uns::Map(about)) = data.uns.get(PROBABILITIES) else { return None };
     let Some(Uns::Texts(_, names)) = about.get("names") else { return None };
     let values = data.obsm.get(key).filter(|m| m.n_cols() == names.len())?;
-    Some(FateProbabilities::from_rows(names.clone(), values.values().iter().map(|&v| f64::from(v)).collect()))
+    FateProbabilities::from_rows(names.clone(), values.values().iter().map(|&v| f64::from(v)).collect()).ok()
 }
 
 /// The method that a file's probabilities were told by.

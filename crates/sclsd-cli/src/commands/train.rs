@@ -10,8 +10,8 @@ use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Column, Compression, Csr, Dataset, H5ad, H5adError, Inspection, Keys};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
-    CheckedTrainSpec, Checkpoint, DataScale, Event, ModelLock, Network, StepKernel, TrainError, TrainSpec,
-    TrainingData, train_on, train_with_peers,
+    CheckedTrainSpec, Checkpoint, DataScale, Event, ModelLock, Network, TrainError, TrainSpec, TrainingData, train_on,
+    train_with_peers,
 };
 use sclsd::model::{Peers, SimdLevel};
 
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         settings,
         prior,
         basis: args.basis.as_deref(),
-        compression: args.write.compression(),
+        compression: args.write.compress,
         checkpoint_every: args.checkpoint_every as usize,
         resume: args.resume,
         devices,
@@ -107,11 +107,7 @@ fn figures(fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Fi
     figures.count("dropped cells", prior.transition.dropped().len());
     if prior.time.is_some() {
         let spec = &fit.spec.prior;
-        let kernel = match spec.kernel {
-            StepKernel::Softmax => "softmax",
-            StepKernel::Metropolis => "Metropolis",
-        };
-        figures.text("steps", format!("{kernel}, beta {}", spec.beta));
+        figures.text("steps", format!("{}, beta {}", spec.kernel, spec.beta));
     }
     figures.count("cells per walk", walks.path_len());
     if let Some(terminal) = &prior.terminal {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sclsd::analysis::{Annotation, drift, velocity_from_drift, velocity_from_transitions};
+use sclsd::analysis::{Annotation, Directions, drift, velocity_from_drift, velocity_from_transitions};
 use sclsd::data::{Dataset, Matrix};
 use sclsd::model::Model;
 
@@ -35,7 +35,7 @@ pub(super) fn velocities(
     let graph = data.graph(connectivities)?;
     let drift = drift(model, &annotation.cell_state)?;
     let suffix = suffix(key);
-    let names = [format!("velocity_{suffix}"), format!("drift_velocity_{suffix}")];
+    let names = [Directions::Transitions.key(suffix), Directions::Drift.key(suffix)];
     let (n_cells, cells) = (embedding.n_rows(), placed(embedding));
     if cells.len() == n_cells {
         let both = [

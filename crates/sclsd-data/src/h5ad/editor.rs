@@ -1,13 +1,16 @@
 //! Adding to an HDF5 file that is a copy, or an empty one.
 
 use std::cell::Cell;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use hdf5_pure::{
     AttrValue, Datatype, EnumTypeBuilder, File, FileAccessProperties, FileCreateProperties, LibVer, MaxExtent,
     MemoryStrategy, RepackOptions, SyncPolicy, repack,
 };
+use sclsd_spec::{Choice, UnknownName};
 
 use super::error::H5adError;
 use super::storage::{LONGEST_EDGE, PlainType, slot};
@@ -88,6 +91,32 @@ pub enum Compression {
     None,
     /// gzip at level 4, as `adata.write_h5ad(path, compression="gzip")` does.
     Gzip,
+}
+
+impl Choice for Compression {
+    const WHAT: &'static str = "compression";
+    const ALL: &'static [Self] = &[Self::None, Self::Gzip];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Compression {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::named(name)
+    }
 }
 
 /// Bytes of a chunk, about.

@@ -317,8 +317,10 @@ fn replaced(reader: &Reader, additions: &Additions) -> Vec<String> {
 /// Writes a data set as a new `.h5ad` file that scanpy opens.
 ///
 /// # Errors
-/// [`H5adError`] where the output cannot be written.
+/// [`H5adError`] where an element is of other cells or genes than the rest, or the output cannot be written.
 pub fn write_h5ad(output: &Path, data: &Dataset, compression: Compression) -> Result<(), H5adError> {
+    data.check()
+        .map_err(|error| H5adError::Unwritable { path: output.display().to_string(), reason: error.to_string() })?;
     replace(output, |temporary| {
         let editor = Editor::create(temporary, compression)?;
         editor.set_attribute("", "encoding-type", &Attribute::Text("anndata"))?;

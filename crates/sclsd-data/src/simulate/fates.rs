@@ -90,6 +90,7 @@ impl<'a> Fates<'a> {
 #[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha8Rng;
+    use sclsd_spec::Choice;
 
     use super::super::topology::Topology;
     use super::*;
@@ -102,7 +103,7 @@ mod tests {
     }
 
     fn branching() -> impl Iterator<Item = (Topology, Landscape)> {
-        let all = Topology::ALL.into_iter().map(|topology| (topology, Landscape::new(topology)));
+        let all = Topology::ALL.iter().map(|&topology| (topology, Landscape::new(topology)));
         all.filter(|(_, landscape)| landscape.leaves().count() > 1)
     }
 

@@ -156,11 +156,13 @@ impl Landscape {
 
 #[cfg(test)]
 mod tests {
+    use sclsd_spec::Choice;
+
     use super::*;
 
     #[test]
     fn drift_is_minus_the_gradient_of_the_potential() {
-        for topology in Topology::ALL.into_iter().filter(|topology| *topology != Topology::Cycle) {
+        for &topology in Topology::ALL.iter().filter(|topology| **topology != Topology::Cycle) {
             let landscape = Landscape::new(topology);
             for p in [[0.1, 0.02], [0.5, 0.03], [0.72, 0.2], [0.9, -0.4], [1.15, 0.8]] {
                 let h = 1e-6;

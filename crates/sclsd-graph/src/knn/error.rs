@@ -1,5 +1,7 @@
 //! Why neighbours cannot be found.
 
+use sclsd_spec::OutOfRange;
+
 /// Why neighbours cannot be found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,11 +15,8 @@ pub enum KnnError {
         n_cells: usize,
     },
     /// Fewer than two neighbours leave nobody but the cell itself.
-    #[error("n_neighbors is {n_neighbors}, expected at least 2 (the cell itself counts)")]
-    TooFewNeighbors {
-        /// Neighbours asked for.
-        n_neighbors: usize,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A coordinate is not finite.
     #[error("coordinate {column} of cell {cell} is {value}, expected a finite number")]
     NotFinite {

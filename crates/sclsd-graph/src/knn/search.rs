@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use sclsd_data::{Matrix, leave_vector_code};
+use sclsd_spec::in_range;
 
 use super::error::KnnError;
 
@@ -24,9 +25,7 @@ impl Points {
     /// Checks that neighbours can be found among these points.
     pub(super) fn new(points: &Matrix, n_neighbors: usize) -> Result<Self, KnnError> {
         let n_cells = points.n_rows();
-        if n_neighbors < 2 {
-            return Err(KnnError::TooFewNeighbors { n_neighbors });
-        }
+        in_range("prepare.n_neighbors", n_neighbors, n_neighbors >= 2, "at least 2 (the cell itself counts)")?;
         if n_neighbors > n_cells {
             return Err(KnnError::TooFewCells { n_neighbors, n_cells });
         }

@@ -1,6 +1,7 @@
 //! Why a data set cannot be prepared.
 
 use sclsd_data::{DatasetError, H5adError, VariableGenesError, did_you_mean};
+use sclsd_spec::OutOfRange;
 
 use crate::{DiffusionError, GraphError, KnnError};
 
@@ -11,16 +12,6 @@ pub enum PrepareError {
     /// An element is missing or holds what it must not.
     #[error(transparent)]
     Data(#[from] DatasetError),
-    /// Two rows bear the same name.
-    #[error("{what} {name} appears twice; names must differ (in scanpy: adata.{table}_names_make_unique())")]
-    Duplicate {
-        /// Cell or gene.
-        what: &'static str,
-        /// Its name.
-        name: String,
-        /// `obs` or `var`.
-        table: &'static str,
-    },
     /// A gene of the list is not in the data.
     #[error("gene {gene} is not in the data{}", did_you_mean(.closest))]
     Gene {
@@ -38,16 +29,9 @@ pub enum PrepareError {
         /// Genes that are kept.
         n_genes: usize,
     },
-    /// A number is out of range.
-    #[error("{field} is {value}, expected {expected}")]
-    Value {
-        /// Field of [`PrepareSpec`](super::PrepareSpec).
-        field: &'static str,
-        /// Its value.
-        value: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
+    /// A field of [`PrepareSpec`](super::PrepareSpec) is out of range.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// A graph that was kept has a weight that is none.
     #[error(
         "obsp[\"connectivities\"] has weight {weight} on the edge from cell {from} to cell {to}, expected a finite number of \

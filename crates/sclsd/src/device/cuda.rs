@@ -28,6 +28,11 @@ impl Gpu {
         }
     }
 
+    /// The number it was found by.
+    pub(super) fn number(self) -> usize {
+        self.0
+    }
+
     /// Burn's name of it.
     pub(super) fn device(self) -> CudaDevice {
         CudaDevice::new(self.0)

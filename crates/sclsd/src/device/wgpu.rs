@@ -11,7 +11,10 @@ const ORDER: [DeviceType; 5] =
 /// A device of the system's graphics interface that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adapter {
+    /// Among all devices: what it was found by.
+    number: usize,
     kind: DeviceType,
+    /// Among those of its kind.
     index: usize,
 }
 
@@ -25,14 +28,18 @@ impl Adapter {
             .iter()
             .map(|adapter| adapter.get_info().device_type)
             .collect();
-        let of =
-            |kind| (0..kinds.iter().filter(|other| **other == kind).count()).map(move |index| Self { kind, index });
-        let all: Vec<Self> = ORDER.into_iter().flat_map(of).collect();
+        let of = |kind| (0..kinds.iter().filter(|other| **other == kind).count()).map(move |index| (kind, index));
+        let all: Vec<(DeviceType, usize)> = ORDER.into_iter().flat_map(of).collect();
         match all.get(number) {
-            Some(&adapter) => Ok(adapter),
+            Some(&(kind, index)) => Ok(Self { number, kind, index }),
             None if all.is_empty() => Err("no driver for Vulkan, Metal or DirectX is installed".into()),
             None => Err(format!("there are {} such devices, counted from 0", all.len())),
         }
+    }
+
+    /// The number it was found by.
+    pub(super) fn number(self) -> usize {
+        self.number
     }
 
     /// Burn's name of it.

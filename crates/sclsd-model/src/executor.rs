@@ -1,7 +1,7 @@
 //! Where computations run, without naming a backend.
 //!
-//! A caller holds a [`Device`]; a library function hands it a [`Job`], which the device runs once on the backend it
-//! stands for. Everything below that point is generic over the backend, everything above it is not.
+//! A caller holds an [`Executor`]; a library function hands it a [`Job`], which it runs once on the backend it stands
+//! for. Everything below that point is generic over the backend, everything above it is not.
 
 use sclsd_kernels::{OnDevice, Precision};
 
@@ -48,9 +48,9 @@ pub trait Job {
     fn run<B: Trainable>(self, device: &B::Device) -> Self::Output;
 }
 
-/// A place to run jobs.
-pub trait Device {
-    /// Runs a job there.
+/// What runs jobs: one backend with one of its devices.
+pub trait Executor {
+    /// Runs a job.
     fn run<J: Job>(&self, job: J) -> J::Output;
 
     /// Which kernels suit it. Default: tensor code.
@@ -63,7 +63,7 @@ pub trait Device {
 #[derive(Debug, Clone, Default)]
 pub struct OnBackend<B: Trainable>(pub B::Device);
 
-impl<B: Trainable> Device for OnBackend<B> {
+impl<B: Trainable> Executor for OnBackend<B> {
     fn run<J: Job>(&self, job: J) -> J::Output {
         job.run::<B>(&self.0)
     }

@@ -1,0 +1,19 @@
+//! What all specifications have in common: a number that is out of range is named with its value and what was expected, and
+//! a choice among named values is read and written under one name everywhere.
+//!
+//! ```
+//! use sclsd_spec::{OutOfRange, in_range};
+//!
+//! let path_len = 1;
+//! let error = in_range("walks.path_len", path_len, path_len >= 2, "at least 2 cells").unwrap_err();
+//! assert_eq!(error.to_string(), "walks.path_len is 1, expected at least 2 cells");
+//! assert_eq!(error.field, "walks.path_len");
+//! ```
+
+mod choice;
+mod out_of_range;
+mod wrong_size;
+
+pub use choice::{Choice, UnknownName};
+pub use out_of_range::{OutOfRange, in_range};
+pub use wrong_size::WrongSize;
