@@ -72,8 +72,8 @@ impl FlagTable {
 
 /// The field that an error complains of. Errors that pass another on as it is hide it from the chain, hence the list.
 fn field(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    if let Some(OutOfRange { field, .. }) = error.downcast_ref() {
-        return Some(field);
+    if let Some(inner) = error.downcast_ref::<OutOfRange>() {
+        return Some(inner.field);
     }
     let known = error.downcast_ref().and_then(of_prepare);
     let known = known.or_else(|| error.downcast_ref().and_then(of_spec));
@@ -82,8 +82,9 @@ fn field(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let known = known.or_else(|| error.downcast_ref().and_then(of_transition));
     let known = known.or_else(|| error.downcast_ref().and_then(of_flow));
     known.or_else(|| match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref()) {
-        (Some(HardFateError::Flow(inner)), ..) | (_, Some(FateError::Flow(inner)), _) => of_flow(inner),
-        (_, _, Some(PerturbError::Flow(inner))) => of_flow(inner),
+        (Some(HardFateError::Flow(inner)), ..)
+        | (_, Some(FateError::Flow(inner)), _)
+        | (_, _, Some(PerturbError::Flow(inner))) => of_flow(inner),
         _ => of_training(error),
     })
 }
@@ -128,7 +129,7 @@ fn of_flow(error: &FlowError) -> Option<&'static str> {
 fn of_spec(error: &TrainSpecError) -> Option<&'static str> {
     match error {
         TrainSpecError::OutOfRange(inner) => Some(inner.field),
-        TrainSpecError::Memory { field, .. } => Some(field),
+        TrainSpecError::Memory { field, .. } => Some(*field),
         _ => None,
     }
 }

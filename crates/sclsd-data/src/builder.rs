@@ -267,7 +267,7 @@ mod tests {
         let same = [
             (&ours).into_csr(),
             CsrView::from(&ours).into_csr(),
-            theirs.to_csc().into_csr(),
+            IntoCsr::into_csr(theirs.to_csc()), // sprs has a function of that name
             theirs.view().into_csr(),
             (2, ours.pattern().indptr(), ours.pattern().indices(), ours.values()).into_csr(),
         ];

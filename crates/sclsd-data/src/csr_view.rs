@@ -133,13 +133,16 @@ impl<'a, T: Copy> From<&'a Csr<T>> for CsrView<'a, T> {
 
 impl<'a, T: Copy> From<CsMatViewI<'a, T, u32, usize>> for CsrView<'a, T> {
     /// # Panics
-    /// When the matrix is stored by columns (`to_csr()` makes one of rows), or is a slice of another (`to_owned()` makes a
-    /// matrix of it).
+    /// When the matrix is stored by columns (`to_csr()` makes one of rows), or is a slice of another
+    /// (`Csr::from(slice.to_owned())` makes a matrix of it).
     fn from(matrix: CsMatViewI<'a, T, u32, usize>) -> Self {
         assert!(matrix.is_csr(), "the matrix is stored by columns; to_csr() makes one of rows");
         let n_cols = matrix.cols();
         let (indptr, indices, values) = matrix.into_raw_storage();
-        assert!(indptr.first() == Some(&0), "the matrix is a slice of another; to_owned() makes one of its own");
+        assert!(
+            indptr.first() == Some(&0),
+            "the matrix is a slice of another; Csr::from(slice.to_owned()) makes one of its own"
+        );
         Self { indptr, indices, values, n_cols, pattern: None }
     }
 }

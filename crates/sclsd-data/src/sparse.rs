@@ -406,11 +406,16 @@ impl Csr<f32> {
 }
 
 impl<T: Copy + Default> From<CsMatI<T, u32, usize>> for Csr<T> {
-    /// Takes the arrays of a matrix of rows as they are, and turns one of columns.
+    /// Takes the arrays of a matrix of rows as they are, and turns one of columns. Row pointers of a slice of another matrix
+    /// begin later, and are moved to 0.
     fn from(matrix: CsMatI<T, u32, usize>) -> Self {
         let matrix = if matrix.is_csr() { matrix } else { matrix.to_csr() };
         let n_cols = matrix.cols();
-        let (indptr, indices, values) = matrix.into_raw_storage();
+        let (mut indptr, indices, values) = matrix.into_raw_storage();
+        let start = indptr[0];
+        if start != 0 {
+            indptr.iter_mut().for_each(|place| *place -= start);
+        }
         Self { pattern: Arc::new(Pattern::known(n_cols, indptr, indices)), values }
     }
 }

@@ -17,7 +17,7 @@ use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, Precision, Spa
 use sclsd_ode::OdeError;
 
 use crate::derivative::{TensorDerivative, Trainable, input};
-use crate::device::Kernels;
+use crate::executor::Kernels;
 use crate::folded::Folded;
 
 /// A step of Adam of many tensors, where they are; nothing waits for it.

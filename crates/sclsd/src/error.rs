@@ -22,7 +22,7 @@ use crate::device::DeviceError;
 ///
 /// ```
 /// fn walks() -> Result<sclsd::graph::Walks, sclsd::Error> {
-///     let graph = sclsd::data::Csr::from_rows(2, [vec![(1, 1.0)], vec![(0, 1.0)]])?; // a SparseError
+///     let graph = sclsd::data::Csr::from_rows(2, [vec![(1, 1.0_f32)], vec![(0, 1.0)]])?; // a SparseError
 ///     let prior = sclsd::graph::Transition::from_pseudotime(&graph, &[0.0, 1.0], 50.0)?; // a TransitionError
 ///     Ok(prior.walks(&sclsd::graph::WalkSpec { path_len: 1, ..Default::default() }.check()?)) // an OutOfRange
 /// }

@@ -261,8 +261,8 @@ fn short_factors_move_the_loss_and_by_no_more_than_their_rounding() {
         // both factors of a product are off by half a unit in the last of their bits
         for (precision, bits) in [(Precision::Tf32, 11), (Precision::Bf16, 8)] {
             let off = ((total(precision) - exact) / exact).abs();
-            aloud(&format!("loss with {}, {} | {off:.1e}", precision, place.name));
-            assert!(off > 0.0 && off < 2.0_f64.powi(1 - bits), "{} on {}: {off:.1e}", precision.name(), place.name);
+            aloud(&format!("loss with {precision}, {} | {off:.1e}", place.name));
+            assert!(off > 0.0 && off < 2.0_f64.powi(1 - bits), "{precision} on {}: {off:.1e}", place.name);
         }
     }
 }

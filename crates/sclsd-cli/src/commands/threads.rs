@@ -8,7 +8,7 @@ use crate::progress::Output;
 /// The device asked for, with as many threads as asked for.
 pub(super) fn device(machine: &MachineArgs) -> anyhow::Result<Device> {
     use_threads(machine.threads)?;
-    Ok(machine.device.parse()?)
+    Ok(machine.device.parse::<Device>()?)
 }
 
 /// As many threads as asked for; a device makes no difference to what only reads a model off.
@@ -28,7 +28,7 @@ pub(super) fn devices(machine: &MachineArgs) -> anyhow::Result<Vec<Device>> {
         // a thread trains on each and waits for the others: none of them can be one of those that do the work
         threads(machine.threads).build_global().map_err(no_threads)?;
     }
-    names.into_iter().map(|name| Ok(name.parse()?)).collect()
+    names.into_iter().map(|name| Ok(name.parse::<Device>()?)).collect()
 }
 
 /// As many threads as asked for, of which this is one: work that it would hand to another, which has to be woken for it, it

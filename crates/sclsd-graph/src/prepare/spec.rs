@@ -1,5 +1,7 @@
 //! What to prepare, and how.
 
+use std::fmt;
+
 use sclsd_data::Flavor;
 
 /// Where pseudotime begins.
@@ -9,6 +11,16 @@ pub enum Root {
     Cell(String),
     /// At the cell of this cluster that is furthest, by mean squared diffusion distance, from all cells together.
     Cluster(String),
+}
+
+/// `cell NAME` or `cluster NAME`.
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cell(name) => write!(f, "cell {name}"),
+            Self::Cluster(name) => write!(f, "cluster {name}"),
+        }
+    }
 }
 
 /// What to prepare, and how.

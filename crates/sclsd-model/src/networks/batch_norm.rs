@@ -18,7 +18,7 @@ use super::linear::Linear;
 use super::parameters::buffer;
 use crate::accelerated::{exact_product, product};
 use crate::derivative::{Trainable, total_of_peers};
-use crate::device::Kernels;
+use crate::executor::Kernels;
 
 const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running averages.

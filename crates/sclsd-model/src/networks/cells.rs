@@ -9,7 +9,7 @@ use sclsd_kernels::{ByCell, Expression, Whole};
 
 use crate::accelerated::{gathered, scatter};
 use crate::derivative::Trainable;
-use crate::device::Kernels;
+use crate::executor::Kernels;
 
 /// The distinct cells of a batch. A cell that is visited often is one row.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, backend::Backend};
 use super::parameters::uniform;
 use crate::accelerated::product;
 use crate::derivative::Trainable;
-use crate::device::Kernels;
+use crate::executor::Kernels;
 
 /// Weights `[out, in]` and biases `[out]`, as PyTorch lays them out.
 #[derive(Module, Debug)]

@@ -13,7 +13,7 @@ use super::stack::Stack;
 use crate::accelerated;
 use crate::density::zero_inflated_negative_binomial;
 use crate::derivative::{Trainable, all_numbers, function, input, numbers};
-use crate::device::Kernels;
+use crate::executor::Kernels;
 use crate::folded::Folded;
 use crate::spec::CheckedModelSpec;
 use crate::special::softplus;

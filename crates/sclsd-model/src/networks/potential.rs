@@ -19,7 +19,7 @@ use super::linear::Linear;
 use super::stack::Layer;
 use crate::accelerated::{self, FlowCheck};
 use crate::derivative::{Trainable, function, input, joined, values};
-use crate::device::Kernels;
+use crate::executor::Kernels;
 use crate::special::log_cosh;
 
 /// Rows that were followed down a potential.

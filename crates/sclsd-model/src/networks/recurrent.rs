@@ -19,7 +19,7 @@ use super::cells::Cells;
 use super::parameters::uniform;
 use crate::accelerated;
 use crate::derivative::{Trainable, function, input, joined, numbers, values};
-use crate::device::Kernels;
+use crate::executor::Kernels;
 
 /// Reference: `torch.nn.RNN(nonlinearity="relu", num_layers=2)`.
 #[derive(Module, Debug)]

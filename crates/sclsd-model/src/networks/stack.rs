@@ -13,7 +13,7 @@ use super::batch_norm::{BatchNorm, BatchStatistics, Shares};
 use super::cells::Cells;
 use super::linear::Linear;
 use crate::derivative::{INPUTS, Trainable, all_numbers, function, input, numbers};
-use crate::device::Kernels;
+use crate::executor::Kernels;
 use crate::folded::Folded;
 use crate::special::softplus;
 
