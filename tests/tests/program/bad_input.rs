@@ -232,17 +232,24 @@ fn graphs_that_do_not_fit_are_named() {
     });
     let annotate = ["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "b.h5ad"];
     refused(d, &annotate, &["lacks obsp[\"connectivities\"]", "--connectivities NAME names the graph"]);
-    file(d, "in.h5ad", |data| {
+    // what does not fit is not written in the first place
+    let unwritten = |change: &dyn Fn(&mut Dataset)| {
+        let mut data = cells();
+        change(&mut data);
+        write_h5ad(&d.join("unfit.h5ad"), &data, Compression::None).unwrap_err().to_string()
+    };
+    let small = unwritten(&|data| {
         let cells: Vec<usize> = (0..50).collect();
         let small = data.obsp["connectivities"].select_rows(&cells).select_columns(&cells);
         data.obsp.insert("connectivities".into(), small);
     });
-    refused(d, &train("in.h5ad", &[]), &["obsp[\"connectivities\"]: its shape is 50 × 50, expected 60 × 60"]);
-    file(d, "in.h5ad", |data| {
+    assert!(small.ends_with("cannot be written: obsp[\"connectivities\"] is of 50 × 50, expected 60 × 60"), "{small}");
+    let narrow = unwritten(&|data| {
         let narrow = data.layers["raw"].select_columns(&(0..10).collect::<Vec<_>>());
         data.layers.insert("raw".into(), narrow);
     });
-    refused(d, &train("in.h5ad", &[]), &["layers[\"raw\"]: its shape is 60 × 10, expected 60 × 20"]);
+    assert!(narrow.ends_with("layers[\"raw\"] is of 60 × 10, expected 60 × 20"), "{narrow}");
+    assert!(!d.join("unfit.h5ad").exists());
 }
 
 #[test]
