@@ -10,37 +10,37 @@ use sclsd::spec::Choice;
 type Meanings<T> = &'static [(T, &'static str)];
 
 pub(crate) const TOPOLOGIES: Meanings<Topology> = &[
-    (Topology::Linear, "One path through three stages"),
-    (Topology::Bifurcation, "One path that parts in two"),
-    (Topology::Trifurcation, "One path that parts in three at one place; the three fates are about equally frequent"),
-    (Topology::Tree, "One path that parts in two, twice: four fates"),
+    (Topology::Linear, "One path through three stages: one fate"),
+    (Topology::Bifurcation, "One path that forks into two fates"),
+    (Topology::Trifurcation, "One path that forks into three fates at one place, about equally frequent"),
+    (Topology::Tree, "One path that forks twice: four fates"),
     (
         Topology::UnequalTree,
-        "A short early branch, and two further on: about 30, 55 and 15 in 100 cells become Fate A, B and C",
+        "A short early branch and two later ones: about 30, 55 and 15 of 100 cells become Fate A, B and C",
     ),
-    (Topology::Cycle, "A ring, which no model of this kind describes: to see what that looks like"),
+    (Topology::Cycle, "A cycle. The model cannot describe a cycle; use it to see how such a result looks"),
 ];
 
 pub(crate) const FLAVORS: Meanings<Flavor> = &[
     (Flavor::Dispersion, "Dispersion of raw counts (scanpy's filter_genes_dispersion)"),
-    (Flavor::Seurat, "Dispersion of normalised counts (scanpy's highly_variable_genes)"),
-    (Flavor::SeuratV3, "Standardised variance of raw counts (scanpy's highly_variable_genes)"),
+    (Flavor::Seurat, "Dispersion of normalized counts (scanpy's highly_variable_genes)"),
+    (Flavor::SeuratV3, "Standardized variance of raw counts (scanpy's highly_variable_genes)"),
 ];
 
 pub(crate) const PRESETS: Meanings<Preset> = &[
     (
         Preset::Recommended,
-        "Walks that end in terminal states, and a schedule that follows from cells, genes and steps to a leaf",
+        "Chosen from the data: walks that end in terminal states, and epochs and a learning rate to match",
     ),
-    (Preset::Reference, "The Python package's settings, exactly"),
+    (Preset::Reference, "Exactly the settings of the Python package"),
 ];
 
 pub(crate) const COMPRESSIONS: Meanings<Compression> =
-    &[(Compression::None, "Not at all"), (Compression::Gzip, "With gzip")];
+    &[(Compression::None, "No compression"), (Compression::Gzip, "With gzip")];
 
 pub(crate) const DIRECTIONS: Meanings<Directions> = &[
     (Directions::Transitions, "The transition probabilities between cells"),
-    (Directions::Drift, "The drift of the potential itself"),
+    (Directions::Drift, "The drift of the potential, −∇V"),
 ];
 
 /// Takes the name of a choice; `--help` lists the names with what they mean.

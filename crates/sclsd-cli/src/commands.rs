@@ -22,6 +22,7 @@ mod reading;
 mod record;
 pub(crate) mod report;
 mod settings;
+pub(crate) mod shell;
 pub(crate) mod simulate;
 mod symbols;
 mod telling;

@@ -18,8 +18,6 @@ mod standard;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Arguments, Command};
 use flags::FlagTable;
 pub use memory::keep_memory;
@@ -29,7 +27,7 @@ pub use memory::keep_memory;
 pub fn main() -> ExitCode {
     pipe::end_with_reader();
     signals::clean_up_at_end();
-    let arguments = Arguments::parse();
+    let arguments = args::parse();
     keep_memory();
     let flags = FlagTable::of(&arguments.command);
     match run(arguments) {
@@ -57,9 +55,11 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Fates(args) => commands::fates::run(&args, output),
         Command::Perturb(args) => commands::perturb::run(&args, output),
         Command::Evaluate(args) => commands::evaluate::run(&args, output),
-        Command::Plot(args) => commands::plot::run(&args, output),
+        Command::Plot(picture) => commands::plot::run(&picture.into(), output),
         Command::Report(args) => commands::report::run(&args, output),
         Command::Convert(args) => commands::convert::run(&args, output),
         Command::Inspect(args) => commands::inspect::run(&args, output),
+        Command::Completions(args) => commands::shell::completions(&args),
+        Command::Man(args) => commands::shell::man(&args, output),
     }
 }

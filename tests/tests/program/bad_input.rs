@@ -211,7 +211,7 @@ fn graphs_that_do_not_fit_are_named() {
     let said = String::from_utf8_lossy(&annotated.stderr);
     assert!(
         annotated.status.success()
-            && said.contains("cell cell04 has no neighbour in obsp[\"connectivities\"]: nothing leads"),
+            && said.contains("cell cell04 has no neighbour in obsp[\"connectivities\"]: it has no outgoing edge"),
         "{said}"
     );
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");

@@ -58,10 +58,7 @@ fn a_gene_that_no_perturbed_cell_expresses_is_said_to_be_so() {
         (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (told, said) = perturb(&["--gene", "Gene05", "Gene06"]);
-    assert!(
-        said.contains("none of the 60 perturbed cells expresses Gene05, so knocking it out changes nothing"),
-        "{said}"
-    );
+    assert!(said.contains("none of the 60 perturbed cells expresses Gene05, so the knockout has no effect"), "{said}");
     assert!(told.contains("expressed by no perturbed cell  Gene05\n"), "{told}");
     let (told, said) = perturb(&["--gene", "Gene05", "Gene06", "--each", "--clusters", "Stem", "--json"]);
     assert!(
@@ -90,22 +87,106 @@ fn options_of_other_kinds_of_pictures_are_refused_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let d = directory.path();
     for (arguments, part) in [
-        ("--kind embedding --density 2", "--density is of --kind stream, not of --kind embedding"),
-        ("--kind loss --color clusters", "--color is of --kind embedding and stream and walks, not of --kind loss"),
-        ("--kind landscape --velocity drift", "--velocity is of --kind stream, not of --kind landscape"),
-        ("--kind stream --surface", "--surface is of --kind landscape, not of --kind stream"),
-        ("--kind perturb --basis X_umap", "not of --kind perturb"),
-        ("--kind components --seed 3", "--seed is of --kind walks, not of --kind components"),
-        ("--kind fates --paths 3", "not of --kind fates"),
-        ("--kind calibration --model m.st", "not of --kind calibration"),
+        ("embedding in.h5ad --density 2", "'--density' is an option of sclsd plot stream, not of sclsd plot embedding"),
+        ("loss in.h5ad --color clusters", "'--color' is an option of sclsd plot embedding, stream, walks, not of"),
+        ("landscape in.h5ad --velocity drift", "'--velocity' is an option of sclsd plot stream, not of"),
+        ("stream in.h5ad --surface", "'--surface' is an option of sclsd plot landscape, not of sclsd plot stream"),
+        ("perturb in.csv --basis X_umap", "not of sclsd plot perturb"),
+        ("components in.h5ad --model m.st --seed 3", "'--seed' is an option of sclsd plot walks, not of"),
+        ("fates in.h5ad --paths 3", "not of sclsd plot fates"),
+        ("calibration in.h5ad --model m.st", "not of sclsd plot calibration"),
+        ("landscape in.h5ad --azimuth 3", "--surface"),
+        ("landscape in.h5ad --paths 3", "--model <FILE>"),
+        ("components in.h5ad", "--model <FILE>"),
+        ("in.h5ad", "the kind of picture comes first, as in: sclsd plot embedding"),
     ] {
-        let run: Vec<&str> = ["plot", "in.h5ad", "-o", "p.svg"].into_iter().chain(arguments.split(' ')).collect();
-        refused(d, &run, &[part]);
+        let (kind, more) = arguments.split_once(' ').unwrap_or((arguments, ""));
+        let new = ["plot", kind].into_iter().chain(more.split_whitespace()).chain(["-o", "p.svg"]);
+        let old = ["plot"].into_iter().chain(more.split_whitespace()).chain(["-o", "p.svg", "--kind", kind]);
+        for run in [new.collect::<Vec<_>>(), old.collect()] {
+            if kind == "in.h5ad" && run.contains(&"--kind") {
+                continue;
+            }
+            let output = sclsd(d, &run);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{run:?}: {errors}");
+            assert!(errors.contains(part), "{run:?}: {errors}");
+        }
     }
-    assert_eq!(
-        sclsd(d, &["plot", "in.h5ad", "-o", "p.svg", "--kind", "landscape", "--azimuth", "3"]).status.code(),
-        Some(2)
-    );
+}
+
+#[test]
+fn clusters_are_those_that_the_run_records_unless_others_are_named_and_an_error_lists_the_columns() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    trained(d, |data| {
+        let names = data.groups("clusters").expect("clusters");
+        data.obs.set("types", Column::Categorical(names));
+    });
+    let model = ["--model", "m.safetensors"];
+    let perturb = [&["perturb", "result.h5ad", "--gene", "Gene01", "-o", "t.csv"][..], &model].concat();
+    succeed(d, &perturb);
+    succeed(d, &["evaluate", "result.h5ad", "--edges", "Stem>Progenitor"]);
+    succeed(d, &[&["fates", "result.h5ad", "-o", "fates.h5ad"][..], &model].concat());
+    succeed(d, &["plot", "fates", "fates.h5ad", "-o", "p.svg"]);
+
+    // the column of the run is gone, and another is there
+    let path = d.join("fates.h5ad");
+    let mut data = read_h5ad(&path, &Keys::all(&path).expect("keys")).expect("a result");
+    data.obs.columns.retain(|(name, _)| name != "clusters" && name != "terminal_states");
+    write_h5ad(&d.join("other.h5ad"), &data, Compression::None).expect("a file");
+    let parts =
+        ["obs[\"clusters\"], which is missing", "--cluster-key (categorical columns of obs: branch, types, fate)"];
+    let runs: [&[&str]; 6] = [
+        &["perturb", "other.h5ad", "--gene", "Gene01", "-o", "u.csv", model[0], model[1]],
+        &["evaluate", "other.h5ad", "--edges", "Stem>Progenitor"],
+        &["fates", "other.h5ad", "-o", "u.h5ad", model[0], model[1]],
+        &["fates", "other.h5ad", "-o", "u.h5ad", "--hard", model[0], model[1]],
+        &["plot", "fates", "other.h5ad", "-o", "u.svg"],
+        &["plot", "walks", "other.h5ad", "-o", "u.svg", "--clusters", "Stem"],
+    ];
+    for run in runs {
+        refused(d, run, &parts);
+    }
+    for run in runs {
+        succeed(d, &[run, &["--cluster-key", "types"]].concat());
+    }
+    succeed(d, &["report", "other.h5ad", "-o", "r.html"]);
+}
+
+#[test]
+fn version_names_backends_and_the_simd_level_of_this_machine_and_inspect_that_of_the_training() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    let best = sclsd::model::SimdLevel::all().last().copied().expect("a level");
+    assert_eq!(succeed(d, &["-V"]), format!("sclsd {}\n", env!("CARGO_PKG_VERSION")));
+    let long = succeed(d, &["--version"]);
+    assert!(long.starts_with(&succeed(d, &["-V"])) && long.contains("\nbackends: flex"), "{long}");
+    assert!(long.contains(&format!("\nSIMD: {best} (this CPU has scalar")), "{long}");
+    trained(d, |_| {});
+    let model = succeed(d, &["inspect", "m.safetensors"]);
+    assert!(model.contains(&format!("\nSIMD level of the training: {best}\n")), "{model}");
+    let model = succeed(d, &["inspect", "m.safetensors", "--json"]);
+    assert!(model.contains(&format!("\"simd\":\"{best}\"")), "{model}");
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = succeed(d, &["completions", shell]);
+        assert!(script.contains("fate-probabilities") && script.contains("root-cluster"), "{shell}");
+    }
+    succeed(d, &["man", "--out", "man/man1"]);
+    for (page, part) in [
+        ("sclsd.1", "The commands in the order"),
+        ("sclsd-train.1", "sclsd train cells.h5ad"),
+        ("sclsd-plot-stream.1", "velocity"),
+    ] {
+        let text = std::fs::read_to_string(d.join("man/man1").join(page)).expect(page);
+        assert!(text.contains(part), "{page}: {text}");
+    }
 }
 
 #[test]

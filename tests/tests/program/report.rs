@@ -138,7 +138,7 @@ fn every_kind_of_picture_is_drawn_from_a_result() {
         for end in ["svg", "png"] {
             let name = format!("{kind}.{end}");
             let arguments: Vec<&str> =
-                ["plot", file, "--kind", kind, "-o", &name].into_iter().chain(more.iter().copied()).collect();
+                ["plot", kind, file, "-o", &name].into_iter().chain(more.iter().copied()).collect();
             succeed(at, &arguments);
             let bytes = std::fs::read(at.join(&name)).unwrap();
             let start: &[u8] = if end == "svg" { b"<svg" } else { b"\x89PNG" };
@@ -152,13 +152,12 @@ fn what_cannot_be_drawn_is_an_error_that_names_the_culprit() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     result(at);
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["--kind", "fate-circle", "-o", "x.svg"], "obsm[\"fate_probabilities\"] is missing"),
         (&["--kind", "embedding", "-o", "x.jpeg"], "x.jpeg is neither .svg nor .png"),
         (&["--kind", "embedding", "--color", "lsd_pseudotim", "-o", "x.svg"], "neither a column of obs nor a gene"),
         (&["--kind", "embedding", "--basis", "X_tsne", "-o", "x.svg"], "obsm[\"X_tsne\"]"),
         (&["--kind", "fates", "-o", "x.svg"], "obs[\"fate\"]"),
-        (&["--kind", "components", "-o", "x.svg"], "--model"),
         (
             &["--kind", "walks", "--clusters", "Nobody", "--cluster-key", "clusters", "-o", "x.svg"],
             "cluster \"Nobody\"",

@@ -28,7 +28,7 @@ fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::R
     let index = file.index_name("obs");
     if additions.obs.iter().any(|(name, _)| *name == index) {
         output.note(format!(
-            "the names of cells were called \"{index}\", as a result is: they are called \"_index\" now"
+            "the index of obs was named \"{index}\", as one of the results; the index is renamed to \"_index\""
         ));
     }
     let all = file.keys()?;

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
     let data = named_apart(&args.input, read)?;
     counts::warn(data.expression()?, output);
     if let Some(lonely) = first_lonely(&data, graph)? {
-        output.note(format!("{lonely}: nothing leads away from it, and its row of obsp[\"transitions\"] is empty"));
+        output.note(format!("{lonely}: it has no outgoing edge, so its row of obsp[\"transitions\"] is empty"));
     }
     let annotation = annotate(&checkpoint.model, &data, graph)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;

@@ -143,7 +143,7 @@ fn open<'a>(file: &'a H5ad, data: &Dataset, name: &str) -> Result<FileMatrix<'a>
 /// Says where X holds counts, of which a model of normalised expression makes little.
 pub(super) fn warn(x: &Csr, output: Output) {
     if x.values().iter().all(|&value| is_count(value)) && x.values().iter().any(|&value| value > 1.0) {
-        output.note("X holds counts, where normalised expression is expected: sclsd prepare makes it of them");
+        output.note("X holds counts, but normalized expression is expected. Run sclsd prepare first");
     }
 }
 

@@ -34,14 +34,9 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     let checkpoint = args.model.as_deref().map(Checkpoint::load).transpose()?;
     let record = record::of_file(&args.input, &has)?;
     let spec = record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
-    let cluster_key = match (&args.cluster_key, &record) {
-        (Some(key), _) => key.clone(),
-        (None, Some(record)) => record.spec.keys.clusters.clone(),
-        (None, None) => bail!(
-            "{} does not say which clusters its model was trained with; name their column of obs with --cluster-key",
-            args.input.display()
-        ),
-    };
+    let specs = [record.as_ref().map(|record| &record.spec), checkpoint.as_ref().map(|checkpoint| &checkpoint.spec)];
+    let cluster_key = groups::cluster_key(args.cluster_key.as_ref(), &specs, &has)
+        .with_context(|| args.input.display().to_string())?;
 
     let mut wanted = telling::keys(&has, &spec, Some(&cluster_key));
     wanted.obs.push("lsd_pseudotime".into());
@@ -203,7 +198,7 @@ impl Scored<'_> {
             let name = format!("spearman with {key}");
             beside(&mut figures, &name, correlation(&pseudotime), prior, "one of the two does not vary");
         }
-        fates::report(args, self.teller, &clusters, &mut figures)?;
+        fates::report(args, cluster_key, self.teller, &clusters, &mut figures)?;
         figures.print(output)
     }
 

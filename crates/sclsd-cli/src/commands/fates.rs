@@ -68,7 +68,13 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     let has = file.inspect()?;
     let record = record::of_file(&args.input, &has)?;
     let spec = record.as_ref().map_or(&checkpoint.spec, |record| &record.spec).clone();
-    let mut wanted = telling::keys(&has, &spec, args.cluster_key.as_ref());
+    let specs = [record.as_ref().map(|record| &record.spec), Some(&checkpoint.spec)];
+    let cluster_key = match groups::cluster_key(args.cluster_key.as_ref(), &specs, &has) {
+        // terminal cells are known already, and clusters only lend them their colors
+        Err(_) if args.terminal.is_empty() && has.has("obs", TERMINAL) => None,
+        key => Some(key.with_context(shown)?),
+    };
+    let mut wanted = telling::keys(&has, &spec, cluster_key.as_ref());
     for (slot, keys, key) in
         [("obs", &mut wanted.obs, "lsd_pseudotime"), ("obsp", &mut wanted.obsp, spec.keys.connectivities.as_str())]
     {
@@ -91,8 +97,9 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
             checkpoint.model.genes.len()
         );
     }
-    let key = args.cluster_key.as_ref().unwrap_or(&spec.keys.clusters);
-    groups::name(&mut data, key).with_context(shown)?;
+    if let Some(key) = &cluster_key {
+        groups::name(&mut data, key).with_context(shown)?;
+    }
     let teller = Teller {
         data: &data,
         record: record.as_ref(),
@@ -101,7 +108,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
         prior_weight: args.prior_weight,
         output,
     };
-    let terminal = teller.terminal(&args.terminal, args.cluster_key.as_deref()).with_context(shown)?;
+    let terminal = teller.terminal(&args.terminal, cluster_key.as_deref()).with_context(shown)?;
     if let Some(lonely) = first_lonely(&data, &checkpoint.spec.keys.connectivities)? {
         bail!("{}: {lonely}; leave such cells out, or rebuild the graph", args.input.display());
     }
@@ -109,7 +116,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
         .tell(args.method, &terminal, args.time_range)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
     let baselines = teller.baselines(&terminal);
-    let clusters = data.obs.get(key).and_then(Column::to_categorical);
+    let clusters = cluster_key.and_then(|key| data.obs.get(&key)).and_then(Column::to_categorical);
     let mut additions = telling::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = telling::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
@@ -167,13 +174,16 @@ fn table(told: &Told) -> (String, Value) {
 
 /// The one cell every cell ends nearest to, as the Python package finds it.
 fn hard(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Result<()> {
-    let cluster_key = args.cluster_key.as_ref().unwrap_or(&checkpoint.spec.keys.clusters);
-    let wanted = Keys::none().with_obs(cluster_key).with_obsm("X_cell_state");
-    let hint = "fates start from obsm[\"X_cell_state\"], which sclsd annotate writes";
-    let file = H5ad::open(&args.input)?;
-    let data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
     let shown = || args.input.display().to_string();
-    let clusters = groups::of(&data, cluster_key).with_context(shown)?;
+    let file = H5ad::open(&args.input)?;
+    let has = file.inspect()?;
+    let record = record::of_file(&args.input, &has)?;
+    let specs = [record.as_ref().map(|record| &record.spec), Some(&checkpoint.spec)];
+    let cluster_key = groups::cluster_key(args.cluster_key.as_ref(), &specs, &has).with_context(shown)?;
+    let wanted = Keys::none().with_obs(&cluster_key).with_obsm("X_cell_state");
+    let hint = "fates start from obsm[\"X_cell_state\"], which sclsd annotate writes";
+    let data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
+    let clusters = groups::of(&data, &cluster_key).with_context(shown)?;
     let spec = HardFateSpec {
         time_range: args.time_range,
         dt: args.dt,

@@ -1,7 +1,36 @@
-//! Columns of obs that name groups of cells, of whatever kind they are.
+//! Columns of obs that name groups of cells, of whatever kind they are, and which of them has the clusters.
 
-use anyhow::Context;
-use sclsd::data::{Categorical, Column, Dataset};
+use anyhow::{Context, bail};
+use sclsd::data::{Categorical, Column, Dataset, Inspection};
+use sclsd::infer::TrainSpec;
+
+/// The column of obs with the clusters: the one that was named (`flag`), or the first that a training records and the
+/// file has. Every training records one, `clusters` by default, whether or not it used it.
+pub(super) fn cluster_key(
+    flag: Option<&String>,
+    recorded: &[Option<&TrainSpec>],
+    has: &Inspection,
+) -> anyhow::Result<String> {
+    let mut known = recorded.iter().flatten().map(|spec| &spec.keys.clusters).filter(|key| has.has("obs", key));
+    if let Some(key) = flag.or_else(|| known.next()) {
+        return Ok(key.clone());
+    }
+    let categorical = has.entries.iter().filter(|e| e.slot == "obs" && e.form.starts_with("categorical"));
+    let columns: Vec<&str> = categorical.map(|entry| entry.name.as_str()).collect();
+    let columns = if columns.is_empty() { "none".to_owned() } else { columns.join(", ") };
+    let expected: Vec<String> =
+        recorded.iter().flatten().map(|spec| format!("obs[\"{}\"]", spec.keys.clusters)).collect();
+    match expected.first() {
+        Some(expected) => bail!(
+            "the model was trained with clusters in {expected}, which is missing; name the column of clusters with \
+             --cluster-key (categorical columns of obs: {columns})"
+        ),
+        None => bail!(
+            "the file does not say which clusters its model was trained with; name the column of clusters with \
+             --cluster-key (categorical columns of obs: {columns})"
+        ),
+    }
+}
 
 /// Makes a column of whole numbers or truth values one of names, as pandas prints them: `2`, `True`. A column that is not
 /// there is left to whoever needs it.

@@ -25,10 +25,7 @@ pub(crate) fn run(args: &InspectArgs, output: Output) -> anyhow::Result<()> {
     if is_safetensors(&start) || named_so {
         print_checkpoint(&Checkpoint::load(&args.input)?, output)
     } else if start.starts_with(b"PK") {
-        anyhow::bail!(
-            "{} looks like a checkpoint of PyTorch; sclsd convert makes one of ours of it",
-            args.input.display()
-        )
+        anyhow::bail!("{} looks like a PyTorch checkpoint. Convert it with sclsd convert", args.input.display())
     } else {
         print_h5ad(&args.input, output) // fails where it is none, saying why
     }
@@ -143,7 +140,7 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
         return standard::print_json(&json!({
             "n_genes": model.n_genes, "genes": model.genes, "epochs": checkpoint.epoch(), "loss": loss,
             "resumable": resumable, "config": checkpoint.spec, "tensors": model.weights.len(),
-            "format_version": FORMAT_VERSION,
+            "simd": checkpoint.simd, "format_version": FORMAT_VERSION,
         }));
     }
     let spec = model.spec.get();
@@ -153,12 +150,13 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
         (false, false) => "ready for sclsd annotate",
         (false, true) => "ready for sclsd annotate, and for sclsd train --resume on the same data",
     };
+    let simd = checkpoint.simd.as_ref().map(|level| format!("SIMD level of the training: {level}"));
     let lines = [
         format!("model of {} genes, z of {} dimensions, B of {}", model.n_genes, spec.z_dim, spec.b_dim),
         format!("{} tensors, {n_values} values", model.weights.len()),
         format!("{} epochs trained{}", checkpoint.epoch(), loss.map_or(String::new(), |l| format!(", loss {l:.4}"))),
-        ready.to_owned(),
-        format!("configuration: {}", serde_json::to_string(&checkpoint.spec)?),
     ];
+    let rest = [ready.to_owned(), format!("configuration: {}", serde_json::to_string(&checkpoint.spec)?)];
+    let lines: Vec<String> = lines.into_iter().chain(simd).chain(rest).collect();
     standard::print(&lines.join("\n"))
 }

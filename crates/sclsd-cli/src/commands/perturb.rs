@@ -2,14 +2,14 @@
 
 use anyhow::{Context, bail};
 use sclsd::analysis::{FateTable, PerturbSpec, Perturbation, perturb};
-use sclsd::data::{Categorical, Dataset, Keys};
+use sclsd::data::{Categorical, Dataset, Keys, inspect};
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::files::{self, Files};
 use super::reading::read;
 use super::threads::start;
-use super::{groups, symbols};
+use super::{groups, record, symbols};
 use crate::args::PerturbArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -28,10 +28,14 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
         None => files.check()?,
     }
     let checkpoint = Checkpoint::load(&args.model)?;
-    let data = read(&args.input, &Keys { x: true, ..Keys::none() }.with_obs(&args.cluster_key))?;
     let shown = || args.input.display().to_string();
-    let clusters = groups::of(&data, &args.cluster_key).with_context(shown)?;
-    let cells = cells(&clusters, args).with_context(shown)?;
+    let has = inspect(&args.input)?;
+    let record = record::of_file(&args.input, &has)?;
+    let specs = [record.as_ref().map(|record| &record.spec), Some(&checkpoint.spec)];
+    let cluster_key = groups::cluster_key(args.cluster_key.as_ref(), &specs, &has).with_context(shown)?;
+    let data = read(&args.input, &Keys { x: true, ..Keys::none() }.with_obs(&cluster_key))?;
+    let clusters = groups::of(&data, &cluster_key).with_context(shown)?;
+    let cells = cells(&clusters, &cluster_key, &args.clusters).with_context(shown)?;
 
     let named = symbols::names(&args.input, &args.gene, args.symbols.gene_symbols.as_deref())?;
     let sets: Vec<Vec<String>> =
@@ -91,8 +95,8 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
     let unexpressed = if args.level == 0.0 { unexpressed(&data, &cells, &named)? } else { Vec::new() };
     for gene in &unexpressed {
         output.note(format!(
-            "warning: none of the {} perturbed cells expresses {gene}, so knocking it out changes nothing: its rows say \
-             nothing of what it does",
+            "warning: none of the {} perturbed cells expresses {gene}, so the knockout has no effect. Ignore the rows of this \
+             gene",
             cells.len()
         ));
     }
@@ -124,16 +128,17 @@ fn unexpressed(data: &Dataset, cells: &[u32], genes: &[String]) -> anyhow::Resul
     Ok(genes.iter().filter(silent).cloned().collect())
 }
 
-fn cells(clusters: &Categorical, args: &PerturbArgs) -> anyhow::Result<Vec<u32>> {
-    for name in &args.clusters {
+/// Cells of the named clusters of obs `key`; all if none is named.
+fn cells(clusters: &Categorical, key: &str, names: &[String]) -> anyhow::Result<Vec<u32>> {
+    for name in names {
         if !clusters.categories().contains(name) {
-            let (key, known) = (&args.cluster_key, clusters.categories().join(", "));
+            let known = clusters.categories().join(", ");
             bail!("cluster \"{name}\" is not in obs[\"{key}\"], which has {known}");
         }
     }
     let chosen = |cell: &u32| {
         let name = clusters.name(*cell as usize);
-        args.clusters.is_empty() || name.is_some_and(|name| args.clusters.iter().any(|c| c == name))
+        names.is_empty() || name.is_some_and(|name| names.iter().any(|c| c == name))
     };
     Ok((0_u32..).take(clusters.codes().len()).filter(chosen).collect())
 }

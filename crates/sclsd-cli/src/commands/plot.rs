@@ -18,16 +18,13 @@ use super::record::{self, Record};
 use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
 use super::{basis, groups, symbols, telling};
-use crate::args::{PlotArgs, PlotKind};
+use crate::args::{Plot, PlotKind};
 use crate::figures::Figures;
 use crate::progress::Output;
 use crate::{escape, standard};
 
-pub(crate) fn run(args: &PlotArgs, output: Output) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Plot, output: Output) -> anyhow::Result<()> {
     start(&args.threads, output)?;
-    if let Some((option, kinds)) = args.misplaced() {
-        bail!("{option} is of --kind {}, not of --kind {}", kinds.join(" and "), args.kind.name());
-    }
     Files::default()
         .reads("INPUT", &args.input)
         .may_read("--model", args.model.as_ref())
@@ -52,7 +49,7 @@ pub(crate) fn run(args: &PlotArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
-fn draw(args: &PlotArgs, output: Output) -> anyhow::Result<Picture> {
+fn draw(args: &Plot, output: Output) -> anyhow::Result<Picture> {
     let file = File::open(args, output)?;
     match args.kind {
         PlotKind::Embedding => file.embedding(),
@@ -73,22 +70,27 @@ fn draw(args: &PlotArgs, output: Output) -> anyhow::Result<Picture> {
 
 /// What a picture is made of: the parts of the file that it needs.
 struct File<'a> {
-    args: &'a PlotArgs,
+    args: &'a Plot,
     /// Embedding of a picture on cells; empty for others.
     basis: String,
     data: Dataset,
     record: Option<Record>,
+    /// The model that cells follow.
+    checkpoint: Option<Checkpoint>,
     cluster_key: Option<String>,
     color: Option<String>,
 }
 
 impl<'a> File<'a> {
-    fn open(args: &'a PlotArgs, output: Output) -> anyhow::Result<Self> {
+    fn open(args: &'a Plot, output: Output) -> anyhow::Result<Self> {
         let has = inspect(&args.input)?;
         let uns = if has.has("uns", record::KEY) { vec![record::KEY.to_owned()] } else { Vec::new() };
         let record = record::read(&read(&args.input, &Keys { uns, ..Keys::none() })?)?;
-        let recorded = record.as_ref().map(|r| r.spec.keys.clusters.clone()).filter(|key| has.has("obs", key));
-        let cluster_key = args.cluster_key.clone().or(recorded);
+        let checkpoint = args.model.as_deref().map(Checkpoint::load).transpose()?;
+        let specs = [record.as_ref().map(|r| &r.spec), checkpoint.as_ref().map(|c| &c.spec)];
+        let cluster_key = groups::cluster_key(args.cluster_key.as_ref(), &specs, &has);
+        let must = args.kind == PlotKind::Fates || !args.clusters.is_empty();
+        let cluster_key = if must { Some(cluster_key?) } else { cluster_key.ok() };
         // a column of obs comes first; what is none is a gene, by its name or its symbol
         let gene = args.color.iter().filter(|key| !has.has("obs", key)).cloned().collect::<Vec<_>>();
         let gene = symbols::names(&args.input, &gene, args.symbols.gene_symbols.as_deref())?.pop();
@@ -178,7 +180,7 @@ impl<'a> File<'a> {
         if let Some(key) = &cluster_key {
             groups::name(&mut data, key)?;
         }
-        Ok(Self { args, basis, data, record, cluster_key, color })
+        Ok(Self { args, basis, data, record, checkpoint, cluster_key, color })
     }
 
     fn places(&self) -> anyhow::Result<Places<'_>> {
@@ -189,8 +191,9 @@ impl<'a> File<'a> {
         Ok(Places { basis: &self.basis, points })
     }
 
-    fn time_range(&self) -> f64 {
-        self.args.time_range.unwrap_or(15.0)
+    /// The cells that paths start from, and the clusters if they are known.
+    fn choose(&self) -> anyhow::Result<(Vec<usize>, Option<Categorical>)> {
+        choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths)
     }
 
     fn title(&self, otherwise: &str) -> String {
@@ -211,7 +214,7 @@ impl<'a> File<'a> {
 
     fn stream(&self) -> anyhow::Result<Picture> {
         let (args, style) = (self.args, StreamStyle::default());
-        let (density, smooth) = (args.density.unwrap_or(1.0), args.smooth.unwrap_or(1.0));
+        let (density, smooth) = (args.density, args.smooth);
         for (name, value) in [("--density", density), ("--smooth", smooth)] {
             if !(value > 0.0 && value <= 20.0) {
                 bail!("{name} is {value}, expected a number above 0 and at most 20");
@@ -230,38 +233,31 @@ impl<'a> File<'a> {
 
     fn landscape(&self) -> anyhow::Result<Picture> {
         let landscape = Landscape::new(self.places()?, &self.data.numbers("potential")?);
-        let paths = match &self.args.model {
+        let paths = match &self.checkpoint {
             None => Vec::new(),
-            Some(model) => {
-                let (cells, _) = choose(
-                    &self.data,
-                    self.cluster_key.as_deref(),
-                    &self.args.clusters,
-                    self.args.paths.unwrap_or(16),
-                )?;
-                let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range())?;
+            Some(checkpoint) => {
+                let (cells, _) = self.choose()?;
+                let flow = follow(checkpoint, &self.data, &cells, self.args.time_range)?;
                 on_embedding(&flow, &self.data, &self.basis)?
             }
         };
         let title = self.title("Waddington landscape");
         if self.args.surface {
-            let view =
-                View { azimuth: self.args.azimuth.unwrap_or(-60.0), elevation: self.args.elevation.unwrap_or(42.0) };
+            let view = View { azimuth: self.args.azimuth, elevation: self.args.elevation };
             return Ok(surface(&landscape, &paths, view, &title));
         }
         Ok(contour_map(&landscape, &paths, &title))
     }
 
     fn walks(self, output: Output) -> anyhow::Result<Picture> {
-        let (cells, _) =
-            choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(6))?;
+        let (cells, _) = self.choose()?;
         let mut kinds = Vec::new();
         if let Some(record) = &self.record {
-            let places = prior_walks(record, &self.data, &cells, &self.basis, self.args.seed.unwrap_or(0), output)?;
+            let places = prior_walks(record, &self.data, &cells, &self.basis, self.args.seed, output)?;
             kinds.push(Paths { name: "prior walks".into(), places });
         }
-        if let Some(model) = &self.args.model {
-            let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range())?;
+        if let Some(checkpoint) = &self.checkpoint {
+            let flow = follow(checkpoint, &self.data, &cells, self.args.time_range)?;
             kinds.push(Paths { name: "model".into(), places: on_embedding(&flow, &self.data, &self.basis)? });
         }
         if kinds.is_empty() {
@@ -271,12 +267,11 @@ impl<'a> File<'a> {
     }
 
     fn components(&self) -> anyhow::Result<Picture> {
-        let Some(model) = &self.args.model else {
-            bail!("--kind components needs --model, the model that is followed")
+        let Some(checkpoint) = &self.checkpoint else {
+            bail!("sclsd plot components needs --model, which the cells follow")
         };
-        let (cells, groups) =
-            choose(&self.data, self.cluster_key.as_deref(), &self.args.clusters, self.args.paths.unwrap_or(400))?;
-        let flow = follow(&Checkpoint::load(model)?, &self.data, &cells, self.time_range())?;
+        let (cells, groups) = self.choose()?;
+        let flow = follow(checkpoint, &self.data, &cells, self.args.time_range)?;
         let groups = groups.unwrap_or_else(|| Categorical::from_names(vec!["cells"; self.data.n_cells()]));
         let colors = group_colors(&groups);
         let members: Vec<(usize, Vec<usize>)> = (0..groups.categories().len())
@@ -371,7 +366,7 @@ impl<'a> File<'a> {
 
     fn fates(&self) -> anyhow::Result<Picture> {
         let Some(key) = &self.cluster_key else {
-            bail!("--kind fates needs --cluster-key, the column of obs cells start in")
+            bail!("sclsd plot fates needs --cluster-key, the column of obs cells start in")
         };
         let (clusters, ends) = (self.data.groups(key)?, groups::of(&self.data, "fate")?);
         let counts = match telling::stored(&self.data, telling::PROBABILITIES) {
@@ -465,8 +460,8 @@ pub(super) fn gene_values(data: &Dataset, gene: usize) -> anyhow::Result<Vec<f64
         .collect())
 }
 
-fn velocity_key(args: &PlotArgs, basis: &str) -> String {
-    args.velocity.unwrap_or_default().key(basis::suffix(basis))
+fn velocity_key(args: &Plot, basis: &str) -> String {
+    args.velocity.key(basis::suffix(basis))
 }
 
 /// The value below which that share of sorted values lies.
@@ -482,7 +477,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// The table that `sclsd perturb` writes: its rows over all cells.
-fn perturbation(args: &PlotArgs) -> anyhow::Result<Picture> {
+fn perturbation(args: &Plot) -> anyhow::Result<Picture> {
     let changes = read_changes(&args.input)?;
     if changes.is_empty() {
         bail!("{} has no row with an empty \"from\": sclsd perturb writes one for each fate", args.input.display());
@@ -498,7 +493,7 @@ fn read_changes(path: &Path) -> anyhow::Result<Vec<FateChange>> {
     let header = reader.headers().with_context(|| shown.clone())?.clone();
     let column = |name: &str| {
         header.iter().position(|h| h == name).with_context(|| {
-            format!("{shown} lacks the column \"{name}\"; --kind perturb draws the table that sclsd perturb writes")
+            format!("{shown} lacks the column \"{name}\"; sclsd plot perturb draws the table that sclsd perturb writes")
         })
     };
     let at: Vec<usize> = names.into_iter().map(column).collect::<anyhow::Result<_>>()?;

@@ -34,20 +34,21 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     let data = &found.data;
     if found.unreachable_cells > 0 && !args.drop_unreachable {
         output.note(format!(
-            "{} cells are not joined to the root by the graph: their dpt_pseudotime is infinite, which training refuses; \
-             give --drop-unreachable to leave them out",
+            "no path in the graph connects {} cells to the root: their dpt_pseudotime is infinite, which training \
+             refuses; drop them with --drop-unreachable",
             found.unreachable_cells
         ));
     }
     if found.one_way_edges + found.no_edges > 0 {
         output.note(format!(
-            "the graph was kept, but for {} edges that now have the larger of their two weights both ways, and \
-             {} entries that are no edges (zeros, or a cell to itself)",
+            "the graph of the file was used; {} edges had two different weights, and the larger one replaced both; {} \
+             entries were no edges (zeros, or a cell to itself) and were removed",
             found.one_way_edges, found.no_edges
         ));
     }
     if spec.root.is_none() && data.obs.get("dpt_pseudotime").is_none() {
-        output.note("no root is given, so there is no dpt_pseudotime; give --root-cluster or --root-cell to have one");
+        output
+            .note("no root is given, so there is no dpt_pseudotime; name the root with --root-cluster or --root-cell");
     }
     let mut figures = Figures::default();
     figures.count("cells before", n_cells);
@@ -124,13 +125,13 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     }
     let made = made_anew(&file, &found.data, &kept)?;
     if !made.is_empty() {
-        output.note(format!("made anew, in the place of what the file had: {}", made.join(", ")));
+        output.note(format!("recomputed, replacing what the file had: {}", made.join(", ")));
     }
     for (table, frame) in [("obs", &found.data.obs), ("var", &found.data.var)] {
         let index = file.index_name(table);
         if frame.get(&index).is_some() {
             output.note(format!(
-                "the names of {table} were called \"{index}\", as a result is: they are called \"_index\" now"
+                "the index of {table} was named \"{index}\", as one of the results; the index is renamed to \"_index\""
             ));
         }
     }

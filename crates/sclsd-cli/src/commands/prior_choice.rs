@@ -170,9 +170,8 @@ fn terminal(
             Ok(leaves) => (leaves.names(), "clusters from which no later one descends".to_owned()),
             Err(TerminalError::NoStates) => {
                 output.note(
-                    "warning: no terminal state is found, since no cluster is clearly later than another that it touches: \
-                     walks do not end, and fates cannot be told; name the clusters in which differentiation ends with \
-                     --terminal",
+                    "warning: no terminal state was found, because no cluster is clearly later than its neighbors. Walks do \
+                     not end, and fates cannot be computed. Name the final clusters with --terminal",
                 );
                 return Ok(None);
             }
@@ -196,8 +195,8 @@ fn terminal(
     let lost = steps.iter().filter(|steps| steps.is_infinite()).count();
     if lost > 0 {
         output.note(format!(
-            "warning: {lost} of {} cells can reach no terminal state: the graph is in pieces, or all but so; name a \
-             terminal cluster in every piece with --terminal",
+            "warning: {lost} of {} cells cannot reach a terminal state, because the graph has disconnected parts. Name a \
+             terminal cluster in each part with --terminal",
             data.n_cells()
         ));
     }

@@ -102,10 +102,8 @@ impl<'a> Source<'a> {
         let uns = read_with_hint(choice.input, &Keys { uns: keys.uns.clone(), ..Keys::none() }, "")?;
         let record = record::read(&uns)?;
         let spec = record.as_ref().map(|r| &r.spec).or(checkpoint.as_ref().map(|c| &c.spec));
-        let cluster_key = choice
-            .cluster_key
-            .clone()
-            .or_else(|| spec.map(|s| s.keys.clusters.clone()).filter(|key| has.has("obs", key)));
+        let specs = [record.as_ref().map(|r| &r.spec), checkpoint.as_ref().map(|c| &c.spec)];
+        let cluster_key = groups::cluster_key(choice.cluster_key.as_ref(), &specs, &has).ok();
 
         let velocity_on = |basis: &str| Directions::Transitions.key(basis::suffix(basis));
         let directed = |basis: &str| has.has("obsm", &velocity_on(basis));

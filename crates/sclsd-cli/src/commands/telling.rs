@@ -86,7 +86,7 @@ impl Teller<'_> {
             let sets = column.to_categorical().with_context(|| format!("obs[\"{TERMINAL}\"] names no states"))?;
             return Terminal::new(&sets).with_context(|| format!("obs[\"{TERMINAL}\"]"));
         }
-        let key = cluster_key.unwrap_or(&spec.keys.clusters);
+        let key = cluster_key.context("no column of obs is known to have the clusters; name it with --cluster-key")?;
         let clusters = self.data.groups(key)?;
         let time = self.time()?;
         let names = match (names, self.phylogeny().map(Phylogeny::leaves)) {

@@ -19,6 +19,7 @@ pub(super) const TRUTH: &str = "true_fate_";
 /// Adds the scores of fates, where the file has any.
 pub(super) fn report(
     args: &EvaluateArgs,
+    cluster_key: &str,
     teller: &Teller<'_>,
     clusters: &Categorical,
     figures: &mut Figures,
@@ -37,7 +38,7 @@ pub(super) fn report(
     for (name, key) in [("prior", BY_PRIOR), ("neighbors", BY_NEIGHBORS)] {
         all.extend(telling::stored(data, key).map(|found| (name.to_owned(), found)));
     }
-    let terminal = teller.terminal(&[], args.cluster_key.as_deref())?;
+    let terminal = teller.terminal(&[], Some(cluster_key))?;
     let truth = telling::truth(data, &all[0].1)?;
     let sisters = sisters(args, data)?;
     let (mut shown, mut values) = (String::new(), Map::new());
