@@ -1,9 +1,7 @@
 //! A training epoch of one step: loss, gradients, update.
 
-use std::ops::ControlFlow;
-
 use sclsd::Device;
-use sclsd::infer::{Event, TrainSpec, TrainingData, train};
+use sclsd::infer::{TrainSpec, Trainer, TrainingData};
 
 fn main() {
     divan::main();
@@ -16,8 +14,5 @@ fn epoch_of_256_walks_3000_cells_1000_genes(bencher: divan::Bencher, steps: usiz
     let spec = TrainSpec { num_epochs: 1, ..TrainSpec::default() }.check().expect("a specification");
     let training = TrainingData::new(&cells, &spec.get().keys).expect("data to train on");
     let device = Device::parse("cpu").expect("a device");
-    bencher.bench_local(|| {
-        let mut observe = |_: Event<'_>| ControlFlow::Continue(());
-        train(&training, &walks, &spec, None, &device, &mut observe).expect("an epoch")
-    });
+    bencher.bench_local(|| Trainer::new(spec.clone()).device(device).fit(&training, &walks).expect("an epoch"));
 }

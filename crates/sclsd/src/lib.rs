@@ -14,7 +14,6 @@
 //! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features.
 //!
 //! ```
-//! use std::ops::ControlFlow;
 //! use sclsd::{Device, analysis, data, graph, infer};
 //!
 //! // simulated cells, with a graph of neighbours
@@ -32,7 +31,7 @@
 //! // a model, and what it says about every cell
 //! let device = Device::parse("cpu")?;
 //! let training = infer::TrainingData::new(&cells, &spec.keys)?;
-//! let fit = infer::train(&training, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
+//! let fit = infer::Trainer::new(spec.check()?).device(device).fit(&training, &walks)?;
 //! let result = analysis::annotate(&fit.model, &cells, "connectivities")?;
 //! assert_eq!(result.pseudotime.len(), 60);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
