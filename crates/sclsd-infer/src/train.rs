@@ -508,7 +508,7 @@ impl Run<'_> {
     /// Steps after which their losses are read: to read is to wait until the device has come to them, and it should always
     /// have something to do.
     fn unread(&self) -> usize {
-        if self.kernels == Kernels::Host || self.peers.count() > 1 { 1 } else { 8 }
+        if matches!(self.kernels, Kernels::Device(_)) && self.peers.count() == 1 { 8 } else { 1 }
     }
 
     /// The loss of a step, which with the gradients has to be finite.

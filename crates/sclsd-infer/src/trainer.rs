@@ -231,7 +231,7 @@ mod tests {
         let mut left = steps;
         move |event| {
             if let Event::StepDone { .. } = event {
-                left -= 1;
+                left = left.saturating_sub(1);
             }
             if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }
@@ -315,7 +315,13 @@ mod tests {
                     running.into_iter().map(|thread| thread.join().unwrap()).collect()
                 });
                 assert_eq!((stopped[0].epoch(), stopped[0].step()), (stop / STEPS, stop % STEPS), "peer {told}");
-                assert!(stopped.iter().all(|other| *other == stopped[0]), "peer {told} after step {stop}");
+                // of the solver's work each peer counts its own share
+                let same = |other: &Checkpoint| {
+                    let sums = |c: &Checkpoint| c.partial.as_ref().map(|partial| (partial.step, partial.loss));
+                    (&other.model, &other.moments, sums(other))
+                        == (&stopped[0].model, &stopped[0].moments, sums(&stopped[0]))
+                };
+                assert!(stopped.iter().all(same), "peer {told} after step {stop}");
             }
         }
     }
@@ -394,11 +400,6 @@ mod tests {
             failed += usize::from(trainer(lr, 6).observe(observe).fit(&training, &walks).is_err());
             if path.exists() {
                 goes_on(Checkpoint::load(&path).unwrap(), lr);
-            }
-            for stop in [1, 2, STEPS + 1] {
-                if let Ok(stopped) = trainer(lr, 6).observe(after(stop)).fit(&training, &walks) {
-                    goes_on(stopped, lr);
-                }
             }
         }
         assert!(failed >= 3, "{failed} learning rates were too large");
