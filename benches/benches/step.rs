@@ -1,9 +1,7 @@
 //! A training epoch of one step: loss, gradients, update.
 
-use std::ops::ControlFlow;
-
 use sclsd::Device;
-use sclsd::infer::{Event, TrainSpec, TrainingData, train};
+use sclsd::infer::{TrainSpec, Trainer, TrainingData};
 
 fn main() {
     divan::main();
@@ -15,9 +13,6 @@ fn epoch_of_256_walks_3000_cells_1000_genes(bencher: divan::Bencher, steps: usiz
     let walks = sclsd_benches::walks(&cells, 256, steps);
     let spec = TrainSpec { num_epochs: 1, ..TrainSpec::default() }.check().expect("a specification");
     let training = TrainingData::new(&cells, &spec.get().keys).expect("data to train on");
-    let device: Device = "cpu".parse().expect("a device");
-    bencher.bench_local(|| {
-        let mut observe = |_: Event<'_>| ControlFlow::Continue(());
-        train(&training, &walks, &spec, None, &device, &mut observe).expect("an epoch")
-    });
+    let device = "cpu".parse::<Device>().expect("a device");
+    bencher.bench_local(|| Trainer::new(spec.clone()).device(device).fit(&training, &walks).expect("an epoch"));
 }

@@ -1,7 +1,6 @@
 //! Times every stage on a prepared file and prints one JSON object, under the names that the Python package's timing script
 //! uses: seconds per stage, steps taken, seconds per training step, peak resident memory (MiB).
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -10,7 +9,7 @@ use sclsd::Device;
 use sclsd::analysis::{HardFateSpec, PerturbSpec, annotate, hard_fates, perturb};
 use sclsd::data::{Keys, read_h5ad};
 use sclsd::graph::Transition;
-use sclsd::infer::{TrainSpec, TrainingData, train};
+use sclsd::infer::{TrainSpec, Trainer, TrainingData};
 use sclsd::model::SimdLevel;
 use serde_json::{Map, Value, json};
 
@@ -114,8 +113,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let spec = spec.check()?;
     let training = TrainingData::new(&data, &spec.get().keys)?;
-    let mut observe = |_: sclsd::infer::Event<'_>| ControlFlow::Continue(());
-    let fit = record.timed("train", || train(&training, &walks, &spec, None, &device, &mut observe))?;
+    let trainer = Trainer::new(spec.clone()).device(device);
+    let fit = record.timed("train", || trainer.fit(&training, &walks))?;
     let steps = args.epochs * args.walks.div_ceil(args.batch);
     #[expect(clippy::cast_precision_loss, reason = "steps are few")]
     let step = record.figures["train_s"].as_f64().unwrap_or(f64::NAN) / steps as f64;

@@ -1,7 +1,8 @@
 //! The `sclsd` program: command line in, files and figures out.
 //!
 //! The only place with standard output, exit codes and `anyhow`. Exit status 0: done; 1: the data or the run is at
-//! fault; 2: the command line is. An error is one sentence on standard error.
+//! fault; 2: the command line is; 130, 143, 129: training was stopped by Ctrl-C, SIGTERM, SIGHUP. An error is one
+//! sentence on standard error.
 
 mod args;
 mod choices;
@@ -26,18 +27,24 @@ pub use memory::keep_memory;
 #[must_use]
 pub fn main() -> ExitCode {
     pipe::end_with_reader();
-    signals::clean_up_at_end();
+    signals::wait_for_end();
     let arguments = args::parse();
     keep_memory();
     let flags = FlagTable::of(&arguments.command);
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // one sentence, causes after a colon
-            let advice = flags.advice(&error);
-            standard::complain(&format!("error: {}", escape::line(&format!("{error:#}{advice}"))));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<signals::Stopped>() {
+            Some(stopped) => {
+                standard::complain(&escape::line(&stopped.to_string()));
+                ExitCode::from(stopped.signal.exit_code())
+            }
+            None => {
+                // one sentence, causes after a colon
+                let advice = flags.advice(&error);
+                standard::complain(&format!("error: {}", escape::line(&format!("{error:#}{advice}"))));
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 

@@ -1,13 +1,102 @@
-//! What happens when the program is told to end, by Ctrl-C or by `kill`: temporary files are removed first.
+//! What happens when the program is told to end: by Ctrl-C, by `kill` (SIGTERM), or since its terminal goes (SIGHUP).
+//!
+//! Training ends at its next step, with what it has come to saved; a second signal ends it at once. Everything else
+//! ends at once, temporary files removed first.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use sclsd::data::remove_own_temporaries;
 
 /// Outputs whose temporary files may be there. A signal belongs to the process, and so does this list.
 static OUTPUTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// [`AT_ONCE`], [`AFTER_STEP`], or the number of the signal that training was told to stop by.
+static STATE: AtomicI32 = AtomicI32::new(AT_ONCE);
+/// A signal ends the program.
+const AT_ONCE: i32 = 0;
+/// A signal ends training at its next step.
+const AFTER_STEP: i32 = -1;
+
+/// A terminal that closes tells of it more than once, by its shell and by the kernel: for so long these are one.
+#[cfg(unix)]
+const SAME_HANGUP: Duration = Duration::from_secs(1);
+
+/// A signal that tells the program to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signal(i32);
+
+impl Signal {
+    /// What a shell calls the end by this signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+    pub(crate) fn exit_code(self) -> u8 {
+        u8::try_from(128 + self.0).unwrap_or(u8::MAX)
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("SIGHUP"),
+            2 => f.write_str("Ctrl-C"),
+            15 => f.write_str("SIGTERM"),
+            other => write!(f, "signal {other}"),
+        }
+    }
+}
+
+/// The program ends since it was told to.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    /// Which signal it was.
+    pub signal: Signal,
+    /// Where it stopped, and what is left.
+    pub place: String,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped by {} {}", self.signal, self.place)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// While it lives, the first signal does not end the program, but asks that training stop.
+#[derive(Debug)]
+pub(crate) struct StopAfterStep(());
+
+impl StopAfterStep {
+    /// From here on.
+    pub(crate) fn begin() -> Self {
+        STATE.store(AFTER_STEP, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// The signal that came, if any did.
+    #[expect(clippy::unused_self, reason = "asked only while signals are waited for")]
+    pub(crate) fn asked(&self) -> Option<Signal> {
+        let state = STATE.load(Ordering::SeqCst);
+        (state > AT_ONCE).then_some(Signal(state))
+    }
+
+    /// The signal that came, if any did. Drops the guard: from here on the next one ends the program.
+    #[expect(clippy::unused_self, reason = "what is dropped")]
+    pub(crate) fn end(self) -> Option<Signal> {
+        let state = STATE.swap(AT_ONCE, Ordering::SeqCst);
+        (state > AT_ONCE).then_some(Signal(state))
+    }
+}
+
+impl Drop for StopAfterStep {
+    fn drop(&mut self) {
+        STATE.store(AT_ONCE, Ordering::SeqCst);
+    }
+}
 
 /// Remembers an output.
 pub(crate) fn remember(output: &Path) {
@@ -17,18 +106,18 @@ pub(crate) fn remember(output: &Path) {
     }
 }
 
-/// Ends the program by SIGINT and SIGTERM as ever, but for the temporary files, which a thread that waits for these signals
-/// removes before. A signal that is ignored, as under `nohup`, stays so.
+/// Has a thread wait for SIGINT, SIGTERM and SIGHUP, which stops training or ends the program as ever, but for the
+/// temporary files, which it removes before. A signal that is ignored, as SIGHUP is under `nohup`, stays so.
 ///
 /// To be called before any other thread is started: threads take over which signals are blocked.
 #[expect(unsafe_code, reason = "signals, for which the standard library has nothing")]
-pub(crate) fn clean_up_at_end() {
+pub(crate) fn wait_for_end() {
     #[cfg(unix)]
     // SAFETY: plain data, initialised by the calls before they are read; no handler runs any code of ours
     unsafe {
         let mut awaited: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut awaited);
-        for signal in [libc::SIGINT, libc::SIGTERM] {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
             let mut now: libc::sigaction = std::mem::zeroed();
             if libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0 && now.sa_sigaction != libc::SIG_IGN {
                 libc::sigaddset(&raw mut awaited, signal);
@@ -42,14 +131,26 @@ pub(crate) fn clean_up_at_end() {
     }
 }
 
-/// Waits for one of the signals, removes temporary files and lets the signal do what it does.
+/// Waits for signals: the first stops training where there is any; else temporary files are removed, and the signal
+/// does what it does.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "signals, for which the standard library has nothing")]
 fn wait(awaited: libc::sigset_t) {
     let mut signal = 0;
-    // SAFETY: both pointers are to live values
-    if unsafe { libc::sigwait(&raw const awaited, &raw mut signal) } != 0 {
-        return;
+    let mut first: Option<Instant> = None;
+    loop {
+        // SAFETY: both pointers are to live values
+        if unsafe { libc::sigwait(&raw const awaited, &raw mut signal) } != 0 {
+            return;
+        }
+        // the reader of our lines, as `| tee` is, may end by the same signal: what is written to it must not end this
+        // program before the model is saved SAFETY: ignoring a signal runs no code of ours
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+        if STATE.compare_exchange(AFTER_STEP, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            first = Some(Instant::now());
+        } else if signal != libc::SIGHUP || first.is_none_or(|first| first.elapsed() > SAME_HANGUP) {
+            break;
+        }
     }
     if let Ok(outputs) = OUTPUTS.lock() {
         outputs.iter().for_each(|output| remove_own_temporaries(output));
@@ -59,5 +160,18 @@ fn wait(awaited: libc::sigset_t) {
         libc::signal(signal, libc::SIG_DFL);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const awaited, std::ptr::null_mut());
         libc::raise(signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_called_and_coded_as_shells_do() {
+        let all = [(2, "Ctrl-C", 130), (15, "SIGTERM", 143), (1, "SIGHUP", 129)];
+        for (number, name, code) in all {
+            assert_eq!((Signal(number).to_string(), Signal(number).exit_code()), (name.to_owned(), code));
+        }
     }
 }

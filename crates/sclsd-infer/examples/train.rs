@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use burn::backend::{Autodiff, Flex};
 use sclsd_data::{SimulateSpec, pca, simulate};
 use sclsd_graph::{Transition, WalkSpec, connectivities, nearest_neighbors};
-use sclsd_infer::{Event, TrainSpec, TrainingData, train};
+use sclsd_infer::{Event, TrainSpec, Trainer, TrainingData};
 use sclsd_model::{LayerDims, ModelSpec, OnBackend};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let walks = prior.walks(&spec.walks.clone().check()?);
     let data = TrainingData::new(&cells, &spec.keys)?;
-    let mut watch = |event: Event<'_>| match event {
+    let watch = |event: Event<'_>| match event {
         Event::EpochDone { epoch, record, .. } => {
             println!("epoch {}: loss {:.3}", epoch + 1, record.loss.total());
             if record.loss.total() < 10.8 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ => ControlFlow::Continue(()),
     };
     let device = OnBackend::<Autodiff<Flex>>::default();
-    let fit = train(&data, &walks, &spec.check()?, None, &device, &mut watch)?;
+    let fit = Trainer::new(spec.check()?).device(device).observe(watch).fit(&data, &walks)?;
     fit.save(&std::env::temp_dir().join("sclsd-example-model.safetensors"))?;
     println!("{} epochs trained", fit.epoch());
     Ok(())

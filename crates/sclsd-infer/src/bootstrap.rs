@@ -9,18 +9,20 @@
 //! `get_prior_pseudotime` and `_shift_child_pseudotime`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 use sclsd_data::{Categorical, Csr, Dataset, DatasetError};
 use sclsd_graph::{KnnError, Phylogeny, PhylogenyError, Transition, TransitionError, WalkSpec, neighborhood};
-use sclsd_model::{Evaluator, Executor, Model, ModelSpec, WeightsError};
+use sclsd_model::{Evaluator, Executor, Model, ModelSpec, Peers, WeightsError};
 use serde::{Deserialize, Serialize};
 
 use crate::data::sparse_rows;
+use crate::train::{Observer, train};
 use crate::{
-    AdamSpec, DataKeys, Event, OptimizerSpec, TrainError, TrainSpec, TrainSpecError, TrainingData, TrainingDataError,
-    WassersteinSchedule, train,
+    AdamSpec, DataKeys, Event, NoDevice, OptimizerSpec, TrainError, TrainSpec, TrainSpecError, TrainingData,
+    TrainingDataError, WassersteinSchedule,
 };
 
 /// Cells outside the root cluster to which distances are taken, spread evenly over all there are.
@@ -81,6 +83,9 @@ pub enum BootstrapError {
     /// A choice is out of range.
     #[error(transparent)]
     Spec(#[from] TrainSpecError),
+    /// The observer stopped it.
+    #[error("training was stopped before there was a prior time")]
+    Stopped,
     /// Training failed.
     #[error("the model for the prior time: {0}")]
     Train(#[from] TrainError),
@@ -89,107 +94,128 @@ pub enum BootstrapError {
     Weights(#[from] WeightsError),
 }
 
-/// Prior time of every cell, 0…1, from clusters and the phylogeny that joins them. Cells in no branch of it take the time
-/// of the model of all cells.
-///
-/// # Errors
-/// [`BootstrapError`] where the phylogeny has no single beginning or does not fit the data, or training fails.
-pub fn bootstrap_time(
-    data: &Dataset,
-    keys: &DataKeys,
-    phylogeny: &Phylogeny,
-    spec: &BootstrapSpec,
-    device: &impl Executor,
-    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<Vec<f64>, BootstrapError> {
-    let clusters = data.groups(&keys.clusters)?;
-    phylogeny.allowed(&clusters, sclsd_graph::Descent::Children)?;
-    let root = root(phylogeny)?;
-    if !(0..data.n_cells()).any(|cell| clusters.name(cell) == Some(root)) {
-        return Err(BootstrapError::NoCells { cluster: root.to_owned() });
-    }
-    let mut time = if spec.per_branch {
-        by_branch(data, keys, phylogeny, root, &clusters, spec, device, observe)?
-    } else {
-        model_time(data, data.graph(&keys.connectivities)?, keys, root, spec, device, observe)?
-    };
-    shift(&mut time, phylogeny, &clusters);
-    Ok(sclsd_graph::scale_time(&time))
+/// Makes a prior time for data without one.
+#[must_use = "no time is made before it is asked for"]
+pub struct Bootstrap<'a, D = NoDevice> {
+    spec: BootstrapSpec,
+    device: D,
+    observe: Box<Observer<'a>>,
 }
 
-/// The one cluster with children and without a parent.
-fn root(phylogeny: &Phylogeny) -> Result<&str, BootstrapError> {
-    let children = phylogeny.children();
-    let is_child = |name: &String| children.values().any(|c| c.contains(name));
-    let begins = |(name, below): &(&String, &Vec<String>)| !below.is_empty() && !is_child(name);
-    let roots: Vec<&String> = children.iter().filter(begins).map(|(name, _)| name).collect();
-    match roots[..] {
-        [root] => Ok(root),
-        _ => Err(BootstrapError::Roots { roots: roots.into_iter().cloned().collect() }),
+impl<D: fmt::Debug> fmt::Debug for Bootstrap<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spec, device, .. } = self;
+        f.debug_struct("Bootstrap").field("spec", spec).field("device", device).finish_non_exhaustive()
     }
 }
 
-/// Mean over the branches a cell is in, each with a model of its own cells.
-#[expect(clippy::too_many_arguments, reason = "one road from data to time")]
-fn by_branch(
-    data: &Dataset,
-    keys: &DataKeys,
-    phylogeny: &Phylogeny,
-    root: &str,
-    clusters: &Categorical,
-    spec: &BootstrapSpec,
-    device: &impl Executor,
-    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<Vec<f64>, BootstrapError> {
-    let n_cells = data.n_cells();
-    let (mut sum, mut count) = (vec![0.0; n_cells], vec![0.0; n_cells]);
-    for branch in branches(phylogeny, root) {
-        let in_branch = |&cell: &usize| clusters.name(cell).is_some_and(|name| branch.contains(&name));
-        let cells: Vec<usize> = (0..n_cells).filter(in_branch).collect();
-        let part = data.select_cells(&cells);
-        let graph = neighborhood(part.expression()?, spec.random_state)?;
-        let time = model_time(&part, &graph, keys, root, spec, device, observe)?;
-        for (&cell, time) in cells.iter().zip(time) {
-            sum[cell] += time;
-            count[cell] += 1.0;
+impl Bootstrap<'_> {
+    /// With these settings, unobserved; the device is still to be chosen.
+    pub fn new(spec: BootstrapSpec) -> Self {
+        Self { spec, device: NoDevice, observe: Box::new(|_| ControlFlow::Continue(())) }
+    }
+}
+
+impl<'a, D> Bootstrap<'a, D> {
+    /// Trains the small models on this device.
+    pub fn device<E: Executor>(self, device: E) -> Bootstrap<'a, E> {
+        let Self { spec, observe, .. } = self;
+        Bootstrap { spec, device, observe }
+    }
+
+    /// Tells `observe` of every step and epoch of every small model. Where it breaks, no time is made. Default: nobody
+    /// is told.
+    pub fn observe(self, observe: impl FnMut(Event<'_>) -> ControlFlow<()> + 'a) -> Self {
+        Self { observe: Box::new(observe), ..self }
+    }
+}
+
+impl<D: Executor> Bootstrap<'_, D> {
+    /// Prior time of every cell, 0…1, from clusters and the phylogeny that joins them. Cells in no branch of it take
+    /// the time of the model of all cells.
+    ///
+    /// # Errors
+    /// [`BootstrapError`] where the phylogeny has no single beginning or does not fit the data, training fails, or the
+    /// observer breaks.
+    pub fn time(mut self, data: &Dataset, keys: &DataKeys, phylogeny: &Phylogeny) -> Result<Vec<f64>, BootstrapError> {
+        let clusters = data.groups(&keys.clusters)?;
+        phylogeny.allowed(&clusters, sclsd_graph::Descent::Children)?;
+        let root = root(phylogeny)?;
+        if !(0..data.n_cells()).any(|cell| clusters.name(cell) == Some(root)) {
+            return Err(BootstrapError::NoCells { cluster: root.to_owned() });
         }
+        let mut time = if self.spec.per_branch {
+            self.by_branch(data, keys, &branches(phylogeny, root), root)?
+        } else {
+            self.model_time(data, data.graph(&keys.connectivities)?, keys, root)?
+        };
+        shift(&mut time, phylogeny, &clusters);
+        Ok(sclsd_graph::scale_time(&time))
     }
-    if count.contains(&0.0) {
-        let graph = data.graph(&keys.connectivities)?;
-        let everywhere = model_time(data, graph, keys, root, spec, device, observe)?;
-        for cell in (0..n_cells).filter(|&cell| count[cell] == 0.0).collect::<Vec<_>>() {
-            (sum[cell], count[cell]) = (everywhere[cell], 1.0);
+
+    /// Mean over the branches a cell is in, each with a model of its own cells.
+    fn by_branch(
+        &mut self,
+        data: &Dataset,
+        keys: &DataKeys,
+        branches: &[Vec<&str>],
+        root: &str,
+    ) -> Result<Vec<f64>, BootstrapError> {
+        let (n_cells, clusters) = (data.n_cells(), data.groups(&keys.clusters)?);
+        let (mut sum, mut count) = (vec![0.0; n_cells], vec![0.0; n_cells]);
+        for branch in branches {
+            let in_branch = |&cell: &usize| clusters.name(cell).is_some_and(|name| branch.contains(&name));
+            let cells: Vec<usize> = (0..n_cells).filter(in_branch).collect();
+            let part = data.select_cells(&cells);
+            let graph = neighborhood(part.expression()?, self.spec.random_state)?;
+            let time = self.model_time(&part, &graph, keys, root)?;
+            for (&cell, time) in cells.iter().zip(time) {
+                sum[cell] += time;
+                count[cell] += 1.0;
+            }
         }
+        if count.contains(&0.0) {
+            let everywhere = self.model_time(data, data.graph(&keys.connectivities)?, keys, root)?;
+            for cell in (0..n_cells).filter(|&cell| count[cell] == 0.0).collect::<Vec<_>>() {
+                (sum[cell], count[cell]) = (everywhere[cell], 1.0);
+            }
+        }
+        Ok(sum.into_iter().zip(count).map(|(s, c)| s / c).collect())
     }
-    Ok(sum.into_iter().zip(count).map(|(s, c)| s / c).collect())
+
+    /// Distance in B from the cell of origin, scaled to 0…1, by a model trained on these cells.
+    fn model_time(
+        &mut self,
+        data: &Dataset,
+        graph: &Csr,
+        keys: &DataKeys,
+        root: &str,
+    ) -> Result<Vec<f64>, BootstrapError> {
+        let training = TrainingData::new(data, keys)?;
+        let train_spec = train_spec(&self.spec, keys, data.n_cells()).check()?;
+        let walks = Transition::from_matrix(&graph.map(f64::from))?;
+        let walks = walks.walks(&train_spec.get().walks.clone().check().map_err(TrainSpecError::from)?);
+        let mut stopped = false;
+        let mut observe = |event: Event<'_>| {
+            let flow = (self.observe)(event);
+            stopped |= flow.is_break();
+            flow
+        };
+        let fit = train(&training, &walks, &train_spec, None, &self.device, &Peers::alone(), &mut observe)?;
+        if stopped {
+            return Err(BootstrapError::Stopped);
+        }
+        let states = diff_states(&fit.model, data.expression()?)?;
+        let clusters = data.groups(&keys.clusters)?;
+        let is_root: Vec<bool> = (0..data.n_cells()).map(|cell| clusters.name(cell) == Some(root)).collect();
+        Ok(distance_from_origin(&states, &is_root))
+    }
 }
 
-/// Every path from the root to a cluster without children.
-fn branches<'a>(phylogeny: &'a Phylogeny, root: &'a str) -> Vec<Vec<&'a str>> {
-    let below = phylogeny.children().get(root).map_or(&[][..], Vec::as_slice);
-    if below.is_empty() {
-        return vec![vec![root]];
-    }
-    let with_root = |mut branch: Vec<&'a str>| {
-        branch.insert(0, root);
-        branch
-    };
-    below.iter().flat_map(|child| branches(phylogeny, child)).map(with_root).collect()
-}
-
-/// Distance in B from the cell of origin, scaled to 0…1, by a model trained on these cells.
-fn model_time(
-    data: &Dataset,
-    graph: &Csr,
-    keys: &DataKeys,
-    root: &str,
-    spec: &BootstrapSpec,
-    device: &impl Executor,
-    observe: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<Vec<f64>, BootstrapError> {
-    let training = TrainingData::new(data, keys)?;
-    let num_walks = 1_usize << data.n_cells().max(1).ilog2();
-    let train_spec = TrainSpec {
+/// What a small model of so many cells is trained with.
+fn train_spec(spec: &BootstrapSpec, keys: &DataKeys, n_cells: usize) -> TrainSpec {
+    let num_walks = 1_usize << n_cells.max(1).ilog2();
+    TrainSpec {
         model: ModelSpec { z_dim: spec.z_dim, ..ModelSpec::default() },
         optimizer: OptimizerSpec {
             adam: AdamSpec { eta_min: 1e-4, t_0: 30, ..AdamSpec::default() },
@@ -207,15 +233,32 @@ fn model_time(
         num_epochs: spec.num_epochs,
         random_state: spec.random_state,
         ..TrainSpec::default()
+    }
+}
+
+/// The one cluster with children and without a parent.
+fn root(phylogeny: &Phylogeny) -> Result<&str, BootstrapError> {
+    let children = phylogeny.children();
+    let is_child = |name: &String| children.values().any(|c| c.contains(name));
+    let begins = |(name, below): &(&String, &Vec<String>)| !below.is_empty() && !is_child(name);
+    let roots: Vec<&String> = children.iter().filter(begins).map(|(name, _)| name).collect();
+    match roots[..] {
+        [root] => Ok(root),
+        _ => Err(BootstrapError::Roots { roots: roots.into_iter().cloned().collect() }),
+    }
+}
+
+/// Every path from the root to a cluster without children.
+fn branches<'a>(phylogeny: &'a Phylogeny, root: &'a str) -> Vec<Vec<&'a str>> {
+    let below = phylogeny.children().get(root).map_or(&[][..], Vec::as_slice);
+    if below.is_empty() {
+        return vec![vec![root]];
+    }
+    let with_root = |mut branch: Vec<&'a str>| {
+        branch.insert(0, root);
+        branch
     };
-    let train_spec = train_spec.check()?;
-    let walks = Transition::from_matrix(&graph.map(f64::from))?;
-    let walks = walks.walks(&train_spec.get().walks.clone().check().map_err(TrainSpecError::from)?);
-    let fit = train(&training, &walks, &train_spec, None, device, observe)?;
-    let states = diff_states(&fit.model, data.expression()?)?;
-    let clusters = data.groups(&keys.clusters)?;
-    let is_root: Vec<bool> = (0..data.n_cells()).map(|cell| clusters.name(cell) == Some(root)).collect();
-    Ok(distance_from_origin(&states, &is_root))
+    below.iter().flat_map(|child| branches(phylogeny, child)).map(with_root).collect()
 }
 
 fn distance_from_origin(states: &[Vec<f64>], is_root: &[bool]) -> Vec<f64> {
@@ -304,20 +347,26 @@ mod tests {
         assert_eq!(distance_from_origin(&states, &[true, true, false, false]), [0.25, 0.0, 0.75, 1.0]);
     }
 
-    #[test]
-    fn a_time_is_made_for_every_cell_by_one_model_or_by_branch() {
+    /// Cells of a chain of clusters, and the chain.
+    fn chain() -> (Dataset, Vec<String>, Phylogeny) {
         let spec = SimulateSpec { n_cells: 120, n_genes: 20, ..SimulateSpec::default() };
         let mut data = simulate(&spec.check().unwrap());
         data.obsp.insert("connectivities".into(), neighborhood(data.x.as_ref().unwrap(), 0).unwrap());
         let names = data.groups("clusters").unwrap().categories().to_vec();
-        let edges: BTreeMap<String, Vec<String>> =
-            names.windows(2).map(|pair| (pair[0].clone(), vec![pair[1].clone()])).collect();
-        let phylogeny = Phylogeny::new(edges).unwrap();
-        let device = OnBackend::<Autodiff<Flex>>::default();
+        let edges = names.windows(2).map(|pair| (pair[0].clone(), vec![pair[1].clone()])).collect();
+        (data, names, Phylogeny::new(edges).unwrap())
+    }
+
+    fn small(per_branch: bool) -> Bootstrap<'static, OnBackend<Autodiff<Flex>>> {
+        let spec = BootstrapSpec { num_epochs: 1, z_dim: 4, per_branch, ..BootstrapSpec::default() };
+        Bootstrap::new(spec).device(OnBackend::default())
+    }
+
+    #[test]
+    fn a_time_is_made_for_every_cell_by_one_model_or_by_branch() {
+        let (data, names, phylogeny) = chain();
         for per_branch in [false, true] {
-            let spec = BootstrapSpec { num_epochs: 1, z_dim: 4, per_branch, ..BootstrapSpec::default() };
-            let mut observe = |_: Event<'_>| ControlFlow::Continue(());
-            let time = bootstrap_time(&data, &DataKeys::default(), &phylogeny, &spec, &device, &mut observe).unwrap();
+            let time = small(per_branch).time(&data, &DataKeys::default(), &phylogeny).unwrap();
             assert!(time.len() == 120 && time.iter().all(|t| (0.0..=1.0).contains(t)));
             let end = |name: &str, pick: fn(f64, f64) -> f64, start: f64| {
                 let clusters = data.groups("clusters").unwrap();
@@ -327,6 +376,22 @@ mod tests {
                 let (ends, begins) = (end(&pair[0], f64::max, 0.0), end(&pair[1], f64::min, 1.0));
                 assert!(ends <= begins + 1e-12, "{} ends at {ends}, {} begins at {begins}", pair[0], pair[1]);
             }
+        }
+    }
+
+    #[test]
+    fn an_observer_that_stops_a_small_model_ends_with_no_time_rather_than_that_of_a_model_half_trained() {
+        let (data, _, phylogeny) = chain();
+        for per_branch in [false, true] {
+            let mut events = 0;
+            let observe = |_: Event<'_>| {
+                events += 1;
+                if events < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            let bootstrap = small(per_branch).observe(observe);
+            let error = bootstrap.time(&data, &DataKeys::default(), &phylogeny).unwrap_err();
+            assert!(matches!(error, BootstrapError::Stopped), "{error}");
+            assert_eq!(events, 3, "it stops at that step");
         }
     }
 }

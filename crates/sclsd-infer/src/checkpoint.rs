@@ -2,7 +2,8 @@
 //!
 //! Tensors stand under the Python package's names, the optimiser's moments under `optimizer.first.` and
 //! `optimizer.second.`. The header's metadata holds, under the key `sclsd`, one JSON object: format version,
-//! specification, gene names, epoch, history and a [`Fingerprint`] of the data. The same state gives the same bytes.
+//! specification, gene names, epoch, history, the steps that are done of an epoch that was stopped, and a
+//! [`Fingerprint`] of the data. The same state gives the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -12,10 +13,13 @@ use sclsd_data::{plain_reason, replace_file};
 use sclsd_model::{Array, Custom, Model, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckedTrainSpec, EpochRecord, Fingerprint, Moments, TrainSpec};
+use crate::{CheckedTrainSpec, EpochRecord, Fingerprint, Moments, PartialEpoch, TrainSpec};
 
-/// Version of the format.
-const VERSION: u32 = 1;
+/// Version of the format that is written. 2: training may have stopped in the middle of an epoch, which a program that
+/// knows version 1 alone would begin anew.
+const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST: u32 = 1;
 const FIRST: &str = "optimizer.first.";
 const SECOND: &str = "optimizer.second.";
 
@@ -30,6 +34,8 @@ pub struct Checkpoint {
     pub moments: BTreeMap<String, Moments>,
     /// Epochs trained, with their losses.
     pub history: Vec<EpochRecord>,
+    /// Steps of the next epoch that are done, where training stopped in its middle; none at the end of an epoch.
+    pub partial: Option<PartialEpoch>,
     /// What it was trained on; empty for an imported model.
     pub fingerprint: Fingerprint,
     /// The instructions that its last run on the host was made with, such as `avx2` or `amx`
@@ -95,6 +101,8 @@ struct Header {
     genes: Vec<String>,
     epoch: usize,
     history: Vec<EpochRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partial: Option<PartialEpoch>,
     fingerprint: Fingerprint,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     simd: Option<String>,
@@ -106,13 +114,34 @@ impl Checkpoint {
     #[must_use]
     pub fn imported(model: Model, spec: TrainSpec) -> Self {
         let spec = TrainSpec { model: model.spec.get().clone(), ..spec };
-        Self { model, spec, moments: BTreeMap::new(), history: Vec::new(), fingerprint: Fingerprint::new(), simd: None }
+        Self {
+            model,
+            spec,
+            moments: BTreeMap::new(),
+            history: Vec::new(),
+            partial: None,
+            fingerprint: Fingerprint::new(),
+            simd: None,
+        }
     }
 
-    /// Number of epochs trained.
+    /// Number of epochs trained to their end.
     #[must_use]
     pub fn epoch(&self) -> usize {
         self.history.len()
+    }
+
+    /// Steps done of the next epoch; 0 where training did not stop in its middle.
+    #[must_use]
+    pub fn step(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.step)
+    }
+
+    /// Whether the run came to its end: all its epochs are done, or early stopping ended it.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let held_out = self.history.iter().map(|record| record.held_out);
+        self.partial.is_none() && (self.epoch() >= self.spec.num_epochs || self.spec.early_stopping.ends(held_out))
     }
 
     /// Writes the checkpoint beside `path`, syncs it and renames it: there is always one whole file of that name.
@@ -165,7 +194,12 @@ impl Checkpoint {
             let mut all = self.history.iter().zip(1..);
             all.find_map(|(record, epoch)| record.not_finite().map(|(what, v)| (format!("{what} of epoch {epoch}"), v)))
         };
-        match weights_not_finite(&self.model.weights).or_else(moments).or_else(history) {
+        let partial = || {
+            let mut terms = self.partial.iter().flat_map(|partial| partial.loss.terms());
+            let (term, value) = terms.find(|(_, value)| !value.is_finite())?;
+            Some((format!("the sum of {term} of the unfinished epoch"), value))
+        };
+        match weights_not_finite(&self.model.weights).or_else(moments).or_else(history).or_else(partial) {
             Some((what, value)) => Err(CheckpointError::NotFinite { what, value }),
             None => Ok(()),
         }
@@ -179,6 +213,10 @@ impl Checkpoint {
             [(name, updates, &m.first), (name, updates, &m.second)]
         });
         let mut bytes = (self.epoch() as u64).to_le_bytes().to_vec();
+        if let Some(PartialEpoch { step, loss, .. }) = &self.partial {
+            bytes.extend((*step as u64).to_le_bytes());
+            bytes.extend(loss.terms().iter().flat_map(|(_, value)| value.to_le_bytes()));
+        }
         for (name, updates, array) in weights.chain(moments) {
             bytes.extend(name.bytes());
             bytes.extend(updates.to_le_bytes());
@@ -198,6 +236,7 @@ impl Checkpoint {
             genes: self.model.genes.clone(),
             epoch: self.epoch(),
             history: self.history.clone(),
+            partial: self.partial.clone(),
             fingerprint: self.fingerprint.clone(),
             simd: self.simd.clone(),
             updates: self.moments.iter().map(|(name, m)| (name.clone(), m.updates)).collect(),
@@ -226,10 +265,10 @@ impl Checkpoint {
         let json = json.ok_or("its header has no entry named sclsd")?;
         let version: serde_json::Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
         match version.get("version").and_then(serde_json::Value::as_u64) {
-            Some(v) if v == u64::from(VERSION) => {}
+            Some(v) if (u64::from(OLDEST)..=u64::from(VERSION)).contains(&v) => {}
             other => {
                 let found = other.map_or("none".to_owned(), |v| v.to_string());
-                return Err(format!("its format version is {found}, this program reads {VERSION}"));
+                return Err(format!("its format version is {found}, this program reads {OLDEST} to {VERSION}"));
             }
         }
         let header: Header = serde_json::from_str(json).map_err(|e| e.to_string())?;
@@ -259,12 +298,15 @@ impl Checkpoint {
         if header.history.len() != header.epoch {
             return Err(format!("it is of epoch {}, but has {} epochs of history", header.epoch, header.history.len()));
         }
+        if header.partial.as_ref().is_some_and(|partial| partial.step == 0) {
+            return Err("its unfinished epoch is at step 0, expected at least 1".into());
+        }
         let spec = header.spec.model.clone().check().map_err(|e| e.to_string())?.with(custom.clone());
         let model = Model { spec, n_genes: header.n_genes, genes: header.genes.clone(), weights };
         check_weights(&model)?;
         check_moments(&model.weights, &moments)?;
-        let Header { spec, history, fingerprint, simd, .. } = header;
-        Ok(Self { model, spec, moments, history, fingerprint, simd })
+        let Header { spec, history, partial, fingerprint, simd, .. } = header;
+        Ok(Self { model, spec, moments, history, partial, fingerprint, simd })
     }
 
     /// Whether a run with this specification on this data may go on from here: everything but the number of epochs
@@ -289,6 +331,19 @@ impl Checkpoint {
             Some((part, _)) => mismatch(format!("the {part} differ from what it was trained on")),
             None => Ok(()),
         }
+    }
+
+    /// Whether a run of so many steps an epoch and so many epochs may go on from the step at which this one stopped.
+    pub(crate) fn check_step(&self, steps: usize, num_epochs: usize) -> Result<(), CheckpointError> {
+        let (epoch, step) = (self.epoch() + 1, self.step());
+        let difference = if step >= steps.max(1) {
+            format!("it stopped after step {step} of epoch {epoch}, but an epoch has {steps} steps here")
+        } else if step > 0 && epoch > num_epochs {
+            format!("it stopped after step {step} of epoch {epoch}, but num_epochs is {num_epochs}")
+        } else {
+            return Ok(());
+        };
+        Err(CheckpointError::Mismatch { difference })
     }
 }
 
@@ -448,7 +503,7 @@ mod tests {
         let path = directory.path().join("m.safetensors");
         let good = small();
         good.save(&path).unwrap();
-        let changes: [(&str, Change); 4] = [
+        let changes: [(&str, Change); 5] = [
             ("a number of tensor z_decoder.fc.0.weight is NaN", |c| {
                 c.model.weights.get_mut("z_decoder.fc.0.weight").unwrap().values[1] = f32::NAN;
             }),
@@ -469,6 +524,10 @@ mod tests {
                     solver_evaluations: 0,
                 });
             }),
+            ("the sum of cell_state of the unfinished epoch is NaN", |c| {
+                let loss = crate::Loss { cell_state: f64::NAN, ..crate::Loss::default() };
+                c.partial = Some(PartialEpoch { step: 1, loss, ..PartialEpoch::default() });
+            }),
         ];
         for (what, change) in changes {
             let mut bad = good.clone();
@@ -477,6 +536,49 @@ mod tests {
             assert_eq!(said, format!("{what}, so the model is not written; what was written before is untouched"));
             assert_eq!(Checkpoint::load(&path).unwrap(), good);
         }
+    }
+
+    /// The file with a header changed.
+    fn edited(bytes: &[u8], edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
+        let json = &metadata.metadata().as_ref().unwrap()["sclsd"];
+        let mut header = serde_json::from_str(json).unwrap();
+        edit(&mut header);
+        let metadata = HashMap::from([("sclsd".to_owned(), header.to_string())]);
+        safetensors::serialize(SafeTensors::deserialize(bytes).unwrap().tensors(), Some(metadata)).unwrap()
+    }
+
+    #[test]
+    fn a_file_of_version_1_is_read_and_one_of_a_version_to_come_is_refused() {
+        let good = small();
+        let saved = good.to_bytes().unwrap();
+        let of_version = |version: u32| {
+            read(&edited(&saved, |header| {
+                assert_eq!(header["version"], 2);
+                assert!(header.get("partial").is_none(), "there is none at the end of an epoch");
+                header["version"] = version.into();
+            }))
+        };
+        assert_eq!(of_version(1), Ok(good));
+        for other in [0, 3] {
+            assert_eq!(
+                of_version(other).unwrap_err(),
+                format!("its format version is {other}, this program reads 1 to 2")
+            );
+        }
+    }
+
+    #[test]
+    fn steps_of_an_unfinished_epoch_come_back_to_the_last_bit() {
+        let loss = crate::Loss { reconstruction: 0.1 + 0.2, wasserstein: -0.0, ..crate::Loss::default() };
+        let partial = PartialEpoch { step: 17, loss, solver_steps: 40, solver_evaluations: 245 };
+        let stopped = Checkpoint { partial: Some(partial), ..small() };
+        let saved = stopped.to_bytes().unwrap();
+        let again = read(&saved).unwrap();
+        assert_eq!((again.epoch(), again.step()), (0, 17));
+        assert!(again.to_bytes().unwrap() == saved);
+        let said = read(&edited(&saved, |header| header["partial"]["step"] = 0.into())).unwrap_err();
+        assert_eq!(said, "its unfinished epoch is at step 0, expected at least 1");
     }
 
     #[test]

@@ -158,23 +158,28 @@ impl Loss {
         #[expect(clippy::cast_possible_truncation, reason = "the terms are f32")]
         let mut terms = self.terms().map(|(_, value)| value as f32);
         peers.sum(&mut terms);
-        let [reconstruction, cell_state, diff_state, library_size, potential_norm, wasserstein] = terms.map(f64::from);
+        Self::of(terms.map(f64::from))
+    }
+
+    /// Terms in the order of [`Loss::terms`].
+    fn of(terms: [f64; 6]) -> Self {
+        let [reconstruction, cell_state, diff_state, library_size, potential_norm, wasserstein] = terms;
         Self { reconstruction, cell_state, diff_state, library_size, potential_norm, wasserstein }
     }
 
-    /// The mean of several losses.
+    /// The sum of two losses, term by term.
     #[must_use]
-    pub fn mean(losses: &[Self]) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        let (ours, theirs) = (self.terms(), other.terms());
+        Self::of(std::array::from_fn(|i| ours[i].1 + theirs[i].1))
+    }
+
+    /// The mean of the losses of so many steps, of which this is the sum.
+    #[must_use]
+    pub(crate) fn over(self, steps: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "steps of an epoch are far below 2^52")]
-        let mean = |term: fn(&Self) -> f64| losses.iter().map(term).sum::<f64>() / losses.len() as f64;
-        Self {
-            reconstruction: mean(|l| l.reconstruction),
-            cell_state: mean(|l| l.cell_state),
-            diff_state: mean(|l| l.diff_state),
-            library_size: mean(|l| l.library_size),
-            potential_norm: mean(|l| l.potential_norm),
-            wasserstein: mean(|l| l.wasserstein),
-        }
+        let steps = steps as f64;
+        Self::of(self.terms().map(|(_, sum)| sum / steps))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Inference: the loss, the optimiser, the training loop and checkpoints.
 //!
-//! [`train`] takes [`TrainingData`] and walks, runs the epochs that a [`CheckedTrainSpec`] asks for on a
+//! [`Trainer`] takes [`TrainingData`] and walks, runs the epochs that a [`CheckedTrainSpec`] asks for on a
 //! [`Executor`](sclsd_model::Executor) and returns a [`Checkpoint`]: the model, the state of the optimiser and the history.
-//! It reports [`Event`]s to an observer, which may stop it, and prints nothing. [`Elbo`] is one evaluation of the loss,
-//! its terms named and its noise an argument. [`bootstrap_time`] makes a prior time where there is none.
+//! It reports [`Event`]s to an observer, which may stop it at any step, and prints nothing. [`Elbo`] is one evaluation
+//! of the loss, its terms named and its noise an argument. [`Bootstrap`] makes a prior time where there is none.
 
 mod adam;
 mod bootstrap;
@@ -22,9 +22,10 @@ mod record;
 mod schedule;
 mod spec;
 mod train;
+mod trainer;
 
 pub use adam::{Adam, Moments, Norms};
-pub use bootstrap::{BootstrapError, BootstrapSpec, bootstrap_time};
+pub use bootstrap::{Bootstrap, BootstrapError, BootstrapSpec};
 pub use checked::CheckedTrainSpec;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use data::{TrainingData, TrainingDataError};
@@ -35,8 +36,9 @@ pub use lock::{ModelLock, ModelLockError};
 pub use monotonicity::{Monotonicity, monotonicity};
 pub use peers::{Network, threads};
 pub use recommended::{DataScale, Preset};
-pub use record::EpochRecord;
+pub use record::{EpochRecord, PartialEpoch};
 pub use schedule::{KlSchedule, LearningRate, WassersteinSchedule};
 pub use sclsd_graph::StepKernel;
 pub use spec::{AdamSpec, DataKeys, EarlyStopping, InitialValues, OptimizerSpec, PriorSpec, TrainSpec, TrainSpecError};
-pub use train::{Event, TrainError, train, train_on, train_with_peers};
+pub use train::{Event, TrainError};
+pub use trainer::{NoDevice, Trainer};

@@ -1,4 +1,4 @@
-//! What is recorded of an epoch.
+//! What is recorded of an epoch, be it finished or not.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,5 +35,33 @@ impl EpochRecord {
             ("the learning rate", self.learning_rate),
         ];
         self.loss.terms().into_iter().chain(others).find(|(_, value)| !value.is_finite())
+    }
+}
+
+/// The steps that are done of an epoch in the middle of which training stopped: with them it goes on to the record that
+/// the whole epoch has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartialEpoch {
+    /// Steps done: at least 1, and fewer than the epoch has.
+    pub step: usize,
+    /// Sum of their losses, term by term.
+    pub loss: Loss,
+    /// Steps of the solver.
+    pub solver_steps: usize,
+    /// Evaluations of the drift by the solver.
+    pub solver_evaluations: usize,
+}
+
+impl PartialEpoch {
+    /// Adds the loss of the next step. Sums are made in the order of steps, so they are the same bits wherever the
+    /// epoch was stopped.
+    pub(crate) fn add(&mut self, loss: Loss) {
+        self.loss = if self.step == 0 { loss } else { self.loss.plus(loss) };
+        self.step += 1;
+    }
+
+    /// Mean loss of the steps.
+    pub(crate) fn mean(&self) -> Loss {
+        self.loss.over(self.step)
     }
 }

@@ -1,11 +1,9 @@
 //! From raw counts to a pseudotime: prepare, walk, train, annotate.
 
-use std::ops::ControlFlow;
-
 use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Dataset, SimulateSpec, simulate};
 use sclsd::graph::{PrepareSpec, Root, Transition, WalkSpec, prepare};
-use sclsd::infer::{TrainSpec, TrainingData, train};
+use sclsd::infer::{TrainSpec, Trainer, TrainingData};
 use sclsd::{Device, model};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
@@ -28,7 +26,7 @@ fn main() -> Result<(), sclsd::Error> {
     let walks = prior.walks(&spec.walks.clone().check()?);
     let device: Device = "cpu".parse()?;
     let data = TrainingData::new(&cells, &spec.keys)?;
-    let fit = train(&data, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
+    let fit = Trainer::new(spec.check()?).device(device).fit(&data, &walks)?;
     let said = annotate(&fit.model, &cells, "connectivities")?;
     println!("loss after {} epochs: {:?}", fit.epoch(), fit.history.last().map(|record| record.loss.total()));
     println!("Spearman with true time: {:.3?}", spearman(&said.pseudotime, &cells.numbers("true_time")?));

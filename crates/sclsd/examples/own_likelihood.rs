@@ -4,8 +4,6 @@
 //! p(0) = σ(γ) + σ(−γ) exp(−r),   p(x) = σ(−γ) exp(−r) rˣ / x!        r the rate, γ the gate
 //! ```
 
-use std::ops::ControlFlow;
-
 use sclsd::model::{CountRow, CountSlopes, Custom, Evaluator, Likelihood};
 use sclsd::{Device, data, graph, infer};
 
@@ -62,8 +60,7 @@ fn main() -> Result<(), sclsd::Error> {
     let walks = walks.walks(&spec.walks.clone().check()?);
     let training = infer::TrainingData::new(&cells, &spec.keys)?;
     let spec = spec.check()?.with(Custom::default().likelihood(ZeroInflatedPoisson));
-    let fit =
-        infer::train(&training, &walks, &spec, None, &"cpu".parse::<Device>()?, &mut |_| ControlFlow::Continue(()))?;
+    let fit = infer::Trainer::new(spec).device("cpu".parse::<Device>()?).fit(&training, &walks)?;
     let losses: Vec<f64> = fit.history.iter().map(|epoch| epoch.loss.total()).collect();
     println!("loss {:.4} -> {:.4}", losses[0], losses[losses.len() - 1]);
 

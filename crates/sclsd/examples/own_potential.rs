@@ -4,8 +4,6 @@
 //! V(z) = Σ_i exp(a_i) (z_i² − 1)² + c_i z_i        parameters a, c
 //! ```
 
-use std::ops::ControlFlow;
-
 use sclsd::model::{Custom, Potential};
 use sclsd::{Device, analysis, data, graph, infer};
 
@@ -62,8 +60,7 @@ fn main() -> Result<(), sclsd::Error> {
     let walks = walks.walks(&spec.walks.clone().check()?);
     let custom = Custom::default().potential(DoubleWells);
     let (training, spec) = (infer::TrainingData::new(&cells, &spec.keys)?, spec.check()?.with(custom.clone()));
-    let fit =
-        infer::train(&training, &walks, &spec, None, &"cpu".parse::<Device>()?, &mut |_| ControlFlow::Continue(()))?;
+    let fit = infer::Trainer::new(spec).device("cpu".parse::<Device>()?).fit(&training, &walks)?;
 
     let losses: Vec<f64> = fit.history.iter().map(|epoch| epoch.loss.total()).collect();
     println!("loss {:.4} -> {:.4}", losses[0], losses[losses.len() - 1]);

@@ -16,7 +16,6 @@
 //! function converts into [`Error`].
 //!
 //! ```
-//! use std::ops::ControlFlow;
 //! use sclsd::{Device, analysis, data, graph, infer};
 //!
 //! // simulated cells, with a graph of neighbours
@@ -34,7 +33,7 @@
 //! // a model, and what it says about every cell
 //! let device: Device = "cpu".parse()?;
 //! let training = infer::TrainingData::new(&cells, &spec.keys)?;
-//! let fit = infer::train(&training, &walks, &spec.check()?, None, &device, &mut |_| ControlFlow::Continue(()))?;
+//! let fit = infer::Trainer::new(spec.check()?).device(device).fit(&training, &walks)?;
 //! let result = analysis::annotate(&fit.model, &cells, "connectivities")?;
 //! assert_eq!(result.pseudotime.len(), 60);
 //! # Ok::<(), sclsd::Error>(())

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use sclsd::analysis::{HardFateSpec, annotate, hard_fates};
 use sclsd::data::{Dataset, Keys, Matrix, read_h5ad};
 use sclsd::graph::{Transition, WalkSpec};
-use sclsd::infer::{Checkpoint, Event, TrainError, TrainSpec, TrainingData, import_pth, train_on};
+use sclsd::infer::{Checkpoint, Event, TrainError, TrainSpec, Trainer, TrainingData, import_pth};
 use sclsd::model::ode::{OdeError, OdeSpec};
 use sclsd::model::{Array, Kernels, LayerDims, ModelSpec};
 use sclsd_tests::{aloud, difference, fixture, json, tensors};
@@ -48,11 +48,11 @@ fn attempt(data: &Dataset, places: &[Place], epochs: usize, ode: OdeSpec) -> Res
     let walks = walks.walks(&spec.walks.clone().check().expect("walks"));
     let training = TrainingData::new(data, &spec.keys).expect("data");
     let spec = spec.check().expect("a specification");
-    let mut observe = |event: Event<'_>| match event {
+    let observe = |event: Event<'_>| match event {
         Event::EpochDone { epoch, .. } if epoch + 1 == epochs => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     };
-    train_on(&training, &walks, &spec, None, places, &mut observe)
+    Trainer::new(spec).devices(places).observe(observe).fit(&training, &walks)
 }
 
 fn array(values: impl Iterator<Item = f64>) -> Array {

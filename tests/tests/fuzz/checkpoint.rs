@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 use sclsd::data::{SimulateSpec, simulate};
 use sclsd::graph::{Transition, WalkSpec, connectivities, nearest_neighbors};
-use sclsd::infer::{Checkpoint, TrainSpec, TrainingData, train};
+use sclsd::infer::{Checkpoint, PartialEpoch, TrainSpec, Trainer, TrainingData};
 use serde_json::Value;
 
 use super::{damage, every_case, random};
@@ -23,10 +23,11 @@ fn model() -> Vec<u8> {
     let data = TrainingData::new(&cells, &spec.keys).expect("data");
     let device: sclsd::Device = sclsd::Device::DEFAULT.parse().expect("a device");
     let checked = spec.check().expect("a spec");
-    let fit = train(&data, &walks, &checked, None, &device, &mut |_| std::ops::ControlFlow::Continue(()));
+    let fit = Trainer::new(checked).device(device).fit(&data, &walks).expect("a model");
+    let partial = PartialEpoch { step: 3, loss: fit.history[0].loss, solver_steps: 5, solver_evaluations: 32 };
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("m.safetensors");
-    fit.expect("a model").save(&path).expect("a file");
+    Checkpoint { partial: Some(partial), ..fit }.save(&path).expect("a file");
     std::fs::read(path).expect("bytes")
 }
 

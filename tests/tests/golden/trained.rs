@@ -6,7 +6,7 @@ use sclsd::Device;
 use sclsd::analysis::annotate;
 use sclsd::data::{Dataset, Keys, read_h5ad};
 use sclsd::graph::{WalkSpec, Walks};
-use sclsd::infer::{Event, TrainSpec, TrainingData, import_pth, train};
+use sclsd::infer::{Event, TrainSpec, Trainer, TrainingData, import_pth};
 use sclsd::model::{LayerDims, ModelSpec};
 use sclsd_tests::{assert_close, fixture, tensors};
 
@@ -84,13 +84,13 @@ fn training_reaches_the_golden_loss_from_three_seeds() {
     for seed in [0, 1, 2] {
         let spec = TrainSpec { random_state: seed, ..spec.clone() }.check().expect("a spec");
         let mut losses = Vec::new();
-        let fit = train(&training, &walks, &spec, None, &Device::Cpu, &mut |event| {
+        let observe = |event: Event<'_>| {
             if let Event::StepDone { loss, .. } = event {
                 losses.push(loss.total());
             }
             ControlFlow::Continue(())
-        })
-        .expect("a model");
+        };
+        let fit = Trainer::new(spec).device(Device::Cpu).observe(observe).fit(&training, &walks).expect("a model");
         assert_eq!((fit.epoch(), losses.len()), (30, 120));
         let found = losses[112..].iter().sum::<f64>() / 8.0;
         assert!((found / expected - 1.0).abs() < CURVE_TOLERANCE, "seed {seed}: {found}, golden {expected}");

@@ -15,6 +15,8 @@ mod recorded;
 mod report;
 mod road;
 mod scanpy;
+#[cfg(unix)]
+mod signals;
 
 use std::path::Path;
 use std::process::{Command, Output};

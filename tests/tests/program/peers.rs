@@ -96,6 +96,56 @@ fn a_peer_that_dies_is_an_error_that_names_it_and_the_checkpoint_is_kept() {
     succeed(directory, &[&resume[..], &SMALL].concat());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_to_one_peer_stops_all_after_the_same_step_and_resume_gives_the_bytes_of_an_uninterrupted_run() {
+    if crate::signals::is_ignored(2) {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let directory = directory.path();
+    simulate(directory);
+    let steps = ["--set", "walks.batch_size=4"];
+    let run = |more: &[&str]| {
+        let peers = addresses(2);
+        [0, 1].map(|rank| peer(directory, &peers, rank, "30", &[&steps[..], more].concat()))
+    };
+    let file = |name: &str| std::fs::read(directory.join(name)).expect("a file");
+    for output in run(&[]).map(ended) {
+        assert!(output.status.success(), "{}", errors(&output));
+    }
+    let whole = [file("m0.safetensors"), file("out0.h5ad")];
+    std::fs::remove_file(directory.join("m0.safetensors")).expect("a model");
+    std::fs::remove_file(directory.join("out0.h5ad")).expect("a result");
+
+    let both = run(&[]);
+    let model = directory.join("m0.safetensors");
+    let began = Instant::now();
+    while !model.exists() {
+        assert!(began.elapsed() < Duration::from_mins(2), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let second = both[1].id().to_string();
+    std::process::Command::new("kill").args(["-s", "INT", &second]).status().expect("a signal");
+    let [first, second] = both.map(ended);
+    let stopped = Checkpoint::load(&model).expect("a checkpoint");
+    let place = match stopped.step() {
+        0 => format!("after epoch {} of 30", stopped.epoch()),
+        step => format!("in epoch {} of 30, after step {step} of 16", stopped.epoch() + 1),
+    };
+    assert_eq!(second.status.code(), Some(130), "{}", errors(&second));
+    assert!(errors(&second).contains(&format!("stopped by Ctrl-C {place}: the first peer saves it")), "{place}");
+    assert_eq!(first.status.code(), Some(1), "{}", errors(&first));
+    let expected = format!("error: another peer was told to stop: training ended {place}: m0.safetensors holds");
+    assert!(errors(&first).contains(&expected), "{expected}: {}", errors(&first));
+
+    std::fs::copy(&model, directory.join("m1.safetensors")).expect("a copy for the other peer");
+    for output in run(&["--resume"]).map(ended) {
+        assert!(output.status.success(), "{}", errors(&output));
+    }
+    assert!([file("m0.safetensors"), file("out0.h5ad")] == whole, "{place}");
+}
+
 #[test]
 fn peers_that_would_train_different_models_and_bad_ranks_are_refused() {
     let directory = tempfile::tempdir().expect("a directory");

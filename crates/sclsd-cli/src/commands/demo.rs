@@ -1,6 +1,9 @@
 //! `sclsd demo`: from nothing, by way of raw counts, to a trained model that can be compared with the truth.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
+use sclsd::Device;
 use sclsd::analysis::{agreement, kept_fates, spearman};
 use sclsd::data::{Compression, Dataset, SimulateSpec, plain_reason, simulate, write_h5ad};
 use sclsd::graph::{PrepareSpec, Root, prepare};
@@ -9,6 +12,7 @@ use sclsd::model::Peers;
 
 use super::fates::{self, Told};
 use super::files::Files;
+use super::inspect::quoted;
 use super::prior_choice::PriorChoice;
 use super::report;
 use super::settings::Settings;
@@ -56,6 +60,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         compression: Compression::None,
         checkpoint_every: 10,
         resume: false,
+        goes_on: goes_on(args, [&prepared, &result, &model]),
         devices: vec![device],
         peers: Peers::alone(),
     };
@@ -86,6 +91,21 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     figures.text("result", result.display());
     figures.text("report", page.display());
     figures.print(output)
+}
+
+/// How to go on with the training of a demo that was stopped: by `sclsd train`.
+fn goes_on(args: &DemoArgs, files: [&PathBuf; 3]) -> String {
+    let [prepared, result, model] = files.map(|path| quoted(path));
+    let epochs = args.epochs.map(|epochs| format!(" --epochs {epochs}")).unwrap_or_default();
+    let device = if args.machine.device == Device::DEFAULT {
+        String::new()
+    } else {
+        format!(" --device {}", args.machine.device)
+    };
+    format!(
+        "to go on, run sclsd train {prepared} -o {result} --model {model} --seed {}{epochs}{device} --resume",
+        args.seed
+    )
 }
 
 /// Fates against the truth, beside those of the prior and of neighbors.

@@ -119,6 +119,7 @@ fn refused(path: &Path, settings: Settings, output: Output) -> Option<String> {
         compression: Compression::None,
         checkpoint_every: 1,
         resume: false,
+        goes_on: String::new(),
         devices: Vec::new(),
         peers: Peers::alone(),
     };
@@ -126,10 +127,18 @@ fn refused(path: &Path, settings: Settings, output: Output) -> Option<String> {
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let shown = escape::line(&path.display().to_string()).into_owned();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
     if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
+}
+
+/// How far a run has come: epochs, and steps of one that is not finished.
+fn trained(checkpoint: &Checkpoint) -> String {
+    match checkpoint.step() {
+        0 => format!("{} epochs", checkpoint.epoch()),
+        step => format!("{} epochs and {step} steps of the next", checkpoint.epoch()),
+    }
 }
 
 fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<()> {
@@ -138,8 +147,8 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
     let resumable = !checkpoint.fingerprint.is_empty();
     if output.json {
         return standard::print_json(&json!({
-            "n_genes": model.n_genes, "genes": model.genes, "epochs": checkpoint.epoch(), "loss": loss,
-            "resumable": resumable, "config": checkpoint.spec, "tensors": model.weights.len(),
+            "n_genes": model.n_genes, "genes": model.genes, "epochs": checkpoint.epoch(), "step": checkpoint.step(),
+            "loss": loss, "resumable": resumable, "config": checkpoint.spec, "tensors": model.weights.len(),
             "simd": checkpoint.simd, "format_version": FORMAT_VERSION,
         }));
     }
@@ -154,7 +163,7 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
     let lines = [
         format!("model of {} genes, z of {} dimensions, B of {}", model.n_genes, spec.z_dim, spec.b_dim),
         format!("{} tensors, {n_values} values", model.weights.len()),
-        format!("{} epochs trained{}", checkpoint.epoch(), loss.map_or(String::new(), |l| format!(", loss {l:.4}"))),
+        format!("{} trained{}", trained(checkpoint), loss.map_or(String::new(), |l| format!(", loss {l:.4}"))),
     ];
     let rest = [ready.to_owned(), format!("configuration: {}", serde_json::to_string(&checkpoint.spec)?)];
     let lines: Vec<String> = lines.into_iter().chain(simd).chain(rest).collect();

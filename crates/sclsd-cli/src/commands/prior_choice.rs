@@ -1,6 +1,7 @@
 //! Where the walks of a training run come from: a time, a phylogeny, both, neither, or a matrix of one's own.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,7 +11,7 @@ use sclsd::graph::{
     InferPhylogenySpec, Leaves, Phylogeny, Terminal, TerminalError, TerminalSpec, Transition, infer_phylogeny, leiden,
     steps_to_absorption,
 };
-use sclsd::infer::{BootstrapSpec, TrainSpec, bootstrap_time};
+use sclsd::infer::{Bootstrap, BootstrapSpec, Event, TrainSpec};
 
 use super::prior::{Prior, transition};
 use super::reading::read_text;
@@ -18,6 +19,7 @@ use super::record::{PRIOR_MATRIX, Record};
 use super::time::{given_time, smoothed, used_time};
 use crate::args::TrainArgs;
 use crate::progress::{Output, Progress};
+use crate::signals::{StopAfterStep, Stopped};
 
 /// What was chosen on the command line.
 #[derive(Debug, Default)]
@@ -106,16 +108,8 @@ impl PriorChoice {
         let phylogeny = self.phylogeny(data, spec, output)?;
         let time = match (&self.bootstrap, &phylogeny) {
             (Some((bootstrap, device)), Some(phylogeny)) => {
-                let bootstrap = &BootstrapSpec { random_state: spec.random_state, ..bootstrap.clone() };
-                output.note(format!("making a prior time: {} epochs of a small model", bootstrap.num_epochs));
-                let progress = Progress::new(output, 0, bootstrap.num_epochs);
-                let mut observe = |event: sclsd::infer::Event<'_>| {
-                    progress.show(&event);
-                    std::ops::ControlFlow::Continue(())
-                };
-                let time = bootstrap_time(data, &spec.keys, phylogeny, bootstrap, device, &mut observe);
-                progress.finish();
-                time?
+                let bootstrap = BootstrapSpec { random_state: spec.random_state, ..bootstrap.clone() };
+                bootstrapped(data, spec, phylogeny, bootstrap, *device, output)?
             }
             _ => given_time(data, spec)?,
         };
@@ -141,6 +135,33 @@ impl PriorChoice {
                 Ok(Some(found))
             }
         }
+    }
+}
+
+/// A time that a small model makes, unless a signal stops it.
+fn bootstrapped(
+    data: &Dataset,
+    spec: &TrainSpec,
+    phylogeny: &Phylogeny,
+    bootstrap: BootstrapSpec,
+    device: Device,
+    output: Output,
+) -> anyhow::Result<Vec<f64>> {
+    output.note(format!("making a prior time: {} epochs of a small model", bootstrap.num_epochs));
+    let progress = Progress::new(output, 0, bootstrap.num_epochs);
+    let stop = StopAfterStep::begin();
+    let observe = |event: Event<'_>| {
+        progress.show(&event);
+        if stop.asked().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let time = Bootstrap::new(bootstrap).device(device).observe(observe).time(data, &spec.keys, phylogeny);
+    progress.finish();
+    match stop.end() {
+        Some(signal) => {
+            let place = "while the prior time was made: nothing is saved, and the same command begins anew".into();
+            Err(Stopped { signal, place }.into())
+        }
+        None => Ok(time?),
     }
 }
 

@@ -4,14 +4,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use sclsd::Device;
 use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Column, Compression, Csr, Dataset, H5ad, H5adError, Inspection, Keys};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
-    CheckedTrainSpec, Checkpoint, DataScale, Event, ModelLock, Network, TrainError, TrainSpec, TrainingData, train_on,
-    train_with_peers,
+    CheckedTrainSpec, Checkpoint, DataScale, Event, ModelLock, Network, TrainError, TrainSpec, Trainer, TrainingData,
 };
 use sclsd::model::{Peers, SimdLevel};
 
@@ -32,6 +31,7 @@ use crate::args::TrainArgs;
 use crate::escape;
 use crate::figures::Figures;
 use crate::progress::{Output, Progress};
+use crate::signals::{StopAfterStep, Stopped};
 
 pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     Files::default()
@@ -48,6 +48,7 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     }
     let devices = devices(&args.machine)?;
     let prior = PriorChoice::new(args, devices[0])?;
+    let peers = peers(args, output)?;
     let job = Job {
         input: &args.input,
         output: &args.output,
@@ -58,8 +59,12 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         compression: args.write.compress,
         checkpoint_every: args.checkpoint_every as usize,
         resume: args.resume,
+        goes_on: match peers.count() {
+            1 => "run the same command with --resume to go on".into(),
+            _ => "give every peer a copy of it and run the same commands with --resume to go on".into(),
+        },
         devices,
-        peers: peers(args, output)?,
+        peers,
     };
     let rank = job.peers.rank();
     let (_, mut figures) = job.run(output)?;
@@ -154,6 +159,8 @@ pub(super) struct Job<'a> {
     pub compression: Compression,
     pub checkpoint_every: usize,
     pub resume: bool,
+    /// What to do to go on when training is stopped.
+    pub goes_on: String,
     pub devices: Vec<Device>,
     pub peers: Peers,
 }
@@ -175,7 +182,6 @@ impl Job<'_> {
         let input = || self.input.display().to_string();
         let training = TrainingData::new(&data, &first.get().keys).with_context(input)?;
         counts::warn(data.expression()?, output);
-        let device = self.devices[0];
         let (prior, scale) = self.prior(&data, output).with_context(input)?;
         let dropped = prior.transition.dropped().len();
         if dropped > 0 {
@@ -187,12 +193,13 @@ impl Job<'_> {
         let spec = self.settings.spec(&scale)?.check()?;
         let walks = draw(&prior, spec.get())?;
         let from = self.from(output)?;
-        let done = from.as_ref().map_or(0, Checkpoint::epoch);
+        let done = from.as_ref().map(Checkpoint::epoch);
 
-        let progress = Progress::new(output, done, spec.get().num_epochs);
+        let progress = Progress::new(output, done.unwrap_or(0), spec.get().num_epochs);
         let writes = self.peers.rank() == 0;
         let mut failed = None;
-        let mut observe = |event: Event<'_>| {
+        let stop = StopAfterStep::begin();
+        let observe = |event: Event<'_>| {
             progress.show(&event);
             if let Event::EpochDone { epoch, checkpoint, .. } = event
                 && (epoch + 1).is_multiple_of(self.checkpoint_every)
@@ -202,13 +209,12 @@ impl Job<'_> {
                 failed = Some(error);
                 return ControlFlow::Break(());
             }
-            ControlFlow::Continue(())
+            if stop.asked().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let fit = match self.peers.count() {
-            1 => train_on(&training, &walks, &spec, from, &self.devices, &mut observe),
-            _ => train_with_peers(&training, &walks, &spec, from, &device, &self.peers, &mut observe),
-        };
+        let trainer = Trainer::new(spec.clone()).devices(&self.devices).peers(self.peers.clone());
+        let fit = trainer.resume(from).observe(observe).fit(&training, &walks);
         progress.finish();
+        let signal = stop.end();
         if let Err(error @ TrainError::Peer(_)) = &fit {
             let model = self.model.display();
             bail!("{error}; what {model} holds is good, go on from it with --resume");
@@ -217,11 +223,18 @@ impl Job<'_> {
             return Err(error.into());
         }
         let fit = fit.with_context(|| match done {
-            0 => input(),
-            _ => format!("{} cannot go on from {}", self.input.display(), self.model.display()),
+            None => input(),
+            Some(_) => format!("{} cannot go on from {}", self.input.display(), self.model.display()),
         })?;
         if writes {
             fit.save(self.model)?;
+        }
+        if !fit.is_finished() {
+            let place = self.stopped_at(&fit, walks.len().div_ceil(spec.get().walks.batch_size));
+            return Err(match signal {
+                Some(signal) => Stopped { signal, place }.into(),
+                None => anyhow!("another peer was told to stop: training ended {place}"),
+            });
         }
 
         let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities)?;
@@ -258,6 +271,19 @@ impl Job<'_> {
         }
         figures.number("seconds", began.elapsed().as_secs_f64(), 1);
         Ok((annotation.pseudotime, figures))
+    }
+
+    /// Where training stopped, and what goes on from there.
+    fn stopped_at(&self, fit: &Checkpoint, steps: usize) -> String {
+        let epochs = fit.spec.num_epochs;
+        let place = match fit.step() {
+            0 => format!("after epoch {} of {epochs}", fit.epoch()),
+            step => format!("in epoch {} of {epochs}, after step {step} of {steps}", fit.epoch() + 1),
+        };
+        match self.peers.rank() {
+            0 => format!("{place}: {} holds the training so far; {}", self.model.display(), self.goes_on),
+            _ => format!("{place}: the first peer saves it"),
+        }
     }
 
     /// Reads what is trained on.
@@ -333,7 +359,11 @@ impl Job<'_> {
             return Ok(None);
         }
         let from = Checkpoint::load(self.model)?;
-        output.note(format!("going on from epoch {} of {}", from.epoch(), self.model.display()));
+        let step = match from.step() {
+            0 => String::new(),
+            step => format!(", step {step} of the next"),
+        };
+        output.note(format!("going on from epoch {}{step} of {}", from.epoch(), self.model.display()));
         let here = SimdLevel::used().to_string();
         if let Some(there) = from.simd.as_ref().filter(|there| **there != here) {
             output.note(format!(

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sclsd_model::{Exchange, PeerError};
 
 /// What a peer says first: that it is one, and of this version.
-const GREETING: &[u8; 8] = b"sclsd\0\0\x01";
+const GREETING: &[u8; 8] = b"sclsd\0\0\x02";
 /// In place of a length: a peer is gone.
 const GONE: u64 = u64::MAX;
 /// Between two attempts to connect.
