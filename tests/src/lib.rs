@@ -7,6 +7,16 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors};
 use sclsd::model::Array;
 
+/// The code of `docs/cookbook.md`, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/cookbook.md")]
+mod cookbook {}
+
+/// The code of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 /// Absolute and relative difference from a golden value that single precision explains: sums over hundreds of terms in
 /// another order, and an ODE solution at another tolerance.
 pub const TOLERANCE: f64 = 1e-4;

@@ -1,9 +1,11 @@
 //! The command line.
 
+mod arguments;
 mod evaluate;
 mod examples;
 mod fates;
 mod headings;
+mod machine;
 mod model;
 mod parse;
 mod perturb;
@@ -13,203 +15,21 @@ mod prepare;
 mod report;
 mod shell;
 mod simulation;
+mod symbols;
 mod train;
 mod version;
+mod write;
 
-use clap::builder::RangedI64ValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use sclsd::data::Compression;
-
-use crate::choices::{COMPRESSIONS, choices};
-
+pub(crate) use arguments::{Arguments, Command};
 pub(crate) use evaluate::EvaluateArgs;
-pub(crate) use fates::{FATE_BETA, FatesArgs};
-use headings::{FILES, GENES, MACHINE, OUTPUT};
+pub(crate) use fates::{FATE_BETA, FateMethodArg, FatesArgs};
+pub(crate) use machine::{MachineArgs, ThreadArgs};
 pub(crate) use model::{AnnotateArgs, ConvertArgs, InspectArgs};
 pub(crate) use parse::{command, parse};
 pub(crate) use perturb::PerturbArgs;
 pub(crate) use picture::{Plot, PlotKind};
-pub(crate) use plot::PlotCommand;
 pub(crate) use prepare::PrepareArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use shell::{CompletionsArgs, ManArgs};
 pub(crate) use simulation::{DemoArgs, SimulateArgs};
 pub(crate) use train::TrainArgs;
-
-/// Threads that may be asked for: 1024 is more than any machine has cores.
-fn thread_count() -> RangedI64ValueParser<u16> {
-    RangedI64ValueParser::new().range(1..=1024)
-}
-
-/// Columns of `--help` at most.
-const HELP_WIDTH: usize = 100;
-
-/// What `sclsd --help` opens with.
-const PURPOSE: &str = "\
-sclsd learns how cells differentiate from single-cell RNA counts (Latent State Dynamics). It trains a model on an \
-.h5ad file, as scanpy writes it, and adds to each cell a latent state, a potential (high in stem cells, low in mature \
-cells), a pseudotime, the direction in which it differentiates, and the probability of each fate. It also predicts \
-what a knockout does to the fates.
-
-The commands in the order in which they are used:
-  1. prepare   makes raw counts ready for training (or use scanpy; inspect lists what is missing)
-  2. train     fits the model and annotates the cells (annotate does so for further cells)
-  3. fates     computes the probability of each fate for each cell
-  4. evaluate, perturb, plot, report   score, predict, draw and show the result
-demo runs all of it on simulated cells.";
-
-/// Learn how cells differentiate from single-cell RNA counts (Latent State Dynamics).
-#[derive(Debug, Parser)]
-#[command(
-    name = "sclsd",
-    version,
-    about,
-    long_about = PURPOSE,
-    after_help = examples::PROGRAM,
-    propagate_version = true,
-    disable_help_flag = true,
-    disable_version_flag = true,
-    max_term_width = HELP_WIDTH
-)]
-pub(crate) struct Arguments {
-    /// Print errors and results only. Progress and notes are hidden.
-    #[arg(long, global = true, help_heading = OUTPUT)]
-    pub quiet: bool,
-    /// Print the figures of the result as JSON, for a script.
-    #[arg(long, global = true, help_heading = OUTPUT)]
-    pub json: bool,
-    /// SIMD level of the kernels: scalar, neon, avx2, avx512 or amx [default: the best that this CPU has].
-    ///
-    /// Lower it to reproduce the results of another CPU.
-    #[arg(long, global = true, hide = true, value_name = "LEVEL", help_heading = OUTPUT)]
-    pub simd: Option<String>,
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Simulate cells, train on them, and compare the result with the truth.
-    #[command(after_help = examples::DEMO)]
-    Demo(DemoArgs),
-    /// Write simulated cells whose fates are known, ready for training.
-    #[command(after_help = examples::SIMULATE)]
-    Simulate(SimulateArgs),
-    /// List the contents of an .h5ad file or a model, and what the next step still needs.
-    #[command(after_help = examples::INSPECT)]
-    Inspect(InspectArgs),
-    /// Prepare raw counts for training: select genes, normalize, and compute principal components, neighbors, clusters
-    /// and pseudotime.
-    ///
-    /// What the file already has is kept.
-    #[command(after_help = examples::PREPARE)]
-    Prepare(PrepareArgs),
-    /// Train a model on a prepared .h5ad file and annotate its cells.
-    ///
-    /// Walks on the neighbor graph, directed from early to late cells, show the model how cells differentiate. The most
-    /// important choices are the prior time (--time-key) and the terminal states (--terminal).
-    #[command(after_help = examples::TRAIN)]
-    Train(TrainArgs),
-    /// Annotate the cells of a file with a trained model.
-    #[command(after_help = examples::ANNOTATE)]
-    Annotate(AnnotateArgs),
-    /// Compute the probability that each cell ends in each terminal state.
-    #[command(after_help = examples::FATES)]
-    Fates(FatesArgs),
-    /// Score directions, pseudotime and fates against what is known.
-    ///
-    /// The scores of the prior stand beside those of the model.
-    #[command(after_help = examples::EVALUATE)]
-    Evaluate(EvaluateArgs),
-    /// Predict the fates of cells after a knockout, or after genes are set to a level.
-    #[command(after_help = examples::PERTURB)]
-    Perturb(PerturbArgs),
-    /// Draw one picture of a result, as SVG or PNG.
-    #[command(
-        subcommand,
-        after_help = examples::PLOT,
-        subcommand_value_name = "KIND",
-        subcommand_help_heading = "Kinds"
-    )]
-    Plot(PlotCommand),
-    /// Write an interactive report (one HTML file) of a result.
-    #[command(after_help = examples::REPORT)]
-    Report(ReportArgs),
-    /// Convert a checkpoint of the Python package.
-    #[command(after_help = examples::CONVERT)]
-    Convert(ConvertArgs),
-    /// Print a script with which a shell completes commands and options.
-    #[command(after_help = examples::COMPLETIONS)]
-    Completions(CompletionsArgs),
-    /// Write man pages, one for each command.
-    #[command(after_help = examples::MAN)]
-    Man(ManArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct MachineArgs {
-    /// Where to train: cpu, ndarray, cuda:0 or wgpu:0; sclsd --version lists those of this build.
-    ///
-    /// sclsd train takes several devices, which train one model together, as in cuda:0,cuda:1.
-    #[arg(long, value_name = "DEVICE", default_value = sclsd::Device::DEFAULT, help_heading = MACHINE)]
-    pub device: String,
-    /// Number of threads, 1 to 1024 [default: one per core].
-    #[arg(long, value_name = "N", value_parser = thread_count(), help_heading = MACHINE)]
-    pub threads: Option<u16>,
-}
-
-/// Threads of what needs no device: analysis runs on the CPU.
-#[derive(Debug, Default, Args)]
-pub(crate) struct ThreadArgs {
-    /// Number of threads, 1 to 1024 [default: one per core].
-    #[arg(long, value_name = "N", value_parser = thread_count(), help_heading = MACHINE)]
-    pub threads: Option<u16>,
-    /// Taken by earlier versions, without an effect.
-    #[arg(long, hide = true, help_heading = MACHINE)]
-    pub device: Option<String>,
-}
-
-/// How genes are named.
-#[derive(Debug, Default, Args)]
-pub(crate) struct SymbolArgs {
-    /// Column of var with gene symbols [default: none].
-    ///
-    /// Set it if the genes of the file are named by other ids, such as Ensembl ids.
-    #[arg(long, value_name = "COLUMN", help_heading = GENES)]
-    pub gene_symbols: Option<String>,
-}
-
-/// How files of cells are written.
-#[derive(Debug, Default, Args)]
-pub(crate) struct WriteArgs {
-    /// Compression of the arrays in the output file. gzip makes smaller files and takes longer.
-    #[arg(long, value_parser = choices(COMPRESSIONS), default_value_t = Compression::None, help_heading = FILES)]
-    pub compress: Compression,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FateMethodArg {
-    /// Where walks end whose steps are those of the prior. No model is used.
-    Prior,
-    /// The 15 nearest terminal cells in X_pca vote. No model is used.
-    Neighbors,
-    /// Where walks end whose steps are those of the model or of the prior.
-    Transitions,
-    /// Where walks end whose steps go to neighbors in the direction of the model's drift.
-    Drift,
-    /// The terminal cells nearest to the end of the model's flow vote.
-    Flow,
-}
-
-impl FateMethodArg {
-    /// Its name on the command line and in files.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Prior => "prior",
-            Self::Neighbors => "neighbors",
-            Self::Transitions => "transitions",
-            Self::Drift => "drift",
-            Self::Flow => "flow",
-        }
-    }
-}

@@ -39,11 +39,6 @@
 //! # Ok::<(), sclsd::Error>(())
 //! ```
 
-/// The code of `docs/cookbook.md`, compiled and run as tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/cookbook.md")]
-mod cookbook {}
-
 mod device;
 mod error;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::headings::{CELLS, FILES, GRAPH, KNOWN, MACHINE};
-use super::thread_count;
+use super::machine::thread_count;
 
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::headings::{CELLS, FILES, HARD, METHOD};
-use super::{FateMethodArg, ThreadArgs, WriteArgs};
+use super::machine::ThreadArgs;
+use super::write::WriteArgs;
 
 /// β of the walks that are absorbed, unless another is asked for; `docs/fates.md` compares values.
 pub(crate) const FATE_BETA: f64 = 50.0;
@@ -109,4 +110,31 @@ impl FatesArgs {
 fn fraction(text: &str) -> Result<f64, String> {
     let fraction: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     if (0.0..=1.0).contains(&fraction) { Ok(fraction) } else { Err("expected a number from 0 to 1".into()) }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FateMethodArg {
+    /// Where walks end whose steps are those of the prior. No model is used.
+    Prior,
+    /// The 15 nearest terminal cells in X_pca vote. No model is used.
+    Neighbors,
+    /// Where walks end whose steps are those of the model or of the prior.
+    Transitions,
+    /// Where walks end whose steps go to neighbors in the direction of the model's drift.
+    Drift,
+    /// The terminal cells nearest to the end of the model's flow vote.
+    Flow,
+}
+
+impl FateMethodArg {
+    /// Its name on the command line and in files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Prior => "prior",
+            Self::Neighbors => "neighbors",
+            Self::Transitions => "transitions",
+            Self::Drift => "drift",
+            Self::Flow => "flow",
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::headings::{FILES, GRAPH, SETTINGS};
-use super::{ThreadArgs, WriteArgs};
+use super::machine::ThreadArgs;
+use super::write::WriteArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct AnnotateArgs {

@@ -6,8 +6,9 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches};
 
+use super::arguments::Arguments;
 use super::headings::OUTPUT;
-use super::{Arguments, version};
+use super::version;
 
 /// The command that clap parses, prints help of, and that completions and man pages are made from.
 pub(crate) fn command() -> clap::Command {

@@ -9,7 +9,8 @@ use super::plot::{
 };
 use sclsd::analysis::Directions;
 
-use super::{SymbolArgs, ThreadArgs};
+use super::machine::ThreadArgs;
+use super::symbols::SymbolArgs;
 
 /// The kinds of pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,9 @@ use clap::{Args, Subcommand};
 use super::headings::{CELLS, FILES, FOLLOWING, LOOKS};
 use sclsd::analysis::Directions;
 
-use super::{SymbolArgs, ThreadArgs, examples};
+use super::examples;
+use super::machine::ThreadArgs;
+use super::symbols::SymbolArgs;
 use crate::choices::{DIRECTIONS, choices};
 
 /// Time for which cells are followed unless another is asked for, in units of a training walk's length.

@@ -7,7 +7,9 @@ use clap::Args;
 use super::headings::{CELLS, FILES, GENES, GRAPH, MACHINE, ROOT, SETTINGS};
 use sclsd::data::Flavor;
 
-use super::{SymbolArgs, WriteArgs, thread_count};
+use super::machine::thread_count;
+use super::symbols::SymbolArgs;
+use super::write::WriteArgs;
 use crate::choices::{FLAVORS, choices};
 
 #[derive(Debug, Args)]

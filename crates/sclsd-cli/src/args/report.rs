@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::headings::{CELLS, FILES, LOOKS};
-use super::{SymbolArgs, ThreadArgs};
+use super::machine::ThreadArgs;
+use super::symbols::SymbolArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {

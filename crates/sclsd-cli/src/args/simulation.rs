@@ -7,7 +7,8 @@ use clap::Args;
 use super::headings::{FILES, SETTINGS, SIMULATION};
 use sclsd::data::Topology;
 
-use super::{MachineArgs, WriteArgs};
+use super::machine::MachineArgs;
+use super::write::WriteArgs;
 use crate::choices::{TOPOLOGIES, choices};
 
 #[derive(Debug, Args)]

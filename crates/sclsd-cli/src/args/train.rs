@@ -7,7 +7,8 @@ use clap::Args;
 use super::headings::{CHECKPOINTS, FILES, PHYLOGENY, PROCESSES, SETTINGS, TIME};
 use sclsd::infer::Preset;
 
-use super::{MachineArgs, WriteArgs};
+use super::machine::MachineArgs;
+use super::write::WriteArgs;
 use crate::choices::{PRESETS, choices};
 
 #[derive(Debug, Args)]

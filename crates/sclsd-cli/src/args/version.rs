@@ -1,20 +1,13 @@
 //! What `--version` says: the version, the backends of this build, and the SIMD levels of this machine.
 
+use sclsd::Device;
 use sclsd::model::SimdLevel;
-
-/// Every backend with the device it is for, and whether this build has it.
-const BACKENDS: [(&str, bool); 4] = [
-    ("flex (--device cpu)", cfg!(feature = "flex")),
-    ("ndarray (--device ndarray)", cfg!(feature = "ndarray")),
-    ("cuda (--device cuda:0)", cfg!(feature = "cuda")),
-    ("wgpu (--device wgpu:0)", cfg!(feature = "wgpu")),
-];
 
 /// Several lines, as `--version` prints them; `-V` prints the number only.
 ///
 /// The levels are only listed: which one kernels run with is settled when the first of them runs.
 pub(super) fn long() -> String {
-    let backends: Vec<&str> = BACKENDS.iter().filter(|(_, compiled)| *compiled).map(|(name, _)| *name).collect();
+    let backends: Vec<&str> = Device::compiled().collect();
     let backends = if backends.is_empty() { "none".to_owned() } else { backends.join(", ") };
     let levels = SimdLevel::all();
     let best = levels.last().map_or_else(String::new, ToString::to_string);
