@@ -62,9 +62,15 @@ impl FlagTable {
     /// What to append to the error: the flag that sets the field; nothing where there is none.
     pub(crate) fn advice(self, error: &anyhow::Error) -> String {
         let Some(field) = error.chain().find_map(field) else { return String::new() };
+        if error.chain().any(<dyn Error>::is::<BootstrapError>) {
+            // of the small model, most of whose settings are fixed
+            let known = field == "num_epochs";
+            return if known { "; set it with --bootstrap-epochs".into() } else { String::new() };
+        }
         match self.flags.iter().find(|(known, _)| *known == field) {
             Some((_, flag)) => format!("; set it with {flag}"),
-            None if self.sets_any => format!("; set it with --set {field}=VALUE"),
+            // the configuration has no table of preparation
+            None if self.sets_any && !field.starts_with("prepare.") => format!("; set it with --set {field}=VALUE"),
             None => String::new(),
         }
     }
@@ -158,6 +164,16 @@ mod tests {
         let bare = || OutOfRange::new("ode.rtol", 0.0, "a number from 1e-7 to 1");
         assert_eq!(train.advice(&bare().into()), "; set it with --set ode.rtol=VALUE");
         assert_eq!(train.advice(&TrainError::Spec(bare().into()).into()), "; set it with --set ode.rtol=VALUE");
+
+        let small = |num_epochs: usize, path_len: usize| {
+            let mut spec = TrainSpec { num_epochs, ..TrainSpec::default() };
+            spec.walks.path_len = path_len;
+            anyhow::Error::from(BootstrapError::from(spec.check().unwrap_err()))
+        };
+        assert_eq!(train.advice(&small(0, 10)), "; set it with --bootstrap-epochs");
+        assert_eq!(train.advice(&small(5, 0)), "", "fixed for the small model");
+        let neighbors = KnnError::from(OutOfRange::new("prepare.n_neighbors", 1, "at least 2"));
+        assert_eq!(train.advice(&neighbors.into()), "", "train makes no graph");
 
         let perturb = FlagTable { flags: PERTURB, sets_any: false };
         assert_eq!(perturb.advice(&bare().into()), "", "no flag sets it");

@@ -74,6 +74,7 @@ impl StopAfterStep {
     /// From here on.
     pub(crate) fn begin() -> Self {
         STATE.store(AFTER_STEP, Ordering::SeqCst);
+        pipes(false);
         Self(())
     }
 
@@ -88,14 +89,30 @@ impl StopAfterStep {
     #[expect(clippy::unused_self, reason = "what is dropped")]
     pub(crate) fn end(self) -> Option<Signal> {
         let state = STATE.swap(AT_ONCE, Ordering::SeqCst);
+        pipes(state == AFTER_STEP);
         (state > AT_ONCE).then_some(Signal(state))
     }
 }
 
 impl Drop for StopAfterStep {
     fn drop(&mut self) {
-        STATE.store(AT_ONCE, Ordering::SeqCst);
+        if STATE.swap(AT_ONCE, Ordering::SeqCst) == AFTER_STEP {
+            pipes(true);
+        }
     }
+}
+
+/// Whether a pipe whose reader is gone ends the program. Not while there is a model to save: the reader of our lines, as
+/// `| tee` is, may end by the same signal.
+#[expect(unsafe_code, reason = "signals, for which the standard library has nothing")]
+fn pipes(end: bool) {
+    #[cfg(unix)]
+    // SAFETY: neither way of taking the signal runs code of ours
+    unsafe {
+        libc::signal(libc::SIGPIPE, if end { libc::SIG_DFL } else { libc::SIG_IGN });
+    }
+    #[cfg(not(unix))]
+    let _ = end;
 }
 
 /// Remembers an output.
@@ -143,9 +160,6 @@ fn wait(awaited: libc::sigset_t) {
         if unsafe { libc::sigwait(&raw const awaited, &raw mut signal) } != 0 {
             return;
         }
-        // the reader of our lines, as `| tee` is, may end by the same signal: what is written to it must not end this
-        // program before the model is saved SAFETY: ignoring a signal runs no code of ours
-        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         if STATE.compare_exchange(AFTER_STEP, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             first = Some(Instant::now());
         } else if signal != libc::SIGHUP || first.is_none_or(|first| first.elapsed() > SAME_HANGUP) {

@@ -38,6 +38,8 @@ pub trait Sde: Sync {
 
 /// Rows that one thread follows at a time.
 const ROWS: usize = 16;
+/// Halvings up to which the noise of so many rows is small; where there are more, a thread follows one row at a time.
+const FEW_HALVINGS: u32 = 8;
 
 /// How to sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -155,10 +157,11 @@ pub fn sample_paths(
     if width == 0 || !start.len().is_multiple_of(width) {
         return Err(SdeError::Start { numbers: start.len(), width });
     }
+    let rows = if spec.get().halvings > FEW_HALVINGS { 1 } else { ROWS };
     let blocks: Vec<Vec<f64>> = start
-        .par_chunks(ROWS * width)
+        .par_chunks(rows * width)
         .enumerate()
-        .map(|(block, start)| paths(sde, block * ROWS, start, grid, spec.get(), noise))
+        .map(|(block, start)| paths(sde, block * rows, start, grid, spec.get(), noise))
         .collect::<Result<_, _>>()?;
     let at = |time: usize| {
         let part = |block: &Vec<f64>| {

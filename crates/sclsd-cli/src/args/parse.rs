@@ -55,7 +55,7 @@ fn kind_first(mut words: Vec<OsString>) -> Vec<OsString> {
     let Some(plot) = plot_at(&words) else { return words };
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
     let given = |word: &OsString| word.to_str().is_some_and(|word| word == "--kind" || word.starts_with("--kind="));
-    let Some(at) = words[..end].iter().position(given) else { return words };
+    let Some(at) = words.iter().take(end).skip(plot + 1).position(given).map(|at| at + plot + 1) else { return words };
     let option = words.remove(at);
     let kind = match option.to_str().and_then(|option| option.strip_prefix("--kind=")) {
         Some(kind) => kind.into(),
@@ -108,6 +108,7 @@ mod tests {
             ("sclsd --simd avx2 plot --kind=loss in.h5ad", "sclsd --simd avx2 plot loss in.h5ad"),
             ("sclsd --quiet plot stream in.h5ad", "sclsd --quiet plot stream in.h5ad"),
             ("sclsd plot in.h5ad --kind", "sclsd plot in.h5ad"),
+            ("sclsd --kind=loss plot", "sclsd --kind=loss plot"),
             ("sclsd perturb --kind stream", "sclsd perturb --kind stream"),
         ] {
             assert_eq!(kind_first(words(typed)), words(read));

@@ -214,7 +214,6 @@ impl Job<'_> {
         let trainer = Trainer::new(spec.clone()).devices(&self.devices).peers(self.peers.clone());
         let fit = trainer.resume(from).observe(observe).fit(&training, &walks);
         progress.finish();
-        let signal = stop.end();
         if let Err(error @ TrainError::Peer(_)) = &fit {
             let model = self.model.display();
             bail!("{error}; what {model} holds is good, go on from it with --resume");
@@ -228,6 +227,11 @@ impl Job<'_> {
         })?;
         if writes {
             fit.save(self.model)?;
+        }
+        // not before the model is saved: from here on a signal ends the program
+        let signal = stop.end();
+        if let (Some(signal), true) = (signal, fit.is_finished()) {
+            output.note(format!("{signal} came as training ended: the result is still written"));
         }
         if !fit.is_finished() {
             let place = self.stopped_at(&fit, walks.len().div_ceil(spec.get().walks.batch_size));
@@ -282,7 +286,7 @@ impl Job<'_> {
         };
         match self.peers.rank() {
             0 => format!("{place}: {} holds the training so far; {}", self.model.display(), self.goes_on),
-            _ => format!("{place}: the first peer saves it"),
+            _ => format!("{place}: the first peer saves it, unless it reports an error"),
         }
     }
 

@@ -387,7 +387,7 @@ mod tests {
     /// On machines with matrix units most products are not made here, so these are asked directly.
     #[test]
     fn panels_strips_and_narrow_sums_are_those_of_the_definition() {
-        for [m, k, n] in [[1, 1, 1], [17, 40, 33], [130, 70, 100], [64, 256, 65]] {
+        for [m, k, n] in [[1, 1, 1], [17, 40, 33], [130, 70, 100], [64, 256, 65], [9, 300, 64], [11, 513, 35]] {
             let (a, b) = (fill(m * k, 7), fill(k * n, 5));
             let exact: Vec<f32> =
                 (0..m * n).map(|at| (0..k).map(|l| a[at / n * k + l] * b[l * n + at % n]).sum()).collect();
