@@ -30,7 +30,11 @@ impl Sde for DoubleWell {
 
 fn main() -> Result<(), Error> {
     // walks on a ring of ten cells, forward in time
-    let neighbors = |i: u32| vec![((i + 1) % 10, 1.0_f32), ((i + 9) % 10, 1.0)];
+    let neighbors = |i: u32| {
+        let mut both = vec![((i + 1) % 10, 1.0_f32), ((i + 9) % 10, 1.0)];
+        both.sort_by_key(|edge| edge.0); // columns of a row rise
+        both
+    };
     let graph = Csr::from_rows(10, (0..10).map(neighbors))?;
     let time: Vec<f64> = (0..10).map(|i| f64::from(i) / 9.0).collect();
     let prior = Transition::from_pseudotime(&graph, &time, 5.0)?;
