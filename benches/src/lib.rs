@@ -1,6 +1,6 @@
-//! Benchmarks, one file per hot path under `benches/`: `cargo bench -p sclsd-benches`. Beside them the program `stages`,
-//! which times every stage on a file as the Python package's own timing script does; `cargo xtask bench-reference` runs the
-//! two in turn.
+//! Benchmarks, one file per hot path under `benches/`: `cargo bench -p sclsd-benches`. Beside them the program
+//! `stages`, which times every stage on a file as the Python package's own timing script does;
+//! `cargo xtask bench-reference` runs the two in turn.
 
 use sclsd::data::{Dataset, SimulateSpec, simulate};
 use sclsd::graph::{Transition, WalkSpec, Walks, connectivities, nearest_neighbors};

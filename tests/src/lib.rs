@@ -37,12 +37,12 @@ pub fn real_data(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    aloud(&format!("SKIPPED: {name} is not beside the checkout (looked for {})", path.display()));
+    print_always(&format!("SKIPPED: {name} is not beside the checkout (looked for {})", path.display()));
     None
 }
 
 /// Says something where it is seen even of a test that passes.
-pub fn aloud(line: &str) {
+pub fn print_always(line: &str) {
     // where it cannot be said, nobody listens
     let _ = writeln!(std::io::stderr(), "{line}");
 }

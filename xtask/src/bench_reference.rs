@@ -1,5 +1,5 @@
-//! Our stages and the Python package's, one after the other on the same machine with the same file, settings and threads,
-//! several times in turn; the ratio of every figure is the median of the pairs' ratios.
+//! Our stages and the Python package's, one after the other on the same machine with the same file, settings and
+//! threads, several times in turn; the ratio of every figure is the median of the pairs' ratios.
 //!
 //! The Python package is timed by a script that is given by its path and prints one JSON object; ours by the program
 //! `stages` of the benchmarks, which prints the same names.
@@ -125,7 +125,7 @@ fn reference(plan: &Plan, case: &Case, file: &str, time: &str, scratch: &Path) -
     command.arg(&plan.script).arg(file).args(case.arguments).arg(format!("--time-key={time}"));
     command.arg(format!("--threads={}", plan.threads));
     if let Some(simd) = &plan.simd {
-        // of ATen, of MKL on Intel's processors, and of oneDNN
+        // of ATen, of MKL on Intel's CPUs, and of oneDNN
         command.env("ATEN_CPU_CAPABILITY", simd).env("MKL_ENABLE_INSTRUCTIONS", simd.to_uppercase());
         let isa = if simd == "avx512" { "AVX512_CORE" } else { "AVX2" };
         command.env("ONEDNN_MAX_CPU_ISA", isa);

@@ -5,7 +5,8 @@ use std::process::Command;
 /// The backends: features of `sclsd` and `sclsd-cli`.
 const BACKENDS: [&str; 4] = ["flex", "ndarray", "cuda", "wgpu"];
 
-/// Checks the library and the program with every subset of backends, none included; or only with each alone, all and none.
+/// Checks the library and the program with every subset of backends, none included; or only with each alone, all and
+/// none.
 ///
 /// # Errors
 /// The first subset that does not build, with what the compiler said.
@@ -26,8 +27,8 @@ pub fn run(each: bool) -> Result<String, String> {
             .output()
             .map_err(|error| format!("{} cannot be run: {error}", cargo.display()))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("features \"{features}\" do not build:\n{said}"));
+            let message = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("features \"{features}\" do not build:\n{message}"));
         }
     }
     Ok(format!("{} of {all} subsets of {} checked: all build", subsets.len(), BACKENDS.join(", ")))

@@ -1,4 +1,5 @@
-//! Who imports whom inside a crate: no import runs back up to a module that holds the one at hand, and none in a circle.
+//! Who imports whom inside a crate: no import runs back up to a module that holds the one at hand, and none in a
+//! circle.
 //!
 //! A module is a file. What a module re-exports counts as where it is defined, and code for tests does not count.
 

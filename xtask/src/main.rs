@@ -26,7 +26,8 @@ enum Command {
         #[arg(long)]
         each: bool,
     },
-    /// Scores fates of simulated cells by every method against the truth, and beside it CellRank's; goes on where it was.
+    /// Scores fates of simulated cells by every method against the truth, and beside it CellRank's; goes on where it
+    /// was.
     ScoreFates {
         /// Where simulated sets and the table of scores are kept.
         #[arg(long, default_value = "target/score-fates")]
@@ -64,7 +65,8 @@ enum Command {
         /// Only the cases whose names contain this.
         #[arg(long)]
         only: Option<String>,
-        /// Prepared files, each with the column of its prior time where that is not dpt_pseudotime: FILE or FILE=COLUMN.
+        /// Prepared files, each with the column of its prior time where that is not dpt_pseudotime: FILE or
+        /// FILE=COLUMN.
         #[arg(required = true)]
         files: Vec<String>,
     },

@@ -1,9 +1,9 @@
 //! Fates of simulated cells by every method, scored against the truth, seed by seed.
 //!
 //! For each topology and seed: simulate, prepare, train with the recommended preset, tell fates by every method and
-//! evaluate; the scores of a set are one line of a table of JSON, so that an interrupted run goes on where it was. A folder is
-//! of one version of the program: rows that are there are not made again. Settings were chosen on seeds of 0 to 9, 10 to 29 are what
-//! they are scored on.
+//! evaluate; the scores of a set are one line of a table of JSON, so that an interrupted run goes on where it was. A
+//! folder is of one version of the program: rows that are there are not made again. Settings were chosen on seeds of 0
+//! to 9, 10 to 29 are what they are scored on.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

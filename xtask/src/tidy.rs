@@ -126,8 +126,8 @@ fn layers(metadata: &Metadata) -> Vec<String> {
     complaints
 }
 
-/// Asks `cargo tree`, which knows what is compiled into something of ours; `cargo metadata` also lists what features that
-/// are off would bring.
+/// Asks `cargo tree`, which knows what is compiled into something of ours; `cargo metadata` also lists what features
+/// that are off would bring.
 fn licenses() -> Vec<String> {
     let bad = |license: &str| {
         let choice = |part: &str| LICENSES.contains(&part.trim().trim_matches(['(', ')']));

@@ -1,5 +1,5 @@
-//! Times every stage on a prepared file and prints one JSON object, under the names that the Python package's timing script
-//! uses: seconds per stage, steps taken, seconds per training step, peak resident memory (MiB).
+//! Times every stage on a prepared file and prints one JSON object, under the names that the Python package's timing
+//! script uses: seconds per stage, steps taken, seconds per training step, peak resident memory (MiB).
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -143,15 +143,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     print(record)
 }
 
-/// Operations in `f32` that a step cannot do without, as the design counts them: forward and back through the decoder's last layer
-/// and the widest one of the encoder of z.
+/// Operations in `f32` that a step cannot do without, as the design counts them: forward and back through the decoder's
+/// last layer and the widest one of the encoder of z.
 #[expect(clippy::cast_precision_loss, reason = "sizes")]
 fn floor(visits: usize, genes: usize) -> f64 {
     3.0 * 2.0 * visits as f64 * (256.0 * 2.0 * genes as f64 + 512.0 * 256.0)
 }
 
-/// Operations per second of the crate faer's product of 2048 × 2048 numbers of `f32` on all threads, the best of several: with
-/// the instructions that the kernels are run with, where it has them.
+/// Operations per second of the crate faer's product of 2048 × 2048 numbers of `f32` on all threads, the best of
+/// several: with the instructions that the kernels are run with, where it has them.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "faer itself takes the best instructions there are; the crate beneath it can be told")]
 fn peak(threads: usize) -> f64 {

@@ -17,8 +17,8 @@ pub struct Evaluation {
     pub inner_cluster: Vec<Score>,
     /// Mean over the clusters that have a score.
     pub inner_cluster_mean: Option<f64>,
-    /// Spearman's correlation of pseudotime with the [stage](stages) of a cell's cluster, over the cells of clusters that
-    /// the edges name; nothing where the edges run in a circle or one of the two does not vary.
+    /// Spearman's correlation of pseudotime with the [stage](stages) of a cell's cluster, over the cells of clusters
+    /// that the edges name; nothing where the edges run in a circle or one of the two does not vary.
     pub stage_correlation: Option<f64>,
 }
 

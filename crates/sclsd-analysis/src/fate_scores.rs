@@ -61,7 +61,8 @@ pub struct Calibration {
 }
 
 /// Scores probabilities against true ones, `n_cells × n_fates` in the order of the fates; rows of zeros have no truth.
-/// A cell that is said to reach no terminal state is scored as it is, as a row of zeros. Nothing where no cell has a truth.
+/// A cell that is said to reach no terminal state is scored as it is, as a row of zeros. Nothing where no cell has a
+/// truth.
 ///
 /// # Panics
 /// When the two are of different sizes.
@@ -93,14 +94,14 @@ pub fn agreement(fates: &FateProbabilities, truth: &[f64]) -> Option<Agreement> 
         decided,
         mean_squared_error: squares / (n * count(k)),
         brier: brier / n,
-        calibration: calibration(pairs),
+        calibration: calibration_curve(pairs),
         n_cells: known.len(),
     })
 }
 
 /// The calibration curve of predicted probabilities, each with what was observed: a true probability, or 0 or 1.
 #[must_use]
-pub fn calibration(pairs: impl IntoIterator<Item = (f64, f64)>) -> Calibration {
+pub fn calibration_curve(pairs: impl IntoIterator<Item = (f64, f64)>) -> Calibration {
     let mut sums = [(0.0, 0.0, 0_usize); BINS];
     for (predicted, observed) in pairs {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability times ten")]
@@ -119,13 +120,13 @@ pub fn calibration(pairs: impl IntoIterator<Item = (f64, f64)>) -> Calibration {
     Calibration { bins, error }
 }
 
-/// Of the cells of each terminal state's cluster that are not terminal themselves, the share whose most likely fate is that
-/// state, with their number; nothing where the cluster has no other cells. States and clusters go by their names.
+/// Of the cells of each terminal state's cluster that are not terminal themselves, the share whose most likely fate is
+/// that state, with their number; nothing where the cluster has no other cells. States and clusters go by their names.
 ///
 /// # Panics
 /// When the numbers of cells disagree.
 #[must_use]
-pub fn kept_fates(
+pub fn fate_retention(
     fates: &FateProbabilities,
     clusters: &Categorical,
     terminal: &Terminal,
@@ -169,7 +170,8 @@ pub fn off_data(points: &Matrix, cells: &Matrix) -> Result<f64, NearestError> {
 pub struct SisterAgreement {
     /// Pearson's correlation of the probability of a fate with its share among sisters, mean over the fates.
     pub pearson: f64,
-    /// Area under the ROC curve of the probability of a fate for cells most of whose sisters have it, mean over the fates.
+    /// Area under the ROC curve of the probability of a fate for cells most of whose sisters have it, mean over the
+    /// fates.
     pub auroc: f64,
     /// Cells that have sisters in these fates.
     pub n_cells: usize,
@@ -288,7 +290,7 @@ mod tests {
         let sets =
             Categorical::new(vec![None, None, Some(0), Some(1), Some(1), None], vec!["a".into(), "b".into()], false);
         let fates = two(&[0.9, 0.1, 0.3, 0.7, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.5, 0.5]);
-        let kept = kept_fates(&fates, &clusters, &Terminal::new(&sets).unwrap());
+        let kept = fate_retention(&fates, &clusters, &Terminal::new(&sets).unwrap());
         assert_eq!(kept, [("a".to_owned(), Some(0.5), 2), ("b".to_owned(), None, 0)]);
     }
 

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`Absorbed`] | where a walk by given transitions is absorbed: those of the prior, or those of a model |
 //! | [`DriftDirected`] | the same for steps along the model's drift −∇V |
-//! | [`Neighbors`] | the states of the nearest terminal cells: no dynamics at all |
+//! | [`NeighborVote`] | the states of the nearest terminal cells: no dynamics at all |
 //! | [`EndOfFlow`] | the states of the terminal cells nearest to where the model's flow ends |
 //!
 //! Absorption by the prior and the neighbors' vote need no model: they are what a model has to be compared with.
@@ -22,5 +22,5 @@ pub use absorbed::Absorbed;
 pub use drift::DriftDirected;
 pub use end_of_flow::EndOfFlow;
 pub use method::{FateError, FateMethod};
-pub use neighbors::Neighbors;
+pub use neighbors::NeighborVote;
 pub use probabilities::FateProbabilities;

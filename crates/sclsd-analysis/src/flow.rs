@@ -17,8 +17,8 @@ const BLOCK: usize = 64;
 /// Reference: `LSD.propagate`, with t = linspace(0, range, points).
 ///
 /// # Errors
-/// [`FlowError`] where the times do not rise, the states are not of the model's dimensions, the trajectories do not fit into
-/// memory, or the flow blows up.
+/// [`FlowError`] where the times do not rise, the states are not of the model's dimensions, the trajectories do not fit
+/// into memory, or the flow blows up.
 pub fn propagate(model: &Model, start: &Matrix, grid: &[f64], ode: &CheckedOdeSpec) -> Result<Vec<Matrix>, FlowError> {
     // twice over: states are solved in blocks of cells, and then put together for every time
     check_fits(grid.len(), start.n_rows(), 2 * size_of::<f32>() * start.n_cols(), available_memory())?;

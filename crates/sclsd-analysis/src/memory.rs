@@ -1,4 +1,5 @@
-//! Whether paths fit into memory, asked before they are computed: an allocation that fails ends the program without a word.
+//! Whether paths fit into memory, asked before they are computed: an allocation that fails ends the program without a
+//! word.
 
 use crate::flow_error::FlowError;
 

@@ -47,8 +47,8 @@ pub enum MetricsError {
     },
 }
 
-/// For each edge A → B, over the cells of A with neighbours in B: mean cosine of the angle between a cell's direction and
-/// the way to those neighbours on the embedding.
+/// For each edge A → B, over the cells of A with neighbours in B: mean cosine of the angle between a cell's direction
+/// and the way to those neighbours on the embedding.
 ///
 /// # Errors
 /// [`MetricsError`] where an edge names an unknown cluster or sizes disagree.
@@ -74,9 +74,10 @@ pub fn cross_boundary_correctness(
         .collect()
 }
 
-/// CellRank's variant, of transitions rather than directions on an embedding: for each edge A → B, over the cells of A with
-/// neighbours in B, mean Pearson correlation over coordinates of where the transitions lead, `Σ_j p_ij x_j − x_i`, and the
-/// weighted mean way to those neighbours. `points` are any coordinates of at least two columns, such as principal components.
+/// CellRank's variant, of transitions rather than directions on an embedding: for each edge A → B, over the cells of A
+/// with neighbours in B, mean Pearson correlation over coordinates of where the transitions lead, `Σ_j p_ij x_j − x_i`,
+/// and the weighted mean way to those neighbours. `points` are any coordinates of at least two columns, such as
+/// principal components.
 ///
 /// Reference: `cbc` of CellRank's kernels, over all boundary cells.
 ///
@@ -126,8 +127,8 @@ pub fn cross_boundary_correlation(
         .collect()
 }
 
-/// For each cluster, over its cells with neighbours in it: mean cosine of the angle between a cell's direction and those
-/// of these neighbours. Directions may be of any number of dimensions.
+/// For each cluster, over its cells with neighbours in it: mean cosine of the angle between a cell's direction and
+/// those of these neighbours. Directions may be of any number of dimensions.
 ///
 /// # Errors
 /// [`MetricsError`] where sizes disagree.

@@ -1,9 +1,9 @@
 //! Genes knocked out or set to a level, and where cells end then.
 //!
 //! Again and again the genes are set, the cell is encoded and followed for a short time, and it becomes the cell it is
-//! then nearest to; at last it is followed far, without the perturbation. Where one round leads depends on nothing but the
-//! cell it starts from, so every cell's round is solved once at most, however many cells come by and however many rounds
-//! there are.
+//! then nearest to; finally it is followed far, without the perturbation. Where one round leads depends on nothing but
+//! the cell it starts from, so every cell's round is solved once at most, however many cells come by and however many
+//! rounds there are.
 //!
 //! Reference: `LSD.perturb`.
 
@@ -29,7 +29,7 @@ pub struct PerturbSpec {
     pub level: f64,
     /// Time to follow cells for in a round, in units of a training walk's length. Above 0. Default: 0.2.
     pub dt_pert: f64,
-    /// Time to follow them for at last, without the perturbation. Above 0. Default: 15.
+    /// Time to follow them for finally, without the perturbation. Above 0. Default: 15.
     pub t_unpert: f64,
     /// Rounds. At least 1. Default: 10.
     pub max_perturbations: usize,

@@ -1,13 +1,14 @@
 //! Directions on an embedding.
 //!
-//! A cell's direction is the mean of the unit steps to its neighbours, weighted by where it goes, less their plain mean:
+//! A cell's direction is the mean of the unit steps to its neighbours, weighted by where it goes, less their plain
+//! mean:
 //!
 //! ```text
 //! v_i = Σ_j (p_ij − 1/k_i) (y_j − y_i) / ‖y_j − y_i‖        over the k_i neighbours j of i
 //! ```
 //!
-//! with p the transition probabilities, or, for the drift, p_ij ∝ exp(10 cos(−∇V(z_i), z_j − z_i)). All are scaled by one
-//! number, so that arrows of typical length fit the picture.
+//! with p the transition probabilities, or, for the drift, p_ij ∝ exp(10 cos(−∇V(z_i), z_j − z_i)). All are scaled by
+//! one number, so that arrows of typical length fit the picture.
 //!
 //! Sources: CellRank's `TmatProjection`; scVelo's `velocity_embedding` and `quiver_autoscale`; La Manno et al., 2018.
 
@@ -108,7 +109,8 @@ impl FromStr for Directions {
 /// Directions from transition probabilities, `n_cells × 2`; obsm `velocity_<basis>`.
 ///
 /// # Errors
-/// [`VelocityError`] where the embedding has fewer than two columns, the sizes disagree, or the graph's weights are none.
+/// [`VelocityError`] where the embedding has fewer than two columns, the sizes disagree, or the graph's weights are
+/// none.
 pub fn velocity_from_transitions(
     transitions: &Csr<f64>,
     connectivities: &Csr,

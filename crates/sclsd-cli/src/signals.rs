@@ -102,8 +102,8 @@ impl Drop for StopAfterStep {
     }
 }
 
-/// Whether a pipe whose reader is gone ends the program. Not while there is a model to save: the reader of our lines, as
-/// `| tee` is, may end by the same signal.
+/// Whether a pipe whose reader is gone ends the program. Not while there is a model to save: the reader of our lines,
+/// as `| tee` is, may end by the same signal.
 #[expect(unsafe_code, reason = "signals, for which the standard library has nothing")]
 fn pipes(end: bool) {
     #[cfg(unix)]

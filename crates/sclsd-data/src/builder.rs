@@ -203,8 +203,8 @@ impl DatasetBuilder {
     /// The data set.
     ///
     /// # Errors
-    /// [`DatasetError`] names the first part that is no matrix, or is of other cells or genes, the first name that stands
-    /// twice, or says that there are no cells or no genes.
+    /// [`DatasetError`] names the first part that is no matrix, or is of other cells or genes, the first name that
+    /// stands twice, or says that there are no cells or no genes.
     pub fn build(self) -> Result<Dataset, DatasetError> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
@@ -254,7 +254,7 @@ mod tests {
         Dataset::builder(["c1", "c2", "c3"], ["g1", "g2"])
     }
 
-    fn said(builder: DatasetBuilder) -> String {
+    fn message(builder: DatasetBuilder) -> String {
         builder.build().unwrap_err().to_string()
     }
 
@@ -303,27 +303,27 @@ mod tests {
     #[test]
     fn a_part_that_is_wrong_is_named() {
         let six = [1.0; 6];
-        assert_eq!(said(cells().expression((3, &six[..]))), "X is of 2 × 3, expected 3 × 2");
-        assert_eq!(said(cells().expression((4, &six[..]))), "X: 6 values are no whole rows of 4");
-        assert_eq!(said(cells().layer("raw", (1, &six[..]))), "layers[\"raw\"] is of 6 × 1, expected 3 × 2");
-        assert_eq!(said(cells().obs("day", vec![1.0])), "obs[\"day\"] is of 1 cells, expected 3");
-        assert_eq!(said(cells().var("id", vec!["a"])), "var[\"id\"] is of 1 genes, expected 2");
-        assert_eq!(said(cells().obsm("X_pca", (3, &six[..]))), "obsm[\"X_pca\"] is of 2 cells, expected 3");
+        assert_eq!(message(cells().expression((3, &six[..]))), "X is of 2 × 3, expected 3 × 2");
+        assert_eq!(message(cells().expression((4, &six[..]))), "X: 6 values are no whole rows of 4");
+        assert_eq!(message(cells().layer("raw", (1, &six[..]))), "layers[\"raw\"] is of 6 × 1, expected 3 × 2");
+        assert_eq!(message(cells().obs("day", vec![1.0])), "obs[\"day\"] is of 1 cells, expected 3");
+        assert_eq!(message(cells().var("id", vec!["a"])), "var[\"id\"] is of 1 genes, expected 2");
+        assert_eq!(message(cells().obsm("X_pca", (3, &six[..]))), "obsm[\"X_pca\"] is of 2 cells, expected 3");
         assert_eq!(
-            said(cells().obsm("X_pca", (4, &six[..]))),
+            message(cells().obsm("X_pca", (4, &six[..]))),
             "obsm[\"X_pca\"] is of 6 values, expected whole rows of 4"
         );
-        assert_eq!(said(cells().varm("PCs", (3, six[..3].to_vec()))), "varm[\"PCs\"] is of 1 genes, expected 2");
-        assert_eq!(said(cells().obsp("graph", (2, &six[..]))), "obsp[\"graph\"] is of 3 × 2, expected 3 × 3");
+        assert_eq!(message(cells().varm("PCs", (3, six[..3].to_vec()))), "varm[\"PCs\"] is of 1 genes, expected 2");
+        assert_eq!(message(cells().obsp("graph", (2, &six[..]))), "obsp[\"graph\"] is of 3 × 2, expected 3 × 3");
         let beyond = (3, &[0, 1, 1, 1][..], &[5_u32][..], &[1.0][..]);
         assert_eq!(
-            said(cells().obsp("graph", beyond)),
+            message(cells().obsp("graph", beyond)),
             "obsp[\"graph\"]: row 0 has column index 5, but there are 3 columns"
         );
         assert_eq!(
-            said(Dataset::builder(["c", "c"], ["g"])),
+            message(Dataset::builder(["c", "c"], ["g"])),
             "cell c appears twice; names must differ (in scanpy: adata.obs_names_make_unique())"
         );
-        assert_eq!(said(Dataset::builder(["c"], Vec::<String>::new())), "there are 1 cells and 0 genes");
+        assert_eq!(message(Dataset::builder(["c"], Vec::<String>::new())), "there are 1 cells and 0 genes");
     }
 }

@@ -6,8 +6,8 @@ use crate::names::repeated_name;
 use crate::{Column, Csr, Dataset, DatasetError, Frame};
 
 impl Dataset {
-    /// That every element is of the cells and genes that `obs` and `var` name: X and layers cells × genes, columns as long as
-    /// their table, rows of obsm and varm one per cell and gene, obsp cells × cells. O(number of elements).
+    /// That every element is of the cells and genes that `obs` and `var` name: X and layers cells × genes, columns as
+    /// long as their table, rows of obsm and varm one per cell and gene, obsp cells × cells. O(number of elements).
     ///
     /// # Errors
     /// [`DatasetError::Shape`] names the first element of another shape.

@@ -179,13 +179,13 @@ mod tests {
         let (indptr, indices, values) = ([0, 2, 3], [0, 2, 1], [1.0_f32, 2.0, 3.0]);
         let view = CsrView::new(3, &indptr, &indices, &values).unwrap();
         assert_eq!(view.row(1), (&[1_u32][..], &[3.0_f32][..]));
-        let said = |n_cols, indptr: &[usize], indices: &[u32], values: &[f32]| {
+        let message = |n_cols, indptr: &[usize], indices: &[u32], values: &[f32]| {
             CsrView::new(n_cols, indptr, indices, values).unwrap_err().to_string()
         };
-        assert_eq!(said(2, &indptr, &indices, &values), "row 0 has column index 2, but there are 2 columns");
-        assert_eq!(said(3, &indptr, &[2, 0, 1], &values), "the columns of row 0 do not rise (2, then 0)");
-        assert_eq!(said(3, &indptr, &indices, &[1.0]), "1 values for 3 indices");
-        assert!(said(3, &[0, 2], &indices, &values).ends_with("it ends at 2"));
+        assert_eq!(message(2, &indptr, &indices, &values), "row 0 has column index 2, but there are 2 columns");
+        assert_eq!(message(3, &indptr, &[2, 0, 1], &values), "the columns of row 0 do not rise (2, then 0)");
+        assert_eq!(message(3, &indptr, &indices, &[1.0]), "1 values for 3 indices");
+        assert!(message(3, &[0, 2], &indices, &values).ends_with("it ends at 2"));
     }
 
     #[test]

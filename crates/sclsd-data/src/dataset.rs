@@ -312,7 +312,7 @@ impl Dataset {
 /// Whether a value is a count: 0 or more, and whole within the rounding of single precision.
 #[must_use]
 pub fn is_count(v: f32) -> bool {
-    // nearly all are small and whole, and rounding is a call of the C library where the processor is not known
+    // nearly all are small and whole, and rounding is a call of the C library where the CPU is not known
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a byte or not equal")]
     let byte = v as u8;
     f32::from(byte).to_bits() == v.to_bits()

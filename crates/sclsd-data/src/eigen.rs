@@ -8,12 +8,12 @@ use faer::{Mat, MatRef, Par};
 
 use crate::vector_state::leave_vector_code_everywhere;
 
-/// Parts into which a decomposition is divided, however many threads there are to work on them: where faer divides it is
-/// where its sums round.
+/// Parts into which a decomposition is divided, however many threads there are to work on them: where faer divides it
+/// is where its sums round.
 const PARTS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// Eigenvalues, rising, and the orthonormal eigenvectors in columns beside them, of a symmetric matrix `n × n` whose lower
-/// triangle is read.
+/// Eigenvalues, rising, and the orthonormal eigenvectors in columns beside them, of a symmetric matrix `n × n` whose
+/// lower triangle is read.
 ///
 /// # Panics
 /// When the matrix is not square or has values that are not finite.
@@ -40,7 +40,7 @@ mod tests {
         let n = 700;
         let entry = |i: usize, j: usize| {
             let at = u64::try_from(i.max(j) * n + i.min(j)).unwrap();
-            rand::RngExt::random_range(&mut crate::stream(5, crate::Purpose::Cell, at), -1.0..1.0_f64)
+            rand::RngExt::random_range(&mut crate::random_stream(5, crate::Purpose::Cell, at), -1.0..1.0_f64)
         };
         let matrix = Mat::from_fn(n, n, entry);
         let on = |threads| {

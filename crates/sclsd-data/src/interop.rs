@@ -1,8 +1,9 @@
 //! From and to [`anndata::AnnData`], for those who hold one (feature `anndata`).
 //!
-//! Any backend of that crate will do. What a data set has no place for (arrays of three dimensions, data frames in `obsm`) is an
-//! error that names the element when it is asked for. A `None` of `uns` becomes an array of no numbers. anndata 0.8 keeps no order of categories and reads categorical columns back as text,
-//! so clusters come back under the same names, in alphabetical order.
+//! Any backend of that crate will do. What a data set has no place for (arrays of three dimensions, data frames in
+//! `obsm`) is an error that names the element when it is asked for. A `None` of `uns` becomes an array of no numbers.
+//! anndata 0.8 keeps no order of categories and reads categorical columns back as text, so clusters come back under the
+//! same names, in alphabetical order.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -61,7 +61,7 @@ pub use memory::available as available_memory;
 pub use names::{closest_names, did_you_mean, repeated_name};
 pub use normalize::{Normalized, library_sizes, log1p_normalize};
 pub use pca::{Pca, pca};
-pub use random::{Purpose, stream};
+pub use random::{Purpose, random_stream};
 pub use replace::{
     check_replaceable, is_stream, plain_reason, remove_own_temporaries, remove_stale_temporaries, replace_file,
     resolved, write_file,

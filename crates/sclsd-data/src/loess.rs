@@ -1,8 +1,8 @@
 //! Local quadratic regression (loess; Cleveland, Devlin and Grosse, 1988).
 //!
 //! At every point x₀ the nearest share `span` of the points, weighted by (1 − (|x − x₀| / d)³)³ with d the distance of
-//! the furthest of them, is fitted by a parabola; its value at x₀ is the result. Every point is fitted itself, where R and
-//! scikit-misc interpolate between a few of them.
+//! the furthest of them, is fitted by a parabola; its value at x₀ is the result. Every point is fitted itself, where R
+//! and scikit-misc interpolate between a few of them.
 
 use rayon::prelude::*;
 

@@ -4,8 +4,8 @@
 //! C = (XᵀX − n μμᵀ) / (n − 1),   C = W Λ Wᵀ,   scores = (X − 1μᵀ) W
 //! ```
 //!
-//! X stays sparse: memory is genes × genes (or cells × cells where cells are fewer) plus the scores, and never cells × genes. The results are those of
-//! `scanpy.pp.pca` up to sign; here the largest loading of a component is positive.
+//! X stays sparse: memory is genes × genes (or cells × cells where cells are fewer) plus the scores, and never cells ×
+//! genes. The results are those of `scanpy.pp.pca` up to sign; here the largest loading of a component is positive.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -76,8 +76,8 @@ fn axes_by_genes(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     Axes { loadings, variance, total }
 }
 
-/// By the eigenvectors of the cells' products, where cells are fewer than genes: with Y = X − 1μᵀ and YYᵀu = λu, a direction is
-/// Yᵀu / √λ, and its variance λ / (n − 1).
+/// By the eigenvectors of the cells' products, where cells are fewer than genes: with Y = X − 1μᵀ and YYᵀu = λu, a
+/// direction is Yᵀu / √λ, and its variance λ / (n − 1).
 fn axes_by_cells(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     let (n_cells, n_genes) = (x.n_rows(), x.n_cols());
     let products = products(&x.transpose(), Centre::Rows(mean));
@@ -158,8 +158,8 @@ const BAND: usize = 64;
 /// Rows of X that are written out at a time for dense products.
 const BLOCK: usize = 1024;
 
-/// Upper triangle of YᵀY, row-major, with Y the centred X; what is below the diagonal is not said. Each band of rows is summed
-/// over the rows of X in order by one thread, so the sums do not depend on how many threads there are.
+/// Upper triangle of YᵀY, row-major, with Y the centred X; what is below the diagonal is not said. Each band of rows is
+/// summed over the rows of X in order by one thread, so the sums do not depend on how many threads there are.
 fn products(x: &Csr, centre: Centre) -> Vec<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a share and an order of magnitude")]
     let (n_rows, n_cols, nnz) = (x.n_rows() as f64, x.n_cols() as f64, x.nnz() as f64);
@@ -211,8 +211,8 @@ fn sparse_products(x: &Csr, centre: Centre) -> Vec<f64> {
     sums
 }
 
-/// By products of dense blocks of rows, in f32 within a block and in f64 from block to block, which take a tenth of the time
-/// of single pairs where few values are 0.
+/// By products of dense blocks of rows, in f32 within a block and in f64 from block to block, which take a tenth of the
+/// time of single pairs where few values are 0.
 #[expect(clippy::cast_possible_truncation, reason = "the products of a block are in f32")]
 fn dense_products(x: &Csr, centre: Centre) -> Vec<f64> {
     let n = x.n_cols();
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn components_have_the_same_bits_on_any_number_of_threads() {
         let rows = (0..700_u32).map(|i| {
-            let mut rng = crate::stream(3, crate::Purpose::Cell, u64::from(i));
+            let mut rng = crate::random_stream(3, crate::Purpose::Cell, u64::from(i));
             (0..300_u32).map(|g| (g, rand::RngExt::random_range(&mut rng, 0.0..1.0_f32))).collect()
         });
         let x = Csr::from_rows(300, rows.collect::<Vec<_>>()).unwrap();

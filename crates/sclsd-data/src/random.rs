@@ -31,7 +31,7 @@ pub enum Purpose {
 /// The stream of `purpose` and `index` under `seed`: a counter-based generator (ChaCha with 8 rounds) whose key comes
 /// from the seed and whose nonce comes from purpose and index.
 #[must_use]
-pub fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
+pub fn random_stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(((purpose as u64) << 56) | (index & 0x00FF_FFFF_FFFF_FFFF));
     rng
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn streams_of_different_purposes_and_indices_differ() {
-        let draw = |purpose, index| stream(0, purpose, index).next_u64();
+        let draw = |purpose, index| random_stream(0, purpose, index).next_u64();
         assert_eq!(draw(Purpose::Walk, 3), draw(Purpose::Walk, 3));
         assert_ne!(draw(Purpose::Walk, 3), draw(Purpose::Walk, 4));
         assert_ne!(draw(Purpose::Walk, 3), draw(Purpose::Noise, 3));

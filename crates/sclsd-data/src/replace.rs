@@ -1,8 +1,8 @@
 //! Files that are either whole or not there: written beside, synced, renamed.
 //!
-//! The temporary file of an output stands in the same directory under `.sclsd-<output>-<process>-<random>.tmp`. A run that
-//! was killed leaves it behind; [`remove_stale_temporaries`] removes those whose process is gone. A link stays a link: the
-//! file that it leads to is replaced.
+//! The temporary file of an output stands in the same directory under `.sclsd-<output>-<process>-<random>.tmp`. A run
+//! that was killed leaves it behind; [`remove_stale_temporaries`] removes those whose process is gone. A link stays a
+//! link: the file that it leads to is replaced.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -15,7 +15,8 @@ use tempfile::{Builder, NamedTempFile};
 const SHOWN: usize = 100;
 /// Links that are followed one after the other before they are taken for a circle.
 const LINKS: usize = 40;
-/// Time after which a temporary file that nobody writes to is stale, where the system does not say which processes live.
+/// Time after which a temporary file that nobody writes to is stale, where the system does not say which processes
+/// live.
 const FORGOTTEN: Duration = Duration::from_hours(24);
 
 /// Gives `fill` an empty temporary file in the directory of `output`, syncs what it wrote to disk and renames it to
@@ -25,8 +26,8 @@ const FORGOTTEN: Duration = Duration::from_hours(24);
 /// it, and its owner can read and write it in any case.
 ///
 /// # Errors
-/// What `fill` returns, or what `failed` makes of the operating system's reason; among them that `output` is a directory,
-/// a device, a pipe or read-only.
+/// What `fill` returns, or what `failed` makes of the operating system's reason; among them that `output` is a
+/// directory, a device, a pipe or read-only.
 pub fn replace_file<E>(
     output: &Path,
     failed: impl Fn(io::Error) -> E,
@@ -49,8 +50,8 @@ pub fn write_file(output: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_file(output, |error| error, |temporary| fs::write(temporary, bytes))
 }
 
-/// Whether [`replace_file`] could put a file there now: the directory takes files, the name is one, and what stands there
-/// can be replaced.
+/// Whether [`replace_file`] could put a file there now: the directory takes files, the name is one, and what stands
+/// there can be replaced.
 ///
 /// # Errors
 /// The reason why not.

@@ -27,7 +27,7 @@ use rayon::prelude::*;
 use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
-use crate::random::{Purpose, stream};
+use crate::random::{Purpose, random_stream};
 use crate::{Categorical, Column, Csr, Dataset, Frame, Matrix, Uns, library_sizes, log1p_normalize};
 use dynamics::roll;
 use fates::Fates;
@@ -139,7 +139,7 @@ pub fn simulate(spec: &CheckedSimulateSpec) -> Dataset {
 }
 
 fn draw_gene(seed: u64, index: u64, landscape: &Landscape) -> Gene {
-    let mut rng = stream(seed, Purpose::Gene, index);
+    let mut rng = random_stream(seed, Purpose::Gene, index);
     let normal = |rng: &mut ChaCha8Rng| -> f64 { rng.sample(StandardNormal) };
     Gene {
         base: 0.8 * normal(&mut rng),
@@ -155,7 +155,7 @@ fn draw_gene(seed: u64, index: u64, landscape: &Landscape) -> Gene {
 }
 
 fn draw_cell(spec: &SimulateSpec, index: u64, landscape: &Landscape, fates: &Fates, genes: &[Gene]) -> Cell {
-    let mut rng = stream(spec.seed, Purpose::Cell, index);
+    let mut rng = random_stream(spec.seed, Purpose::Cell, index);
     let (time, place) = draw_place(landscape, spec.noise, &mut rng);
     let prior = (time + spec.prior_noise * rng.sample::<f64, _>(StandardNormal)).clamp(0.0, 1.0);
 
@@ -183,7 +183,7 @@ fn draw_cell(spec: &SimulateSpec, index: u64, landscape: &Landscape, fates: &Fat
         counts.push((0, 1.0)); // a cell without a count would not have been found
     }
 
-    let ends = fates.probabilities(place, &mut stream(spec.seed, Purpose::Fate, index));
+    let ends = fates.probabilities(place, &mut random_stream(spec.seed, Purpose::Fate, index));
     Cell { place, time, prior, counts, ends }
 }
 
@@ -301,7 +301,7 @@ mod tests {
         for &topology in Topology::ALL {
             let landscape = Landscape::new(topology);
             for seed in 0..5 {
-                let draw = |cell| draw_place(&landscape, 0.08, &mut stream(seed, Purpose::Cell, cell)).1;
+                let draw = |cell| draw_place(&landscape, 0.08, &mut random_stream(seed, Purpose::Cell, cell)).1;
                 let found: Vec<&str> = (0..300).map(|cell| landscape.stage(draw(cell))).collect();
                 for stage in landscape.stages() {
                     let n = found.iter().filter(|name| **name == stage).count();
@@ -316,7 +316,7 @@ mod tests {
         let landscape = Landscape::new(Topology::UnequalTree);
         let mut last = BTreeMap::from([("Fate A", 0.0_f64), ("Fate B", 0.0), ("Fate C", 0.0)]);
         for cell in 0..1000 {
-            let (time, place) = draw_place(&landscape, 0.08, &mut stream(0, Purpose::Cell, cell));
+            let (time, place) = draw_place(&landscape, 0.08, &mut random_stream(0, Purpose::Cell, cell));
             if let Some(latest) = last.get_mut(landscape.stage(place)) {
                 *latest = latest.max(time);
             }

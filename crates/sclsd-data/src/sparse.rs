@@ -86,7 +86,8 @@ impl Pattern {
         let (shape, values) = ((indptr.len() - 1, n_cols), vec![(); indices.len()]);
         debug_assert!(CsMatViewI::try_new(shape, &indptr[..], &indices[..], &values[..]).is_ok(), "a sparse matrix");
         #[expect(unsafe_code, reason = "what was taken from a checked matrix need not be checked again")]
-        // SAFETY: every caller has these arrays from a checked matrix, or made rows of rising columns below n_cols of one.
+        // SAFETY: every caller has these arrays from a checked matrix, or made rows of rising columns below n_cols of
+        // one.
         Self(unsafe { CsStructureI::new_unchecked(CompressedStorage::CSR, shape, indptr, indices, values) })
     }
 
@@ -193,7 +194,8 @@ impl<T: Copy> Csr<T> {
         Self { pattern, values }
     }
 
-    /// A matrix from the three arrays of a file. The columns of a row may be in any order; entries of one place are added up.
+    /// A matrix from the three arrays of a file. The columns of a row may be in any order; entries of one place are
+    /// added up.
     ///
     /// # Errors
     /// [`SparseError`] names what is not a sparse matrix about them.
@@ -406,8 +408,8 @@ impl Csr<f32> {
 }
 
 impl<T: Copy + Default> From<CsMatI<T, u32, usize>> for Csr<T> {
-    /// Takes the arrays of a matrix of rows as they are, and turns one of columns. Row pointers of a slice of another matrix
-    /// begin later, and are moved to 0.
+    /// Takes the arrays of a matrix of rows as they are, and turns one of columns. Row pointers of a slice of another
+    /// matrix begin later, and are moved to 0.
     fn from(matrix: CsMatI<T, u32, usize>) -> Self {
         let matrix = if matrix.is_csr() { matrix } else { matrix.to_csr() };
         let n_cols = matrix.cols();

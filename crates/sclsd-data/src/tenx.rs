@@ -1,4 +1,5 @@
-//! What Cell Ranger of 10x Genomics writes: an `.h5` file, or a folder of a Matrix Market file with its barcodes and features.
+//! What Cell Ranger of 10x Genomics writes: an `.h5` file, or a folder of a Matrix Market file with its barcodes and
+//! features.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,8 +21,8 @@ const MATRIX: &str = "matrix.mtx";
 /// Counts of cells and genes, and what was done to the names of genes.
 #[derive(Debug, Clone)]
 pub struct TenX {
-    /// Counts in X; cells by barcode; genes by symbol, with their ids in var `gene_ids`, what they are in `feature_types` and the
-    /// `genome` they are of, where that is said.
+    /// Counts in X; cells by barcode; genes by symbol, with their ids in var `gene_ids`, what they are in
+    /// `feature_types` and the `genome` they are of, where that is said.
     pub data: Dataset,
     /// Genes whose symbol others had before them, and got `-1`, `-2`, … behind it, as anndata does.
     pub renamed: usize,
@@ -192,8 +193,8 @@ fn unique(names: &[String]) -> (Vec<String>, usize) {
     (unique, renamed)
 }
 
-/// The matrix of a folder, and what stands before its name and those of the other files: nothing, or, where it is the only
-/// one, a prefix as GEO has them.
+/// The matrix of a folder, and what stands before its name and those of the other files: nothing, or, where it is the
+/// only one, a prefix as GEO has them.
 fn matrix(folder: &Path) -> Option<(PathBuf, String)> {
     if let Some(plain) = find(folder, "", &[MATRIX]) {
         return Some((plain, String::new()));
@@ -243,8 +244,8 @@ mod tests {
         assert_eq!(found.data.var.get("feature_types"), Some(&Column::String(vec![kind.clone(), kind])));
         assert_eq!(found.data.x.unwrap().gather_dense(&[0, 1]), [4.0, 0.0, 0.0, 7.0]);
         write("barcodes.tsv", "AAA-1\n");
-        let said = read_10x(directory.path()).unwrap_err().to_string();
-        assert!(said.contains("it has 2 cells and 3 features, but there are 1 barcodes"), "{said}");
+        let message = read_10x(directory.path()).unwrap_err().to_string();
+        assert!(message.contains("it has 2 cells and 3 features, but there are 1 barcodes"), "{message}");
     }
 
     #[test]
@@ -258,8 +259,8 @@ mod tests {
         assert_eq!(read_10x(directory.path()).unwrap().data.obs.names, ["AAA-1"]);
         std::fs::rename(directory.path().join("GSM1_barcodes.tsv"), directory.path().join("GSM2_barcodes.tsv"))
             .unwrap();
-        let said = read_10x(directory.path()).unwrap_err().to_string();
-        assert!(said.contains("lacks GSM1_barcodes.tsv"), "of another sample: {said}");
+        let message = read_10x(directory.path()).unwrap_err().to_string();
+        assert!(message.contains("lacks GSM1_barcodes.tsv"), "of another sample: {message}");
         write("GSM2_matrix.mtx", "");
         assert!(!is_10x(directory.path()), "two of them");
     }

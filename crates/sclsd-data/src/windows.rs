@@ -9,8 +9,8 @@ pub trait Windows {
     /// Rows and columns.
     fn shape(&self) -> (usize, usize);
 
-    /// Calls `each` with one window after the other until it breaks off. Within a row columns rise and within a column rows
-    /// rise, so that sums over either have the same bits whatever the windows are.
+    /// Calls `each` with one window after the other until it breaks off. Within a row columns rise and within a column
+    /// rows rise, so that sums over either have the same bits whatever the windows are.
     ///
     /// # Errors
     /// [`H5adError`] where a file cannot be read, or what it holds is no sparse matrix.

@@ -9,12 +9,12 @@ use crate::likelihood::{UNITS, reduce};
 #[cube(launch)]
 pub(super) fn norm_kernel<F: Float>(gradient: &Array<F>, norms: &mut Array<F>, place: u32) {
     let unit = UNIT_POS as usize;
-    let mut room = SharedMemory::<F>::new(UNITS);
+    let mut scratch = SharedMemory::<F>::new(UNITS);
     let mut sum = F::new(0.0);
     for i in range_stepped(unit, gradient.len(), UNITS) {
         sum += gradient[i] * gradient[i];
     }
-    let sum = reduce::<F>(sum, &mut room, false);
+    let sum = reduce::<F>(sum, &mut scratch, false);
     if unit == 0 {
         norms[place as usize] = F::sqrt(sum);
     }

@@ -1,10 +1,12 @@
-//! Rows followed down a potential, and the way back: one cube a row, its units side by side across the layers.
+//! Rows followed down a potential, and the backward pass: one cube a row, its units side by side across the layers.
 //!
-//! Every row chooses its own steps, as every block of rows does on the host. What is needed to come back (time, size and
-//! first state of every step) stays on the device. A row that takes more steps than it may, or leaves the range of numbers, ends as
-//! `NaN`; which of both it was, and when, stands in `failed` for whoever asks, once the loss has told that something was.
+//! Every row chooses its own steps, as every block of rows does on the host. What is needed to come back (time, size
+//! and first state of every step) stays on the device. A row that takes more steps than it may, or leaves the range of
+//! numbers, ends as `NaN`; which of both it was, and when, stands in `failed` for whoever asks, once the loss has told
+//! that something was.
 //!
-//! Scalars of a row (its time, the size of its step) are computed by all of its units alike, from memory that they share.
+//! Scalars of a row (its time, the size of its step) are computed by all of its units alike, from memory that they
+//! share.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -24,7 +26,7 @@ pub(super) struct Sizes {
     widths: Vec<usize>,
     /// Times of the grid.
     pub(super) times: usize,
-    /// Steps that there is room for, per row.
+    /// Steps that there is space for, per row.
     pub(super) slots: usize,
 }
 
@@ -94,13 +96,13 @@ pub(super) fn coefficients(method: &Embedded) -> Vec<f32> {
 
 /// What the units of a row share on their way through the layers.
 #[derive(CubeType)]
-struct Room<F: Float> {
+struct Scratch<F: Float> {
     /// tanh a and ln cosh a of all units, and their tangents.
     t: SharedMemory<F>,
     h: SharedMemory<F>,
     da: SharedMemory<F>,
     dh: SharedMemory<F>,
-    /// Slopes by the outputs of a layer, and by its inputs.
+    /// Gradients by the outputs of a layer, and by its inputs.
     p: SharedMemory<F>,
     q: SharedMemory<F>,
     below_p: SharedMemory<F>,
@@ -108,10 +110,10 @@ struct Room<F: Float> {
 }
 
 #[cube]
-fn room<F: Float>(#[comptime] sizes: Sizes) -> Room<F> {
+fn scratch<F: Float>(#[comptime] sizes: Sizes) -> Scratch<F> {
     let units = comptime!(sizes.units());
     let widest = comptime!(sizes.widest());
-    Room::<F> {
+    Scratch::<F> {
         t: SharedMemory::new(units),
         h: SharedMemory::new(units),
         da: SharedMemory::new(units),
@@ -125,7 +127,7 @@ fn room<F: Float>(#[comptime] sizes: Sizes) -> Room<F> {
 
 /// tanh a and ln cosh a of all units.
 #[cube]
-fn sweep<F: Float>(weights: &Array<F>, z: &SharedMemory<F>, room: &mut Room<F>, #[comptime] sizes: Sizes) {
+fn sweep<F: Float>(weights: &Array<F>, z: &SharedMemory<F>, scratch: &mut Scratch<F>, #[comptime] sizes: Sizes) {
     let unit = UNIT_POS as usize;
     #[unroll]
     for depth in 0..comptime!(sizes.layers()) {
@@ -140,11 +142,11 @@ fn sweep<F: Float>(weights: &Array<F>, z: &SharedMemory<F>, room: &mut Room<F>, 
                 if comptime!(depth == 0) {
                     a += weights[weight_at + o * inputs + i] * z[i];
                 } else {
-                    a += weights[weight_at + o * inputs + i] * room.h[unit_at - inputs + i];
+                    a += weights[weight_at + o * inputs + i] * scratch.h[unit_at - inputs + i];
                 }
             }
-            // with e = exp(−2 |a|): tanh a = ± (1 − e) / (1 + e), ln cosh a = |a| + ln(1 + e) − ln 2; near 0, where that is a
-            // small difference of large numbers, their series
+            // with e = exp(−2 |a|): tanh a = ± (1 − e) / (1 + e), ln cosh a = |a| + ln(1 + e) − ln 2; near 0, where
+            // that is a small difference of large numbers, their series
             let size = F::abs(a);
             let e = F::exp(F::new(-2.0) * size);
             let far_t = (F::new(1.0) - e) / (F::new(1.0) + e);
@@ -156,8 +158,8 @@ fn sweep<F: Float>(weights: &Array<F>, z: &SharedMemory<F>, room: &mut Room<F>, 
                 s * (F::new(0.5) + s * (F::new(-1.0 / 12.0) + s * (F::new(1.0 / 45.0) + s * F::new(-17.0 / 2520.0))));
             let near = size < F::new(0.2);
             let tanh = select(near, near_t, far_t);
-            room.t[unit_at + o] = select(a < F::new(0.0), F::new(0.0) - tanh, tanh);
-            room.h[unit_at + o] = select(near, near_h, far_h);
+            scratch.t[unit_at + o] = select(a < F::new(0.0), F::new(0.0) - tanh, tanh);
+            scratch.h[unit_at + o] = select(near, near_h, far_h);
         }
         sync_cube();
     }
@@ -177,13 +179,13 @@ fn drift<F: Float>(
     z: &SharedMemory<F>,
     k: &mut SharedMemory<F>,
     at: usize,
-    room: &mut Room<F>,
+    scratch: &mut Scratch<F>,
     #[comptime] sizes: Sizes,
 ) {
     let unit = UNIT_POS as usize;
-    sweep::<F>(weights, z, room, comptime!(sizes.clone()));
+    sweep::<F>(weights, z, scratch, comptime!(sizes.clone()));
     if unit == 0 {
-        room.p[0] = F::new(0.0) - opening::<F>(weights, comptime!(sizes.clone()));
+        scratch.p[0] = F::new(0.0) - opening::<F>(weights, comptime!(sizes.clone()));
     }
     sync_cube();
     #[unroll]
@@ -196,39 +198,39 @@ fn drift<F: Float>(
         for i in range_stepped(unit, inputs, UNITS) {
             let mut sum = F::new(0.0);
             for o in 0..outputs {
-                sum += weights[weight_at + o * inputs + i] * room.t[unit_at + o] * room.p[o];
+                sum += weights[weight_at + o * inputs + i] * scratch.t[unit_at + o] * scratch.p[o];
             }
             if comptime!(depth == 0) {
                 k[at + i] = sum;
             } else {
-                room.below_p[i] = sum;
+                scratch.below_p[i] = sum;
             }
         }
         sync_cube();
         if comptime!(depth > 0) {
             for i in range_stepped(unit, inputs, UNITS) {
-                room.p[i] = room.below_p[i];
+                scratch.p[i] = scratch.below_p[i];
             }
             sync_cube();
         }
     }
 }
 
-/// `(∂f/∂z)ᵀ κ` into `by_z`; the derivatives of κ · f by the weights are added to the row's, which begin at `first`.
+/// `(∂f/∂z)ᵀ κ` into `grad_z`; the derivatives of κ · f by the weights are added to the row's, which begin at `first`.
 #[cube]
-fn pull<F: Float>(
+fn drift_vjp<F: Float>(
     weights: &Array<F>,
     z: &SharedMemory<F>,
     kappa: &SharedMemory<F>,
     at: usize,
-    by_z: &mut SharedMemory<F>,
-    by_weights: &mut Array<F>,
+    grad_z: &mut SharedMemory<F>,
+    grad_weights: &mut Array<F>,
     first: usize,
-    room: &mut Room<F>,
+    scratch: &mut Scratch<F>,
     #[comptime] sizes: Sizes,
 ) {
     let unit = UNIT_POS as usize;
-    sweep::<F>(weights, z, room, comptime!(sizes.clone()));
+    sweep::<F>(weights, z, scratch, comptime!(sizes.clone()));
     #[unroll]
     for depth in 0..comptime!(sizes.layers()) {
         let inputs = comptime!(sizes.widths[depth]);
@@ -241,20 +243,20 @@ fn pull<F: Float>(
                 if comptime!(depth == 0) {
                     sum += weights[weight_at + o * inputs + i] * kappa[at + i];
                 } else {
-                    sum += weights[weight_at + o * inputs + i] * room.dh[unit_at - inputs + i];
+                    sum += weights[weight_at + o * inputs + i] * scratch.dh[unit_at - inputs + i];
                 }
             }
-            room.da[unit_at + o] = sum;
-            room.dh[unit_at + o] = room.t[unit_at + o] * sum;
+            scratch.da[unit_at + o] = sum;
+            scratch.dh[unit_at + o] = scratch.t[unit_at + o] * sum;
         }
         sync_cube();
     }
     if unit == 0 {
         let c = opening::<F>(weights, comptime!(sizes.clone()));
-        by_weights[first + comptime!(sizes.length() - 1)] -=
-            c * (F::new(1.0) - c) * room.dh[comptime!(sizes.units() - 1)];
-        room.p[0] = F::new(0.0) - c;
-        room.q[0] = F::new(0.0);
+        grad_weights[first + comptime!(sizes.length() - 1)] -=
+            c * (F::new(1.0) - c) * scratch.dh[comptime!(sizes.units() - 1)];
+        scratch.p[0] = F::new(0.0) - c;
+        scratch.q[0] = F::new(0.0);
     }
     sync_cube();
     #[unroll]
@@ -267,43 +269,43 @@ fn pull<F: Float>(
         let unit_at = comptime!(sizes.unit_at(depth));
         // from dh and h to da and a
         for o in range_stepped(unit, outputs, UNITS) {
-            let t = room.t[unit_at + o];
-            let by_dh = room.p[o];
-            room.p[o] = t * by_dh;
-            let by_a = t * room.q[o] + (F::new(1.0) - t * t) * room.da[unit_at + o] * by_dh;
-            room.q[o] = by_a;
-            by_weights[first + bias_at + o] += by_a;
+            let t = scratch.t[unit_at + o];
+            let grad_dh = scratch.p[o];
+            scratch.p[o] = t * grad_dh;
+            let grad_a = t * scratch.q[o] + (F::new(1.0) - t * t) * scratch.da[unit_at + o] * grad_dh;
+            scratch.q[o] = grad_a;
+            grad_weights[first + bias_at + o] += grad_a;
         }
         sync_cube();
         for i in range_stepped(unit, inputs, UNITS) {
             let (into_da, into_a) = if comptime!(depth == 0) {
                 (kappa[at + i], z[i])
             } else {
-                (room.dh[unit_at - inputs + i], room.h[unit_at - inputs + i])
+                (scratch.dh[unit_at - inputs + i], scratch.h[unit_at - inputs + i])
             };
             let mut p = F::new(0.0);
             let mut q = F::new(0.0);
             for o in 0..outputs {
                 let place = weight_at + o * inputs + i;
                 let w = weights[place];
-                let by_da = room.p[o];
-                let by_a = room.q[o];
-                p += w * by_da;
-                q += w * by_a;
-                by_weights[first + place] += by_da * into_da + by_a * into_a;
+                let grad_da = scratch.p[o];
+                let grad_a = scratch.q[o];
+                p += w * grad_da;
+                q += w * grad_a;
+                grad_weights[first + place] += grad_da * into_da + grad_a * into_a;
             }
             if comptime!(depth == 0) {
-                by_z[i] = q;
+                grad_z[i] = q;
             } else {
-                room.below_p[i] = p;
-                room.below_q[i] = q;
+                scratch.below_p[i] = p;
+                scratch.below_q[i] = q;
             }
         }
         sync_cube();
         if comptime!(depth > 0) {
             for i in range_stepped(unit, inputs, UNITS) {
-                room.p[i] = room.below_p[i];
-                room.q[i] = room.below_q[i];
+                scratch.p[i] = scratch.below_p[i];
+                scratch.q[i] = scratch.below_q[i];
             }
             sync_cube();
         }
@@ -372,7 +374,7 @@ pub(super) fn follow_kernel<F: Float>(
     let rtol = tolerances[1];
     let out = row * times * width;
     let end = grid[times - 1];
-    let mut space = room::<F>(comptime!(sizes.clone()));
+    let mut space = scratch::<F>(comptime!(sizes.clone()));
     let mut y = SharedMemory::<F>::new(width);
     let mut next = SharedMemory::<F>::new(width);
     let mut k = SharedMemory::<F>::new(comptime!(STAGES * sizes.width()));
@@ -502,15 +504,15 @@ pub(super) fn follow_kernel<F: Float>(
 
 /// Goes a row's steps back: the derivatives by its start and, row by row, by the weights.
 #[cube(launch)]
-pub(super) fn follow_back_kernel<F: Float>(
+pub(super) fn follow_vjp_kernel<F: Float>(
     weights: &Array<F>,
     grid: &Array<F>,
     method: &Array<F>,
     steps: &Array<F>,
     taken: &Array<F>,
-    slopes: &Array<F>,
-    by_start: &mut Array<F>,
-    by_weights: &mut Array<F>,
+    grads: &Array<F>,
+    grad_start: &mut Array<F>,
+    grad_weights: &mut Array<F>,
     #[comptime] sizes: Sizes,
 ) {
     let row = CUBE_POS;
@@ -526,17 +528,17 @@ pub(super) fn follow_back_kernel<F: Float>(
     let given = row * times * width;
     let end = grid[times - 1];
     for i in range_stepped(unit, length, UNITS) {
-        by_weights[first + i] = F::new(0.0);
+        grad_weights[first + i] = F::new(0.0);
     }
-    let mut space = room::<F>(comptime!(sizes.clone()));
+    let mut space = scratch::<F>(comptime!(sizes.clone()));
     let mut y = SharedMemory::<F>::new(width);
     let mut z = SharedMemory::<F>::new(width);
     let mut pulled = SharedMemory::<F>::new(width);
-    let mut slope = SharedMemory::<F>::new(width);
+    let mut grad = SharedMemory::<F>::new(width);
     let mut k = SharedMemory::<F>::new(comptime!(STAGES * sizes.width()));
     let mut kappa = SharedMemory::<F>::new(comptime!(STAGES * sizes.width()));
     for i in range_stepped(unit, width, UNITS) {
-        slope[i] = F::new(0.0);
+        grad[i] = F::new(0.0);
     }
     sync_cube();
     sync_storage();
@@ -559,12 +561,12 @@ pub(super) fn follow_back_kernel<F: Float>(
         while low > 1 && grid[low - 1] >= reached {
             low -= 1;
             for i in range_stepped(unit, width, UNITS) {
-                slope[i] += slopes[given + low * width + i];
+                grad[i] += grads[given + low * width + i];
             }
         }
         for stage in 0..STAGES {
             for i in range_stepped(unit, width, UNITS) {
-                kappa[stage * width + i] = h * method[B + stage] * slope[i];
+                kappa[stage * width + i] = h * method[B + stage] * grad[i];
             }
         }
         // those inside it
@@ -574,11 +576,11 @@ pub(super) fn follow_back_kernel<F: Float>(
             for stage in 0..STAGES {
                 let weight = h * inside::<F>(method, theta, stage);
                 for i in range_stepped(unit, width, UNITS) {
-                    kappa[stage * width + i] += weight * slopes[given + low * width + i];
+                    kappa[stage * width + i] += weight * grads[given + low * width + i];
                 }
             }
             for i in range_stepped(unit, width, UNITS) {
-                slope[i] += slopes[given + low * width + i];
+                grad[i] += grads[given + low * width + i];
             }
         }
         sync_cube();
@@ -586,9 +588,19 @@ pub(super) fn follow_back_kernel<F: Float>(
             let stage = STAGES - 1 - back;
             combine::<F>(method, &y, &k, h, &mut z, stage, width);
             let at = stage * width;
-            pull::<F>(weights, &z, &kappa, at, &mut pulled, by_weights, first, &mut space, comptime!(sizes.clone()));
+            drift_vjp::<F>(
+                weights,
+                &z,
+                &kappa,
+                at,
+                &mut pulled,
+                grad_weights,
+                first,
+                &mut space,
+                comptime!(sizes.clone()),
+            );
             for i in range_stepped(unit, width, UNITS) {
-                slope[i] += pulled[i];
+                grad[i] += pulled[i];
                 for before in 0..stage {
                     kappa[before * width + i] += h * method[stage * STAGES + before] * pulled[i];
                 }
@@ -597,6 +609,6 @@ pub(super) fn follow_back_kernel<F: Float>(
         }
     }
     for i in range_stepped(unit, width, UNITS) {
-        by_start[row * width + i] = slope[i] + slopes[given + i];
+        grad_start[row * width + i] = grad[i] + grads[given + i];
     }
 }

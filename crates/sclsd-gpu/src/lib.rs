@@ -1,4 +1,5 @@
-//! The kernels for every backend on CubeCL: GPUs through CUDA, Vulkan, Metal or DirectX. Empty without the feature `cubecl`.
+//! The kernels for every backend on CubeCL: GPUs through CUDA, Vulkan, Metal or DirectX. Empty without the feature
+//! `cubecl`.
 
 #![cfg(feature = "cubecl")]
 
@@ -24,7 +25,7 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElemen
 
 use sclsd_kernels::recurrent::At;
 use sclsd_kernels::{
-    AdamStep, ByCell, FlowPlan, Flowed, Handle, OnDevice, Precision, SparseRows, VisitLikelihood, Visited,
+    AdamStep, FlowPlan, Flowed, Handle, OnDevice, Precision, SparseRows, VisitLikelihood, Visited, VisitsByCell,
 };
 
 use crate::cubes::{cubes, units};
@@ -103,8 +104,8 @@ fn tensor<R: CubeRuntime>(handle: Handle) -> CubeTensor<R> {
     into_contiguous(any_layout(handle))
 }
 
-/// What the way back along a flow needs, on the device.
-struct Kept<R: CubeRuntime> {
+/// What the backward pass along a flow needs, on the device.
+struct Saved<R: CubeRuntime> {
     sizes: flow::Sizes,
     weights: CubeTensor<R>,
     grid: CubeTensor<R>,
@@ -151,32 +152,32 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
             failed.clone().into_array_arg(),
             sizes.clone(),
         );
-        let kept = Arc::new(Kept { sizes, weights, grid, method, steps, taken });
-        Flowed { states: Box::new(states), failed: Box::new(failed), kept }
+        let saved = Arc::new(Saved { sizes, weights, grid, method, steps, taken });
+        Flowed { states: Box::new(states), failed: Box::new(failed), saved }
     }
 
-    fn follow_back(&self, kept: &(dyn Any + Send + Sync), slopes: Handle) -> [Handle; 2] {
-        let kept = kept.downcast_ref::<Kept<R>>().expect("what this runtime kept");
-        let slopes = tensor::<R>(slopes);
-        let (place, rows) = (Place::of(&slopes), slopes.meta.shape()[0]);
-        let by_start = place.empty(&[rows, kept.sizes.width()]);
-        let by_weights = place.empty(&[rows, kept.sizes.length()]);
+    fn follow_vjp(&self, saved: &(dyn Any + Send + Sync), grads: Handle) -> [Handle; 2] {
+        let saved = saved.downcast_ref::<Saved<R>>().expect("what this runtime kept");
+        let grads = tensor::<R>(grads);
+        let (place, rows) = (Place::of(&grads), grads.meta.shape()[0]);
+        let grad_start = place.empty(&[rows, saved.sizes.width()]);
+        let grad_weights = place.empty(&[rows, saved.sizes.length()]);
         let (count, dim) = cubes(rows, flow::UNITS);
-        flow::follow_back_kernel::launch::<f32, R>(
+        flow::follow_vjp_kernel::launch::<f32, R>(
             &place.client,
             count,
             dim,
-            kept.weights.clone().into_array_arg(),
-            kept.grid.clone().into_array_arg(),
-            kept.method.clone().into_array_arg(),
-            kept.steps.clone().into_array_arg(),
-            kept.taken.clone().into_array_arg(),
-            slopes.into_array_arg(),
-            by_start.clone().into_array_arg(),
-            by_weights.clone().into_array_arg(),
-            kept.sizes.clone(),
+            saved.weights.clone().into_array_arg(),
+            saved.grid.clone().into_array_arg(),
+            saved.method.clone().into_array_arg(),
+            saved.steps.clone().into_array_arg(),
+            saved.taken.clone().into_array_arg(),
+            grads.into_array_arg(),
+            grad_start.clone().into_array_arg(),
+            grad_weights.clone().into_array_arg(),
+            saved.sizes.clone(),
         );
-        [Box::new(by_start), Box::new(by_weights)]
+        [Box::new(grad_start), Box::new(grad_weights)]
     }
 
     fn recur(&self, flat: Handle, projected: Handle, steps: usize) -> [Handle; 2] {
@@ -199,28 +200,28 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
         [Box::new(lower), Box::new(upper)]
     }
 
-    fn recur_back(&self, flat: Handle, [lower, upper]: [Handle; 2], slopes: Handle, steps: usize) -> [Handle; 2] {
-        let (flat, slopes) = (tensor::<R>(flat), tensor::<R>(slopes));
-        let place = Place::of(&slopes);
-        let [visits, width] = [slopes.meta.shape()[0], slopes.meta.shape()[1]];
+    fn recurrent_vjp(&self, flat: Handle, [lower, upper]: [Handle; 2], grads: Handle, steps: usize) -> [Handle; 2] {
+        let (flat, grads) = (tensor::<R>(flat), tensor::<R>(grads));
+        let place = Place::of(&grads);
+        let [visits, width] = [grads.meta.shape()[0], grads.meta.shape()[1]];
         let walks = visits / steps;
-        let by_flat = place.empty(&[walks, At { width }.start(1).end]);
-        let by_projected = place.empty(&[visits, width]);
+        let grad_flat = place.empty(&[walks, At { width }.start(1).end]);
+        let grad_projected = place.empty(&[visits, width]);
         let (count, dim) = units(walks, recurrent::WALKS);
-        recurrent::recur_back_kernel::launch::<f32, R>(
+        recurrent::recurrent_vjp_kernel::launch::<f32, R>(
             &place.client,
             count,
             dim,
             flat.into_array_arg(),
             tensor::<R>(lower).into_array_arg(),
             tensor::<R>(upper).into_array_arg(),
-            slopes.into_array_arg(),
-            by_projected.clone().into_array_arg(),
-            by_flat.clone().into_array_arg(),
+            grads.into_array_arg(),
+            grad_projected.clone().into_array_arg(),
+            grad_flat.clone().into_array_arg(),
             width,
             steps,
         );
-        [Box::new(by_flat), Box::new(by_projected)]
+        [Box::new(grad_flat), Box::new(grad_projected)]
     }
 
     fn scatter(&self, rows: SparseRows<'_>, columns: usize, device: &dyn Any) -> Handle {
@@ -250,9 +251,9 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
         Box::new(out)
     }
 
-    fn sum_visits(&self, slopes: Handle, by_cell: &ByCell) -> Handle {
-        let slopes = tensor::<R>(slopes);
-        let (place, width) = (Place::of(&slopes), slopes.meta.shape()[1]);
+    fn sum_visits(&self, grads: Handle, by_cell: &VisitsByCell) -> Handle {
+        let grads = tensor::<R>(grads);
+        let (place, width) = (Place::of(&grads), grads.meta.shape()[1]);
         let cells = by_cell.indptr.len() - 1;
         let out = place.empty(&[cells, width]);
         let (count, dim) = units(cells * width, rows::UNITS);
@@ -262,7 +263,7 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
             dim,
             place.indices(&by_cell.indptr).into_array_arg(),
             place.indices(&by_cell.visits).into_array_arg(),
-            slopes.into_array_arg(),
+            grads.into_array_arg(),
             out.clone().into_array_arg(),
             width,
         );
@@ -272,9 +273,9 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
     fn likelihood(&self, of: Visited<'_>) -> VisitLikelihood {
         let (logits, theta) = (tensor::<R>(of.logits), tensor::<R>(of.theta));
         let (place, visits, genes) = (Place::of(&logits), of.cells.len(), theta.meta.shape()[0]);
-        let by_logits = place.empty(&[visits, 2 * genes]);
-        let by_theta = place.empty(&[visits, genes]);
-        let (by_log_library, value) = (place.empty(&[visits]), place.empty(&[visits]));
+        let grad_logits = place.empty(&[visits, 2 * genes]);
+        let grad_theta = place.empty(&[visits, genes]);
+        let (grad_log_library, value) = (place.empty(&[visits]), place.empty(&[visits]));
         let (count, dim) = cubes(visits, likelihood::UNITS);
         likelihood::likelihood_kernel::launch::<f32, R>(
             &place.client,
@@ -286,16 +287,16 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
             tensor::<R>(of.log_library).into_array_arg(),
             tensor::<R>(of.counts).into_array_arg(),
             place.indices(of.cells).into_array_arg(),
-            by_logits.clone().into_array_arg(),
-            by_theta.clone().into_array_arg(),
-            by_log_library.clone().into_array_arg(),
+            grad_logits.clone().into_array_arg(),
+            grad_theta.clone().into_array_arg(),
+            grad_log_library.clone().into_array_arg(),
             value.clone().into_array_arg(),
             genes,
         );
         VisitLikelihood {
-            by_logits: Box::new(by_logits),
-            by_theta: Box::new(by_theta),
-            by_log_library: Box::new(by_log_library),
+            grad_logits: Box::new(grad_logits),
+            grad_theta: Box::new(grad_theta),
+            grad_log_library: Box::new(grad_log_library),
             value: Box::new(value),
         }
     }
@@ -304,7 +305,7 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
         Box::new(Place::<R>::on(device).floats(&step.rates()))
     }
 
-    fn room(&self, numbers: usize, device: &dyn Any) -> Handle {
+    fn scratch(&self, numbers: usize, device: &dyn Any) -> Handle {
         Box::new(Place::<R>::on(device).empty(&[numbers]))
     }
 
@@ -315,8 +316,8 @@ impl<R: CubeRuntime> OnDevice for Cube<R> {
         let place = u32::try_from(place).expect("fewer than 2^32 tensors");
         let new: [CubeTensor<R>; 3] = std::array::from_fn(|_| at.empty(&[n]));
         let (count, dim) = cubes(1, likelihood::UNITS);
-        let (given, room) = (gradient.clone().into_array_arg(), norms.clone().into_array_arg());
-        adam::norm_kernel::launch::<f32, R>(&at.client, count, dim, given, room, place);
+        let (given, scratch) = (gradient.clone().into_array_arg(), norms.clone().into_array_arg());
+        adam::norm_kernel::launch::<f32, R>(&at.client, count, dim, given, scratch, place);
         let (count, dim) = units(n, rows::UNITS);
         let [new_values, new_first, new_second] = new.clone();
         adam::update_kernel::launch::<f32, R>(

@@ -15,24 +15,24 @@ const SMALL_COUNT: f32 = 64.0;
 
 /// The sum, or the largest, of a number of every unit.
 #[cube]
-pub(super) fn reduce<F: Float>(value: F, room: &mut SharedMemory<F>, #[comptime] largest: bool) -> F {
+pub(super) fn reduce<F: Float>(value: F, scratch: &mut SharedMemory<F>, #[comptime] largest: bool) -> F {
     let unit = UNIT_POS as usize;
     sync_cube(); // all have read what was there
-    room[unit] = value;
+    scratch[unit] = value;
     sync_cube();
     #[unroll]
     for halving in 0..comptime!(UNITS.ilog2() as usize) {
         let half = comptime!(UNITS >> (halving + 1));
         if unit < half {
             if largest {
-                room[unit] = F::max(room[unit], room[unit + half]);
+                scratch[unit] = F::max(scratch[unit], scratch[unit + half]);
             } else {
-                room[unit] = room[unit] + room[unit + half];
+                scratch[unit] = scratch[unit] + scratch[unit + half];
             }
         }
         sync_cube();
     }
-    room[0]
+    scratch[0]
 }
 
 /// (ln(1 + x) − x) / x² for 0 ≤ x ≤ SMALL.
@@ -78,12 +78,12 @@ fn series<F: Float>(y: F) -> F {
 
 /// ln y − 1/(2y) − ψ(y), likewise.
 #[cube]
-fn series_slope<F: Float>(y: F) -> F {
+fn series_derivative<F: Float>(y: F) -> F {
     let q = F::new(1.0) / (y * y);
     q * (F::new(1.0 / 12.0) - q * (F::new(1.0 / 120.0) - q * F::new(1.0 / 252.0)))
 }
 
-/// Slopes by both logits of every gene, by θ, by ln xl, and the value of every visit of a block.
+/// Gradients by both logits of every gene, by θ, by ln xl, and the value of every visit of a block.
 #[cube(launch)]
 pub(super) fn likelihood_kernel<F: Float>(
     logits: &Array<F>,
@@ -92,9 +92,9 @@ pub(super) fn likelihood_kernel<F: Float>(
     log_library: &Array<F>,
     counts: &Array<F>,
     cells: &Array<u32>,
-    slopes: &mut Array<F>,
-    by_theta: &mut Array<F>,
-    by_library: &mut Array<F>,
+    grads: &mut Array<F>,
+    grad_theta: &mut Array<F>,
+    grad_library: &mut Array<F>,
     value: &mut Array<F>,
     #[comptime] genes: usize,
 ) {
@@ -110,20 +110,20 @@ pub(super) fn likelihood_kernel<F: Float>(
     let epsilon = F::new(EPSILON);
     let one = F::new(1.0);
     let zero = F::new(0.0);
-    let mut room = SharedMemory::<F>::new(UNITS);
+    let mut scratch = SharedMemory::<F>::new(UNITS);
 
     let mut largest = F::new(f32::MIN);
     for gene in range_stepped(unit, genes, UNITS) {
         largest = F::max(largest, logits[rates + gene] + bias[genes + gene]);
     }
-    let largest = reduce::<F>(largest, &mut room, true);
+    let largest = reduce::<F>(largest, &mut scratch, true);
     let mut sum = F::new(0.0);
     for gene in range_stepped(unit, genes, UNITS) {
         sum += F::exp(logits[rates + gene] + bias[genes + gene] - largest);
     }
-    let scale = one / reduce::<F>(sum, &mut room, false);
+    let scale = one / reduce::<F>(sum, &mut scratch, false);
 
-    let mut pull = F::new(0.0);
+    let mut softmax_sum = F::new(0.0);
     let mut total = F::new(0.0);
     for gene in range_stepped(unit, genes, UNITS) {
         let gate = logits[gates + gene] + bias[gene];
@@ -139,16 +139,16 @@ pub(super) fn likelihood_kernel<F: Float>(
         let log = ln_1p::<F>(u);
         let a = F::exp(zero - F::abs(gate));
         if x > zero {
-            // ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) − x ln(θ + ε), and the derivative by θ: of the whole below θ, else of the
-            // first two
+            // ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) − x ln(θ + ε), and the derivative by θ: of the whole below θ, else of
+            // the first two
             let below = x < t;
             let mut choose = F::new(0.0);
-            let mut by_t = F::new(0.0);
+            let mut grad_t = F::new(0.0);
             if x <= F::new(SMALL_COUNT) && F::floor(x) == x {
                 for i in 0..u32::cast_from(x) {
                     let k = F::cast_from(i);
                     choose += F::ln((t + k) * inverse / (k + one));
-                    by_t += select(below, (epsilon - k) * inverse, one) / (t + k);
+                    grad_t += select(below, (epsilon - k) * inverse, one) / (t + k);
                 }
             } else {
                 // at y = θ + 8, less what leads there, by differences that do not cancel where θ is large
@@ -158,7 +158,7 @@ pub(super) fn likelihood_kernel<F: Float>(
                 for i in 0..8u32 {
                     let k = F::cast_from(i);
                     ahead += F::ln(x + one + k) - ln_1p::<F>(x / (t + k));
-                    by_t += x / ((t + k) * (x + t + k));
+                    grad_t += x / ((t + k) * (x + t + k));
                 }
                 let log_y = ln_1p::<F>(x / y);
                 let less = ln_1p_less_x::<F>(x / y);
@@ -172,39 +172,39 @@ pub(super) fn likelihood_kernel<F: Float>(
                     - series::<F>(y)
                     + ahead
                     - factorial;
-                by_t += select(below, less - x * (eight - epsilon) * inverse / y, log_y) + half * x / (y * (y + x))
-                    - (series_slope::<F>(y + x) - series_slope::<F>(y));
+                grad_t += select(below, less - x * (eight - epsilon) * inverse / y, log_y) + half * x / (y * (y + x))
+                    - (series_derivative::<F>(y + x) - series_derivative::<F>(y));
             }
             total += zero - F::max(gate, zero) - F::ln(one + a) + x * F::ln(grown * of_above) - t * log + choose;
-            slopes[gates + gene] = zero - select(gate >= zero, one, a) / (one + a);
-            let by_rate = (x - t * u) * of_above * rate / grown;
-            slopes[rates + gene] = by_rate;
+            grads[gates + gene] = zero - select(gate >= zero, one, a) / (one + a);
+            let grad_rate = (x - t * u) * of_above * rate / grown;
+            grads[rates + gene] = grad_rate;
             let flat = v * inverse * (x - epsilon) - excess::<F>(u);
             let steep = zero - log - (x - t * u) * of_above * inverse;
-            by_theta[visit * genes + gene] = by_t + select(below, flat, steep);
-            pull += by_rate;
+            grad_theta[visit * genes + gene] = grad_t + select(below, flat, steep);
+            softmax_sum += grad_rate;
         } else {
             let d = zero - t * log - gate; // ln NB(0) − γ
             let b = F::exp(zero - F::abs(d));
             total += F::min(gate, zero) + F::max(d, zero) + F::ln((one + b) / (one + a));
             let shut = select(gate >= zero, a, one) / (one + a); // 1 − σ(γ)
             let none = select(d >= zero, one, b) / (one + b); // σ(d)
-            slopes[gates + gene] = shut - none;
-            let by_rate = zero - none * t * v * rate / grown;
-            slopes[rates + gene] = by_rate;
-            by_theta[visit * genes + gene] = zero - none * (epsilon * v * inverse + excess::<F>(u));
-            pull += by_rate;
+            grads[gates + gene] = shut - none;
+            let grad_rate = zero - none * t * v * rate / grown;
+            grads[rates + gene] = grad_rate;
+            grad_theta[visit * genes + gene] = zero - none * (epsilon * v * inverse + excess::<F>(u));
+            softmax_sum += grad_rate;
         }
     }
-    let pull = reduce::<F>(pull, &mut room, false);
-    let total = reduce::<F>(total, &mut room, false);
+    let softmax_sum = reduce::<F>(softmax_sum, &mut scratch, false);
+    let total = reduce::<F>(total, &mut scratch, false);
     // through the softmax
     for gene in range_stepped(unit, genes, UNITS) {
         let share = F::exp(logits[rates + gene] + bias[genes + gene] - largest) * scale;
-        slopes[rates + gene] -= share * pull;
+        grads[rates + gene] -= share * softmax_sum;
     }
     if unit == 0 {
-        by_library[visit] = pull;
+        grad_library[visit] = softmax_sum;
         value[visit] = total;
     }
 }

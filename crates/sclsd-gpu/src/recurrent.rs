@@ -1,6 +1,7 @@
-//! The recurrent prior along all walks, and the way back: one unit a walk.
+//! The recurrent prior along all walks, and the backward pass: one unit a walk.
 //!
-//! Weights are in one row of numbers, as [`Recurrent`](sclsd_kernels::recurrent::Recurrent) has them, which is the oracle.
+//! Weights are in one row of numbers, as [`Recurrent`](sclsd_kernels::recurrent::Recurrent) has them, which is the
+//! oracle.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -122,19 +123,19 @@ fn transposed<F: Float>(
 
 /// The derivatives by the projections and, walk by walk, by the weights, given those by h¹.
 #[cube(launch)]
-pub(super) fn recur_back_kernel<F: Float>(
+pub(super) fn recurrent_vjp_kernel<F: Float>(
     flat: &Array<F>,
     lower: &Array<F>,
     upper: &Array<F>,
-    slopes: &Array<F>,
-    by_projected: &mut Array<F>,
-    by_flat: &mut Array<F>,
+    grads: &Array<F>,
+    grad_projected: &mut Array<F>,
+    grad_flat: &mut Array<F>,
     #[comptime] width: usize,
     #[comptime] steps: usize,
 ) {
     let walk = ABSOLUTE_POS;
     let each = comptime!(steps * width);
-    if walk < slopes.len() / each {
+    if walk < grads.len() / each {
         let starts = comptime!(At { width }.start(0).start);
         let length = comptime!(At { width }.start(1).end);
         let mut sums = Array::<F>::new(length);
@@ -155,7 +156,7 @@ pub(super) fn recur_back_kernel<F: Float>(
             let step = steps - 1 - gone;
             let at = walk * each + step * width;
             for i in 0..width {
-                let v = slopes[at + i] + from_upper[i];
+                let v = grads[at + i] + from_upper[i];
                 g[i] = select(upper[at + i] <= F::new(0.0), F::new(0.0), v);
                 x[i] = lower[at + i];
             }
@@ -173,7 +174,7 @@ pub(super) fn recur_back_kernel<F: Float>(
             for i in 0..width {
                 let v = below[i] + from_lower[i];
                 g[i] = select(lower[at + i] <= F::new(0.0), F::new(0.0), v);
-                by_projected[at + i] = g[i];
+                grad_projected[at + i] = g[i];
                 if step == 0 {
                     x[i] = flat[starts + i];
                 } else {
@@ -188,7 +189,7 @@ pub(super) fn recur_back_kernel<F: Float>(
             sums[starts + width + i] += from_upper[i];
         }
         for i in 0..length {
-            by_flat[walk * length + i] = sums[i];
+            grad_flat[walk * length + i] = sums[i];
         }
     }
 }

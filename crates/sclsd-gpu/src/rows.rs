@@ -1,4 +1,4 @@
-//! Rows of cells: expression brought over as what is not 0, and slopes of visits gathered by their cells.
+//! Rows of cells: expression brought over as what is not 0, and gradients of visits gathered by their cells.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -38,7 +38,7 @@ pub(super) fn scatter_kernel<F: Float>(
 pub(super) fn sum_visits_kernel<F: Float>(
     indptr: &Array<u32>,
     visits: &Array<u32>,
-    slopes: &Array<F>,
+    grads: &Array<F>,
     out: &mut Array<F>,
     #[comptime] width: usize,
 ) {
@@ -48,7 +48,7 @@ pub(super) fn sum_visits_kernel<F: Float>(
         let column = place - cell * width;
         let mut sum = F::new(0.0);
         for at in indptr[cell] as usize..indptr[cell + 1] as usize {
-            sum += slopes[visits[at] as usize * width + column];
+            sum += grads[visits[at] as usize * width + column];
         }
         out[place] = sum;
     }

@@ -1,7 +1,7 @@
 //! Seconds that every step of preparation takes, on simulated counts or on those of a file.
 //!
-//! `cargo run --release -p sclsd-graph --example time_prepare -- FILE.h5ad [CELLS GENES THREADS]`: where the file is not
-//! there, it is simulated first, so that other programs can be timed on the same counts.
+//! `cargo run --release -p sclsd-graph --example time_prepare -- FILE.h5ad [CELLS GENES THREADS]`: where the file is
+//! not there, it is simulated first, so that other programs can be timed on the same counts.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it measures")]
 

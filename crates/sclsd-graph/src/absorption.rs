@@ -7,16 +7,16 @@
 //! h = (I − (1 − κ) Q)⁻¹ 1              h[i]: steps until it does, on average
 //! ```
 //!
-//! κ = 1e-10 ends a walk for good in any step: a walk that is not absorbed within some 10¹⁰ steps counts as one that never
-//! is. Without it, cells that a steep bias all but locks in would make the system singular in double precision. Where the
-//! solver does not converge even so, walks are given up sooner: after 10⁸, then 10⁶ steps.
+//! κ = 1e-10 ends a walk for good in any step: a walk that is not absorbed within some 10¹⁰ steps counts as one that
+//! never is. Without it, cells that a steep bias all but locks in would make the system singular in double precision.
+//! Where the solver does not converge even so, walks are given up sooner: after 10⁸, then 10⁶ steps.
 //!
-//! The systems are solved by restarted GMRES (Saad and Schultz, 1986), preconditioned by an incomplete factorisation over the
-//! graph's own pattern that keeps row sums (MILU(0), Gustafsson, 1978). Cells are eliminated from the sets outwards, in
-//! the order of a breadth-first search, so that for a walk which only goes forwards the factorisation is exact. Pivots are
-//! sums of probabilities and never differences (Grassmann, Taksar and Heyman, 1985): no digits cancel, however
-//! unlikely it is to leave a cell. Memory is O(cells + edges), fates are solved side by side, and the result is the same on
-//! any number of threads.
+//! The systems are solved by restarted GMRES (Saad and Schultz, 1986), preconditioned by an incomplete factorisation
+//! over the graph's own pattern that keeps row sums (MILU(0), Gustafsson, 1978). Cells are eliminated from the sets
+//! outwards, in the order of a breadth-first search, so that for a walk which only goes forwards the factorisation is
+//! exact. Pivots are sums of probabilities and never differences (Grassmann, Taksar and Heyman, 1985): no digits
+//! cancel, however unlikely it is to leave a cell. Memory is O(cells + edges), fates are solved side by side, and the
+//! result is the same on any number of threads.
 //!
 //! Source: Kemeny and Snell, Finite Markov Chains (1960), chapter 3; `compute_absorption_probabilities` in CellRank.
 
@@ -46,8 +46,8 @@ const ENDS: f64 = 0.5;
 pub struct Absorption {
     /// Number of terminal sets.
     pub n_sets: usize,
-    /// Probability that a walk from a cell is absorbed by a set, `n_cells × n_sets`, row after row: rows sum to one, or are
-    /// zero for the cells of [`unreachable`](Self::unreachable). Cells of a set have probability one for it.
+    /// Probability that a walk from a cell is absorbed by a set, `n_cells × n_sets`, row after row: rows sum to one, or
+    /// are zero for the cells of [`unreachable`](Self::unreachable). Cells of a set have probability one for it.
     pub probabilities: Vec<f64>,
     /// Cells whose walks reach no terminal set.
     pub unreachable: Vec<usize>,
@@ -221,8 +221,8 @@ impl System {
         self.starts[at]..self.starts[at + 1]
     }
 
-    /// MILU(0): what falls outside the pattern is added to the diagonal, so that L U 1 = A 1. The pivot is then the sum of
-    /// what a row gives to places after it and to the outside, which needs no subtraction.
+    /// MILU(0): what falls outside the pattern is added to the diagonal, so that L U 1 = A 1. The pivot is then the sum
+    /// of what a row gives to places after it and to the outside, which needs no subtraction.
     fn factor(&mut self, mut outside: Vec<f64>) {
         let n = self.cells.len();
         let mut factors = self.values.clone();
@@ -389,7 +389,7 @@ fn outwards(transitions: CsrView<'_, f64>, terminal: &Terminal) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
-    use sclsd_data::{Categorical, Csr, Purpose, stream};
+    use sclsd_data::{Categorical, Csr, Purpose, random_stream};
 
     use super::*;
 
@@ -445,7 +445,7 @@ mod tests {
     }
 
     fn scattered(n: u32, seed: u64) -> Csr<f64> {
-        let mut rng = stream(seed, Purpose::Walk, 0);
+        let mut rng = random_stream(seed, Purpose::Walk, 0);
         let rows: Vec<Vec<(u32, f64)>> = (0..n)
             .map(|i| {
                 let mut to: Vec<u32> = (0..5).map(|_| rng.random_range(0..n)).chain([(i + 1) % n]).collect();

@@ -6,8 +6,8 @@
 //! d²(a, b) = Σ_j (λ_j / (1 − λ_j))² (ψ_j(a) − ψ_j(b))²
 //! ```
 //!
-//! with C the connectivities. Where λ_j ≥ 0.9994, the stationary state, the factor is 1, as in scanpy. The pseudotime of
-//! a cell is d(root, cell), scaled so that the furthest cell of the root's component has 1.
+//! with C the connectivities. Where λ_j ≥ 0.9994, the stationary state, the factor is 1, as in scanpy. The pseudotime
+//! of a cell is d(root, cell), scaled so that the furthest cell of the root's component has 1.
 //!
 //! Sources: Coifman and Lafon, 2006; Haghverdi et al., 2016; `scanpy.tl.diffmap` and `scanpy.tl.dpt`.
 
@@ -74,11 +74,12 @@ pub enum DiffusionError {
     },
 }
 
-/// The first `n_components` of the diffusion map of a graph of connectivities, made [undirected](Undirected), by Lanczos
-/// iteration; fewer where there are few cells.
+/// The first `n_components` of the diffusion map of a graph of connectivities, made [undirected](Undirected), by
+/// Lanczos iteration; fewer where there are few cells.
 ///
 /// # Errors
-/// [`DiffusionError`] where there are fewer than three cells, one has no neighbour, or a weight is negative or not finite.
+/// [`DiffusionError`] where there are fewer than three cells, one has no neighbour, or a weight is negative or not
+/// finite.
 pub fn diffusion_map<'a>(
     connectivities: impl Into<CsrView<'a>>,
     n_components: usize,
@@ -118,8 +119,8 @@ fn dense(operator: &Diffusion) -> Eigenpairs {
     }
 }
 
-/// The `wanted` largest, of many cells. Every piece of the graph has a stationary state of its own, Z on that piece, with
-/// eigenvalue 1; these are known, and the others are looked for.
+/// The `wanted` largest, of many cells. Every piece of the graph has a stationary state of its own, Z on that piece,
+/// with eigenvalue 1; these are known, and the others are looked for.
 fn iterate(operator: &Diffusion, pieces: &[usize], wanted: usize) -> Result<Eigenpairs, DiffusionError> {
     let n_cells = operator.matrix.n_rows();
     let mut sizes = vec![0_usize; pieces.iter().max().map_or(0, |last| last + 1)];

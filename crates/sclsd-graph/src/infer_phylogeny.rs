@@ -135,8 +135,8 @@ pub enum InferPhylogenyError {
 /// without a cluster are left out.
 ///
 /// # Errors
-/// [`InferPhylogenyError`] where the root is unknown, a ratio is not between 0 and 1, or the graph is not one of these cells
-/// with finite weights of 0 or more.
+/// [`InferPhylogenyError`] where the root is unknown, a ratio is not between 0 and 1, or the graph is not one of these
+/// cells with finite weights of 0 or more.
 ///
 /// # Panics
 /// When expression and clusters are of different cells.
@@ -191,8 +191,8 @@ pub fn infer_phylogeny(
     Ok(Phylogeny::new(table)?)
 }
 
-/// Connectivities of some cells by their own principal components, as scanpy's defaults make them; fewer neighbours where
-/// there are few cells. `seed` matters above 50,000 cells.
+/// Connectivities of some cells by their own principal components, as scanpy's defaults make them; fewer neighbours
+/// where there are few cells. `seed` matters above 50,000 cells.
 ///
 /// # Errors
 /// [`KnnError`] where there are fewer than two cells.

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The products of a block of queries with a block of points come from one `f64` matrix product; only the best of them
-//! are kept, and their distances are computed anew from the coordinates. Ties go to the lower index. Memory is
-//! O(cells × (neighbours + coordinates) + block²). Up to [`EXACT_CELLS`] cells only pairs are passed over that cannot be
+//! are kept, and their distances are computed anew from the coordinates. Ties go to the lower index. Memory is O(cells
+//! × (neighbours + coordinates) + block²). Up to [`EXACT_CELLS`] cells only pairs are passed over that cannot be
 //! neighbours; above, only pairs of cells from lists whose centres are near are looked at ([`approximate_neighbors`]).
 
 mod approximate;

@@ -1,8 +1,8 @@
 //! The largest eigenvalues of a symmetric operator, by Lanczos iteration with thick restarts (Wu and Simon, 2000).
 //!
-//! A basis of the Krylov space grows by one product with the operator at a time, orthogonalised twice against all of it.
-//! When it is full, the best Ritz vectors and the last residual stay, and it grows again. Sums run in a fixed order, so
-//! the result does not depend on the number of threads.
+//! A basis of the Krylov space grows by one product with the operator at a time, orthogonalised twice against all of
+//! it. When it is full, the best Ritz vectors and the last residual stay, and it grows again. Sums run in a fixed
+//! order, so the result does not depend on the number of threads.
 
 use faer::Mat;
 use rayon::prelude::*;

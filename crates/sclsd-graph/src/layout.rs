@@ -1,7 +1,7 @@
 //! A two-dimensional layout of a graph of cells, by UMAP (McInnes, Healy and Melville, 2018, algorithm 5).
 //!
-//! Cells start at two diffusion components. Along every edge, as often as its weight says, two cells attract each other,
-//! and each draws five others at random and is pushed away from them:
+//! Cells start at two diffusion components. Along every edge, as often as its weight says, two cells attract each
+//! other, and each draws five others at random and is pushed away from them:
 //!
 //! ```text
 //! attraction  −2ab d^(2(b−1)) / (1 + a d^(2b)) · (y_i − y_j)
@@ -9,15 +9,15 @@
 //! ```
 //!
 //! with a and b of scanpy's `min_dist = 0.5`, `spread = 1`. UMAP takes one edge after another. Here an epoch has
-//! [`ROUNDS`], and in each every eighth cell moves along all its edges while the others stand, so that cells can move on
-//! many threads and the same seed gives the same picture on any number of them. (The crate for this draws from the
+//! [`ROUNDS`], and in each every eighth cell moves along all its edges while the others stand, so that cells can move
+//! on many threads and the same seed gives the same picture on any number of them. (The crate for this draws from the
 //! system's generator.)
 
 mod power;
 
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
-use sclsd_data::{CsrView, Matrix, Purpose, stream};
+use sclsd_data::{CsrView, Matrix, Purpose, random_stream};
 
 use crate::graph::{GraphError, Undirected, check_graph, neighbors_of};
 use power::{LANES, power};
@@ -35,8 +35,8 @@ const ROUNDS: usize = 8;
 /// Cells that draw from one stream, in order.
 const BLOCK: usize = 128;
 
-/// Coordinates, `n_cells × 2`; obsm `X_umap`. The graph is made [undirected](Undirected). `diffusion` are the components of
-/// a [`DiffusionMap`](crate::DiffusionMap) of these cells, the stationary state first.
+/// Coordinates, `n_cells × 2`; obsm `X_umap`. The graph is made [undirected](Undirected). `diffusion` are the
+/// components of a [`DiffusionMap`](crate::DiffusionMap) of these cells, the stationary state first.
 ///
 /// # Errors
 /// [`GraphError`] where the graph is not one of these cells, or a weight is negative or not finite.
@@ -113,7 +113,7 @@ fn rounds(graph: CsrView<'_>, epochs: u16) -> Vec<Vec<Block>> {
 impl Block {
     /// Where its cells are after their edges that are due have had their turn.
     fn moved(&mut self, y: &[[f32; 2]], epoch: u16, rate: f32, seed: u64) -> Vec<[f32; 2]> {
-        let mut rng = stream(seed, Purpose::Layout, (u64::from(epoch + 1) << 32) | self.number);
+        let mut rng = random_stream(seed, Purpose::Layout, (u64::from(epoch + 1) << 32) | self.number);
         let epoch = f32::from(epoch);
         let mut first = 0;
         let moved = |cell: &Moving| {
@@ -134,8 +134,8 @@ impl Block {
 
 /// Moves a cell towards the one at the other end of an edge and away from others.
 ///
-/// Both directions of an edge pull at both of its ends, so twice in a turn at this one: what is left of the difference is
-/// (1 − m)² of it, m the pull.
+/// Both directions of an edge pull at both of its ends, so twice in a turn at this one: what is left of the difference
+/// is (1 − m)² of it, m the pull.
 fn step(place: &mut [f32; 2], to: [f32; 2], others: [[f32; 2]; REPULSIONS], rate: f32) {
     let (mut x, mut y) = ([0.0; LANES], [0.0; LANES]);
     (x[0], y[0]) = (place[0] - to[0], place[1] - to[1]);
@@ -171,7 +171,7 @@ fn below(n: usize, bits: u32) -> usize {
 /// Two diffusion components stretched to −10…10, with a little noise so that no two cells coincide. A component that is
 /// 0 everywhere, or not there because cells are few, is noise alone.
 fn start(diffusion: &Matrix, seed: u64) -> Vec<[f32; 2]> {
-    let mut rng = stream(seed, Purpose::Layout, 0);
+    let mut rng = random_stream(seed, Purpose::Layout, 0);
     let n = diffusion.n_rows();
     let largest = |axis: usize| {
         let column = (0..n).filter_map(|cell| diffusion.row(cell).get(axis + 1));

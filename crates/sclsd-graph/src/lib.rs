@@ -4,9 +4,10 @@
 //! [`prepare`] takes raw counts all the way to a data set that can be trained on. In pieces:
 //!
 //! [`neighbors`] and [`connectivities`] make the graph; [`diffusion_map`] gives a pseudotime from a root, [`leiden`]
-//! clusters, [`layout`] a picture; [`infer_phylogeny`] reads off which cluster gives rise to which. A [`Transition`] directs it by a prior pseudotime, if
-//! wanted within the bounds of a [`Phylogeny`]; [`Transition::walks`] draws [`Walks`] from it. A [`Prior`] is anything that gives a transition: [`ByPseudotime`] does.
-//! Everything is sparse and in `f64`; nothing is ever cells × cells.
+//! clusters, [`layout`] a picture; [`infer_phylogeny`] reads off which cluster gives rise to which. A [`Transition`]
+//! directs it by a prior pseudotime, if wanted within the bounds of a [`Phylogeny`]; [`Transition::walks`] draws
+//! [`Walks`] from it. A [`Prior`] is anything that gives a transition: [`ByPseudotime`] does. Everything is sparse and
+//! in `f64`; nothing is ever cells × cells.
 //!
 //! ```
 //! use sclsd_data::Csr;

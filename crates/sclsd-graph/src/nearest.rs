@@ -2,8 +2,8 @@
 //!
 //! Cells are halved along the coordinate in which they spread most until a leaf holds few; a search descends to the
 //! nearer half first and looks into the other only while the plane between them is nearer than the best cell so far.
-//! Built once in O(n log² n), a query takes O(log n) where cells lie on a few dimensions, as latent states do. Ties go to
-//! the lower index.
+//! Built once in O(n log² n), a query takes O(log n) where cells lie on a few dimensions, as latent states do. Ties go
+//! to the lower index.
 
 use rayon::prelude::*;
 use sclsd_data::Matrix;
@@ -214,12 +214,12 @@ fn widest(points: &Matrix, cells: &[u32]) -> usize {
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
-    use sclsd_data::{Purpose, stream};
+    use sclsd_data::{Purpose, random_stream};
 
     use super::*;
 
     fn scattered(n: usize, width: usize, seed: u64) -> Matrix {
-        let mut rng = stream(seed, Purpose::Cell, 0);
+        let mut rng = random_stream(seed, Purpose::Cell, 0);
         // coarse values, so that there are ties
         Matrix::new(width, (0..n * width).map(|_| f32::from(rng.random_range(0_u8..12))).collect())
     }
@@ -241,7 +241,7 @@ mod tests {
 
     /// Latent states: ten dimensions, of which cells fill few.
     fn latent(n: usize, seed: u64) -> Matrix {
-        let mut rng = stream(seed, Purpose::Cell, 1);
+        let mut rng = random_stream(seed, Purpose::Cell, 1);
         let mut cell = || {
             let (t, arm, width): (f32, f32, f32) = (rng.random(), rng.random(), rng.random());
             (0..10_u8).map(|d| (3.0 * t + f32::from(d)).sin() + arm * (t + f32::from(d)).cos() + 0.1 * width).collect()

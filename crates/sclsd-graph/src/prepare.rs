@@ -14,7 +14,7 @@ mod steps;
 use sclsd_data::{Dataset, DatasetError, Windows};
 use sclsd_spec::{OutOfRange, in_range};
 
-use genes::{Kept, Source, keep};
+use genes::{SelectedGenes, Source, select_genes};
 use steps::Work;
 
 pub use error::PrepareError;
@@ -56,8 +56,8 @@ pub fn prepare(data: Dataset, spec: &PrepareSpec) -> Result<Prepared, PrepareErr
     prepare_sources(data, Source::Held(counts), expression.map(Source::Held), spec)
 }
 
-/// [`prepare`] with counts, and normalised expression where it is to be kept, that are read in windows: of the genes that
-/// are left out nothing but a few windows is ever in memory. `data` has neither.
+/// [`prepare`] with counts, and normalised expression where it is to be kept, that are read in windows: of the genes
+/// that are left out nothing but a few windows is ever in memory. `data` has neither.
 ///
 /// # Errors
 /// As [`prepare`]; and where a matrix cannot be read.
@@ -95,7 +95,7 @@ fn prepare_sources(
     expression: Option<Source<'_>>,
     spec: &PrepareSpec,
 ) -> Result<Prepared, PrepareError> {
-    let Kept { data, empty_cells, empty_genes } = keep(data, counts, expression, spec)?;
+    let SelectedGenes { data, empty_cells, empty_genes } = select_genes(data, counts, expression, spec)?;
     let mut work =
         Work { spec, data, kept: Vec::new(), mapped: false, clustered: false, repaired: steps::Repaired::default() };
     work.check_kept()?;
@@ -169,7 +169,7 @@ fn with_counts(mut data: Dataset, spec: &PrepareSpec) -> Result<Dataset, Prepare
 #[cfg(test)]
 mod tests {
     use rand::RngExt;
-    use sclsd_data::{Categorical, Column, Csr, Purpose, SimulateSpec, library_sizes, simulate, stream};
+    use sclsd_data::{Categorical, Column, Csr, Purpose, SimulateSpec, library_sizes, random_stream, simulate};
 
     use super::*;
 
@@ -217,8 +217,8 @@ mod tests {
         let x = data.x.clone().unwrap();
         let rows = (0..150).map(|cell| {
             let (genes, values) = x.row(cell);
-            let keep = |gene: u32| cell != 7 && gene != 3 && gene != 5;
-            genes.iter().copied().zip(values.iter().copied()).filter(|e| keep(e.0)).collect()
+            let select = |gene: u32| cell != 7 && gene != 3 && gene != 5;
+            genes.iter().copied().zip(values.iter().copied()).filter(|e| select(e.0)).collect()
         });
         let x = Csr::from_rows(60, rows.collect::<Vec<_>>()).unwrap();
         let found =
@@ -230,7 +230,7 @@ mod tests {
     /// Counts of cells in two heaps that have no gene in common, 90 and 40 cells, with the clusters they belong to.
     fn two_heaps() -> Dataset {
         let rows = (0..130_u32).map(|cell| {
-            let mut rng = stream(0, Purpose::Cell, u64::from(cell));
+            let mut rng = random_stream(0, Purpose::Cell, u64::from(cell));
             let genes = if cell < 90 { 0..30 } else { 30..60_u32 };
             genes.map(|gene| (gene, f32::from(rng.random_range(1..11_u8)))).collect()
         });

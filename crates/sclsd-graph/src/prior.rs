@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::phylogeny::{Descent, Phylogeny};
 use crate::transition::{Transition, TransitionError};
 
-/// What directs walks: how likely each neighbor of a cell comes next. Anything that can say that is one, such as velocities, a
-/// lineage tree or optimal transport between days.
+/// What directs walks: how likely each neighbor of a cell comes next. Anything that can say that is one, such as
+/// velocities, a lineage tree or optimal transport between days.
 ///
 /// ```
 /// use sclsd_data::{Csr, CsrView};

@@ -116,8 +116,8 @@ impl Terminal {
     /// m = min(⌊n / 2⌋, max(⌈n / 3⌉, 30))
     /// ```
     ///
-    /// A third of them; of a small leaf as many as CellRank takes (30), so that walks find it; and never more than half, so
-    /// that fates of mature cells are not given but found. `docs/fates.md` compares shares.
+    /// A third of them; of a small leaf as many as CellRank takes (30), so that walks find it; and never more than
+    /// half, so that fates of mature cells are not given but found. `docs/fates.md` compares shares.
     ///
     /// # Errors
     /// [`TerminalError`] where a name is unknown, given twice, or of a cluster with fewer than two cells.

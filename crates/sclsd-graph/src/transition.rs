@@ -8,7 +8,8 @@
 //!
 //! `β` has units of 1/`τ`: at `β = 0` the walk is unbiased, and as `β → ∞` it always takes the neighbour that is
 //! furthest ahead. Exponents are taken relative to the row's largest, so no `τ` overflows. `N(i)` are the neighbours
-//! with positive connectivity, the cell itself not among them; how strong it is does not matter, as in the Python package.
+//! with positive connectivity, the cell itself not among them; how strong it is does not matter, as in the Python
+//! package.
 //!
 //! A cell without a neighbour has no row to normalise. It is an error here rather than a `NaN` three crates later,
 //! unless it was [dropped](Transition::dropped) because a phylogeny took its edges away.
@@ -101,8 +102,8 @@ impl Transition {
     /// Reference: `LSD.set_prior_transition(prior_time_key)`, with `beta = 50`.
     ///
     /// # Errors
-    /// [`TransitionError`] where a cell has no neighbour, a number is not finite, or all pseudotimes are the same and `beta`
-    /// is above 0.
+    /// [`TransitionError`] where a cell has no neighbour, a number is not finite, or all pseudotimes are the same and
+    /// `beta` is above 0.
     pub fn from_pseudotime<'a>(
         graph: impl Into<CsrView<'a>>,
         pseudotime: &[f64],
@@ -216,9 +217,9 @@ impl Transition {
     /// P'(i → j) ∝ P(i → j) min(1, exp(β (τ_j − τ_i)))
     /// ```
     ///
-    /// Over [`from_pseudotime`](Self::from_pseudotime) at β = 0, a step to any later neighbour is as likely as its edge is strong:
-    /// a cell at a fork goes either way, however much later one of them is, and a mature cell is not drawn to the latest
-    /// cell near it, of whatever branch.
+    /// Over [`from_pseudotime`](Self::from_pseudotime) at β = 0, a step to any later neighbour is as likely as its edge
+    /// is strong: a cell at a fork goes either way, however much later one of them is, and a mature cell is not drawn
+    /// to the latest cell near it, of whatever branch.
     ///
     /// # Errors
     /// [`TransitionError`] where β or a time is no number to go by, or all times are the same and β is above 0.
@@ -236,8 +237,8 @@ impl Transition {
         }))
     }
 
-    /// The same steps with other probabilities: those there are, times a factor for every step (given as its logarithm),
-    /// normalised. Where all products underflow, they are taken relative to the largest.
+    /// The same steps with other probabilities: those there are, times a factor for every step (given as its
+    /// logarithm), normalised. Where all products underflow, they are taken relative to the largest.
     fn scaled<F: Fn(u32) -> f64>(&self, factors: impl Fn(usize, &[u32]) -> F) -> Self {
         let mut values = Vec::with_capacity(self.matrix.nnz());
         for cell in 0..self.n_cells() {
@@ -257,9 +258,9 @@ impl Transition {
         Self { matrix: Csr::over(Arc::clone(self.matrix.pattern()), values), dropped: self.dropped.clone() }
     }
 
-    /// A walk each of whose steps is the other's with probability `share`, and one of these otherwise. A cell that one of the
-    /// two drops has the other's steps. Over one graph the steps of both are the same, and the indices are shared;
-    /// otherwise rows are merged, in O(steps).
+    /// A walk each of whose steps is the other's with probability `share`, and one of these otherwise. A cell that one
+    /// of the two drops has the other's steps. Over one graph the steps of both are the same, and the indices are
+    /// shared; otherwise rows are merged, in O(steps).
     ///
     /// # Panics
     /// When the two are of different numbers of cells, or the share is not in 0…1.
@@ -294,8 +295,8 @@ impl Transition {
         Self { matrix: Csr::over(Arc::new(pattern), values), dropped }
     }
 
-    /// The same, with walks that end: from a terminal cell steps lead only to its neighbours within the set, or nowhere but
-    /// to the cell itself where it has none there. Cells that were dropped stay so.
+    /// The same, with walks that end: from a terminal cell steps lead only to its neighbours within the set, or nowhere
+    /// but to the cell itself where it has none there. Cells that were dropped stay so.
     ///
     /// # Panics
     /// When the terminal sets are of another number of cells.
@@ -356,8 +357,8 @@ pub fn boltzmann_rows<'a>(
     Ok(boltzmann(positive(graph), times, beta))
 }
 
-/// Whether pseudotimes span about 0…1, as `β` takes for granted: within −0.5…1.5. Otherwise walks are blind: at `β = 50`
-/// per unit, minutes or stages would always send a walk to the one neighbour that is furthest ahead.
+/// Whether pseudotimes span about 0…1, as `β` takes for granted: within −0.5…1.5. Otherwise walks are blind: at
+/// `β = 50` per unit, minutes or stages would always send a walk to the one neighbour that is furthest ahead.
 #[must_use]
 pub fn pseudotime_in_range(pseudotime: &[f64]) -> bool {
     pseudotime.iter().all(|t| (-0.5..=1.5).contains(t))
@@ -371,8 +372,9 @@ pub fn scale_time(pseudotime: &[f64]) -> Vec<f64> {
     pseudotime.iter().map(|t| if high > low { (t - low) / (high - low) } else { 0.0 }).collect()
 }
 
-/// A time averaged over every cell and its neighbours, each weighted by its connectivity and the cell itself like all its
-/// neighbours together, so many times over. It gives a coarse time, such as the day of an experiment, an order within days.
+/// A time averaged over every cell and its neighbours, each weighted by its connectivity and the cell itself like all
+/// its neighbours together, so many times over. It gives a coarse time, such as the day of an experiment, an order
+/// within days.
 ///
 /// # Errors
 /// [`TransitionError`] where there is not one time per cell of the graph, or a number is not finite.

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::Distribution;
 use rand_distr::weighted::WeightedIndex;
 use rayon::prelude::*;
-use sclsd_data::{Purpose, stream};
+use sclsd_data::{Purpose, random_stream};
 use sclsd_spec::{OutOfRange, WrongSize, in_range};
 use serde::{Deserialize, Serialize};
 
@@ -191,7 +191,7 @@ impl Transition {
     ) -> Walks {
         let mut cells = vec![0; n * spec.path_len];
         cells.par_chunks_mut(spec.path_len).enumerate().for_each(|(walk, row)| {
-            let mut rng = stream(spec.random_state, Purpose::Walk, first + walk as u64);
+            let mut rng = random_stream(spec.random_state, Purpose::Walk, first + walk as u64);
             row[0] = start(&mut rng, walk);
             for step in 1..row.len() {
                 row[step] = self.step(row[step - 1] as usize, &mut rng);
@@ -269,10 +269,11 @@ mod tests {
 
     #[test]
     fn cells_that_are_no_whole_walks_are_an_error() {
-        let said = |path_len, n| Walks::new(path_len, vec![0; n]).map(|walks| walks.len()).map_err(|e| e.to_string());
-        assert_eq!(said(3, 6), Ok(2));
-        assert_eq!(said(3, 7).unwrap_err(), "the list of walks is of 7 cells, expected whole walks of 3");
-        assert_eq!(said(1, 7).unwrap_err(), "a walk is of 1 cells, expected at least 2");
+        let message =
+            |path_len, n| Walks::new(path_len, vec![0; n]).map(|walks| walks.len()).map_err(|e| e.to_string());
+        assert_eq!(message(3, 6), Ok(2));
+        assert_eq!(message(3, 7).unwrap_err(), "the list of walks is of 7 cells, expected whole walks of 3");
+        assert_eq!(message(1, 7).unwrap_err(), "a walk is of 1 cells, expected at least 2");
         assert!(Walks::new(2, vec![0, 1]).unwrap().with_held_out(vec![1]).is_err());
     }
 

@@ -4,8 +4,8 @@
 //! g ← g · min(1, clip / (‖g‖ + 1e-6))      one tensor at a time, as the Python package's optimiser does
 //! ```
 //!
-//! The update itself is Burn's, or one pass over memory with the same result: the host's, or by a kernel the device's. Its state is kept by the tensor's
-//! interchange name, so that it can be saved beside it.
+//! The update itself is Burn's, or one pass over memory with the same result: the host's, or by a kernel the device's.
+//! Its state is kept by the tensor's interchange name, so that it can be saved beside it.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ const CLIP_EPSILON: f64 = 1e-6;
 
 /// First and second moment of one tensor, and how often it was updated.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Moments {
+pub struct AdamMoments {
     /// Updates so far.
     pub updates: usize,
     /// Mean of the gradient.
@@ -42,10 +42,11 @@ pub struct Adam<B: AutodiffBackend> {
 /// Moments by tensor: where the updates are made.
 enum States<B: AutodiffBackend> {
     Device(burn::optim::Adam, BTreeMap<String, AdamState<B::InnerBackend, 1>>),
-    Host(BTreeMap<String, Moments>),
+    Host(BTreeMap<String, AdamMoments>),
 }
 
-/// Euclidean norms of the gradients of a step, by tensor: where they were computed, so that nothing has to wait for them.
+/// Euclidean norms of the gradients of a step, by tensor: where they were computed, so that nothing has to wait for
+/// them.
 #[derive(Debug)]
 pub struct Norms<B: Backend> {
     names: Vec<String>,
@@ -73,8 +74,8 @@ impl<B: Backend> Norms<B> {
 impl<B: AutodiffBackend> Adam<B> {
     /// An optimiser that has seen nothing, or one that goes on from `moments`.
     #[must_use]
-    pub fn new(spec: &AdamSpec, moments: &BTreeMap<String, Moments>, kernels: Kernels, device: &B::Device) -> Self {
-        let state = |(name, m): (&String, &Moments)| {
+    pub fn new(spec: &AdamSpec, moments: &BTreeMap<String, AdamMoments>, kernels: Kernels, device: &B::Device) -> Self {
+        let state = |(name, m): (&String, &AdamMoments)| {
             let flat = |a: &Array| a.to_tensor([a.values.len()], device);
             (name.clone(), AdamState::new(AdaptiveMomentumState::new(m.updates, flat(&m.first), flat(&m.second))))
         };
@@ -90,8 +91,8 @@ impl<B: AutodiffBackend> Adam<B> {
 
     /// The state on the host.
     #[must_use]
-    pub fn moments(&self) -> BTreeMap<String, Moments> {
-        let host = |state: &AdamState<B::InnerBackend, 1>| Moments {
+    pub fn moments(&self) -> BTreeMap<String, AdamMoments> {
+        let host = |state: &AdamState<B::InnerBackend, 1>| AdamMoments {
             updates: state.momentum.time,
             first: Array::from_tensor(state.momentum.moment_1.clone()),
             second: Array::from_tensor(state.momentum.moment_2.clone()),
@@ -102,8 +103,8 @@ impl<B: AutodiffBackend> Adam<B> {
         }
     }
 
-    /// Updates every tensor of the model that has a gradient, by the sum of it over peers. Nothing waits for a device: where the norms
-    /// turn out [not to be finite](Norms::not_finite), the model is spoilt.
+    /// Updates every tensor of the model that has a gradient, by the sum of it over peers. Nothing waits for a device:
+    /// where the norms turn out [not to be finite](Norms::not_finite), the model is spoilt.
     #[must_use]
     pub fn step(
         &mut self,
@@ -253,11 +254,11 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
                 let none = |n: usize| Array { shape: shape.clone(), values: vec![0.0; n] };
                 let mut values: Vec<f32> = tensor.inner().into_data().into_vec().expect("floats");
                 let n = values.len();
-                let new = || Moments { updates: 0, first: none(n), second: none(n) };
+                let new = || AdamMoments { updates: 0, first: none(n), second: none(n) };
                 let norm = norm(&gradient);
                 self.on_host.push(norm);
                 let factor = (self.clip_norm / (norm + CLIP_EPSILON)).min(1.0);
-                let Moments { updates, first, second } = moments.entry(name).or_insert_with(new);
+                let AdamMoments { updates, first, second } = moments.entry(name).or_insert_with(new);
                 *updates += 1;
                 let moments = [&mut first.values[..], &mut second.values];
                 update(&mut values, &gradient, [factor, self.lr], moments, *updates);

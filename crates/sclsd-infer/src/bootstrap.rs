@@ -1,9 +1,10 @@
 //! A prior time where there is none: from a small model trained on walks that know no direction.
 //!
-//! Walks of two cells go from a cell to any of its neighbours, as likely as their connectivity. A model trained on them for
-//! a few epochs places cells in the differentiation state B by likeness alone. Time is then the distance in B from a cell
-//! of origin: the one of the root cluster that is on average furthest from all cells outside it. Last, every cluster of
-//! the phylogeny is moved so that it does not begin before its parent has ended, and the whole is scaled to 0…1.
+//! Walks of two cells go from a cell to any of its neighbours, as likely as their connectivity. A model trained on them
+//! for a few epochs places cells in the differentiation state B by likeness alone. Time is then the distance in B from
+//! a cell of origin: the one of the root cluster that is on average furthest from all cells outside it. Last, every
+//! cluster of the phylogeny is moved so that it does not begin before its parent has ended, and the whole is scaled to
+//! 0…1.
 //!
 //! Reference: `get_prior_transition` without a time, that is `_infer_global_pseudotime`, `infer_prior_time`,
 //! `get_prior_pseudotime` and `_shift_child_pseudotime`.

@@ -13,7 +13,7 @@ use sclsd_data::{plain_reason, replace_file};
 use sclsd_model::{Array, Custom, Model, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckedTrainSpec, EpochRecord, Fingerprint, Moments, PartialEpoch, TrainSpec};
+use crate::{AdamMoments, CheckedTrainSpec, EpochRecord, Fingerprint, PartialEpoch, TrainSpec};
 
 /// Version of the format that is written. 2: training may have stopped in the middle of an epoch, which a program that
 /// knows version 1 alone would begin anew.
@@ -31,7 +31,7 @@ pub struct Checkpoint {
     /// What it was trained with.
     pub spec: TrainSpec,
     /// State of the optimiser by tensor; empty for an imported model.
-    pub moments: BTreeMap<String, Moments>,
+    pub moments: BTreeMap<String, AdamMoments>,
     /// Epochs trained, with their losses.
     pub history: Vec<EpochRecord>,
     /// Steps of the next epoch that are done, where training stopped in its middle; none at the end of an epoch.
@@ -39,7 +39,8 @@ pub struct Checkpoint {
     /// What it was trained on; empty for an imported model.
     pub fingerprint: Fingerprint,
     /// The instructions that its last run on the host was made with, such as `avx2` or `amx`
-    /// ([`SimdLevel`](sclsd_model::SimdLevel)): others round otherwise. Nothing for a model that was imported, trained on a GPU or by tensor code, or written by a version that did not say.
+    /// ([`SimdLevel`](sclsd_model::SimdLevel)): others round otherwise. Nothing for a model that was imported, trained
+    /// on a GPU or by tensor code, or written by a version that did not say.
     pub simd: Option<String>,
 }
 
@@ -147,8 +148,8 @@ impl Checkpoint {
     /// Writes the checkpoint beside `path`, syncs it and renames it: there is always one whole file of that name.
     ///
     /// # Errors
-    /// [`CheckpointError::Unwritable`] with the operating system's reason, [`CheckpointError::NotFinite`] where training has
-    /// come to numbers that nothing can go on from.
+    /// [`CheckpointError::Unwritable`] with the operating system's reason, [`CheckpointError::NotFinite`] where
+    /// training has come to numbers that nothing can go on from.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         self.check_finite()?;
         let unwritable = |reason: String| CheckpointError::Unwritable { path: path.display().to_string(), reason };
@@ -171,7 +172,8 @@ impl Checkpoint {
     /// Reads a checkpoint of a model with parts of one's own, which are code and in no file.
     ///
     /// # Errors
-    /// [`CheckpointError`] names the file and what is wrong with it, or the parts that are not those it was trained with.
+    /// [`CheckpointError`] names the file and what is wrong with it, or the parts that are not those it was trained
+    /// with.
     pub fn load_with(path: &Path, custom: &Custom) -> Result<Self, CheckpointError> {
         let shown = path.display().to_string();
         let bytes = read_regular(path)
@@ -293,7 +295,7 @@ impl Checkpoint {
             let (Some(first), Some(second)) = (first.remove(name), second.remove(name)) else {
                 return Err(format!("the optimiser's state of {name} is missing"));
             };
-            moments.insert(name.clone(), Moments { updates: *updates, first, second });
+            moments.insert(name.clone(), AdamMoments { updates: *updates, first, second });
         }
         if header.history.len() != header.epoch {
             return Err(format!("it is of epoch {}, but has {} epochs of history", header.epoch, header.history.len()));
@@ -382,8 +384,8 @@ fn first_difference(path: &str, ours: &serde_json::Value, theirs: &serde_json::V
     (ours != theirs).then(|| format!("{path} is {ours}, but it was trained with {theirs}"))
 }
 
-/// The sizes that the header tells are those of the tensors (found on the host, without a backend), so that nothing is ever
-/// made of a size that the file does not have.
+/// The sizes that the header tells are those of the tensors (found on the host, without a backend), so that nothing is
+/// ever made of a size that the file does not have.
 fn check_weights(model: &Model) -> Result<(), String> {
     let custom = model.spec.custom().clone();
     let read =
@@ -415,7 +417,7 @@ fn check_weights(model: &Model) -> Result<(), String> {
 }
 
 /// The optimiser's state is of the tensors that it moves.
-fn check_moments(weights: &Weights, moments: &BTreeMap<String, Moments>) -> Result<(), String> {
+fn check_moments(weights: &Weights, moments: &BTreeMap<String, AdamMoments>) -> Result<(), String> {
     let fits =
         |array: &Array, name: &str| weights.get(name).is_some_and(|weight| weight.values.len() == array.values.len());
     match moments.iter().find(|(name, m)| !fits(&m.first, name) || !fits(&m.second, name)) {
@@ -481,13 +483,13 @@ mod tests {
         let weights = Lsd::<Flex>::new(
             &spec,
             5,
-            &mut sclsd_data::stream(0, sclsd_data::Purpose::Weights, 0),
+            &mut sclsd_data::random_stream(0, sclsd_data::Purpose::Weights, 0),
             &Default::default(),
         );
         let model = Model { spec, n_genes: 5, genes: Vec::new(), weights: weights.weights() };
         let mut checkpoint = Checkpoint::imported(model, TrainSpec::default());
         let array = checkpoint.model.weights["h_0"].clone();
-        checkpoint.moments.insert("h_0".into(), Moments { updates: 1, first: array.clone(), second: array });
+        checkpoint.moments.insert("h_0".into(), AdamMoments { updates: 1, first: array.clone(), second: array });
         checkpoint
     }
 
@@ -532,8 +534,8 @@ mod tests {
         for (what, change) in changes {
             let mut bad = good.clone();
             change(&mut bad);
-            let said = bad.save(&path).unwrap_err().to_string();
-            assert_eq!(said, format!("{what}, so the model is not written; what was written before is untouched"));
+            let message = bad.save(&path).unwrap_err().to_string();
+            assert_eq!(message, format!("{what}, so the model is not written; what was written before is untouched"));
             assert_eq!(Checkpoint::load(&path).unwrap(), good);
         }
     }
@@ -577,8 +579,8 @@ mod tests {
         let again = read(&saved).unwrap();
         assert_eq!((again.epoch(), again.step()), (0, 17));
         assert!(again.to_bytes().unwrap() == saved);
-        let said = read(&edited(&saved, |header| header["partial"]["step"] = 0.into())).unwrap_err();
-        assert_eq!(said, "its unfinished epoch is at step 0, expected at least 1");
+        let message = read(&edited(&saved, |header| header["partial"]["step"] = 0.into())).unwrap_err();
+        assert_eq!(message, "its unfinished epoch is at step 0, expected at least 1");
     }
 
     #[test]
@@ -592,21 +594,21 @@ mod tests {
             bad.spec.model = spec;
             read(&bad.to_bytes().unwrap()).unwrap_err()
         };
-        let said = claim(|spec| spec.z_dim = 1_000_000_000_000);
-        assert_eq!(said, "its header says that model.z_dim is [1000000000000], but its tensors are of [2]");
-        let said = claim(|spec| spec.layer_dims.potential = vec![usize::MAX, 32]);
+        let message = claim(|spec| spec.z_dim = 1_000_000_000_000);
+        assert_eq!(message, "its header says that model.z_dim is [1000000000000], but its tensors are of [2]");
+        let message = claim(|spec| spec.layer_dims.potential = vec![usize::MAX, 32]);
         assert!(
-            said.starts_with("its header says that model.layer_dims.potential is [18446744073709551615, 32]"),
-            "{said}"
+            message.starts_with("its header says that model.layer_dims.potential is [18446744073709551615, 32]"),
+            "{message}"
         );
         let mut bad = good.clone();
         bad.model.n_genes = 1 << 60;
-        let said = read(&bad.to_bytes().unwrap()).unwrap_err();
-        assert!(said.starts_with("its header says that n_genes is [1152921504606846976]"), "{said}");
+        let message = read(&bad.to_bytes().unwrap()).unwrap_err();
+        assert!(message.starts_with("its header says that n_genes is [1152921504606846976]"), "{message}");
         let mut bad = good;
         bad.moments.get_mut("h_0").unwrap().first = Array { shape: vec![3], values: vec![0.0; 3] };
-        let said = read(&bad.to_bytes().unwrap()).unwrap_err();
-        assert_eq!(said, "the optimiser's state of h_0 is not of that tensor's size");
+        let message = read(&bad.to_bytes().unwrap()).unwrap_err();
+        assert_eq!(message, "the optimiser's state of h_0 is not of that tensor's size");
     }
 
     #[test]
@@ -620,8 +622,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_model_that_never_ends_is_an_error() {
-        let said = Checkpoint::load(Path::new("/dev/zero")).unwrap_err().to_string();
-        assert_eq!(said, "/dev/zero cannot be read: it is not a regular file");
+        let message = Checkpoint::load(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(message, "/dev/zero cannot be read: it is not a regular file");
     }
 
     /// V(z) = a z · z.
@@ -641,17 +643,17 @@ mod tests {
             a[0] * z.iter().map(|v| v * v).sum::<f32>()
         }
 
-        fn value_vjp(&self, _: &[f32], z: &[f32], slope: f32, by_a: &mut [f32]) {
-            by_a[0] += slope * z.iter().map(|v| v * v).sum::<f32>();
+        fn value_vjp(&self, _: &[f32], z: &[f32], grad: f32, grad_a: &mut [f32]) {
+            grad_a[0] += grad * z.iter().map(|v| v * v).sum::<f32>();
         }
 
         fn drift(&self, a: &[f32], z: &[f32], out: &mut [f32]) {
             out.iter_mut().zip(z).for_each(|(out, z)| *out = -2.0 * a[0] * z);
         }
 
-        fn drift_vjp(&self, a: &[f32], z: &[f32], slope: &[f32], by_z: &mut [f32], by_a: &mut [f32]) {
-            by_z.iter_mut().zip(slope).for_each(|(by_z, slope)| *by_z = -2.0 * a[0] * slope);
-            by_a[0] -= 2.0 * z.iter().zip(slope).map(|(z, s)| z * s).sum::<f32>();
+        fn drift_vjp(&self, a: &[f32], z: &[f32], grad: &[f32], grad_z: &mut [f32], grad_a: &mut [f32]) {
+            grad_z.iter_mut().zip(grad).for_each(|(grad_z, grad)| *grad_z = -2.0 * a[0] * grad);
+            grad_a[0] -= 2.0 * z.iter().zip(grad).map(|(z, s)| z * s).sum::<f32>();
         }
     }
 
@@ -660,7 +662,7 @@ mod tests {
         let custom = Custom::default().potential(Bowl("bowl"));
         let spec = TrainSpec::default();
         let model_spec = spec.model.clone().check().unwrap().with(custom.clone());
-        let mut rng = sclsd_data::stream(0, sclsd_data::Purpose::Weights, 0);
+        let mut rng = sclsd_data::random_stream(0, sclsd_data::Purpose::Weights, 0);
         let networks = sclsd_model::Lsd::<burn::backend::Flex>::new(&model_spec, 5, &mut rng, &Default::default());
         let model = Model { spec: model_spec, n_genes: 5, genes: Vec::new(), weights: networks.weights() };
         let saved = Checkpoint::imported(model, spec).to_bytes().unwrap();

@@ -72,8 +72,8 @@ impl<'a> TrainingData<'a> {
     /// genes, names of the genes, and the sum of the counts of every cell. Nothing is copied.
     ///
     /// # Errors
-    /// [`TrainingDataError`] where they are not of the same cells and genes, or a value is not what it must be: the cell is
-    /// named by its row.
+    /// [`TrainingDataError`] where they are not of the same cells and genes, or a value is not what it must be: the
+    /// cell is named by its row.
     pub fn from_parts(
         x: impl Into<CsrView<'a>>,
         counts: impl Into<CsrView<'a>>,

@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use sclsd_model::density::{log_normal, normal, normal_at_draw};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace};
-use sclsd_model::{Cells, Expression, FlowCheck, Kernels, Lsd, Peers, SparseRows, Statistics, Trainable, Whole};
+use sclsd_model::{Cells, Expression, FlowCheck, GlobalBatch, Kernels, Lsd, Peers, SparseRows, Statistics, Trainable};
 
-/// ln of the largest library size that counts are explained by: a draw beyond it (10¹⁷ counts) would overflow in `f32` a little
-/// later, and tell nothing more.
+/// ln of the largest library size that counts are explained by: a draw beyond it (10¹⁷ counts) would overflow in `f32`
+/// a little later, and tell nothing more.
 const LARGEST_LIBRARY: f64 = 40.0;
 /// Standard deviation of p(B).
 const B_PRIOR_SCALE: f64 = 10.0;
@@ -51,8 +51,8 @@ pub struct Batch<'a> {
     pub counts: SparseRows<'a>,
     /// Cells per walk.
     pub steps: usize,
-    /// The batch that these visits are a share of.
-    pub whole: Whole,
+    /// The global batch that these visits are a shard of.
+    pub global: GlobalBatch,
 }
 
 /// Standard normal noise of one evaluation.
@@ -149,7 +149,7 @@ impl Loss {
         ]
     }
 
-    /// The sum over peers of their shares.
+    /// The sum over peers of their parts.
     #[must_use]
     pub(crate) fn total_over(self, peers: &Peers) -> Self {
         if peers.count() == 1 {
@@ -195,9 +195,9 @@ impl<B: Trainable> Elbo<B> {
         coefficients: &Coefficients,
         kernels: Kernels,
     ) -> Result<Self, OdeError> {
-        let Batch { x, places, counts, steps, whole } = batch;
+        let Batch { x, places, counts, steps, global } = batch;
         let (device, visits) = (noise.z.device(), places.len());
-        let cells = Cells::new(x, places, &whole, kernels, &device);
+        let cells = Cells::new(x, places, &global, kernels, &device);
         let at_visits = |rows: Tensor<B, 2>| cells.at_visits(rows); // [cells, n] → [visits, n]
         let walks = visits / steps;
         let times = linspace(0.0, 1.0, steps);
@@ -208,7 +208,7 @@ impl<B: Trainable> Elbo<B> {
         let (encoded, x_encoder) = model.x_encoder.train_cells(&cells, kernels);
         let (z_loc, z_scale) = Lsd::location_scale(encoded); // [cells, z] each
         let z_dim = z_loc.dims()[1];
-        let largest = model.potential.largest_square(z_loc.clone(), &whole.peers, kernels);
+        let largest = model.potential.largest_square(z_loc.clone(), &global.peers, kernels);
         let (z_loc, z_scale) = (at_visits(z_loc), at_visits(z_scale));
         let start = z_loc.clone().reshape([walks, steps * z_dim]).narrow(1, 0, z_dim); // first visit of each walk
         let flow = model.potential.follow(start, &times, &c.ode, kernels)?;
@@ -236,10 +236,10 @@ impl<B: Trainable> Elbo<B> {
         let library = |value: f64| l.full_like(value);
         let prior = (library(c.library.mean), library(c.library.standard_deviation));
         let model_xl = total(log_normal(l.clone(), prior.0, prior.1));
-        let (model_x, z_decoder) = model.reconstruct(z, l.clamp_max(LARGEST_LIBRARY), counts, &whole, kernels);
+        let (model_x, z_decoder) = model.reconstruct(z, l.clamp_max(LARGEST_LIBRARY), counts, &global, kernels);
 
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
-        let all = c.scale * whole.visits as f64;
+        let all = c.scale * global.visits as f64;
         Ok(Self {
             guide_z: guide_z.mul_scalar(c.scale),
             guide_b: guide_b.mul_scalar(c.scale * c.annealing),
@@ -407,7 +407,7 @@ mod tests {
             library: LibrarySize { mean: 5.0, standard_deviation: 2.0 },
             ode: OdeSpec::default().check().unwrap(),
         };
-        let batch = Batch { x, places: places.clone(), counts, steps, whole: Whole::alone(walks * steps) };
+        let batch = Batch { x, places: places.clone(), counts, steps, global: GlobalBatch::alone(walks * steps) };
         let elbo = Elbo::new(&model, batch, noise, &coefficients, kernels).unwrap();
         let gradients = elbo.loss().backward();
         let mut collect = Collect { path: Vec::new(), gradients: &gradients, found: BTreeMap::new() };
@@ -421,8 +421,8 @@ mod tests {
         (elbo.terms().read().terms().iter().map(|(_, value)| *value).collect(), found)
     }
 
-    /// Repeated cells, a gene without counts, walks of one step from cell to cell, batches smaller than a block and not a multiple of it,
-    /// sparse expression and dense, products large enough for matrix units.
+    /// Repeated cells, a gene without counts, walks of one step from cell to cell, batches smaller than a block and not
+    /// a multiple of it, sparse expression and dense, products large enough for AMX tiles.
     #[test]
     fn kernels_have_the_loss_gradients_and_statistics_of_the_tensor_code() {
         for (sizes, zeros) in [

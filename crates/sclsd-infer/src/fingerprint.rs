@@ -40,8 +40,8 @@ pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes.chunks(8).map(word).chain([bytes.len() as u64])
 }
 
-/// Every word is mixed in by a multiplication (by 2⁶⁴ over the golden ratio), whose upper half then comes down to the lower:
-/// not against malice, only against mistakes.
+/// Every word is mixed in by a multiplication (by 2⁶⁴ over the golden ratio), whose upper half then comes down to the
+/// lower: not against malice, only against mistakes.
 pub(crate) fn hash(words: impl Iterator<Item = u64>) -> u64 {
     words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
         let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);

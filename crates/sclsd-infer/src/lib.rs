@@ -1,9 +1,10 @@
 //! Inference: the loss, the optimiser, the training loop and checkpoints.
 //!
 //! [`Trainer`] takes [`TrainingData`] and walks, runs the epochs that a [`CheckedTrainSpec`] asks for on a
-//! [`Executor`](sclsd_model::Executor) and returns a [`Checkpoint`]: the model, the state of the optimiser and the history.
-//! It reports [`Event`]s to an observer, which may stop it at any step, and prints nothing. [`Elbo`] is one evaluation
-//! of the loss, its terms named and its noise an argument. [`Bootstrap`] makes a prior time where there is none.
+//! [`Executor`](sclsd_model::Executor) and returns a [`Checkpoint`]: the model, the state of the optimiser and the
+//! history. It reports [`Event`]s to an observer, which may stop it at any step, and prints nothing. [`Elbo`] is one
+//! evaluation of the loss, its terms named and its noise an argument. [`Bootstrap`] makes a prior time where there is
+//! none.
 
 mod adam;
 mod bootstrap;
@@ -24,7 +25,7 @@ mod spec;
 mod train;
 mod trainer;
 
-pub use adam::{Adam, Moments, Norms};
+pub use adam::{Adam, AdamMoments, Norms};
 pub use bootstrap::{Bootstrap, BootstrapError, BootstrapSpec};
 pub use checked::CheckedTrainSpec;
 pub use checkpoint::{Checkpoint, CheckpointError};

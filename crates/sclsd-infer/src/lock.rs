@@ -1,7 +1,7 @@
 //! One run at a time writes a model.
 //!
-//! A run locks a file beside the model with a lock of the operating system, which goes with the process however that ends:
-//! what a killed run leaves behind holds nobody up.
+//! A run locks a file beside the model with a lock of the operating system, which goes with the process however that
+//! ends: what a killed run leaves behind holds nobody up.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -109,10 +109,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let model = directory.path().join("m.safetensors");
         let first = ModelLock::new(&model).unwrap();
-        let said = ModelLock::new(&model).unwrap_err().to_string();
+        let message = ModelLock::new(&model).unwrap_err().to_string();
         let shown = model.display();
         assert_eq!(
-            said,
+            message,
             format!("{shown} is being written by another run; wait until that ends, or give this one another path")
         );
         let other = ModelLock::new(&directory.path().join("other.safetensors")).unwrap();

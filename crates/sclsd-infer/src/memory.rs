@@ -49,7 +49,7 @@ pub(crate) fn check(spec: &TrainSpec, n_genes: usize, available: Option<u64>) ->
             &[("walks.batch_size", batch), ("walks.path_len", walks.path_len)],
         ),
     ];
-    // methods of fixed steps keep them all for the way back
+    // methods of fixed steps keep them all for the backward pass
     let steps = if matches!(spec.ode.method, Method::Rk4 | Method::Euler) { spec.ode.substeps } else { 0 };
     let flow = product(&[wide(batch), wide(walks.path_len), wide(steps), wide(model.z_dim), NUMBER]);
     let flow = ("the steps of the flow", flow, &[("ode.substeps", steps)][..]);
@@ -89,8 +89,11 @@ mod tests {
     #[test]
     fn sizes_that_no_memory_holds_are_errors_that_name_the_setting() {
         for far in [1_000_000_000, 1_000_000_000_000, usize::MAX / 2, usize::MAX] {
-            let names = |field: &str, said: String| {
-                assert!(said.starts_with(&format!("{field} is {far}: ")) && said.ends_with("are free"), "{said}");
+            let names = |field: &str, message: String| {
+                assert!(
+                    message.starts_with(&format!("{field} is {far}: ")) && message.ends_with("are free"),
+                    "{message}"
+                );
             };
             names("model.z_dim", message(|s| s.model.z_dim = far));
             names("model.B_dim", message(|s| s.model.b_dim = far));
@@ -110,15 +113,15 @@ mod tests {
         assert!(check(&spec, 2000, Some(8 << 30)).is_ok() && check(&spec, 2000, None).is_ok());
         spec.walks.num_walks = 50_000_000;
         spec.walks.path_len = 2;
-        let said = check(&spec, 2000, Some(8 << 30)).unwrap_err().to_string();
-        assert!(said.starts_with("walks.batch_size is 50000000: a batch would take "), "{said}");
+        let message = check(&spec, 2000, Some(8 << 30)).unwrap_err().to_string();
+        assert!(message.starts_with("walks.batch_size is 50000000: a batch would take "), "{message}");
     }
 
     #[test]
     fn genes_count_once_they_are_known() {
         let spec = TrainSpec::default();
         assert!(check(&spec, 20_000, Some(8 << 30)).is_ok());
-        let said = check(&spec, 2_000_000, Some(8 << 30)).unwrap_err().to_string();
-        assert!(said.starts_with("model.layer_dims.x_encoder is 512: the networks would take "), "{said}");
+        let message = check(&spec, 2_000_000, Some(8 << 30)).unwrap_err().to_string();
+        assert!(message.starts_with("model.layer_dims.x_encoder is 512: the networks would take "), "{message}");
     }
 }

@@ -21,8 +21,8 @@ pub struct DataScale {
     pub n_cells: usize,
     /// Number of genes.
     pub n_genes: usize,
-    /// Kernel and inverse temperature of the prior's steps: the first of [`STEPS`](DataScale::STEPS) by which a walk arrives
-    /// within [`LONGEST`](DataScale::LONGEST) steps, or the last.
+    /// Kernel and inverse temperature of the prior's steps: the first of [`STEPS`](DataScale::STEPS) by which a walk
+    /// arrives within [`LONGEST`](DataScale::LONGEST) steps, or the last.
     pub steps: (StepKernel, f64),
     /// Steps of the prior's walk from a cell to a terminal state, [as measured](DataScale::steps_to_leaf).
     pub steps_to_leaf: f64,
@@ -41,8 +41,8 @@ impl DataScale {
         Self { n_cells: 1000, n_genes: 1000, steps: Self::STEPS[0], steps_to_leaf: UNENDING }
     }
 
-    /// The mean over the cells outside terminal states of the steps that a walk takes to one, on average; 10 where walks do not
-    /// end.
+    /// The mean over the cells outside terminal states of the steps that a walk takes to one, on average; 10 where
+    /// walks do not end.
     #[must_use]
     pub fn steps_to_leaf(prior: &Transition, terminal: Option<&Terminal>) -> f64 {
         let steps = terminal.and_then(|terminal| steps_to_absorption(prior.matrix(), terminal).ok());
@@ -118,8 +118,8 @@ impl TrainSpec {
     /// networks     hidden layers of 128 and 64 around the cell state
     /// ```
     ///
-    /// Walks end in terminal states, and steps are weighted by the graph. The potential's square weighs a tenth
-    /// of what it does in the Python package, and networks begin at the data's means. `docs/fates.md` says what was tried.
+    /// Walks end in terminal states, and steps are weighted by the graph. The potential's square weighs a tenth of what
+    /// it does in the Python package, and networks begin at the data's means. `docs/fates.md` says what was tried.
     #[must_use]
     pub fn recommended(scale: &DataScale) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]

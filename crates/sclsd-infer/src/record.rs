@@ -9,12 +9,13 @@ use crate::elbo::Loss;
 pub struct EpochRecord {
     /// Mean loss of its steps, term by term.
     pub loss: Loss,
-    /// Mean rise of the potential along the walks of the last batch, at the end of the epoch, per step; 0 where it always falls.
+    /// Mean rise of the potential along the walks of the last batch, at the end of the epoch, per step; 0 where it
+    /// always falls.
     pub potential_rise: f64,
     /// Mean rise of the entropy along the walks of the last batch, at the end of the epoch, per step.
     pub entropy_rise: f64,
-    /// Loss of the walks that training does not see, at the end of the epoch, in nats per visit and gene; nothing where no
-    /// walks are held out.
+    /// Loss of the walks that training does not see, at the end of the epoch, in nats per visit and gene; nothing where
+    /// no walks are held out.
     #[serde(default)]
     pub held_out: Option<f64>,
     /// Learning rate at its beginning.

@@ -87,8 +87,8 @@ pub enum LearningRate {
     /// Cosine annealing with warm restarts (Loshchilov and Hutter, 2017): from `lr` to `eta_min` over `T_0` epochs,
     /// then again, each time `T_mult` times as long.
     Cosine,
-    /// One cycle (Smith and Topin, 2019), as PyTorch's `OneCycleLR` has it: over the first three tenths of `T_0` epochs up
-    /// from a twenty-fifth of `lr`, then down to `eta_min`, where it stays; by steps rather than epochs.
+    /// One cycle (Smith and Topin, 2019), as PyTorch's `OneCycleLR` has it: over the first three tenths of `T_0` epochs
+    /// up from a twenty-fifth of `lr`, then down to `eta_min`, where it stays; by steps rather than epochs.
     #[serde(rename = "one-cycle")]
     OneCycle,
 }

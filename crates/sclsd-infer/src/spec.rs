@@ -36,7 +36,7 @@ pub struct TrainSpec {
     pub num_epochs: usize,
     /// Seed of initial values, order of walks and noise. Default: 42.
     pub random_state: u64,
-    /// Products of matrices on a GPU: `f32`, `tf32` or `bf16`. Processors compute in `f32`. Default: f32.
+    /// Products of matrices on a GPU: `f32`, `tf32` or `bf16`. CPUs compute in `f32`. Default: f32.
     pub precision: Precision,
 }
 
@@ -98,8 +98,8 @@ impl Default for AdamSpec {
     }
 }
 
-/// When training ends before its last epoch: once the loss of the held-out walks (`walks.held_out`) has not fallen for some
-/// epochs. Under the names that scvi-tools has for it.
+/// When training ends before its last epoch: once the loss of the held-out walks (`walks.held_out`) has not fallen for
+/// some epochs. Under the names that scvi-tools has for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -182,8 +182,8 @@ pub struct PriorSpec {
     pub scale_time: bool,
     /// How a step depends on β and the difference in time. Default: softmax, as in the Python package.
     pub kernel: StepKernel,
-    /// Whether the weights of the graph weigh the steps too. Default: no, as in the Python package, which asks only whether
-    /// two cells are neighbours.
+    /// Whether the weights of the graph weigh the steps too. Default: no, as in the Python package, which asks only
+    /// whether two cells are neighbours.
     pub weighted: bool,
     /// Where walks end: `none`, `auto`, or names of clusters. Default: none, as in the Python package.
     pub terminal: TerminalSpec,

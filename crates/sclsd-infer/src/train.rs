@@ -1,8 +1,9 @@
 //! The training loop.
 //!
-//! Each epoch takes the walks in a new order, in batches; each batch is one evaluation of the loss, one gradient and one
-//! step of the optimiser. All noise comes from streams numbered by epoch and step, so that a run that was interrupted
-//! goes on as if it had not been, in the middle of an epoch too. [`Trainer`](crate::Trainer) is what users call.
+//! Each epoch takes the walks in a new order, in batches; each batch is one evaluation of the loss, one gradient and
+//! one step of the optimiser. All noise comes from streams numbered by epoch and step, so that a run that was
+//! interrupted goes on as if it had not been, in the middle of an epoch too. [`Trainer`](crate::Trainer) is what users
+//! call.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -11,12 +12,12 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::StandardNormal;
-use sclsd_data::{Purpose, stream};
+use sclsd_data::{Purpose, random_stream};
 use sclsd_graph::Walks;
 use sclsd_model::ode::OdeError;
 use sclsd_model::{
-    Executor, Expression, FlowCheck, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel, Trainable,
-    WeightsError, Whole,
+    Executor, Expression, FlowCheck, GlobalBatch, Job, Kernels, Lsd, Model, PeerError, Peers, Precision, SimdLevel,
+    Trainable, WeightsError,
 };
 
 use crate::adam::Norms;
@@ -28,7 +29,7 @@ use crate::monotonicity::monotonicity;
 use crate::peers::agree;
 use crate::record::{EpochRecord, PartialEpoch};
 use crate::{
-    Adam, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, InitialValues, Loss, Moments, Noise,
+    Adam, AdamMoments, Batch, CheckedTrainSpec, Coefficients, Elbo, Fingerprint, InitialValues, Loss, Noise,
     TrainSpecError, TrainingData,
 };
 
@@ -131,7 +132,7 @@ pub enum TrainError {
         /// Number of cells.
         n_cells: usize,
     },
-    /// A processor computes in 32 bits.
+    /// A CPU computes in 32 bits.
     #[error("precision is \"{precision}\", which GPUs alone have (devices cuda and wgpu); expected \"f32\"")]
     Precision {
         /// What was asked for.
@@ -187,7 +188,7 @@ pub enum TrainError {
 pub(crate) type Observer<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
 
 /// Trains a model on one device, as one of several peers or alone: each has the same data and specification and takes
-/// its share of the walks of every batch. All return the same model, which is that of one alone within rounding.
+/// its shard of the walks of every batch. All return the same model, which is that of one alone within rounding.
 pub(crate) fn train(
     data: &TrainingData<'_>,
     walks: &Walks,
@@ -234,7 +235,7 @@ fn steps_of(walks: &Walks, spec: &CheckedTrainSpec) -> usize {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "steps of an epoch are far below 2^52")]
-fn share_of(step: usize, steps: usize) -> f64 {
+fn fraction_of(step: usize, steps: usize) -> f64 {
     step as f64 / steps as f64
 }
 
@@ -263,7 +264,7 @@ impl Job for Training<'_, '_> {
         let (mut model, moments, mut history, mut partial): (Lsd<B>, _, _, _) = match from {
             Some(from) => (from.model.on(device)?, from.moments, from.history, from.partial),
             None => {
-                let mut rng = stream(spec.random_state, Purpose::Weights, 0);
+                let mut rng = random_stream(spec.random_state, Purpose::Weights, 0);
                 let model = Lsd::new(run.spec.model(), run.data.n_genes(), &mut rng, device);
                 let model = match spec.initial_values {
                     InitialValues::Torch => model,
@@ -342,7 +343,7 @@ impl Run<'_> {
     /// The walks of an epoch in its order.
     fn order(&self, epoch: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.walks.len()).collect();
-        order.shuffle(&mut stream(self.spec.get().random_state, Purpose::Shuffle, epoch as u64));
+        order.shuffle(&mut random_stream(self.spec.get().random_state, Purpose::Shuffle, epoch as u64));
         order
     }
 
@@ -374,15 +375,15 @@ impl Run<'_> {
         let mut unread = Vec::new();
         let mut stop = false;
         for (step, batch) in order.chunks(self.spec.get().walks.batch_size).enumerate().skip(done.step) {
-            let whole = Whole { visits: batch.len() * self.walks.path_len(), peers: self.peers.clone() };
-            let share = self.peers.share(batch.len());
-            let visits = share.start * self.walks.path_len()..share.end * self.walks.path_len();
-            let cells: Vec<u32> = batch[share].iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect();
-            let noise = self.noise((epoch * steps + step) as u64, &whole, visits, device);
-            let elbo = Elbo::new(&model, self.batch(&cells, whole), noise, &coefficients, self.kernels)
+            let global = GlobalBatch { visits: batch.len() * self.walks.path_len(), peers: self.peers.clone() };
+            let shard = self.peers.shard(batch.len());
+            let visits = shard.start * self.walks.path_len()..shard.end * self.walks.path_len();
+            let cells: Vec<u32> = batch[shard].iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect();
+            let noise = self.noise((epoch * steps + step) as u64, &global, visits, device);
+            let elbo = Elbo::new(&model, self.batch(&cells, global), noise, &coefficients, self.kernels)
                 .map_err(|error| self.flow(error, &cells, epoch + 1, step + 1))?;
             let gradients = elbo.loss().backward();
-            let (stepped, norms) = adam.step(self.rate(epoch, share_of(step, steps)), model, gradients, self.peers);
+            let (stepped, norms) = adam.step(self.rate(epoch, fraction_of(step, steps)), model, gradients, self.peers);
             self.peers.check()?;
             model = stepped.absorb(&elbo.statistics);
             done.solver_steps = done.solver_steps.saturating_add(elbo.work.steps);
@@ -453,9 +454,9 @@ impl Run<'_> {
         const FEW: usize = 8;
         let walks = self.last_batch(epoch);
         let cells = &walks[..walks.len().min(FEW * self.walks.path_len())];
-        let whole = Whole::alone(cells.len());
-        let noise = self.noise(LOOK_AHEAD + epoch as u64, &whole, 0..cells.len(), device);
-        let elbo = Elbo::new(model, self.batch(cells, whole), noise, &self.coefficients(epoch), self.kernels)
+        let global = GlobalBatch::alone(cells.len());
+        let noise = self.noise(LOOK_AHEAD + epoch as u64, &global, 0..cells.len(), device);
+        let elbo = Elbo::new(model, self.batch(cells, global), noise, &self.coefficients(epoch), self.kernels)
             .map_err(|error| self.flow(error, cells, epoch + 1, step))?;
         match elbo.terms().read().terms().into_iter().find(|(_, value)| !value.is_finite()) {
             Some((term, value)) => Err(match elbo.flow.and_then(FlowCheck::failure) {
@@ -488,25 +489,25 @@ impl Run<'_> {
         let coefficients = self.coefficients(epoch);
         let (mut total, mut batches) = (0.0, 0.0);
         for (number, cells) in self.walks.held_out().chunks(spec.walks.batch_size.saturating_mul(length)).enumerate() {
-            let whole_visits = cells.len();
-            let whole = Whole { visits: whole_visits, peers: self.peers.clone() };
-            let share = self.peers.share(whole_visits / length);
-            let visits = share.start * length..share.end * length;
-            let noise = self.noise(HELD_OUT + number as u64, &whole, visits.clone(), device);
+            let all_visits = cells.len();
+            let global = GlobalBatch { visits: all_visits, peers: self.peers.clone() };
+            let shard = self.peers.shard(all_visits / length);
+            let visits = shard.start * length..shard.end * length;
+            let noise = self.noise(HELD_OUT + number as u64, &global, visits.clone(), device);
             let cells = &cells[visits];
-            let elbo = Elbo::new(model, self.batch(cells, whole), noise, &coefficients, self.kernels)
+            let elbo = Elbo::new(model, self.batch(cells, global), noise, &coefficients, self.kernels)
                 .map_err(|error| self.flow(error, cells, epoch + 1, 0))?;
             total += elbo.terms().read().total_over(self.peers).total();
             self.peers.check()?;
             #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
-            let full = whole_visits as f64 / (spec.walks.batch_size as f64 * length as f64);
+            let full = all_visits as f64 / (spec.walks.batch_size as f64 * length as f64);
             batches += full;
         }
         Ok((batches > 0.0).then(|| total / batches))
     }
 
-    /// Steps after which their losses are read: to read is to wait until the device has come to them, and it should always
-    /// have something to do.
+    /// Steps after which their losses are read: to read is to wait until the device has come to them, and it should
+    /// always have something to do.
     fn unread(&self) -> usize {
         if matches!(self.kernels, Kernels::Device(_)) && self.peers.count() == 1 { 8 } else { 1 }
     }
@@ -545,24 +546,30 @@ impl Run<'_> {
         }
     }
 
-    fn batch<'a>(&'a self, cells: &'a [u32], whole: Whole) -> Batch<'a> {
+    fn batch<'a>(&'a self, cells: &'a [u32], global: GlobalBatch) -> Batch<'a> {
         let mut distinct = cells.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
         let place = |cell: &u32| distinct.partition_point(|other| other < cell);
         let places = cells.iter().map(|cell| u32::try_from(place(cell)).expect("fewer than 2^32 cells")).collect();
         let x = Expression::new(sparse_rows(self.data.x, &distinct), self.data.n_genes());
-        Batch { x, places, counts: sparse_rows(self.data.counts, cells), steps: self.walks.path_len(), whole }
+        Batch { x, places, counts: sparse_rows(self.data.counts, cells), steps: self.walks.path_len(), global }
     }
 
     /// The noise of some visits of a batch; all of it is drawn, whoever takes the rest.
-    fn noise<B: Trainable>(&self, step: u64, whole: &Whole, visits: Range<usize>, device: &B::Device) -> Noise<B> {
-        let mut rng = stream(self.spec.get().random_state, Purpose::Noise, step);
+    fn noise<B: Trainable>(
+        &self,
+        step: u64,
+        global: &GlobalBatch,
+        visits: Range<usize>,
+        device: &B::Device,
+    ) -> Noise<B> {
+        let mut rng = random_stream(self.spec.get().random_state, Purpose::Noise, step);
         let model = &self.spec.get().model;
         let widths = [model.z_dim, model.b_dim, 1];
         let mut all = Vec::with_capacity(visits.len() * widths.iter().sum::<usize>());
         for width in widths {
-            let values: Vec<f32> = (0..whole.visits * width).map(|_| rng.sample(StandardNormal)).collect();
+            let values: Vec<f32> = (0..global.visits * width).map(|_| rng.sample(StandardNormal)).collect();
             all.extend_from_slice(&values[visits.start * width..visits.end * width]);
         }
         // one array, which goes over at once
@@ -589,7 +596,7 @@ impl Run<'_> {
     fn checkpoint<B: Trainable>(
         &self,
         model: &Lsd<B>,
-        moments: BTreeMap<String, Moments>,
+        moments: BTreeMap<String, AdamMoments>,
         history: Vec<EpochRecord>,
         partial: Option<PartialEpoch>,
     ) -> Checkpoint {
@@ -609,8 +616,8 @@ mod tests {
     #[test]
     fn a_batch_beyond_the_indices_of_a_gpu_is_refused_with_the_way_out() {
         assert!(check_countable(143_165, 30_000).is_ok());
-        let said = check_countable(143_166, 30_000).unwrap_err().to_string();
-        assert!(said.contains("143166 cells and 30000 genes") && said.contains("walks.batch_size"), "{said}");
+        let message = check_countable(143_166, 30_000).unwrap_err().to_string();
+        assert!(message.contains("143166 cells and 30000 genes") && message.contains("walks.batch_size"), "{message}");
         assert!(check_countable(usize::MAX, 2).is_err());
     }
 
@@ -628,8 +635,8 @@ mod tests {
             peers: &Peers::alone(),
         };
         let error = run.flow(OdeError::NotFinite { row: 2, time: 0.25 }, walks.cells(), 3, 1);
-        let said = "the flow from cell 56 (counted from 0) is not finite after time 0.25 in epoch 3, step 1; \
+        let message = "the flow from cell 56 (counted from 0) is not finite after time 0.25 in epoch 3, step 1; \
                     try a smaller optimizer.adam.lr";
-        assert_eq!(error.to_string(), said);
+        assert_eq!(error.to_string(), message);
     }
 }

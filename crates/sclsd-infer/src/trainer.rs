@@ -76,7 +76,7 @@ impl<'a, D> Trainer<'a, D> {
         self.on(vec![device])
     }
 
-    /// On several devices of this machine at once, each with its share of every batch: the same result within rounding.
+    /// On several devices of this machine at once, each with its shard of every batch: the same result within rounding.
     pub fn devices<E: Executor + Clone>(self, devices: &[E]) -> Trainer<'a, E> {
         self.on(devices.to_vec())
     }
@@ -345,8 +345,8 @@ mod tests {
         let training = TrainingData::new(&data, &DataKeys::default()).unwrap();
         let stopped = trainer(1e-3, 2).observe(after(STEPS + 1)).fit(&training, &walks).unwrap();
         let refuse = |from: Checkpoint, epochs: usize, expected: &str| {
-            let said = trainer(1e-3, epochs).resume(from).fit(&training, &walks).unwrap_err().to_string();
-            assert_eq!(said, format!("the checkpoint is of another run: it stopped after {expected}"));
+            let message = trainer(1e-3, epochs).resume(from).fit(&training, &walks).unwrap_err().to_string();
+            assert_eq!(message, format!("the checkpoint is of another run: it stopped after {expected}"));
         };
         let partial = Some(PartialEpoch { step: STEPS, ..stopped.partial.clone().unwrap() });
         let beyond = Checkpoint { partial, ..stopped.clone() };
@@ -371,8 +371,8 @@ mod tests {
         assert_eq!(error.to_string(), "there is no device to train on; expected at least one");
         let peer = threads(2).swap_remove(0);
         let trainer = Trainer::new(spec(1e-3, 1)).devices(&vec![Tensors::default(); 3]).peers(peer);
-        let said = trainer.fit(&training, &walks).unwrap_err().to_string();
-        assert_eq!(said, "one of 2 peers has 3 devices; expected one: give every device a peer of its own");
+        let message = trainer.fit(&training, &walks).unwrap_err().to_string();
+        assert_eq!(message, "one of 2 peers has 3 devices; expected one: give every device a peer of its own");
     }
 
     #[test]
@@ -426,7 +426,7 @@ mod tests {
         let mut sums = stopped.clone();
         sums.partial.as_mut().unwrap().loss.cell_state *= 1.5;
         for states in [[from, moments], [stopped, sums]] {
-            let said: Vec<_> = std::thread::scope(|scope| {
+            let message: Vec<_> = std::thread::scope(|scope| {
                 let (training, walks) = (&training, &walks);
                 let each = |(peers, from): (Peers, Checkpoint)| {
                     scope.spawn(move || trainer(1e-3, 2).peers(peers).resume(from).fit(training, walks).unwrap_err())
@@ -434,9 +434,9 @@ mod tests {
                 let running: Vec<_> = threads(2).into_iter().zip(states).map(each).collect();
                 running.into_iter().map(|thread| thread.join().unwrap().to_string()).collect()
             });
-            for (said, peer) in said.iter().zip(["1", "0"]) {
+            for (message, peer) in message.iter().zip(["1", "0"]) {
                 let expected = "has other data, another configuration or another checkpoint than this one";
-                assert_eq!(*said, format!("peer {peer} {expected}"));
+                assert_eq!(*message, format!("peer {peer} {expected}"));
             }
         }
     }

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::expression::SparseRows;
 
-/// How the networks' products of matrices are computed on a GPU in training. Sums are of 32 bits always, as are all statistics, the flow and
-/// the likelihood. Where a device has no units for it, factors are rounded to the same effect, and nothing is faster.
+/// How the networks' products of matrices are computed on a GPU in training. Sums are of 32 bits always, as are all
+/// statistics, the flow and the likelihood. Where a device has no units for it, factors are rounded to the same effect,
+/// and nothing is faster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -75,19 +76,19 @@ pub trait OnDevice: Debug + Send + Sync {
     fn follow(&self, start: Handle, weights: Handle, flow: &FlowPlan) -> Flowed;
 
     /// The derivatives by the start, and by the weights row by row, given those by the states.
-    fn follow_back(&self, kept: &(dyn Any + Send + Sync), slopes: Handle) -> [Handle; 2];
+    fn follow_vjp(&self, saved: &(dyn Any + Send + Sync), grads: Handle) -> [Handle; 2];
 
     /// h⁰ and h¹ of the recurrent prior at every visit, `[visits, width]` each.
     fn recur(&self, flat: Handle, projected: Handle, steps: usize) -> [Handle; 2];
 
     /// The derivatives by the weights walk by walk, and by the projections, given those by h¹.
-    fn recur_back(&self, flat: Handle, states: [Handle; 2], slopes: Handle, steps: usize) -> [Handle; 2];
+    fn recurrent_vjp(&self, flat: Handle, states: [Handle; 2], grads: Handle, steps: usize) -> [Handle; 2];
 
     /// Rows of which only what is not 0 is known, whole, on a device of the backend: `[rows, columns]`.
     fn scatter(&self, rows: SparseRows<'_>, columns: usize, device: &dyn Any) -> Handle;
 
-    /// Sums of `slopes`, `[visits, width]`, over the visits of every cell: `[cells, width]`.
-    fn sum_visits(&self, slopes: Handle, by_cell: &ByCell) -> Handle;
+    /// Sums of `grads`, `[visits, width]`, over the visits of every cell: `[cells, width]`.
+    fn sum_visits(&self, grads: Handle, by_cell: &VisitsByCell) -> Handle;
 
     /// The likelihood of some visits and its derivatives.
     fn likelihood(&self, of: Visited<'_>) -> VisitLikelihood;
@@ -95,8 +96,8 @@ pub trait OnDevice: Debug + Send + Sync {
     /// The rates of a step of Adam, on a device of the backend.
     fn rates(&self, step: &AdamStep, device: &dyn Any) -> Handle;
 
-    /// Room for so many numbers.
-    fn room(&self, numbers: usize, device: &dyn Any) -> Handle;
+    /// Scratch space for so many numbers.
+    fn scratch(&self, numbers: usize, device: &dyn Any) -> Handle;
 
     /// A tensor's values, first and second moment after a step of Adam, given those before it with the gradient in the
     /// second place. The gradient's norm is left at `place` of `norms`.
@@ -150,25 +151,25 @@ pub struct Visited<'a> {
 #[derive(Debug)]
 pub struct VisitLikelihood {
     /// By the logits, `[visits, 2 genes]`.
-    pub by_logits: Handle,
+    pub grad_logits: Handle,
     /// By θ, visit by visit, `[visits, genes]`.
-    pub by_theta: Handle,
+    pub grad_theta: Handle,
     /// By ln xl, `[visits]`.
-    pub by_log_library: Handle,
+    pub grad_log_library: Handle,
     /// ln p, `[visits]`.
     pub value: Handle,
 }
 
 /// The visits of every cell, in their order, in compressed rows.
 #[derive(Debug, Clone)]
-pub struct ByCell {
+pub struct VisitsByCell {
     /// Where those of a cell begin.
     pub indptr: Vec<u32>,
     /// Visits, cell after cell.
     pub visits: Vec<u32>,
 }
 
-impl ByCell {
+impl VisitsByCell {
     /// Of the cells of all visits.
     #[must_use]
     pub fn new(places: &[u32], cells: usize) -> Self {
@@ -190,11 +191,11 @@ impl ByCell {
 pub struct Flowed {
     /// Their states, `[rows, times · z]`; `NaN` where a row did not come to the end.
     pub states: Handle,
-    /// What became of every row, `[rows, 2]`: 0 where it came to the end, 1 where its steps ran out, 2 where it left the range of
-    /// numbers; and the time it came to.
+    /// What became of every row, `[rows, 2]`: 0 where it came to the end, 1 where its steps ran out, 2 where it left
+    /// the range of numbers; and the time it came to.
     pub failed: Handle,
-    /// What the way back needs.
-    pub kept: Arc<dyn Any + Send + Sync>,
+    /// What the backward pass needs.
+    pub saved: Arc<dyn Any + Send + Sync>,
 }
 
 /// How a flow is to be followed.
@@ -214,14 +215,14 @@ pub struct FlowPlan {
 
 impl FlowPlan {
     /// Bytes that the steps of all rows may take together: less than the 128 MiB that every GPU binds at once.
-    const ROOM: usize = 120 << 20;
+    const SCRATCH: usize = 120 << 20;
 
-    /// Steps that a row may take where there are so many: as many as are asked for, if there is room for them.
+    /// Steps that a row may take where there are so many: as many as are asked for, if there is space for them.
     #[must_use]
     pub fn slots(&self, rows: usize) -> usize {
         // of a step are kept its time, its size and the state it begins with
         let step = (self.widths[0] + 2) * size_of::<f32>();
-        self.max_steps.min(Self::ROOM / (rows.max(1) * step)).max(1)
+        self.max_steps.min(Self::SCRATCH / (rows.max(1) * step)).max(1)
     }
 
     /// A plan, where the method is one that kernels on devices know.

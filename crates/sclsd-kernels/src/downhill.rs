@@ -19,14 +19,14 @@ pub trait Potential: Debug + Send + Sync {
     /// V at a state.
     fn value(&self, parameters: &[f32], z: &[f32]) -> f32;
 
-    /// Adds `slope` times the derivative of V by the parameters.
-    fn value_vjp(&self, parameters: &[f32], z: &[f32], slope: f32, by_parameters: &mut [f32]);
+    /// Adds `grad` times the derivative of V by the parameters.
+    fn value_vjp(&self, parameters: &[f32], z: &[f32], grad: f32, grad_parameters: &mut [f32]);
 
     /// Sets `out` to −∇V at a state; it is 0 at first.
     fn drift(&self, parameters: &[f32], z: &[f32], out: &mut [f32]);
 
-    /// Sets the derivative of Σ `slope` · drift by z, which is 0 at first, and adds that by the parameters.
-    fn drift_vjp(&self, parameters: &[f32], z: &[f32], slope: &[f32], by_z: &mut [f32], by_parameters: &mut [f32]);
+    /// Sets the derivative of Σ `grad` · drift by z, which is 0 at first, and adds that by the parameters.
+    fn drift_vjp(&self, parameters: &[f32], z: &[f32], grad: &[f32], grad_z: &mut [f32], grad_parameters: &mut [f32]);
 }
 
 /// A potential of one's own with its parameters.
@@ -62,32 +62,32 @@ impl Downhill {
 
     /// The derivative of V at a row by the row and by the parameters.
     #[must_use]
-    pub fn value_slopes(&self, z: &[f32]) -> [Vec<f32>; 2] {
-        let (mut by_z, mut by_parameters) = (vec![0.0; z.len()], vec![0.0; self.parameters.len()]);
-        self.potential.drift(&self.parameters, z, &mut by_z);
-        by_z.iter_mut().for_each(|v| *v = -*v);
-        self.potential.value_vjp(&self.parameters, z, 1.0, &mut by_parameters);
-        [by_z, by_parameters]
+    pub fn value_grads(&self, z: &[f32]) -> [Vec<f32>; 2] {
+        let (mut grad_z, mut grad_parameters) = (vec![0.0; z.len()], vec![0.0; self.parameters.len()]);
+        self.potential.drift(&self.parameters, z, &mut grad_z);
+        grad_z.iter_mut().for_each(|v| *v = -*v);
+        self.potential.value_vjp(&self.parameters, z, 1.0, &mut grad_parameters);
+        [grad_z, grad_parameters]
     }
 }
 
-/// Room for one row: its state, what is given and what is found.
+/// Scratch space for one row: its state, what is given and what is found.
 #[derive(Debug)]
-pub struct Room([Vec<f32>; 3]);
+pub struct Scratch([Vec<f32>; 3]);
 
 impl Field for Downhill {
-    type Room = Room;
-    type Sums = Vec<f32>;
+    type Scratch = Scratch;
+    type Accumulator = Vec<f32>;
 
     fn width(&self) -> usize {
         self.width
     }
 
-    fn room(&self) -> Room {
-        Room(std::array::from_fn(|_| vec![0.0; self.width]))
+    fn scratch(&self) -> Scratch {
+        Scratch(std::array::from_fn(|_| vec![0.0; self.width]))
     }
 
-    fn sums(&self) -> Vec<f32> {
+    fn accumulator(&self) -> Vec<f32> {
         vec![0.0; self.parameters.len()]
     }
 
@@ -95,7 +95,7 @@ impl Field for Downhill {
         sums.clone()
     }
 
-    fn drift(&self, z: &[Lane], out: &mut [Lane], Room([row, found, _]): &mut Room) {
+    fn drift(&self, z: &[Lane], out: &mut [Lane], Scratch([row, found, _]): &mut Scratch) {
         for lane in 0..LANES {
             take(z, lane, row);
             found.fill(0.0);
@@ -104,14 +104,14 @@ impl Field for Downhill {
         }
     }
 
-    fn drift_vjp(&self, z: &[Lane], slope: &[Lane], by_z: &mut [Lane], sums: &mut Vec<f32>, room: &mut Room) {
-        let Room([row, given, found]) = room;
+    fn drift_vjp(&self, z: &[Lane], grad: &[Lane], grad_z: &mut [Lane], sums: &mut Vec<f32>, scratch: &mut Scratch) {
+        let Scratch([row, given, found]) = scratch;
         for lane in 0..LANES {
             take(z, lane, row);
-            take(slope, lane, given);
+            take(grad, lane, given);
             found.fill(0.0);
             self.potential.drift_vjp(&self.parameters, row, given, found, sums);
-            put(found, lane, by_z);
+            put(found, lane, grad_z);
         }
     }
 }

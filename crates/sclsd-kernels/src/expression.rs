@@ -1,15 +1,15 @@
 //! Expression of some cells, and its products with a layer's weights.
 //!
-//! Where few values are not 0, products visit those alone: the weights are cut into panels of a few outputs that stay in
-//! the cache, and every value adds its multiple of a panel's row. Where many are, dense products are faster.
+//! Where few values are not 0, products visit those alone: the weights are cut into panels of a few outputs that stay
+//! in the cache, and every value adds its multiple of a panel's row. Where many are, dense products are faster.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::products::{self, Packed, Rows, Terms};
-use crate::rows::{BLOCK, made};
+use crate::products::{self, PackedFactor, Rows, Terms};
+use crate::rows::{BLOCK, filled_rows};
 use crate::simd::arch;
 
 /// Share of values that are not 0 from which a product is better made densely.
@@ -59,7 +59,7 @@ impl<'a> SparseRows<'a> {
     /// All values, `rows × columns`, row after row.
     #[must_use]
     pub fn dense(&self, columns: usize) -> Vec<f32> {
-        made(self.rows.len(), columns, BLOCK, |first, out| {
+        filled_rows(self.rows.len(), columns, BLOCK, |first, out| {
             self.some(first..first + out.len() / columns).fill(out, columns);
         })
     }
@@ -78,11 +78,11 @@ impl<'a> SparseRows<'a> {
 pub struct Expression {
     cells: usize,
     genes: usize,
-    kept: Kept,
+    storage: Storage,
 }
 
 #[derive(Debug, Clone)]
-enum Kept {
+enum Storage {
     Dense(Vec<f32>),
     Sparse { indptr: Vec<usize>, indices: Vec<u32>, values: Vec<f32>, rows: Vec<u32> },
 }
@@ -103,13 +103,17 @@ impl Expression {
             values.extend_from_slice(found);
             indptr.push(indices.len());
         }
-        Self { cells, genes, kept: Kept::Sparse { indptr, indices, values, rows: (0_u32..).take(cells).collect() } }
+        Self {
+            cells,
+            genes,
+            storage: Storage::Sparse { indptr, indices, values, rows: (0_u32..).take(cells).collect() },
+        }
     }
 
     /// Values of `genes` columns, row after row.
     #[must_use]
     pub fn dense(values: Vec<f32>, genes: usize) -> Self {
-        Self { cells: values.len() / genes.max(1), genes, kept: Kept::Dense(values) }
+        Self { cells: values.len() / genes.max(1), genes, storage: Storage::Dense(values) }
     }
 
     /// Number of cells.
@@ -127,18 +131,18 @@ impl Expression {
     /// What is not 0, where it is kept so.
     #[must_use]
     pub fn sparse(&self) -> Option<SparseRows<'_>> {
-        match &self.kept {
-            Kept::Dense(_) => None,
-            Kept::Sparse { indptr, indices, values, rows } => Some(SparseRows { indptr, indices, values, rows }),
+        match &self.storage {
+            Storage::Dense(_) => None,
+            Storage::Sparse { indptr, indices, values, rows } => Some(SparseRows { indptr, indices, values, rows }),
         }
     }
 
     /// All values, `cells × genes`, row after row.
     #[must_use]
     pub fn to_dense(&self) -> Vec<f32> {
-        match &self.kept {
-            Kept::Dense(values) => values.clone(),
-            Kept::Sparse { indptr, indices, values, rows } => {
+        match &self.storage {
+            Storage::Dense(values) => values.clone(),
+            Storage::Sparse { indptr, indices, values, rows } => {
                 SparseRows { indptr, indices, values, rows }.dense(self.genes)
             }
         }
@@ -146,35 +150,35 @@ impl Expression {
 
     /// `X Wᵀ`, `cells × outputs`, for `weight`: `outputs × genes`.
     pub(crate) fn times_transposed(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
-        match &self.kept {
-            Kept::Dense(values) => products::product_of_rows(
+        match &self.storage {
+            Storage::Dense(values) => products::product_of_rows(
                 Rows::new(values, self.genes),
-                &Packed::transposed(weight, self.genes, Terms::Three),
+                &PackedFactor::transposed(weight, self.genes, Terms::Three),
             ),
-            Kept::Sparse { indptr, indices, values, rows } => {
+            Storage::Sparse { indptr, indices, values, rows } => {
                 let rows = SparseRows { indptr, indices, values, rows };
                 let weight = FirstLayer::new(weight, outputs, rows, self.genes);
-                made(self.cells, outputs, BLOCK, |first, out| {
+                filled_rows(self.cells, outputs, BLOCK, |first, out| {
                     weight.times(out, rows.some(first..first + out.len() / outputs));
                 })
             }
         }
     }
 
-    /// `slopeᵀ X`, `outputs × genes`, for `slope`: `cells × outputs`: the derivative by the weights of
+    /// `gradᵀ X`, `outputs × genes`, for `grad`: `cells × outputs`: the derivative by the weights of
     /// [`times_transposed`](Self::times_transposed).
-    pub(crate) fn weight_slope(&self, slope: &[f32], outputs: usize) -> Vec<f32> {
-        match &self.kept {
-            Kept::Dense(values) => {
-                let (slope, x) = (Rows::new(slope, outputs), Rows::new(values, self.genes));
-                products::sum_of_products((slope, outputs), (x, self.genes), Terms::Two)
+    pub(crate) fn weight_grad(&self, grad: &[f32], outputs: usize) -> Vec<f32> {
+        match &self.storage {
+            Storage::Dense(values) => {
+                let (grad, x) = (Rows::new(grad, outputs), Rows::new(values, self.genes));
+                products::sum_of_products((grad, outputs), (x, self.genes), Terms::Two)
             }
-            Kept::Sparse { indptr, indices, values, rows } => {
+            Storage::Sparse { indptr, indices, values, rows } => {
                 let rows = SparseRows { indptr, indices, values, rows };
                 let side = arch().dispatch(PanelWidth);
-                made(outputs, self.genes, side, |first, sum| {
+                filled_rows(outputs, self.genes, side, |first, sum| {
                     let mut panel = vec![0.0; side * self.genes];
-                    arch().dispatch(Scatter { panel: &mut panel, slope, first, outputs, rows });
+                    arch().dispatch(Scatter { panel: &mut panel, grad, first, outputs, rows });
                     from_panel(&panel, side, sum, self.genes);
                 })
             }
@@ -190,7 +194,7 @@ pub(crate) struct FirstLayer {
 }
 
 enum Order {
-    Dense(Packed),
+    Dense(PackedFactor),
     Sparse(Vec<Vec<f32>>),
 }
 
@@ -198,7 +202,7 @@ impl FirstLayer {
     /// Of `weight`, `outputs × genes`, for such rows.
     pub(crate) fn new(weight: &[f32], outputs: usize, rows: SparseRows<'_>, genes: usize) -> Self {
         let order = if rows.are_dense(genes) {
-            Order::Dense(Packed::transposed(weight, genes, Terms::Three))
+            Order::Dense(PackedFactor::transposed(weight, genes, Terms::Three))
         } else {
             let side = arch().dispatch(PanelWidth);
             let firsts = (0..outputs).into_par_iter().step_by(side);
@@ -291,10 +295,10 @@ impl WithSimd for Gather<'_> {
     }
 }
 
-/// The way back: every value times its cell's slopes, added to the rows of a panel.
+/// The backward pass: every value times its cell's gradients, added to the rows of a panel.
 struct Scatter<'a> {
     panel: &'a mut [f32],
-    slope: &'a [f32],
+    grad: &'a [f32],
     first: usize,
     outputs: usize,
     rows: SparseRows<'a>,
@@ -307,17 +311,17 @@ impl WithSimd for Scatter<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let end = self.outputs.min(self.first + SIDE * S::F32_LANES);
         let panel = S::as_mut_simd_f32s(self.panel).0;
-        for (cell, slope) in self.slope.chunks_exact(self.outputs).enumerate() {
-            let mut slopes = [simd.splat_f32s(0.0); SIDE];
-            for (lanes, slope) in slopes.iter_mut().zip(slope[self.first..end].chunks(S::F32_LANES)) {
-                *lanes = simd.partial_load_f32s(slope);
+        for (cell, grad) in self.grad.chunks_exact(self.outputs).enumerate() {
+            let mut grads = [simd.splat_f32s(0.0); SIDE];
+            for (lanes, grad) in grads.iter_mut().zip(grad[self.first..end].chunks(S::F32_LANES)) {
+                *lanes = simd.partial_load_f32s(grad);
             }
             let (genes, values) = self.rows.row(cell);
             for i in 0..genes.len() {
                 let (gene, x) = (genes[i] as usize, simd.splat_f32s(values[i]));
                 let row = &mut panel[gene * SIDE..(gene + 1) * SIDE];
                 for s in 0..SIDE {
-                    row[s] = simd.mul_add_f32s(x, slopes[s], row[s]);
+                    row[s] = simd.mul_add_f32s(x, grads[s], row[s]);
                 }
             }
         }
@@ -339,7 +343,7 @@ mod tests {
             let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
             let (keep, mut x) = (draw(cells * genes), draw(cells * genes));
             x.iter_mut().zip(keep).filter(|(_, keep)| keep.abs() < zeros).for_each(|(x, _)| *x = 0.0);
-            let (weight, slope) = (draw(outputs * genes), draw(cells * outputs));
+            let (weight, grad) = (draw(outputs * genes), draw(cells * outputs));
             let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
             for row in x.chunks_exact(genes) {
                 for (gene, &v) in (0_u32..).zip(row).filter(|(_, v)| **v != 0.0) {
@@ -351,16 +355,16 @@ mod tests {
             let rows: Vec<u32> = (0_u32..).take(cells).collect();
             let found =
                 Expression::new(SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows }, genes);
-            assert_eq!(matches!(found.kept, Kept::Sparse { .. }), zeros > 0.5);
+            assert_eq!(matches!(found.storage, Storage::Sparse { .. }), zeros > 0.5);
             let product = found.times_transposed(&weight, outputs);
             for (at, v) in product.iter().enumerate() {
                 let (cell, output) = (at / outputs, at % outputs);
                 let exact: f32 = (0..genes).map(|g| x[cell * genes + g] * weight[output * genes + g]).sum();
                 assert!((v - exact).abs() < 1e-4, "{v} {exact}");
             }
-            for (at, v) in found.weight_slope(&slope, outputs).iter().enumerate() {
+            for (at, v) in found.weight_grad(&grad, outputs).iter().enumerate() {
                 let (output, gene) = (at / genes, at % genes);
-                let exact: f32 = (0..cells).map(|c| slope[c * outputs + output] * x[c * genes + gene]).sum();
+                let exact: f32 = (0..cells).map(|c| grad[c * outputs + output] * x[c * genes + gene]).sum();
                 assert!((v - exact).abs() < 1e-4, "{v} {exact}");
             }
         }

@@ -48,7 +48,7 @@ pub fn follow<F: Field>(field: F, start: &[f32], grid: &[f64], spec: &CheckedOde
     Ok(Followed { states, work, derivative })
 }
 
-/// What the way back needs.
+/// What the backward pass needs.
 #[derive(Debug)]
 pub struct Followable<F> {
     field: F,
@@ -59,30 +59,30 @@ pub struct Followable<F> {
 }
 
 impl<F: Field + std::fmt::Debug + Send> Derivative for Followable<F> {
-    fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
+    fn vjp(&self, grad: Vec<f32>) -> Vec<Vec<f32>> {
         let width = self.field.width();
-        let mut by_start = vec![0.0; slope.len() / self.times];
-        let sums: Vec<Vec<f32>> = by_start
+        let mut grad_start = vec![0.0; grad.len() / self.times];
+        let sums: Vec<Vec<f32>> = grad_start
             .par_chunks_mut(LANES * width)
-            .zip(slope.par_chunks(LANES * self.times * width))
+            .zip(grad.par_chunks(LANES * self.times * width))
             .zip(&self.steps)
-            .map(|((by_start, slope), steps)| {
-                let slopes: Vec<Vec<Lane>> = (0..self.times).map(|time| self.slopes_at(time, slope)).collect();
-                let mut sums = self.field.sums();
-                to_rows(&adjoint(&self.field, self.method, steps, &slopes, &mut sums), by_start);
+            .map(|((grad_start, grad), steps)| {
+                let grads: Vec<Vec<Lane>> = (0..self.times).map(|time| self.grads_at(time, grad)).collect();
+                let mut sums = self.field.accumulator();
+                to_rows(&adjoint(&self.field, self.method, steps, &grads, &mut sums), grad_start);
                 self.field.total(&sums)
             })
             .collect();
-        vec![by_start, total(sums)]
+        vec![grad_start, total(sums)]
     }
 }
 
 impl<F: Field> Followable<F> {
     /// The derivatives by the states of a block at one time; 0 where there is no row.
-    fn slopes_at(&self, time: usize, slope: &[f32]) -> Vec<Lane> {
+    fn grads_at(&self, time: usize, grad: &[f32]) -> Vec<Lane> {
         let width = self.field.width();
         let mut lanes = vec![[0.0; LANES]; width];
-        for (lane, row) in slope.chunks_exact(self.times * width).enumerate() {
+        for (lane, row) in grad.chunks_exact(self.times * width).enumerate() {
             let row = &row[time * width..(time + 1) * width];
             lanes.iter_mut().zip(row).for_each(|(lanes, v)| lanes[lane] = *v);
         }

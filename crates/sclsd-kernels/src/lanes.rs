@@ -1,5 +1,5 @@
-//! Rows side by side: number `i` of every row of a block stands in one array, so that what is done to a row is done to all
-//! of them by vector instructions.
+//! Rows side by side: number `i` of every row of a block stands in one array, so that what is done to a row is done to
+//! all of them by vector instructions.
 
 use pulp::Simd;
 

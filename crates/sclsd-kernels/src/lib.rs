@@ -1,5 +1,5 @@
-//! The loops in which training of Latent State Dynamics spends its time: functions on slices of the host's memory that know
-//! their derivatives. No Burn, no biology but the likelihood of counts.
+//! The loops in which training of Latent State Dynamics spends its time: functions on slices of the host's memory that
+//! know their derivatives. No Burn, no biology but the likelihood of counts.
 //!
 //! | module | what it computes |
 //! | --- | --- |
@@ -7,7 +7,7 @@
 //! | `rows`, `products` | how rows are shared out; products of matrices |
 //! | [`Expression`] | expression of cells, sparse or dense, times a first layer's weights |
 //! | [`stack`] | encoders and decoders: linear layers, batch normalisation, softplus |
-//! | [`PotentialWeights`], [`follow`] | V, its drift and their derivatives; rows followed down V and the way back |
+//! | [`PotentialWeights`], [`follow`] | V, its drift and their derivatives; rows followed down V and the backward pass |
 //! | [`Potential`], [`Downhill`] | a potential of one's own, followed likewise |
 //! | [`recurrent`] | the mean of p(B) along walks |
 //! | [`GeneLikelihood`], [`Likelihood`] | how counts are distributed: built in, or of one's own |
@@ -33,14 +33,14 @@
 
 mod accelerator;
 pub mod adam;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod derivative;
 mod downhill;
 mod expression;
 mod flow;
 pub mod lanes;
 mod likelihood;
-#[cfg(target_arch = "x86_64")]
-mod matrix_units;
 #[cfg(test)]
 mod oracle;
 mod peers;
@@ -53,12 +53,14 @@ mod simd;
 pub mod stack;
 pub mod vector;
 
-pub use accelerator::{AdamStep, ByCell, FlowPlan, Flowed, Handle, OnDevice, Precision, VisitLikelihood, Visited};
-pub use derivative::{Derivative, OfSum};
+pub use accelerator::{
+    AdamStep, FlowPlan, Flowed, Handle, OnDevice, Precision, VisitLikelihood, Visited, VisitsByCell,
+};
+pub use derivative::{Derivative, PrecomputedGradients};
 pub use downhill::{Downhill, Potential};
 pub use expression::{Expression, SparseRows};
 pub use flow::{Followed, follow};
-pub use likelihood::{CountRow, CountSlopes, Counts, GeneLikelihood, Likelihood};
-pub use peers::{Exchange, PeerError, Peers, Total, Whole};
+pub use likelihood::{CountGradients, CountLikelihood, CountRow, GeneLikelihood, Likelihood};
+pub use peers::{Exchange, GlobalBatch, PeerError, Peers, Total};
 pub use potential::PotentialWeights;
 pub use simd::{SimdLevel, SimdLevelError};

@@ -63,7 +63,7 @@ pub struct CountRow<'a> {
 
 /// Derivatives of the log-density of a row, one number per gene each; all 0 at first.
 #[derive(Debug)]
-pub struct CountSlopes<'a> {
+pub struct CountGradients<'a> {
     /// By the logarithms of the rates.
     pub log_rates: &'a mut [f32],
     /// By the gates.
@@ -78,7 +78,7 @@ pub trait Likelihood: Debug + Send + Sync {
     fn name(&self) -> &str;
 
     /// ln p of the counts of a visit, summed over genes, in nats; its derivatives are filled in.
-    fn log_density(&self, row: CountRow<'_>, slopes: CountSlopes<'_>) -> f64;
+    fn log_density(&self, row: CountRow<'_>, grads: CountGradients<'_>) -> f64;
 
     /// The expected count of a gene. Default: its rate.
     fn mean(&self, rate: f32, gate: f32) -> f32 {
@@ -89,20 +89,20 @@ pub trait Likelihood: Debug + Send + Sync {
 
 /// How counts are distributed.
 #[derive(Debug, Clone)]
-pub enum Counts {
+pub enum CountLikelihood {
     /// As built in.
     BuiltIn(GeneLikelihood),
     /// As somebody wants it.
     Custom(Arc<dyn Likelihood>),
 }
 
-impl Default for Counts {
+impl Default for CountLikelihood {
     fn default() -> Self {
         Self::BuiltIn(GeneLikelihood::default())
     }
 }
 
-impl Counts {
+impl CountLikelihood {
     /// The expected count of a gene.
     #[must_use]
     pub fn mean(&self, rate: f32, gate: f32) -> f32 {

@@ -58,7 +58,7 @@ pub fn normalized(x: &[f64], weights: &[f64], gamma: &[f64], beta: &[f64]) -> Ve
     x.chunks_exact(width).flat_map(|row| (0..width).map(|j| (row[j] - mean[j]) * scale(j) + beta[j])).collect()
 }
 
-/// V of one state, of a network of these widths: of every layer matrix and biases in `flat`, at last the gate.
+/// V of one state, of a network of these widths: of every layer matrix and biases in `flat`, finally the gate.
 #[must_use]
 pub fn potential(widths: &[usize], flat: &[f64], z: &[f64]) -> f64 {
     let (mut rest, mut h) = (flat, z.to_vec());
@@ -104,13 +104,13 @@ pub struct Count {
     /// ln p(x).
     pub value: f64,
     /// By γ.
-    pub by_gate: f64,
+    pub grad_gate: f64,
     /// By ln r.
-    pub by_log_rate: f64,
+    pub grad_log_rate: f64,
     /// Size of what that is made of.
     pub rate_size: f64,
     /// By ln θ.
-    pub by_log_theta: f64,
+    pub grad_log_theta: f64,
     /// Size of what that is made of.
     pub theta_size: f64,
 }
@@ -120,16 +120,16 @@ pub struct Count {
 pub fn zinb(x: u32, theta: f64, rate: f64, gate: f64) -> Count {
     let nb = nb(x, theta, rate);
     let d = nb.value - gate;
-    let (share, value, by_gate) = match x {
+    let (share, value, grad_gate) = match x {
         0 => (sigmoid(d), softplus(d) - softplus(-gate), sigmoid(-gate) - sigmoid(d)),
         _ => (1.0, nb.value - softplus(gate), -sigmoid(gate)),
     };
     Count {
         value,
-        by_gate,
-        by_log_rate: share * nb.by_log_rate,
+        grad_gate,
+        grad_log_rate: share * nb.grad_log_rate,
         rate_size: share * nb.rate_size,
-        by_log_theta: share * nb.by_log_theta,
+        grad_log_theta: share * nb.grad_log_theta,
         theta_size: share * nb.theta_size,
     }
 }
@@ -145,10 +145,10 @@ pub fn nb(x: u32, theta: f64, rate: f64) -> Count {
     let w = (count - theta * u) / (1.0 + u);
     Count {
         value: count * u.ln() - (count + theta) * u.ln_1p() + choose,
-        by_gate: 0.0,
-        by_log_rate: w * rate / (rate + E),
+        grad_gate: 0.0,
+        grad_log_rate: w * rate / (rate + E),
         rate_size: (count + theta * u) / (1.0 + u) * rate / (rate + E),
-        by_log_theta: (psi - u.ln_1p() - w / (theta + E)) * theta,
+        grad_log_theta: (psi - u.ln_1p() - w / (theta + E)) * theta,
         // where θ is large its parts are of x² / θ², r² / θ² and so on
         theta_size: theta
             * if count < theta {
@@ -168,10 +168,10 @@ pub fn poisson(x: u32, rate: f64) -> Count {
     let ln_factorial: f64 = (1..=x).map(|k| f64::from(k).ln()).sum();
     Count {
         value: count * mean.ln() - mean - ln_factorial,
-        by_gate: 0.0,
-        by_log_rate: (count / mean - 1.0) * rate,
+        grad_gate: 0.0,
+        grad_log_rate: (count / mean - 1.0) * rate,
         rate_size: (count / mean + 1.0) * rate,
-        by_log_theta: 0.0,
+        grad_log_theta: 0.0,
         theta_size: 0.0,
     }
 }

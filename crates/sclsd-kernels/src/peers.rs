@@ -1,11 +1,11 @@
 //! Training one model together.
 //!
-//! Each peer has its share of the walks of every batch. What belongs to the batch as a whole (the moments of a batch
-//! normalisation and the derivatives by them, the largest potential, the gradient) is added up over all peers, so that every one
-//! makes the step that one alone would make of the whole batch, within rounding.
+//! Each peer has its shard of the walks of every batch. What belongs to the batch as a whole (the moments of a batch
+//! normalisation and the derivatives by them, the largest potential, the gradient) is added up over all peers, so that
+//! every one makes the step that one alone would make of the whole batch, within rounding.
 //!
-//! How numbers travel is an [`Exchange`]'s business. A sum that fails is remembered, and said when [`Peers::check`] asks:
-//! nothing that was computed in between may be used.
+//! How numbers travel is an [`Exchange`]'s business. A sum that fails is remembered, and said when [`Peers::check`]
+//! asks: nothing that was computed in between may be used.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -73,9 +73,9 @@ impl Peers {
         self.0.as_ref().map_or(1, |together| together.exchange.count())
     }
 
-    /// This peer's share of `n` things in order.
+    /// The shard of `n` things in order that is this peer's.
     #[must_use]
-    pub fn share(&self, n: usize) -> Range<usize> {
+    pub fn shard(&self, n: usize) -> Range<usize> {
         let (rank, count) = (self.rank(), self.count());
         n * rank / count..n * (rank + 1) / count
     }
@@ -128,27 +128,28 @@ impl Peers {
     }
 }
 
-/// The derivative by numbers that are summed over peers: every peer's loss depends on the sum alike, so it is the sum of theirs.
+/// The derivative by numbers that are summed over peers: every peer's loss depends on the sum alike, so it is the sum
+/// of theirs.
 #[derive(Debug)]
 pub struct Total(pub Peers);
 
 impl Derivative for Total {
-    fn by_inputs(&self, mut by_sum: Vec<f32>) -> Vec<Vec<f32>> {
-        self.0.sum(&mut by_sum);
-        vec![by_sum]
+    fn vjp(&self, mut grad_output: Vec<f32>) -> Vec<Vec<f32>> {
+        self.0.sum(&mut grad_output);
+        vec![grad_output]
     }
 }
 
-/// The batch that a share of visits belongs to.
+/// The global batch that a shard of visits belongs to.
 #[derive(Debug, Clone, Default)]
-pub struct Whole {
+pub struct GlobalBatch {
     /// Visits of all peers.
     pub visits: usize,
-    /// Who has the other shares.
+    /// Who has the other shards.
     pub peers: Peers,
 }
 
-impl Whole {
+impl GlobalBatch {
     /// A batch of one's own.
     #[must_use]
     pub fn alone(visits: usize) -> Self {

@@ -1,8 +1,8 @@
 //! The potential, its drift and the derivatives of both, for a block of rows side by side.
 //!
-//! With c = σ(g), t_l = tanh a_l, and the reverse sweep s_L = t_L, s_{l−1} = t_{l−1} ⊙ W_lᵀ s_l, the drift is −c W_1ᵀ s_1.
-//! For a cotangent κ, κ · drift is −c times the derivative V̇ of the ungated potential along κ, so its derivatives are those
-//! of V̇: one sweep forward with tangents, ȧ_l = W_l ḣ_{l−1}, ḣ_l = t_l ⊙ ȧ_l, and one sweep back:
+//! With c = σ(g), t_l = tanh a_l, and the reverse sweep s_L = t_L, s_{l−1} = t_{l−1} ⊙ W_lᵀ s_l, the drift is −c W_1ᵀ
+//! s_1. For a cotangent κ, κ · drift is −c times the derivative V̇ of the ungated potential along κ, so its derivatives
+//! are those of V̇: one sweep forward with tangents, ȧ_l = W_l ḣ_{l−1}, ḣ_l = t_l ⊙ ȧ_l, and one sweep back:
 //!
 //! ```text
 //! by ȧ_L: −c t_L                  by a_L: −c (1 − t_L²) ȧ_L
@@ -24,13 +24,13 @@ use crate::vector::tanh_and_ln_cosh;
 pub struct PotentialWeights {
     /// From z to V.
     widths: Vec<usize>,
-    layers: Vec<Layer>,
+    layers: Vec<PotentialLayer>,
     /// g.
     gate: f32,
 }
 
 #[derive(Debug, Clone)]
-struct Layer {
+struct PotentialLayer {
     /// `[out, in]`.
     weight: Vec<f32>,
     /// `[in, out]`.
@@ -39,7 +39,7 @@ struct Layer {
 }
 
 impl PotentialWeights {
-    /// Of every layer the matrix `[out, in]` and the biases; at last the gate.
+    /// Of every layer the matrix `[out, in]` and the biases; finally the gate.
     #[must_use]
     pub fn new(widths: &[usize], flat: &[f32]) -> Self {
         let mut rest = flat;
@@ -55,7 +55,7 @@ impl PotentialWeights {
                 let (weight, bias) = (take(inputs * outputs), take(outputs));
                 let transposed = (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o)));
                 let transposed = transposed.map(|(i, o)| weight[o * inputs + i]).collect();
-                Layer { weight, transposed, bias }
+                PotentialLayer { weight, transposed, bias }
             })
             .collect();
         let gate = take(1)[0];
@@ -83,7 +83,7 @@ impl PotentialWeights {
     pub fn values(&self, rows: &[f32]) -> Vec<f32> {
         let width = self.width();
         let block = |rows: &[f32]| {
-            let value = self.value(&from_rows(rows, width), &mut self.room());
+            let value = self.value(&from_rows(rows, width), &mut self.scratch());
             value[..rows.len() / width].to_vec()
         };
         rows.par_chunks(LANES * width).flat_map_iter(block).collect()
@@ -96,26 +96,26 @@ impl PotentialWeights {
         let mut out = vec![0.0; rows.len()];
         rows.par_chunks(LANES * width).zip(out.par_chunks_mut(LANES * width)).for_each(|(rows, out)| {
             let mut drift = vec![[0.0; LANES]; width];
-            self.drift(&from_rows(rows, width), &mut drift, &mut self.room());
+            self.drift(&from_rows(rows, width), &mut drift, &mut self.scratch());
             to_rows(&drift, out);
         });
         out
     }
 
     /// V of rows side by side.
-    fn value(&self, z: &[Lane], room: &mut Room) -> Lane {
-        arch().dispatch(Value { field: self, z, room })
+    fn value(&self, z: &[Lane], scratch: &mut Scratch) -> Lane {
+        arch().dispatch(Value { field: self, z, scratch })
     }
 
     #[inline(always)]
-    fn sweep<S: Simd>(&self, simd: S, z: &[Lane], room: &mut Room) {
+    fn sweep<S: Simd>(&self, simd: S, z: &[Lane], scratch: &mut Scratch) {
         let mut first = 0;
         for (depth, layer) in self.layers.iter().enumerate() {
-            let (below, above) = room.h.split_at_mut(first);
+            let (below, above) = scratch.h.split_at_mut(first);
             let input = if depth == 0 { z } else { &below[first - self.widths[depth]..] };
             let n = layer.bias.len();
             product(simd, &layer.weight, &layer.bias, input, &mut above[..n]);
-            for (h, t) in above[..n].iter_mut().zip(&mut room.t[first..first + n]) {
+            for (h, t) in above[..n].iter_mut().zip(&mut scratch.t[first..first + n]) {
                 for lane in 0..LANES {
                     (t[lane], h[lane]) = tanh_and_ln_cosh(h[lane]);
                 }
@@ -125,11 +125,11 @@ impl PotentialWeights {
     }
 
     #[inline(always)]
-    fn drift_here<S: Simd>(&self, simd: S, z: &[Lane], out: &mut [Lane], room: &mut Room) {
-        self.sweep(simd, z, room);
+    fn drift_here<S: Simd>(&self, simd: S, z: &[Lane], out: &mut [Lane], scratch: &mut Scratch) {
+        self.sweep(simd, z, scratch);
         let mut end = self.units();
         let last = self.layers.len() - 1;
-        let Room { t, p, q, .. } = room;
+        let Scratch { t, p, q, .. } = scratch;
         p[0] = t[end - 1];
         for (depth, layer) in self.layers.iter().enumerate().rev() {
             let (inputs, outputs) = (self.widths[depth], self.widths[depth + 1]);
@@ -149,23 +149,23 @@ impl PotentialWeights {
     }
 
     #[inline(always)]
-    fn pull_here<S: Simd>(
+    fn drift_vjp_here<S: Simd>(
         &self,
         simd: S,
         z: &[Lane],
-        slope: &[Lane],
-        by_z: &mut [Lane],
-        sums: &mut Sums,
-        room: &mut Room,
+        grad: &[Lane],
+        grad_z: &mut [Lane],
+        sums: &mut GradientAccumulator,
+        scratch: &mut Scratch,
     ) {
-        self.sweep(simd, z, room);
+        self.sweep(simd, z, scratch);
         let last = self.layers.len() - 1;
-        let Room { t, h, da, dh, p, q, p2, q2 } = room;
+        let Scratch { t, h, da, dh, p, q, p2, q2 } = scratch;
         let mut first = 0;
         for (depth, layer) in self.layers.iter().enumerate() {
             let n = layer.bias.len();
             let (below, above) = dh.split_at_mut(first);
-            let input = if depth == 0 { slope } else { &below[first - self.widths[depth]..] };
+            let input = if depth == 0 { grad } else { &below[first - self.widths[depth]..] };
             product(simd, &layer.weight, &[], input, &mut da[first..first + n]);
             for ((dh, da), t) in above[..n].iter_mut().zip(&da[first..first + n]).zip(&t[first..first + n]) {
                 *dh = zip(t, da, |t, da| t * da);
@@ -186,16 +186,16 @@ impl PotentialWeights {
             if depth < last {
                 for o in 0..outputs {
                     let (t, da) = (&t[first + o], &da[first + o]);
-                    let (by_da, by_a) = (p[o], q[o]);
+                    let (grad_da, grad_a) = (p[o], q[o]);
                     for lane in 0..LANES {
-                        let slope = 1.0 - t[lane] * t[lane];
-                        p[o][lane] = t[lane] * by_da[lane];
-                        q[o][lane] = t[lane] * by_a[lane] + slope * da[lane] * by_da[lane];
+                        let derivative = 1.0 - t[lane] * t[lane];
+                        p[o][lane] = t[lane] * grad_da[lane];
+                        q[o][lane] = t[lane] * grad_a[lane] + derivative * da[lane] * grad_da[lane];
                     }
                 }
             }
             let (x, dx) = match depth {
-                0 => (z, slope),
+                0 => (z, grad),
                 _ => (&h[first - inputs..first], &dh[first - inputs..first]),
             };
             slot -= outputs * (inputs + 1);
@@ -210,13 +210,13 @@ impl PotentialWeights {
             std::mem::swap(q, q2);
             end = first;
         }
-        by_z.copy_from_slice(&q[..z.len()]);
+        grad_z.copy_from_slice(&q[..z.len()]);
     }
 }
 
-/// Room for the sweeps.
+/// Scratch space for the sweeps.
 #[derive(Debug)]
-pub struct Room {
+pub struct Scratch {
     /// tanh a, of all layers one after the other.
     t: Vec<Lane>,
     /// ln cosh a.
@@ -234,23 +234,23 @@ pub struct Room {
 
 /// Derivatives by the weights, not yet summed over all lanes.
 #[derive(Debug)]
-pub struct Sums {
+pub struct GradientAccumulator {
     layers: Vec<Lane>,
     gate: Lane,
 }
 
 impl Field for PotentialWeights {
-    type Room = Room;
-    type Sums = Sums;
+    type Scratch = Scratch;
+    type Accumulator = GradientAccumulator;
 
     fn width(&self) -> usize {
         self.widths[0]
     }
 
-    fn room(&self) -> Room {
+    fn scratch(&self) -> Scratch {
         let (all, widest) = (self.units(), self.widths.iter().copied().max().unwrap_or(1));
         let lanes = |n: usize| vec![[0.0; LANES]; n];
-        Room {
+        Scratch {
             t: lanes(all),
             h: lanes(all),
             da: lanes(all),
@@ -262,27 +262,34 @@ impl Field for PotentialWeights {
         }
     }
 
-    fn sums(&self) -> Sums {
-        Sums { layers: vec![[0.0; LANES]; self.length() - 1], gate: [0.0; LANES] }
+    fn accumulator(&self) -> GradientAccumulator {
+        GradientAccumulator { layers: vec![[0.0; LANES]; self.length() - 1], gate: [0.0; LANES] }
     }
 
-    fn total(&self, sums: &Sums) -> Vec<f32> {
+    fn total(&self, sums: &GradientAccumulator) -> Vec<f32> {
         sums.layers.iter().chain([&sums.gate]).map(|parts| parts.iter().sum()).collect()
     }
 
-    fn drift(&self, z: &[Lane], out: &mut [Lane], room: &mut Room) {
-        arch().dispatch(Drift { field: self, z, out, room });
+    fn drift(&self, z: &[Lane], out: &mut [Lane], scratch: &mut Scratch) {
+        arch().dispatch(Drift { field: self, z, out, scratch });
     }
 
-    fn drift_vjp(&self, z: &[Lane], gradient: &[Lane], by_z: &mut [Lane], sums: &mut Sums, room: &mut Room) {
-        arch().dispatch(Pull { field: self, z, slope: gradient, by_z, sums, room });
+    fn drift_vjp(
+        &self,
+        z: &[Lane],
+        gradient: &[Lane],
+        grad_z: &mut [Lane],
+        sums: &mut GradientAccumulator,
+        scratch: &mut Scratch,
+    ) {
+        arch().dispatch(DriftVjp { field: self, z, grad: gradient, grad_z, sums, scratch });
     }
 }
 
 struct Value<'a> {
     field: &'a PotentialWeights,
     z: &'a [Lane],
-    room: &'a mut Room,
+    scratch: &'a mut Scratch,
 }
 
 impl WithSimd for Value<'_> {
@@ -290,9 +297,9 @@ impl WithSimd for Value<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Lane {
-        self.field.sweep(simd, self.z, self.room);
+        self.field.sweep(simd, self.z, self.scratch);
         let c = self.field.opening();
-        map(&self.room.h[self.field.units() - 1], |h| c * h)
+        map(&self.scratch.h[self.field.units() - 1], |h| c * h)
     }
 }
 
@@ -300,7 +307,7 @@ struct Drift<'a> {
     field: &'a PotentialWeights,
     z: &'a [Lane],
     out: &'a mut [Lane],
-    room: &'a mut Room,
+    scratch: &'a mut Scratch,
 }
 
 impl WithSimd for Drift<'_> {
@@ -308,25 +315,25 @@ impl WithSimd for Drift<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.field.drift_here(simd, self.z, self.out, self.room);
+        self.field.drift_here(simd, self.z, self.out, self.scratch);
     }
 }
 
-struct Pull<'a> {
+struct DriftVjp<'a> {
     field: &'a PotentialWeights,
     z: &'a [Lane],
-    slope: &'a [Lane],
-    by_z: &'a mut [Lane],
-    sums: &'a mut Sums,
-    room: &'a mut Room,
+    grad: &'a [Lane],
+    grad_z: &'a mut [Lane],
+    sums: &'a mut GradientAccumulator,
+    scratch: &'a mut Scratch,
 }
 
-impl WithSimd for Pull<'_> {
+impl WithSimd for DriftVjp<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.field.pull_here(simd, self.z, self.slope, self.by_z, self.sums, self.room);
+        self.field.drift_vjp_here(simd, self.z, self.grad, self.grad_z, self.sums, self.scratch);
     }
 }
 
@@ -353,13 +360,13 @@ mod tests {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(widths.len() as u64);
             let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
             let n = widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum::<usize>() + 1;
-            let (flat, rows, slopes) = (draw(n), draw(3 * widths[0]), draw(3 * widths[0]));
+            let (flat, rows, grads) = (draw(n), draw(3 * widths[0]), draw(3 * widths[0]));
             let field = PotentialWeights::new(&widths, &flat);
             let wide_flat = wide(&flat);
             let each: Vec<[Vec<f64>; 2]> = rows
                 .chunks_exact(widths[0])
-                .zip(slopes.chunks_exact(widths[0]))
-                .map(|(z, slope)| [wide(z), wide(slope)])
+                .zip(grads.chunks_exact(widths[0]))
+                .map(|(z, grad)| [wide(z), wide(grad)])
                 .collect();
             let values: Vec<f64> = each.iter().map(|[z, _]| oracle::potential(&widths, &wide_flat, z)).collect();
             assert_close(&field.values(&rows), &values, 1e-6, "V");
@@ -367,17 +374,23 @@ mod tests {
             let drifts: Vec<f64> = each.iter().flat_map(|[z, _]| drift(z)).collect();
             assert_close(&field.drifts(&rows), &drifts, 2e-6, "drift");
 
-            let (mut by_z, mut sums) = (vec![[0.0; LANES]; widths[0]], field.sums());
-            let mut gradient_lanes = from_rows(&slopes, widths[0]);
+            let (mut grad_z, mut sums) = (vec![[0.0; LANES]; widths[0]], field.accumulator());
+            let mut gradient_lanes = from_rows(&grads, widths[0]);
             // places without a row have no part in the sums
             gradient_lanes.iter_mut().for_each(|lanes| lanes[3..].fill(0.0));
-            field.drift_vjp(&from_rows(&rows, widths[0]), &gradient_lanes, &mut by_z, &mut sums, &mut field.room());
+            field.drift_vjp(
+                &from_rows(&rows, widths[0]),
+                &gradient_lanes,
+                &mut grad_z,
+                &mut sums,
+                &mut field.scratch(),
+            );
             let mut found = vec![0.0; rows.len()];
-            to_rows(&by_z, &mut found);
+            to_rows(&grad_z, &mut found);
             let exact: Vec<f64> =
-                each.iter().flat_map(|[z, slope]| gradient(|z| along(&widths, &wide_flat, z, slope), z)).collect();
+                each.iter().flat_map(|[z, grad]| gradient(|z| along(&widths, &wide_flat, z, grad), z)).collect();
             assert_close(&found, &exact, 1e-5, "by z");
-            let exact = gradient(|flat| each.iter().map(|[z, slope]| along(&widths, flat, z, slope)).sum(), &wide_flat);
+            let exact = gradient(|flat| each.iter().map(|[z, grad]| along(&widths, flat, z, grad)).sum(), &wide_flat);
             assert_close(&field.total(&sums), &exact, 1e-5, "by weights");
         }
     }

@@ -1,8 +1,8 @@
 //! Products of matrices, each on the thread at hand; sums over rows on all threads.
 //!
-//! A layer's weights are packed once for all blocks of rows ([`Packed`]), in the order in which a product reads them. Large
-//! products are made by matrix units where there are any (`tiles`), all others by vectors (`vectors`). Which is which depends
-//! on sizes and machine alone, and so does the order of sums: the same bits on any number of threads.
+//! A layer's weights are packed once for all blocks of rows ([`PackedFactor`]), in the order in which a product reads
+//! them. Large products are made by AMX tiles where there are any (`tiles`), all others by vectors (`vectors`). Which
+//! is which depends on sizes and machine alone, and so does the order of sums: the same bits on any number of threads.
 
 mod factors;
 #[cfg(target_arch = "x86_64")]
@@ -11,10 +11,10 @@ mod vectors;
 
 use rayon::prelude::*;
 
-use crate::rows::{BLOCK, add, groups, made, total};
+use crate::rows::{BLOCK, add, filled_rows, groups, total};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::SimdLevel;
-use factors::room;
+use factors::fits;
 pub(crate) use factors::{Rows, Terms};
 #[cfg(target_arch = "x86_64")]
 use tiles::Packing;
@@ -22,7 +22,7 @@ use vectors::{Panels, Strips};
 
 /// The second factor of products, `inputs × outputs`, in the order in which they need it.
 #[derive(Debug)]
-pub(crate) struct Packed {
+pub(crate) struct PackedFactor {
     inputs: usize,
     outputs: usize,
     order: Order,
@@ -32,10 +32,10 @@ pub(crate) struct Packed {
 enum Order {
     Panels(Panels),
     #[cfg(target_arch = "x86_64")]
-    Tiles(tiles::Packed),
+    Tiles(tiles::PackedTiles),
 }
 
-impl Packed {
+impl PackedFactor {
     /// Of a matrix with rows of `outputs`.
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "vectors multiply what is given"))]
     pub(crate) fn new(matrix: &[f32], outputs: usize, terms: Terms) -> Self {
@@ -43,71 +43,71 @@ impl Packed {
         #[cfg(target_arch = "x86_64")]
         if for_tiles(inputs, outputs) {
             let packing = Packing { first: false, along: false, terms };
-            let tiles = tiles::Packed::in_parallel(Rows::new(matrix, outputs), outputs, packing);
+            let tiles = tiles::PackedTiles::in_parallel(Rows::new(matrix, outputs), outputs, packing);
             return Self { inputs, outputs, order: Order::Tiles(tiles) };
         }
         Self { inputs, outputs, order: Order::Panels(Panels::new(matrix, outputs)) }
     }
 
-    /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the way forward.
+    /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the forward pass.
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "vectors multiply what is given"))]
     pub(crate) fn transposed(matrix: &[f32], inputs: usize, terms: Terms) -> Self {
         let outputs = matrix.len() / inputs;
         #[cfg(target_arch = "x86_64")]
         if for_tiles(inputs, outputs) {
             let packing = Packing { first: false, along: true, terms };
-            let tiles = tiles::Packed::in_parallel(Rows::new(matrix, inputs), inputs, packing);
+            let tiles = tiles::PackedTiles::in_parallel(Rows::new(matrix, inputs), inputs, packing);
             return Self { inputs, outputs, order: Order::Tiles(tiles) };
         }
         Self { inputs, outputs, order: Order::Panels(Panels::transposed(matrix, inputs)) }
     }
 }
 
-/// Whether matrix units are there and used.
+/// Whether AMX tiles are there and used.
 #[cfg(target_arch = "x86_64")]
 fn with_tiles() -> bool {
     SimdLevel::used() == SimdLevel::Amx
 }
 
-/// Whether a product is made by matrix units: they are there, and not mostly idle.
+/// Whether a product is made by AMX tiles: they are there, and not mostly idle.
 #[cfg(target_arch = "x86_64")]
 fn for_tiles(depth: usize, columns: usize) -> bool {
     depth >= 64 && columns >= 32 && with_tiles()
 }
 
 /// `out = a b`, with rows of `out` `stride` apart.
-pub(crate) fn times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed) {
+pub(crate) fn times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &PackedFactor) {
     product(out, stride, a, b, false);
 }
 
 /// `out += a b`, with rows of `out` `stride` apart.
-pub(crate) fn add_times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed) {
+pub(crate) fn add_times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &PackedFactor) {
     product(out, stride, a, b, true);
 }
 
-fn product(out: &mut [f32], stride: usize, a: Rows<'_>, b: &Packed, add: bool) {
-    assert!(a.hold(b.inputs) && room(out.len(), stride, a.count(), b.outputs), "sizes that fit");
+fn product(out: &mut [f32], stride: usize, a: Rows<'_>, b: &PackedFactor, add: bool) {
+    assert!(a.hold(b.inputs) && fits(out.len(), stride, a.count(), b.outputs), "sizes that fit");
     match &b.order {
         Order::Panels(panels) => panels.product(out, stride, a, add),
         #[cfg(target_arch = "x86_64")]
         Order::Tiles(b_tiles) => {
-            let a = tiles::Packed::new(a, b.inputs, Packing { first: true, along: true, terms: b_tiles.terms() });
+            let a = tiles::PackedTiles::new(a, b.inputs, Packing { first: true, along: true, terms: b_tiles.terms() });
             tiles::multiply(out, stride, &[[a.all(), b_tiles.all()]], add);
         }
     }
 }
 
 /// `a b` of all rows, `rows × outputs`, by all threads.
-pub(crate) fn product_of_rows(a: Rows<'_>, b: &Packed) -> Vec<f32> {
+pub(crate) fn product_of_rows(a: Rows<'_>, b: &PackedFactor) -> Vec<f32> {
     let rows = a.count();
-    made(rows, b.outputs, BLOCK, |first, out| {
+    filled_rows(rows, b.outputs, BLOCK, |first, out| {
         times(out, b.outputs, a.some(first..rows.min(first + BLOCK)), b);
     })
 }
 
 /// `aᵀ b` of all columns, each matrix with its width and both with as many rows; `columns of a × columns of b`.
 pub(crate) fn sum_of_products(a: (Rows<'_>, usize), b: (Rows<'_>, usize), terms: Terms) -> Vec<f32> {
-    let mut sum = made(a.1, b.1, BLOCK, |_, _| {});
+    let mut sum = filled_rows(a.1, b.1, BLOCK, |_, _| {});
     add_sum_of_products(&mut sum, a, b, terms);
     sum
 }
@@ -154,7 +154,7 @@ pub(crate) struct Summand {
 enum SummandOrder {
     Strips(Strips),
     #[cfg(target_arch = "x86_64")]
-    Tiles(tiles::Packed),
+    Tiles(tiles::PackedTiles),
 }
 
 impl Summand {
@@ -173,7 +173,7 @@ impl Summand {
         assert!(rows.hold(width), "sizes that fit");
         #[cfg(target_arch = "x86_64")]
         if rows.count() >= tiles::DEPTH && with_tiles() {
-            let tiles = tiles::Packed::new(rows, width, Packing { first, along: false, terms });
+            let tiles = tiles::PackedTiles::new(rows, width, Packing { first, along: false, terms });
             return Self { width, order: SummandOrder::Tiles(tiles) };
         }
         Self { width, order: SummandOrder::Strips(Strips::new(rows, width, first)) }
@@ -184,7 +184,7 @@ impl Summand {
 pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
     let Some(width) = pairs.first().map(|[_, b]| b.width).filter(|width| *width > 0) else { return };
     // rows of the sum that one thread makes at a time: sums are the same however many
-    let step = vectors::whole_tiles();
+    let step = vectors::rows_per_full_tile();
     let size = (sum.len() / width).div_ceil(2 * rayon::current_num_threads()).next_multiple_of(step).min(4 * step);
     sum.par_chunks_mut(size * width).enumerate().for_each(|(panel, sum)| {
         let columns = panel * size..panel * size + sum.len() / width;
@@ -209,12 +209,12 @@ pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
 }
 
 /// Derivatives by the weights, `outputs × inputs`, and by the input `x` of a linear layer, given those by its output.
-pub(crate) fn linear_slopes(weight: &[f32], inputs: usize, x: &[f32], slope: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub(crate) fn linear_vjp(weight: &[f32], inputs: usize, x: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let outputs = weight.len() / inputs;
-    let (slope, x) = (Rows::new(slope, outputs), Rows::new(x, inputs));
-    let by_weight = sum_of_products((slope, outputs), (x, inputs), Terms::Two);
-    let by_input = product_of_rows(slope, &Packed::new(weight, inputs, Terms::Two));
-    (by_weight, by_input)
+    let (grad, x) = (Rows::new(grad, outputs), Rows::new(x, inputs));
+    let grad_weight = sum_of_products((grad, outputs), (x, inputs), Terms::Two);
+    let grad_input = product_of_rows(grad, &PackedFactor::new(weight, inputs, Terms::Two));
+    (grad_weight, grad_input)
 }
 
 #[cfg(test)]
@@ -241,7 +241,7 @@ mod tests {
             let across: Vec<f32> = (0..n * k).map(|at| b[at % k * n + at / k]).collect();
             let packed = [Terms::Three, Terms::Two]
                 .into_iter()
-                .flat_map(|terms| [Packed::new(&b, n, terms), Packed::transposed(&across, k, terms)]);
+                .flat_map(|terms| [PackedFactor::new(&b, n, terms), PackedFactor::transposed(&across, k, terms)]);
             for packed in packed {
                 let mut out = vec![9.0; m * n];
                 times(&mut out, n, Rows::new(&a, k), &packed);

@@ -9,8 +9,9 @@
 //! ln p(0)  = ln σ(γ) + ln(1 + exp(ln NB(0) − γ)),   ln p(x) = ln σ(−γ) + ln NB(x)   for x > 0
 //! ```
 //!
-//! A block of visits goes through the product, the likelihood and the way back to h while it is in the cache; a few blocks
-//! later their derivatives by the logits become those by the weights. Nothing of all visits × genes is ever held. Derivatives of the sum over visits and genes are returned with it.
+//! A block of visits goes through the product, the likelihood and the backward pass to h while it is in the cache; a
+//! few blocks later their derivatives by the logits become those by the weights. Nothing of all visits × genes is ever
+//! held. Derivatives of the sum over visits and genes are returned with it.
 
 mod decoder;
 mod fold;
@@ -20,4 +21,4 @@ mod sum;
 
 pub use decoder::{Decoder, reconstruct};
 pub use genes::EPSILON;
-pub use sum::{Inputs, Value, evaluate};
+pub use sum::{Inputs, Value, log_likelihood};

@@ -92,22 +92,22 @@ impl Recurrent {
 }
 
 impl Derivative for Recurrent {
-    fn by_inputs(&self, mut slope: Vec<f32>) -> Vec<Vec<f32>> {
+    fn vjp(&self, mut grad: Vec<f32>) -> Vec<Vec<f32>> {
         let (width, steps) = (self.width, self.steps);
         let (at, walk) = (At { width }, steps * width);
-        let walks = slope.len() / walk;
-        let mut projected = vec![0.0; slope.len()];
+        let walks = grad.len() / walk;
+        let mut projected = vec![0.0; grad.len()];
         let size = (per_group(walks) * walk).max(1);
         let parts: Vec<Vec<f32>> = projected
             .par_chunks_mut(size)
-            .zip(slope.par_chunks_mut(size))
+            .zip(grad.par_chunks_mut(size))
             .zip(groups(walks))
-            .map(|((projected, slope), group)| {
+            .map(|((projected, grad), group)| {
                 let mut sums = vec![0.0; self.flat.len()];
-                let rows = projected.chunks_exact_mut(walk).zip(slope.chunks_exact_mut(walk)).zip(group);
-                for ((by_lower, by_upper), row) in rows {
+                let rows = projected.chunks_exact_mut(walk).zip(grad.chunks_exact_mut(walk)).zip(group);
+                for ((grad_lower, grad_upper), row) in rows {
                     let span = row * walk..(row + 1) * walk;
-                    self.walk_back(at, &self.lower[span.clone()], &self.upper[span], by_lower, by_upper, &mut sums);
+                    self.walk_vjp(at, &self.lower[span.clone()], &self.upper[span], grad_lower, grad_upper, &mut sums);
                 }
                 sums
             })
@@ -117,14 +117,15 @@ impl Derivative for Recurrent {
 }
 
 impl Recurrent {
-    /// One walk, last step first. Takes derivatives by h¹ in `by_upper`, leaves those by the projections in `by_lower`.
-    fn walk_back(
+    /// One walk, last step first. Takes derivatives by h¹ in `grad_upper`, leaves those by the projections in
+    /// `grad_lower`.
+    fn walk_vjp(
         &self,
         at: At,
         lower: &[f32],
         upper: &[f32],
-        by_lower: &mut [f32],
-        by_upper: &mut [f32],
+        grad_lower: &mut [f32],
+        grad_upper: &mut [f32],
         sums: &mut [f32],
     ) {
         let width = self.width;
@@ -137,14 +138,14 @@ impl Recurrent {
                     _ => states[(step - 1) * width..step * width].to_vec(),
                 }
             };
-            let (past, g) = by_upper.split_at_mut(step * width);
+            let (past, g) = grad_upper.split_at_mut(step * width);
             let g = &mut g[..width];
             through_relu(g, &upper[here.clone()]);
             add_outer(sums, at, IH1, g, &lower[here.clone()]);
             add_outer(sums, at, HH1, g, &before(upper, 1));
             let earlier = if step == 0 { &mut starts[1][..] } else { &mut past[(step - 1) * width..] };
             add_transposed(earlier, &self.flat[at.matrix(HH1)], g);
-            let (past, k) = by_lower.split_at_mut(step * width);
+            let (past, k) = grad_lower.split_at_mut(step * width);
             let k = &mut k[..width];
             add_transposed(k, &self.flat[at.matrix(IH1)], g);
             through_relu(k, &lower[here]);
@@ -201,13 +202,13 @@ mod tests {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(walks as u64);
             let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
             let visits = walks * steps * width;
-            let (flat, projected, slope) = (draw(At { width }.start(1).end), draw(visits), draw(visits));
+            let (flat, projected, grad) = (draw(At { width }.start(1).end), draw(visits), draw(visits));
             let recurrent = Recurrent::new(flat.clone(), &projected, width, steps);
-            let [flat, projected, weight] = [&flat, &projected, &slope].map(|v| wide(v));
+            let [flat, projected, weight] = [&flat, &projected, &grad].map(|v| wide(v));
             let run = |flat: &[f64], projected: &[f64]| oracle::recurrent(flat, projected, width, steps);
             assert_close(&recurrent.out(), &run(&flat, &projected), 1e-6, "h1");
             let along = |out: Vec<f64>| out.iter().zip(&weight).map(|(v, w)| v * w).sum::<f64>();
-            let found = recurrent.by_inputs(slope);
+            let found = recurrent.vjp(grad);
             assert_close(&found[0], &gradient(|x| along(run(&flat, x)), &projected), 1e-5, "by projections");
             assert_close(&found[1], &gradient(|x| along(run(x, &projected)), &flat), 1e-5, "by weights");
         }

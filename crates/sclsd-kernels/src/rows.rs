@@ -1,5 +1,5 @@
-//! How rows are shared out: always in the same groups, whatever the number of threads, so that sums over rows are always
-//! made in the same order.
+//! How rows are shared out: always in the same groups, whatever the number of threads, so that sums over rows are
+//! always made in the same order.
 
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ pub(crate) fn blocks(group: Range<usize>) -> impl Iterator<Item = Range<usize>> 
 /// `rows × width` numbers, made in blocks of `size` rows, all 0 at first: by `make`, with the block's first row.
 ///
 /// Blocks are cleared by the thread that makes them, a moment before, when they are about to be in its cache.
-pub(crate) fn made(rows: usize, width: usize, size: usize, make: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+pub(crate) fn filled_rows(rows: usize, width: usize, size: usize, make: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let len = rows * width;
     let mut all = Vec::with_capacity(len);
     let blocks = all.spare_capacity_mut()[..len].par_chunks_mut((size * width).max(1));

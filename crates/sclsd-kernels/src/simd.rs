@@ -1,4 +1,5 @@
-//! The instructions that kernels are run with: the best there are, or fewer of them, to see what a lesser machine would do.
+//! The instructions that kernels are run with: the best there are, or fewer of them, to see what a lesser machine would
+//! do.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +8,7 @@ use std::sync::OnceLock;
 use pulp::Arch;
 use sclsd_spec::Choice;
 
-/// A level of instructions. Each has all of those before it on the same kind of processor.
+/// A level of instructions. Each has all of those before it on the same kind of CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SimdLevel {
@@ -19,7 +20,7 @@ pub enum SimdLevel {
     Avx2,
     /// Vectors of sixteen numbers.
     Avx512,
-    /// The same, and matrix units for products of bf16.
+    /// The same, and AMX tiles for products of bf16.
     Amx,
 }
 
@@ -109,7 +110,7 @@ impl SimdLevel {
             Self::Neon => None,
             Self::Avx2 => pulp::x86::V3::try_new().map(Arch::V3),
             Self::Avx512 => pulp::x86::V4::try_new().map(Arch::V4),
-            Self::Amx => pulp::x86::V4::try_new().filter(|_| crate::matrix_units::present()).map(Arch::V4),
+            Self::Amx => pulp::x86::V4::try_new().filter(|_| crate::amx::present()).map(Arch::V4),
         }
     }
 
@@ -146,8 +147,8 @@ mod tests {
 
     #[test]
     fn what_this_machine_does_not_have_is_refused_with_what_it_has() {
-        let said = "avx9".parse::<SimdLevel>().unwrap_err().to_string();
-        assert!(said.starts_with("SIMD level \"avx9\" is not one of this machine's: scalar"), "{said}");
+        let message = "avx9".parse::<SimdLevel>().unwrap_err().to_string();
+        assert!(message.starts_with("SIMD level \"avx9\" is not one of this machine's: scalar"), "{message}");
         let lacking = if cfg!(target_arch = "x86_64") { SimdLevel::Neon } else { SimdLevel::Amx };
         assert!(lacking.force().is_err());
         assert_eq!(SimdLevel::all().last(), Some(&SimdLevel::used()), "unless told otherwise, the best");

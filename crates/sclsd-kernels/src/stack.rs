@@ -1,7 +1,7 @@
 //! Stacks of linear layers with softplus between them, forward and back.
 //!
-//! Weights travel as rows of numbers: of every layer the matrix `[out, in]` and the biases, and where it is normalised γ
-//! and β after them.
+//! Weights travel as rows of numbers: of every layer the matrix `[out, in]` and the biases, and where it is normalised
+//! γ and β after them.
 
 mod functions;
 mod layer;
@@ -10,7 +10,7 @@ mod normalized;
 mod plain;
 
 pub use functions::{encode, project, run_plain};
-pub use layer::{Layer, Sizes};
+pub use layer::{Sizes, StackLayer};
+pub use normalized::{BatchMoments, RowWeights};
 pub(crate) use normalized::{Input, backward, forward, sums};
-pub use normalized::{Moments, RowWeights};
-pub use plain::{evaluate, evaluate_cells};
+pub use plain::{forward_eval, forward_eval_cells};

@@ -1,6 +1,6 @@
 //! exp and ln in `f32`, without branches, so that loops over slices become vector code on the machine at hand.
 //!
-//! Fused multiplications are written as such: their result is the same everywhere, whether a processor has an instruction
+//! Fused multiplications are written as such: their result is the same everywhere, whether a CPU has an instruction
 //! for them (all of the last ten years do) or not.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -12,8 +12,8 @@ const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts, the first with so few digits that a whole number times it is exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
-/// (ln(1 + t) − t + t²/2) / t³ for ½√2 ≤ 1 + t < √2: coefficients fitted for the least relative error of the logarithm, which
-/// is far below rounding (10⁻⁹).
+/// (ln(1 + t) − t + t²/2) / t³ for ½√2 ≤ 1 + t < √2: coefficients fitted for the least relative error of the logarithm,
+/// which is far below rounding (10⁻⁹).
 pub const LN: [f32; 9] = [
     0.333_333_13,
     -0.250_000_1,
@@ -38,7 +38,8 @@ const LN_1P: [f32; 10] = [
     0.019_851_41,
     -0.003_244_013_8,
 ];
-/// Below it, 1 + x is between ½√2 and √2, and its logarithm the series at x, which need not be taken from the rounded sum.
+/// Below it, 1 + x is between ½√2 and √2, and its logarithm the series at x, which need not be taken from the rounded
+/// sum.
 pub const SMALL: f32 = 0.41;
 /// ½√2 in bits.
 const LEAST: i32 = 0x3F35_04F3;
@@ -55,8 +56,8 @@ pub fn exp(x: f32) -> f32 {
 
 /// ln x to within 2.4e-7 · max(1, |ln x|) for positive normal x; `NaN` for what is not finite.
 ///
-/// x = 2ᵉ m with ½√2 ≤ m < √2, and ln m by a polynomial in m − 1, half of whose terms wait for the other half: no division, and
-/// short chains.
+/// x = 2ᵉ m with ½√2 ≤ m < √2, and ln m by a polynomial in m − 1, half of whose terms wait for the other half: no
+/// division, and short chains.
 #[inline(always)]
 #[must_use]
 pub fn ln(x: f32) -> f32 {
@@ -76,8 +77,8 @@ pub fn ln(x: f32) -> f32 {
 
 /// tanh x and ln cosh x, to within 1e-6 and 4e-6 of themselves, however small x is.
 ///
-/// With e = exp(−2 |x|), and 1 − e found as such: tanh x = ± (1 − e) / (1 + e), ln cosh x = |x| + ln(1 + e) − ln 2; near 0, where
-/// that is a small difference of large numbers, its series.
+/// With e = exp(−2 |x|), and 1 − e found as such: tanh x = ± (1 − e) / (1 + e), ln cosh x = |x| + ln(1 + e) − ln 2;
+/// near 0, where that is a small difference of large numbers, its series.
 #[inline(always)]
 #[must_use]
 pub fn tanh_and_ln_cosh(x: f32) -> (f32, f32) {
@@ -111,7 +112,7 @@ fn exp_parts(x: f32) -> (f32, f32, f32) {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lanes<S: Simd> {
     simd: S,
-    /// As the processor has them.
+    /// As the CPU has them.
     pub(crate) raw: S::f32s,
 }
 
@@ -261,7 +262,8 @@ impl<S: Simd> Lanes<S> {
         ln + self * 0.0 // + NaN for what is not finite
     }
 
-    /// ln(1 + x) of every lane, for x ≥ 0, to within 2.4e-7 of itself however small x is, and what [`Lanes::excess`] needs.
+    /// ln(1 + x) of every lane, for x ≥ 0, to within 2.4e-7 of itself however small x is, and what [`Lanes::excess`]
+    /// needs.
     #[inline(always)]
     pub(crate) fn ln_1p_any(self) -> (Self, Self) {
         let above = self + 1.0;
@@ -270,8 +272,8 @@ impl<S: Simd> Lanes<S> {
         (ln + above * 0.0, bend)
     }
 
-    /// ln(1 + x) − x / (1 + x) of every lane, for x ≥ 0, to within 1e-6 of itself however small x is; given both numbers of
-    /// [`Lanes::ln_1p_any`] and 1 / (1 + x).
+    /// ln(1 + x) − x / (1 + x) of every lane, for x ≥ 0, to within 1e-6 of itself however small x is; given both
+    /// numbers of [`Lanes::ln_1p_any`] and 1 / (1 + x).
     ///
     /// With (ln(1 + x) − x) / x² known where x is small:
     ///

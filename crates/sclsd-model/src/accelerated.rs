@@ -13,12 +13,12 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 
-use sclsd_kernels::{AdamStep, ByCell, FlowPlan, Handle, OnDevice, Precision, SparseRows, Visited};
+use sclsd_kernels::{AdamStep, FlowPlan, Handle, OnDevice, Precision, SparseRows, Visited, VisitsByCell};
 use sclsd_ode::OdeError;
 
 use crate::derivative::{TensorDerivative, Trainable, input};
 use crate::executor::Kernels;
-use crate::folded::Folded;
+use crate::folded::FoldedLastLayer;
 
 /// A step of Adam of many tensors, where they are; nothing waits for it.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl<B: Backend> OnDeviceAdam<B> {
     /// A step of so many tensors at most.
     #[must_use]
     pub fn new(kernels: &'static dyn OnDevice, tensors: usize, device: &B::Device) -> Self {
-        Self { kernels, rates: None, norms: tensor(kernels.room(tensors, device)), tensors: 0 }
+        Self { kernels, rates: None, norms: tensor(kernels.scratch(tensors, device)), tensors: 0 }
     }
 
     /// Values, first and second moment of a tensor, after the step of a gradient.
@@ -135,12 +135,12 @@ struct Multiplied<B: Backend> {
 }
 
 impl<B: Backend> TensorDerivative<B> for Multiplied<B> {
-    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
-        let by_output = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(by_output));
+    fn vjp(&self, grad_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        let grad_output = Tensor::<B, 2>::from_primitive(TensorPrimitive::Float(grad_output));
         let [a, b] = self.factors.clone();
-        let by_a = self.product.of(by_output.clone(), b.transpose());
-        let by_b = self.product.of(a.transpose(), by_output);
-        vec![Some(float(by_a)), Some(float(by_b))]
+        let grad_a = self.product.of(grad_output.clone(), b.transpose());
+        let grad_b = self.product.of(a.transpose(), grad_output);
+        vec![Some(float(grad_a)), Some(float(grad_b))]
     }
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn follow<B: Trainable>(
     let rows = start.dims()[0];
     let found = kernels.follow(handle(start.clone().inner()), handle(weights.clone().inner()), plan);
     let check = FlowCheck { failed: tensor(found.failed), steps: plan.slots(rows) };
-    let derivative = Followed { kernels, kept: found.kept };
+    let derivative = Followed { kernels, saved: found.saved };
     (function(&[input(start), input(weights)], tensor(found.states), derivative), check)
 }
 
@@ -184,7 +184,7 @@ impl<B: Backend> FlowCheck<B> {
 
 struct Followed {
     kernels: &'static dyn OnDevice,
-    kept: Arc<dyn Any + Send + Sync>,
+    saved: Arc<dyn Any + Send + Sync>,
 }
 
 impl Debug for Followed {
@@ -194,9 +194,9 @@ impl Debug for Followed {
 }
 
 impl<B: Backend> TensorDerivative<B> for Followed {
-    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
-        let [by_start, by_weights] = self.kernels.follow_back(&*self.kept, Box::new(by_output));
-        vec![Some(float(tensor::<B, 2>(by_start))), Some(float(down(tensor::<B, 2>(by_weights))))]
+    fn vjp(&self, grad_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        let [grad_start, grad_weights] = self.kernels.follow_vjp(&*self.saved, Box::new(grad_output));
+        vec![Some(float(tensor::<B, 2>(grad_start))), Some(float(down(tensor::<B, 2>(grad_weights))))]
     }
 }
 
@@ -226,11 +226,11 @@ struct Recurred<B: Backend> {
 }
 
 impl<B: Backend> TensorDerivative<B> for Recurred<B> {
-    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+    fn vjp(&self, grad_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
         let states = self.states.clone().map(handle);
         let flat = handle(self.flat.clone());
-        let [by_flat, by_projected] = self.kernels.recur_back(flat, states, Box::new(by_output), self.steps);
-        vec![Some(float(tensor::<B, 2>(by_projected))), Some(float(down(tensor::<B, 2>(by_flat))))]
+        let [grad_flat, grad_projected] = self.kernels.recurrent_vjp(flat, states, Box::new(grad_output), self.steps);
+        vec![Some(float(tensor::<B, 2>(grad_projected))), Some(float(down(tensor::<B, 2>(grad_flat))))]
     }
 }
 
@@ -242,7 +242,7 @@ pub(crate) fn gathered<B: Trainable>(
     kernels: &'static dyn OnDevice,
     cells: Tensor<B, 2>,
     at_visits: OnInner<B, 2>,
-    by_cell: Arc<ByCell>,
+    by_cell: Arc<VisitsByCell>,
 ) -> Tensor<B, 2> {
     function(&[input(cells)], at_visits, Gathered { kernels, by_cell })
 }
@@ -250,12 +250,12 @@ pub(crate) fn gathered<B: Trainable>(
 #[derive(Debug)]
 struct Gathered {
     kernels: &'static dyn OnDevice,
-    by_cell: Arc<ByCell>,
+    by_cell: Arc<VisitsByCell>,
 }
 
 impl<B: Backend> TensorDerivative<B> for Gathered {
-    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
-        vec![Some(float(tensor::<B, 2>(self.kernels.sum_visits(Box::new(by_output), &self.by_cell))))]
+    fn vjp(&self, grad_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        vec![Some(float(tensor::<B, 2>(self.kernels.sum_visits(Box::new(grad_output), &self.by_cell))))]
     }
 }
 
@@ -280,7 +280,7 @@ const VISITS: [usize; 2] = [256, 1 << 15];
 /// - `log_library`, ln xl: `[visits, 1]`; `log_theta`, ln θ: `[genes]`; `counts`: one row per visit
 pub(crate) fn reconstruct<B: Trainable>(
     kernels: &'static dyn OnDevice,
-    decoder: Folded<B>,
+    decoder: FoldedLastLayer<B>,
     log_library: Tensor<B, 2>,
     log_theta: Tensor<B, 1>,
     counts: SparseRows<'_>,
@@ -311,28 +311,28 @@ pub(crate) fn reconstruct<B: Trainable>(
             counts: handle(counts.clone()),
             cells: &cells[span],
         });
-        let by_logits = tensor::<Inner<B>, 2>(found.by_logits);
+        let grad_logits = tensor::<Inner<B>, 2>(found.grad_logits);
         Block {
             value: tensor::<Inner<B>, 1>(found.value).sum_dim(0),
-            by_hidden: product.of(by_logits.clone(), weight.clone()),
-            by_weight: product.of(by_logits.clone().transpose(), h),
-            by_bias: down(by_logits),
-            by_log_library: tensor(found.by_log_library),
-            by_theta: down(tensor(found.by_theta)),
+            grad_hidden: product.of(grad_logits.clone(), weight.clone()),
+            grad_weight: product.of(grad_logits.clone().transpose(), h),
+            grad_bias: down(grad_logits),
+            grad_log_library: tensor(found.grad_log_library),
+            grad_theta: down(tensor(found.grad_theta)),
         }
     };
     let size = (LOGITS / (2 * genes)).clamp(VISITS[0], VISITS[1]);
     let spans = (0..visits).step_by(size).map(|first| first..visits.min(first + size));
     let all = spans.map(block).reduce(Block::and).expect("a batch has visits");
 
-    let slopes = vec![
-        float(all.by_hidden),
-        float(all.by_weight),
-        float(all.by_bias),
-        float(all.by_log_library.reshape([visits, 1])),
-        float(all.by_theta * theta),
+    let grads = vec![
+        float(all.grad_hidden),
+        float(all.grad_weight),
+        float(all.grad_bias),
+        float(all.grad_log_library.reshape([visits, 1])),
+        float(all.grad_theta * theta),
     ];
-    function(&inputs, all.value, Slopes::<Inner<B>>(slopes))
+    function(&inputs, all.value, SumGradients::<Inner<B>>(grads))
 }
 
 /// The distinct among some cells, and where each of them is there.
@@ -348,11 +348,11 @@ fn distinct(cells: &[u32]) -> (Vec<u32>, Vec<u32>) {
 /// A sum over some visits and its derivatives.
 struct Block<B: Backend> {
     value: Tensor<B, 1>,
-    by_hidden: Tensor<B, 2>,
-    by_weight: Tensor<B, 2>,
-    by_bias: Tensor<B, 1>,
-    by_log_library: Tensor<B, 1>,
-    by_theta: Tensor<B, 1>,
+    grad_hidden: Tensor<B, 2>,
+    grad_weight: Tensor<B, 2>,
+    grad_bias: Tensor<B, 1>,
+    grad_log_library: Tensor<B, 1>,
+    grad_theta: Tensor<B, 1>,
 }
 
 impl<B: Backend> Block<B> {
@@ -360,22 +360,22 @@ impl<B: Backend> Block<B> {
     fn and(self, next: Self) -> Self {
         Self {
             value: self.value + next.value,
-            by_hidden: Tensor::cat(vec![self.by_hidden, next.by_hidden], 0),
-            by_weight: self.by_weight + next.by_weight,
-            by_bias: self.by_bias + next.by_bias,
-            by_log_library: Tensor::cat(vec![self.by_log_library, next.by_log_library], 0),
-            by_theta: self.by_theta + next.by_theta,
+            grad_hidden: Tensor::cat(vec![self.grad_hidden, next.grad_hidden], 0),
+            grad_weight: self.grad_weight + next.grad_weight,
+            grad_bias: self.grad_bias + next.grad_bias,
+            grad_log_library: Tensor::cat(vec![self.grad_log_library, next.grad_log_library], 0),
+            grad_theta: self.grad_theta + next.grad_theta,
         }
     }
 }
 
 /// The derivatives of a sum, known beforehand.
 #[derive(Debug)]
-struct Slopes<B: Backend>(Vec<FloatTensor<B>>);
+struct SumGradients<B: Backend>(Vec<FloatTensor<B>>);
 
-impl<B: Backend> TensorDerivative<B> for Slopes<B> {
-    fn by_inputs(&self, by_sum: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
-        self.0.iter().map(|slope| Some(B::float_mul(slope.clone(), broadcast::<B>(&by_sum, slope)))).collect()
+impl<B: Backend> TensorDerivative<B> for SumGradients<B> {
+    fn vjp(&self, grad_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        self.0.iter().map(|grad| Some(B::float_mul(grad.clone(), broadcast::<B>(&grad_output, grad)))).collect()
     }
 }
 

@@ -7,12 +7,12 @@ use sclsd_kernels::{Likelihood, Potential};
 /// Parts of one's own. What is not given is as built in.
 ///
 /// ```
-/// # use sclsd_model::{CountRow, CountSlopes, Likelihood};
+/// # use sclsd_model::{CountRow, CountGradients, Likelihood};
 /// # #[derive(Debug)]
 /// # struct Geometric;
 /// # impl Likelihood for Geometric {
 /// #     fn name(&self) -> &str { "geometric" }
-/// #     fn log_density(&self, _: CountRow<'_>, _: CountSlopes<'_>) -> f64 { 0.0 }
+/// #     fn log_density(&self, _: CountRow<'_>, _: CountGradients<'_>) -> f64 { 0.0 }
 /// # }
 /// use sclsd_model::{Custom, ModelSpec};
 ///

@@ -19,8 +19,9 @@ pub fn normal<B: Backend>(x: Tensor<B, 2>, location: Tensor<B, 2>, scale: Tensor
     (deviation.powi_scalar(2).mul_scalar(-0.5) - scale.log()).sub_scalar(0.5 * TAU.ln())
 }
 
-/// `ln Normal(x; location, scale)` at the draw `x = location + scale ⊙ noise`: it depends on the scale alone, and so does its
-/// derivative, which stays exact however narrow the density is. (By way of x, the square of a scale below 1e-19 is 0 in `f32`.)
+/// `ln Normal(x; location, scale)` at the draw `x = location + scale ⊙ noise`: it depends on the scale alone, and so
+/// does its derivative, which stays exact however narrow the density is. (By way of x, the square of a scale below
+/// 1e-19 is 0 in `f32`.)
 ///
 /// # Shapes
 /// Both `[rows, n]`.
@@ -49,8 +50,8 @@ pub fn log_normal<B: Backend>(l: Tensor<B, 2>, location: Tensor<B, 2>, scale: Te
 ///
 /// with θ the inverse dispersion, r the rate, γ the logits of the gate and ε = 1e-3.
 ///
-/// Where θ is large, ln NB is of order (r − x)² / θ as far as it depends on θ, and of order 1 only as far as it does not. The
-/// two are kept apart, so that the derivative by θ is no difference of larger numbers.
+/// Where θ is large, ln NB is of order (r − x)² / θ as far as it depends on θ, and of order 1 only as far as it does
+/// not. The two are kept apart, so that the derivative by θ is no difference of larger numbers.
 ///
 /// # Shapes
 /// - `x`, whole counts, `rate`, `gate`: `[rows, genes]`; `theta`: `[1, genes]`; out: `[rows, genes]`
@@ -75,7 +76,8 @@ pub fn zero_inflated_negative_binomial<B: Backend>(
     something.mask_where(zero, softplus(no_count - gate.clone())) + log_sigmoid(gate)
 }
 
-/// `ln Γ(x + θ) − ln Γ(θ) − x ln(θ + ε)` for whole x ≥ 1, which tends to 0 where θ is large, and so does its derivative.
+/// `ln Γ(x + θ) − ln Γ(θ) − x ln(θ + ε)` for whole x ≥ 1, which tends to 0 where θ is large, and so does its
+/// derivative.
 ///
 /// With n = x − 1 and y = θ + 7, by Stirling's series c:
 ///
@@ -135,7 +137,7 @@ mod tests {
         let narrow = Tensor::<Ad, 2>::from_floats([[1.9e-23]], &Default::default()).require_grad();
         let noise = Tensor::from_floats([[1.3]], &Default::default());
         let gradients = normal_at_draw(noise, narrow.clone()).backward();
-        let slope = narrow.grad(&gradients).unwrap().into_scalar();
-        assert!((slope * -1.9e-23 - 1.0).abs() < 1e-5, "{slope}");
+        let grad = narrow.grad(&gradients).unwrap().into_scalar();
+        assert!((grad * -1.9e-23 - 1.0).abs() < 1e-5, "{grad}");
     }
 }

@@ -20,7 +20,7 @@ pub(crate) const INPUTS: usize = 32;
 /// The derivative of a function, on tensors.
 pub trait TensorDerivative<B: Backend>: Debug + Send + Sync {
     /// That by every input, given that by the output; nothing where it is 0.
-    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>>;
+    fn vjp(&self, grad_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>>;
 }
 
 /// A backend that trains, and takes functions with a derivative of their own. Every Burn backend under
@@ -41,10 +41,10 @@ impl<B: Backend> Backward<B, INPUTS> for Back {
     type State = Arc<dyn TensorDerivative<B>>;
 
     fn backward(self, ops: Ops<Self::State, INPUTS>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let slopes = ops.state.by_inputs(gradients.consume::<B>(&ops.node));
-        for (parent, slope) in ops.parents.into_iter().zip(slopes) {
-            if let (Some(parent), Some(slope)) = (parent, slope) {
-                gradients.register::<B>(parent.id, slope);
+        let grads = ops.state.vjp(gradients.consume::<B>(&ops.node));
+        for (parent, grad) in ops.parents.into_iter().zip(grads) {
+            if let (Some(parent), Some(grad)) = (parent, grad) {
+                gradients.register::<B>(parent.id, grad);
             }
         }
     }
@@ -75,14 +75,14 @@ struct OnHost<D> {
 }
 
 impl<B: Backend, D: Derivative> TensorDerivative<B> for OnHost<D> {
-    fn by_inputs(&self, by_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
-        let by_output = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(by_output));
-        let device = by_output.device();
-        let slopes = self.derivative.by_inputs(host(by_output.into_data()));
-        let tensor = |(slope, shape): (Vec<f32>, &Shape)| {
-            (!slope.is_empty()).then(|| B::float_from_data(TensorData::new(slope, shape.clone()), &device))
+    fn vjp(&self, grad_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>> {
+        let grad_output = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(grad_output));
+        let device = grad_output.device();
+        let grads = self.derivative.vjp(host(grad_output.into_data()));
+        let tensor = |(grad, shape): (Vec<f32>, &Shape)| {
+            (!grad.is_empty()).then(|| B::float_from_data(TensorData::new(grad, shape.clone()), &device))
         };
-        slopes.into_iter().zip(&self.shapes).map(tensor).collect()
+        grads.into_iter().zip(&self.shapes).map(tensor).collect()
     }
 }
 
@@ -120,9 +120,9 @@ pub(crate) fn input<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTe
 
 /// Parts put together along a dimension, as [`Tensor::cat`] does it.
 ///
-/// Burn 0.21 lets go of the parts before its graph knows the whole. A backward pass that ends on another thread meanwhile
-/// clears away what nobody holds, and with it these parts, whose derivatives are then missing without a word. So they are
-/// held here.
+/// Burn 0.21 lets go of the parts before its graph knows the whole. A backward pass that ends on another thread
+/// meanwhile clears away what nobody holds, and with it these parts, whose derivatives are then missing without a word.
+/// So they are held here.
 pub(crate) fn joined<B: Backend, const D: usize>(parts: Vec<Tensor<B, D>>, dim: usize) -> Tensor<B, D> {
     let held = parts.clone();
     let whole = Tensor::cat(parts, dim);
@@ -206,7 +206,7 @@ mod tests {
             let once = || {
                 let parts = vec![part.clone().reshape([-1]), part.clone().reshape([-1])];
                 let gradients = joined::<B, 1>(parts, 0).sum().backward();
-                part.grad(&gradients).is_none_or(|slope| slope.max().into_scalar() < 2.0)
+                part.grad(&gradients).is_none_or(|grad| grad.max().into_scalar() < 2.0)
             };
             let lost = (0..64).filter(|_| once()).count();
             done.store(true, Ordering::Relaxed);

@@ -1,12 +1,12 @@
 //! The networks in evaluation mode, on host memory: what is asked of a trained model, without devices or tensors.
 //!
-//! In evaluation mode batch normalisation is a linear map, so it is folded into the layer before it once and for all. The
-//! tensor code is [`Lsd`](crate::Lsd) with [`Stack::evaluate`](crate::Stack::evaluate).
+//! In evaluation mode batch normalisation is a linear map, so it is folded into the layer before it once and for all.
+//! The tensor code is [`Lsd`](crate::Lsd) with [`Stack::forward_eval`](crate::Stack::forward_eval).
 
 use rayon::prelude::*;
 
 use sclsd_kernels::stack::{self, Sizes};
-use sclsd_kernels::{Counts, Downhill, PotentialWeights, SparseRows};
+use sclsd_kernels::{CountLikelihood, Downhill, PotentialWeights, SparseRows};
 use sclsd_ode::{Brownian, CheckedOdeSpec, CheckedSdeSpec, OdeError, Sde, SdeError, sample_paths, solve_rows};
 use sclsd_spec::WrongSize;
 
@@ -20,11 +20,11 @@ const EPSILON: f32 = 1e-5;
 /// Rows of states are `rows × z`, one row after the other. What it computes is the same on any number of threads.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
-    x_encoder: Folded,
-    z_encoder: Folded,
-    z_decoder: Folded,
+    x_encoder: FoldedStack,
+    z_encoder: FoldedStack,
+    z_decoder: FoldedStack,
     potential: Landscape,
-    likelihood: Counts,
+    likelihood: CountLikelihood,
 }
 
 /// V.
@@ -54,7 +54,7 @@ pub struct SampledPaths {
 
 /// A stack without normalisation.
 #[derive(Debug, Clone)]
-struct Folded {
+struct FoldedStack {
     sizes: Sizes,
     weights: Vec<Vec<f32>>,
 }
@@ -87,7 +87,7 @@ impl Evaluator {
             z_encoder: {
                 let widths = widths(spec.z_dim, dims.z_encoder(), 2 * spec.b_dim);
                 let weights = find.plain("z_encoder", &widths)?;
-                Folded { sizes: Sizes { widths, normalized: false, activated: false }, weights }
+                FoldedStack { sizes: Sizes { widths, normalized: false, activated: false }, weights }
             },
             z_decoder: find.normalized("z_decoder", widths(spec.z_dim, &dims.z_decoder, 2 * model.n_genes))?,
             potential,
@@ -98,11 +98,12 @@ impl Evaluator {
     /// Location and scale of q(z | x), each `cells × z`; columns of `x` are the model's genes.
     #[must_use]
     pub fn encode(&self, x: SparseRows<'_>) -> (Vec<f32>, Vec<f32>) {
-        let out = stack::evaluate_cells(&self.x_encoder.sizes.layers(&self.x_encoder.weights), x);
+        let out = stack::forward_eval_cells(&self.x_encoder.sizes.layers(&self.x_encoder.weights), x);
         location_scale(&out, self.x_encoder.outputs())
     }
 
-    /// Location and scale of q(z | x) of cells whose expression is dense: `x` has `cells × genes` values, row after row.
+    /// Location and scale of q(z | x) of cells whose expression is dense: `x` has `cells × genes` values, row after
+    /// row.
     ///
     /// # Errors
     /// [`WrongSize`] where the values are no whole cells of the model's genes.
@@ -136,15 +137,15 @@ impl Evaluator {
     /// Location and scale of q(B | z), each `rows × B`; `z`: `rows × z`.
     #[must_use]
     pub fn encode_z(&self, z: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let out = stack::evaluate(&self.z_encoder.sizes.layers(&self.z_encoder.weights), z);
+        let out = stack::forward_eval(&self.z_encoder.sizes.layers(&self.z_encoder.weights), z);
         location_scale(&out, self.z_encoder.outputs())
     }
 
-    /// The expected count of every gene at every state, `rows × genes`, of cells with `library_size` counts in all; `z`:
-    /// `rows × z`. Memory is rows × genes: a window of states at a time, where those are many.
+    /// The expected count of every gene at every state, `rows × genes`, of cells with `library_size` counts in all;
+    /// `z`: `rows × z`. Memory is rows × genes: a window of states at a time, where those are many.
     #[must_use]
     pub fn decode(&self, z: &[f32], library_size: f32) -> Vec<f32> {
-        let decoded = stack::evaluate(&self.z_decoder.sizes.layers(&self.z_decoder.weights), z);
+        let decoded = stack::forward_eval(&self.z_decoder.sizes.layers(&self.z_decoder.weights), z);
         let genes = self.z_decoder.outputs() / 2;
         let row = |row: &[f32]| {
             let (gates, logits) = row.split_at(genes);
@@ -183,8 +184,8 @@ impl Evaluator {
         }
     }
 
-    /// Paths of dz = −∇V dt + σ dW over the times of `grid`, `draws` from every row of `z`, `rows × z`. Noise is drawn by
-    /// counted numbers of the seed: the same paths on any number of threads.
+    /// Paths of dz = −∇V dt + σ dW over the times of `grid`, `draws` from every row of `z`, `rows × z`. Noise is drawn
+    /// by counted numbers of the seed: the same paths on any number of threads.
     ///
     /// # Errors
     /// As [`sample_paths`]: the times do not rise, or a path leaves the range of numbers.
@@ -237,7 +238,7 @@ impl Sde for Noisy<'_> {
     }
 }
 
-impl Folded {
+impl FoldedStack {
     fn outputs(&self) -> usize {
         self.sizes.widths[self.sizes.widths.len() - 1]
     }
@@ -281,7 +282,7 @@ impl<'a> Find<'a> {
     }
 
     /// A normalised stack, its running averages folded in: `W γ/sd` and `(b − mean) γ/sd + β`.
-    fn normalized(&self, network: &str, widths: Vec<usize>) -> Result<Folded, WeightsError> {
+    fn normalized(&self, network: &str, widths: Vec<usize>) -> Result<FoldedStack, WeightsError> {
         let mut weights = Vec::new();
         for (depth, pair) in widths.windows(2).enumerate() {
             let (inputs, outputs) = (pair[0], pair[1]);
@@ -297,7 +298,7 @@ impl<'a> Find<'a> {
             weights.push(folded);
             weights.push((0..outputs).map(|j| (bias[j] - mean[j]) * scale[j] + beta[j]).collect());
         }
-        Ok(Folded { sizes: Sizes { widths, normalized: false, activated: false }, weights })
+        Ok(FoldedStack { sizes: Sizes { widths, normalized: false, activated: false }, weights })
     }
 }
 
@@ -379,7 +380,7 @@ mod tests {
         let (host, z) = (Evaluator::new(&model).unwrap(), vec![0.3_f32; 7 * 4]);
         let tensors: Lsd<Flex> = model.on(&Default::default()).unwrap();
         let rows = Tensor::from_data(TensorData::new(z.clone(), [7, 4]), &Default::default());
-        let (gate, share) = Lsd::<Flex>::gate_and_rate(tensors.z_decoder.evaluate(rows));
+        let (gate, share) = Lsd::<Flex>::gate_and_rate(tensors.z_decoder.forward_eval(rows));
         let expected = share * 500.0 * burn::tensor::activation::sigmoid(gate.neg());
         let expected: Vec<f32> = expected.into_data().into_vec().unwrap();
         let found = host.decode(&z, 500.0);

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 /// A stack up to its last layer, and that layer folded with its normalisation.
-pub(crate) struct Folded<B: Backend> {
+pub(crate) struct FoldedLastLayer<B: Backend> {
     /// What the last layer sees, `[rows, width below]`.
     pub hidden: Tensor<B, 2>,
     /// `[out, width below]`.

@@ -1,9 +1,10 @@
 //! The model: networks, potential and likelihoods. Tensors in, tensors out; no file, no graph, no biology.
 //!
 //! The principal type is [`Lsd`], the networks of Latent State Dynamics, made from a [`CheckedModelSpec`] and generic
-//! over a Burn backend. Its [`PotentialNetwork`] has a [drift](PotentialNetwork::drift) that is written out, not differentiated, so
-//! that it can itself be differentiated once. [`ode::solve`] follows a drift through time and knows nothing of either.
-//! Weights leave and enter as [`Weights`]: named arrays on the host, under the Python package's names.
+//! over a Burn backend. Its [`PotentialNetwork`] has a [drift](PotentialNetwork::drift) that is written out, not
+//! differentiated, so that it can itself be differentiated once. [`ode::solve`] follows a drift through time and knows
+//! nothing of either. Weights leave and enter as [`Weights`]: named arrays on the host, under the Python package's
+//! names.
 //!
 //! All randomness is an argument: initial values are drawn from the generator that is handed in.
 //!
@@ -42,14 +43,14 @@ pub use executor::{Executor, Job, Kernels, OnBackend};
 pub use model::{Model, ModelError};
 pub use networks::{
     BatchNorm, BatchStatistics, Cells, CustomPotential, Flow, Layer, Linear, Lsd, PotentialNetwork, RecurrentPrior,
-    Shares, Stack, Start, Statistics,
+    RowShares, Stack, Start, Statistics,
 };
 pub use sclsd_kernels::adam;
 pub use sclsd_kernels::stack::RowWeights;
 pub use sclsd_kernels::{
-    AdamStep, ByCell, CountRow, CountSlopes, Counts, Derivative, Exchange, Expression, FlowPlan, Flowed,
-    GeneLikelihood, Handle, Likelihood, OfSum, OnDevice, PeerError, Peers, Potential, Precision, SimdLevel,
-    SimdLevelError, SparseRows, VisitLikelihood, Visited, Whole,
+    AdamStep, CountGradients, CountLikelihood, CountRow, Derivative, Exchange, Expression, FlowPlan, Flowed,
+    GeneLikelihood, GlobalBatch, Handle, Likelihood, OnDevice, PeerError, Peers, Potential, Precision,
+    PrecomputedGradients, SimdLevel, SimdLevelError, SparseRows, VisitLikelihood, Visited, VisitsByCell,
 };
 pub use sclsd_ode as ode;
 pub use spec::{CheckedModelSpec, LayerDims, ModelSpec};

@@ -93,8 +93,8 @@ impl Model {
     }
 }
 
-/// Sizes of a network from its input to its output, read off matrices that hold all their numbers and follow each other;
-/// `ends` are its input and output where those are known.
+/// Sizes of a network from its input to its output, read off matrices that hold all their numbers and follow each
+/// other; `ends` are its input and output where those are known.
 fn widths(weights: &Weights, network: &str, stride: usize, ends: [Option<usize>; 2]) -> Result<Vec<usize>, ModelError> {
     let name = |layer: usize| format!("{network}.fc.{}.weight", stride * layer);
     let matrix = |layer: usize| weights.get(&name(layer)).filter(|array| array.shape.len() == 2);

@@ -9,7 +9,7 @@ mod potential;
 mod recurrent;
 mod stack;
 
-pub use batch_norm::{BatchNorm, BatchStatistics, Shares};
+pub use batch_norm::{BatchNorm, BatchStatistics, RowShares};
 pub use cells::Cells;
 pub use linear::Linear;
 pub use lsd::{Lsd, Start, Statistics};

@@ -1,6 +1,6 @@
 //! Sizes of the model, under the Python package's names.
 
-use sclsd_kernels::{Counts, GeneLikelihood};
+use sclsd_kernels::{CountLikelihood, GeneLikelihood};
 use sclsd_spec::{OutOfRange, in_range};
 use serde::{Deserialize, Serialize};
 
@@ -171,10 +171,10 @@ impl CheckedModelSpec {
 
     /// How counts are distributed.
     #[must_use]
-    pub fn likelihood(&self) -> Counts {
+    pub fn likelihood(&self) -> CountLikelihood {
         match &self.custom.likelihood {
-            Some(likelihood) => Counts::Custom(likelihood.clone()),
-            None => Counts::BuiltIn(self.spec.gene_likelihood),
+            Some(likelihood) => CountLikelihood::Custom(likelihood.clone()),
+            None => CountLikelihood::BuiltIn(self.spec.gene_likelihood),
         }
     }
 }

@@ -6,8 +6,8 @@ use burn::tensor::{Tensor, activation, backend::Backend};
 
 use sclsd_kernels::vector::{LN, SMALL};
 
-/// `ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻ˡˣˡ)`: no overflow, and neither it nor its derivative `σ(x)` vanishes where x is far
-/// below 0.
+/// `ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻ˡˣˡ)`: no overflow, and neither it nor its derivative `σ(x)` vanishes where x is
+/// far below 0.
 pub(crate) fn softplus<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     let e = x.clone().detach().abs().neg().exp();
     let value = x.clone().detach().clamp_min(0.0) + ln_1p(e.clone());
@@ -135,12 +135,12 @@ mod tests {
         for exponent in -120..100_i8 {
             let x = f32::exp(0.25 * f32::from(exponent));
             let (logs, reciprocals) = both(ln_1p, &[x]);
-            let (ratios, slopes) = both(ln_1p_ratio, &[x]);
+            let (ratios, grads) = both(ln_1p_ratio, &[x]);
             let x = f64::from(x);
             let log = x.ln_1p();
-            let slope = if x < 1e-3 { series(x) } else { (x / (1.0 + x) - log) / (x * x) };
+            let grad = if x < 1e-3 { series(x) } else { (x / (1.0 + x) - log) / (x * x) };
             for (found, exact) in
-                [(logs[0], log), (reciprocals[0], 1.0 / (1.0 + x)), (ratios[0], log / x), (slopes[0], slope)]
+                [(logs[0], log), (reciprocals[0], 1.0 / (1.0 + x)), (ratios[0], log / x), (grads[0], grad)]
             {
                 assert!((f64::from(found) - exact).abs() < 2e-6 * exact.abs(), "{x}: {found} {exact}");
             }

@@ -1,8 +1,8 @@
 //! Weights on the host, under the Python package's names.
 //!
 //! `x_encoder.fc.3.weight` is what PyTorch calls the second Linear of the expression encoder: in a stack with batch
-//! normalisation the layers stand at 0, 3, 6, … and their normalisations right after them; in one without, at 0, 2, 4, ….
-//! Matrices are `[out, in]`, as there. θ, the inverse dispersion of the counts, is there twice: as
+//! normalisation the layers stand at 0, 3, 6, … and their normalisations right after them; in one without, at 0, 2, 4,
+//! …. Matrices are `[out, in]`, as there. θ, the inverse dispersion of the counts, is there twice: as
 //! `inverse_dispersion`, and as its logarithm, which is what training moves.
 
 use std::collections::BTreeMap;
@@ -88,8 +88,8 @@ pub(crate) fn weights_of<B: Backend>(networks: &impl Module<B>) -> Weights {
     weights
 }
 
-/// Networks with these weights. Names that they do not know are left alone; batch counters and the logarithm of θ may be
-/// missing.
+/// Networks with these weights. Names that they do not know are left alone; batch counters and the logarithm of θ may
+/// be missing.
 ///
 /// # Errors
 /// [`WeightsError`] names a tensor that is missing, of the wrong shape, or not finite.

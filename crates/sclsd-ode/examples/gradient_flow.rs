@@ -1,7 +1,8 @@
 //! Seconds that 1,000 rows of ten numbers take down a potential, dz/dt = −∇V(z), at ten times from 0 to `END`.
 //!
-//! `cargo run --release -p sclsd-ode --example gradient_flow -- [END RUNS FILE]`: every method in turn on one thread and on
-//! two, medians of `RUNS` runs; with `FILE`, the states of each method go to `FILE.METHOD` as little-endian `f32`, time by time.
+//! `cargo run --release -p sclsd-ode --example gradient_flow -- [END RUNS FILE]`: every method in turn on one thread
+//! and on two, medians of `RUNS` runs; with `FILE`, the states of each method go to `FILE.METHOD` as little-endian
+//! `f32`, time by time.
 //!
 //! V is a network of widths 10, 32, 32 and 1 with ln cosh after each hidden layer. Weights and starts are numbers of a
 //! counter (SplitMix64), so that other programs can have the same.
@@ -9,7 +10,7 @@
 #![allow(clippy::print_stdout, reason = "an example prints what it measures")]
 #![allow(
     clippy::inline_always,
-    reason = "what is not inlined where the processor's vectors are switched on goes without them"
+    reason = "what is not inlined where the CPU's vectors are switched on goes without them"
 )]
 
 use std::time::Instant;
@@ -67,7 +68,7 @@ impl Potential {
     }
 
     #[inline(always)]
-    fn slope<S: Simd>(&self, simd: S, z: &[Lane; WIDTH], out: &mut [Lane; WIDTH]) {
+    fn gradient<S: Simd>(&self, simd: S, z: &[Lane; WIDTH], out: &mut [Lane; WIDTH]) {
         let none = [[0.0; LANES]; UNITS];
         let (mut a, mut h, mut bent, mut pulled) = (none, none, none, none);
         product(simd, &self.first, z, &mut a);
@@ -93,34 +94,34 @@ impl Potential {
     }
 }
 
-/// The drift by the widest vectors of this processor.
-struct Slope<'a>(&'a Potential, &'a [Lane; WIDTH], &'a mut [Lane; WIDTH]);
+/// The drift by the widest vectors of this CPU.
+struct PotentialGradient<'a>(&'a Potential, &'a [Lane; WIDTH], &'a mut [Lane; WIDTH]);
 
-impl WithSimd for Slope<'_> {
+impl WithSimd for PotentialGradient<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        self.0.slope(simd, self.1, self.2);
+        self.0.gradient(simd, self.1, self.2);
     }
 }
 
 impl Field for Potential {
-    type Room = ();
-    type Sums = ();
+    type Scratch = ();
+    type Accumulator = ();
 
     fn width(&self) -> usize {
         WIDTH
     }
-    fn room(&self) {}
-    fn sums(&self) {}
+    fn scratch(&self) {}
+    fn accumulator(&self) {}
     fn total(&self, (): &()) -> Vec<f32> {
         Vec::new()
     }
     fn drift(&self, z: &[Lane], out: &mut [Lane], (): &mut ()) {
         let z: &[Lane; WIDTH] = z.try_into().expect("rows of ten numbers");
         let out: &mut [Lane; WIDTH] = out.try_into().expect("rows of ten numbers");
-        Arch::new().dispatch(Slope(self, z, out));
+        Arch::new().dispatch(PotentialGradient(self, z, out));
     }
     fn drift_vjp(&self, _: &[Lane], _: &[Lane], _: &mut [Lane], (): &mut (), (): &mut ()) {
         unreachable!("states are followed forward only")
@@ -231,7 +232,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Seconds that all threads of this process have computed for, where the system tells: on a busy machine that is what counts.
+/// Seconds that all threads of this process have computed for, where the system tells: on a busy machine that is what
+/// counts.
 fn computed() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let of = |stat: String| stat.split_whitespace().next()?.parse::<f64>().ok();

@@ -1,8 +1,9 @@
 //! Brownian motion by numbers that are counted, not drawn in turn.
 //!
-//! Over an interval of length h a path rises by √h ξ. Over the first half of it, given that rise Δ, it rises by
-//! Δ/2 + (√h/2) ξ′, and over the second by the rest (Lévy's construction). Every ξ is a function of the seed, the path, the
-//! interval and its place in the tree of halves alone, so that a path is the same at any step and on any number of threads.
+//! Over an interval of length h a path rises by √h ξ. Over the first half of it, given that rise Δ, it rises by Δ/2 +
+//! (√h/2) ξ′, and over the second by the rest (Lévy's construction). Every ξ is a function of the seed, the path, the
+//! interval and its place in the tree of halves alone, so that a path is the same at any step and on any number of
+//! threads.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,8 +34,8 @@ impl Brownian {
         Self { first, ..self }
     }
 
-    /// Rises of a path over the 2^`halvings` equal parts of an interval, each of `width` independent components, one part after
-    /// the other. The interval is number `interval` of its path and of length `h`.
+    /// Rises of a path over the 2^`halvings` equal parts of an interval, each of `width` independent components, one
+    /// part after the other. The interval is number `interval` of its path and of length `h`.
     ///
     /// # Panics
     /// When `halvings` is above 20.

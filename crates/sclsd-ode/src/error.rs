@@ -17,7 +17,8 @@ pub enum OdeError {
     NotFinite {
         /// The row of the start, counted from 0.
         row: usize,
-        /// Last time of the grid, or of an adaptive method's steps, at which it was finite; the first where it never was.
+        /// Last time of the grid, or of an adaptive method's steps, at which it was finite; the first where it never
+        /// was.
         time: f64,
     },
     /// The number of steps ran out.

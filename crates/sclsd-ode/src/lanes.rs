@@ -1,9 +1,10 @@
 //! Equations for rows side by side on the host, and their discrete adjoint.
 //!
-//! Number `i` of each of [`LANES`] rows stands in one array, so that what is done to a row is done to all of a block by vector
-//! instructions. Numbers are `f32`, or `f64` for a field that is written for them. Every block chooses its own steps; the error of a step is that of its worst row. On the way back every
-//! step is taken again from the state it began with, and the derivative goes through its stages in reverse: with λ the
-//! derivative by the step's end and G those by the states inside it, y + h Σ w_i k_i,
+//! Number `i` of each of [`LANES`] rows stands in one array, so that what is done to a row is done to all of a block by
+//! vector instructions. Numbers are `f32`, or `f64` for a field that is written for them. Every block chooses its own
+//! steps; the error of a step is that of its worst row. In the backward pass every step is taken again from the state
+//! it began with, and the derivative goes through its stages in reverse: with λ the derivative by the step's end and G
+//! those by the states inside it, y + h Σ w_i k_i,
 //!
 //! ```text
 //! κ_i = h b_i λ + Σ_G h w_i G + Σ_{j>i} h a_ji μ_j,   μ_i = (∂f/∂y)ᵀ κ_i at stage i,   λ ← λ + Σ G + Σ_i μ_i
@@ -31,29 +32,29 @@ pub type Lane<R = f32> = [R; LANES];
 
 /// A drift f(y) that does not depend on time, for rows side by side, and its derivatives.
 pub trait Field<R: Real = f32>: Sync {
-    /// Room for its evaluation.
-    type Room;
+    /// Scratch space for its evaluation.
+    type Scratch;
     /// Derivatives by its parameters, summed over evaluations.
-    type Sums: Send;
+    type Accumulator: Send;
 
     /// Numbers in a row.
     fn width(&self) -> usize;
-    /// Room for its evaluation.
-    fn room(&self) -> Self::Room;
+    /// Scratch space for its evaluation.
+    fn scratch(&self) -> Self::Scratch;
     /// Sums of nothing.
-    fn sums(&self) -> Self::Sums;
+    fn accumulator(&self) -> Self::Accumulator;
     /// The sums as one row of numbers.
-    fn total(&self, sums: &Self::Sums) -> Vec<R>;
+    fn total(&self, sums: &Self::Accumulator) -> Vec<R>;
     /// f(y).
-    fn drift(&self, y: &[Lane<R>], out: &mut [Lane<R>], room: &mut Self::Room);
+    fn drift(&self, y: &[Lane<R>], out: &mut [Lane<R>], scratch: &mut Self::Scratch);
     /// `(∂f/∂y)ᵀ gradient`, and the derivatives of `gradient · f` by the parameters added to `sums`.
     fn drift_vjp(
         &self,
         y: &[Lane<R>],
         gradient: &[Lane<R>],
-        by_y: &mut [Lane<R>],
-        sums: &mut Self::Sums,
-        room: &mut Self::Room,
+        grad_y: &mut [Lane<R>],
+        sums: &mut Self::Accumulator,
+        scratch: &mut Self::Scratch,
     );
 }
 
@@ -93,7 +94,7 @@ pub fn solve<R: Real, F: Field<R>>(
     let mut run = Run {
         field,
         spec,
-        room: field.room(),
+        scratch: field.scratch(),
         path: Path { states: vec![start], steps: Vec::new(), work: Work::default() },
         keep,
     };
@@ -118,7 +119,7 @@ fn scheme(method: Method) -> (&'static Tableau, Option<&'static Embedded>) {
 struct Run<'a, R: Real, F: Field<R>> {
     field: &'a F,
     spec: &'a OdeSpec,
-    room: F::Room,
+    scratch: F::Scratch,
     path: Path<R>,
     keep: bool,
 }
@@ -126,7 +127,7 @@ struct Run<'a, R: Real, F: Field<R>> {
 impl<R: Real, F: Field<R>> Run<'_, R, F> {
     fn drift(&mut self, y: &[Lane<R>], out: &mut [Lane<R>]) {
         self.path.work.evaluations += 1;
-        self.field.drift(y, out, &mut self.room);
+        self.field.drift(y, out, &mut self.scratch);
     }
 
     /// The stages from the `first` on of a step from y; `next` is left at the state that the last of them was taken at.
@@ -253,19 +254,19 @@ pub fn adjoint<R: Real, F: Field<R>>(
     method: Method,
     steps: &[Step<R>],
     gradients: &[Vec<Lane<R>>],
-    sums: &mut F::Sums,
+    sums: &mut F::Accumulator,
 ) -> Vec<Lane<R>> {
     let (tableau, _) = scheme(method);
     let (width, stages) = (field.width(), tableau.c.len());
     let none = || vec![[R::ZERO; LANES]; width];
-    let mut room = field.room();
+    let mut scratch = field.scratch();
     let mut k: Vec<Vec<Lane<R>>> = (0..stages).map(|_| none()).collect();
     let (mut y, mut kappa) = (k.clone(), k.clone());
     let (mut gradient, mut pulled) = (none(), none());
     for step in steps.iter().rev() {
         for stage in 0..stages {
             combine(Some(&step.start), step.h, tableau.a[stage], &k, &mut y[stage]);
-            field.drift(&y[stage], &mut k[stage], &mut room);
+            field.drift(&y[stage], &mut k[stage], &mut scratch);
         }
         for (at, weights) in &step.inside {
             if weights.is_none() {
@@ -295,7 +296,7 @@ pub fn adjoint<R: Real, F: Field<R>>(
             if !used[stage] {
                 continue;
             }
-            field.drift_vjp(&y[stage], &kappa[stage], &mut pulled, sums, &mut room);
+            field.drift_vjp(&y[stage], &kappa[stage], &mut pulled, sums, &mut scratch);
             accumulate(&mut gradient, 1.0, &pulled);
             for (before, &weight) in tableau.a[stage].iter().enumerate().filter(|(_, weight)| **weight != 0.0) {
                 accumulate(&mut kappa[before], step.h * weight, &pulled);
@@ -307,8 +308,8 @@ pub fn adjoint<R: Real, F: Field<R>>(
     gradient
 }
 
-/// Solves from every row of `start`, `rows × width` numbers, block by block on all threads; a state `rows × width` for every time
-/// of the grid.
+/// Solves from every row of `start`, `rows × width` numbers, block by block on all threads; a state `rows × width` for
+/// every time of the grid.
 ///
 /// # Errors
 /// As [`solve`]; rows are counted from the first.
@@ -418,14 +419,14 @@ mod tests {
     const OSCILLATOR: Linear = Linear([0.0, 1.0, -4.0, -1.0]);
 
     impl Field for Linear {
-        type Room = ();
-        type Sums = [Lane; 4];
+        type Scratch = ();
+        type Accumulator = [Lane; 4];
 
         fn width(&self) -> usize {
             2
         }
-        fn room(&self) {}
-        fn sums(&self) -> [Lane; 4] {
+        fn scratch(&self) {}
+        fn accumulator(&self) -> [Lane; 4] {
             [[0.0; LANES]; 4]
         }
         fn total(&self, sums: &[Lane; 4]) -> Vec<f32> {
@@ -438,10 +439,10 @@ mod tests {
                 }
             }
         }
-        fn drift_vjp(&self, y: &[Lane], gradient: &[Lane], by_y: &mut [Lane], sums: &mut [Lane; 4], (): &mut ()) {
+        fn drift_vjp(&self, y: &[Lane], gradient: &[Lane], grad_y: &mut [Lane], sums: &mut [Lane; 4], (): &mut ()) {
             for lane in 0..LANES {
                 for j in 0..2 {
-                    by_y[j][lane] = self.0[j] * gradient[0][lane] + self.0[2 + j] * gradient[1][lane];
+                    grad_y[j][lane] = self.0[j] * gradient[0][lane] + self.0[2 + j] * gradient[1][lane];
                     for i in 0..2 {
                         sums[2 * i + j][lane] += gradient[i][lane] * y[j][lane];
                     }
@@ -459,19 +460,19 @@ mod tests {
         OdeSpec { method, ..OdeSpec::default() }
     }
 
-    /// A damped oscillator u' = v, v' = −u − v/5 seen through y = (u, v + u²): not linear, so that every condition of an
-    /// order counts, and known.
+    /// A damped oscillator u' = v, v' = −u − v/5 seen through y = (u, v + u²): not linear, so that every condition of
+    /// an order counts, and known.
     struct Bent;
 
     impl<R: Real> Field<R> for Bent {
-        type Room = ();
-        type Sums = ();
+        type Scratch = ();
+        type Accumulator = ();
 
         fn width(&self) -> usize {
             2
         }
-        fn room(&self) {}
-        fn sums(&self) {}
+        fn scratch(&self) {}
+        fn accumulator(&self) {}
         fn total(&self, (): &()) -> Vec<R> {
             Vec::new()
         }
@@ -508,7 +509,7 @@ mod tests {
 
     fn run(start: Vec<Lane<f64>>, spec: &OdeSpec) -> Run<'_, f64, Bent> {
         let path = Path { states: vec![start], steps: Vec::new(), work: Work::default() };
-        Run { field: &Bent, spec, room: (), path, keep: false }
+        Run { field: &Bent, spec, scratch: (), path, keep: false }
     }
 
     #[test]
@@ -597,17 +598,20 @@ mod tests {
             of_row[0] = 1.0;
             let none = vec![[0.0; LANES]; 2];
             let gradients = [none, vec![of_row, [0.0; LANES]], vec![of_row, [0.0; LANES]]];
-            let mut sums = OSCILLATOR.sums();
-            let by_start = adjoint(&OSCILLATOR, method, &path.steps, &gradients, &mut sums);
+            let mut sums = OSCILLATOR.accumulator();
+            let grad_start = adjoint(&OSCILLATOR, method, &path.steps, &gradients, &mut sums);
             let e = 1e-2_f32;
             for i in 0..2 {
                 let (mut up, mut down) = (start, start);
                 (up[i], down[i]) = (up[i] + e, down[i] - e);
                 let difference = (value(&OSCILLATOR, &up) - value(&OSCILLATOR, &down)) / (2.0 * f64::from(e));
-                assert!((f64::from(by_start[i][0]) - difference).abs() < 2e-3, "{method:?} by start {i}: {difference}");
+                assert!(
+                    (f64::from(grad_start[i][0]) - difference).abs() < 2e-3,
+                    "{method:?} by start {i}: {difference}"
+                );
             }
-            let by_entries = OSCILLATOR.total(&sums);
-            for (entry, found) in by_entries.iter().enumerate() {
+            let grad_entries = OSCILLATOR.total(&sums);
+            for (entry, found) in grad_entries.iter().enumerate() {
                 let (mut up, mut down) = (Linear(OSCILLATOR.0), Linear(OSCILLATOR.0));
                 (up.0[entry], down.0[entry]) = (up.0[entry] + e, down.0[entry] - e);
                 let difference = (value(&up, &start) - value(&down, &start)) / (2.0 * f64::from(e));

@@ -9,12 +9,13 @@
 //! | [`SdeMethod::EulerMaruyama`] | strong ½, weak 1 | fixed | Maruyama 1955 |
 //! | [`SdeMethod::Milstein`] | strong 1, weak 1 | fixed, without derivatives of σ | Kloeden and Platen 1992, 11.1 |
 //!
-//! [`solve_rows`] follows rows down a [`Field`] on slices, [`lanes`] does so block by block and goes [back](adjoint) for
-//! derivatives. [`sample_paths`] draws paths of dz = f(z, t) dt + σ(z, t) dW; its noise is handed in as a [`Brownian`] motion,
-//! whose increments over a step are the sums of those over its halves. With the feature `burn`, `solve` does the same with tensors.
+//! [`solve_rows`] follows rows down a [`Field`] on slices, [`lanes`] does so block by block and goes [back](adjoint)
+//! for derivatives. [`sample_paths`] draws paths of dz = f(z, t) dt + σ(z, t) dW; its noise is handed in as a
+//! [`Brownian`] motion, whose increments over a step are the sums of those over its halves. With the feature `burn`,
+//! `solve` does the same with tensors.
 //!
-//! Adaptive steps are shared by all rows of a batch of tensors, or of a block of lanes: the error of a step is that of its
-//! worst row, so every row is as accurate as was asked for, whatever company it keeps.
+//! Adaptive steps are shared by all rows of a batch of tensors, or of a block of lanes: the error of a step is that of
+//! its worst row, so every row is as accurate as was asked for, whatever company it keeps.
 //!
 //! ```
 //! use sclsd_ode::{Brownian, Sde, SdeSpec, sample_paths};

@@ -29,7 +29,8 @@ pub trait Sde: Sync {
     fn drift(&self, t: f64, z: &[f64], out: &mut [f64]);
     /// σ(z, t) of every component.
     fn diffusion(&self, t: f64, z: &[f64], out: &mut [f64]);
-    /// f(z, t) of some rows, `rows × width`, where that is faster than row by row. A row's numbers must not depend on the others.
+    /// f(z, t) of some rows, `rows × width`, where that is faster than row by row. A row's numbers must not depend on
+    /// the others.
     fn drift_of_rows(&self, t: f64, z: &[f64], out: &mut [f64]) {
         let width = self.width();
         z.chunks_exact(width).zip(out.chunks_exact_mut(width)).for_each(|(z, out)| self.drift(t, z, out));
@@ -140,8 +141,8 @@ impl CheckedSdeSpec {
     }
 }
 
-/// Samples a path from every row of `start`, `rows × width` numbers, on all threads; a state `rows × width` for every time of the
-/// grid. Row i goes along path i of the noise.
+/// Samples a path from every row of `start`, `rows × width` numbers, on all threads; a state `rows × width` for every
+/// time of the grid. Row i goes along path i of the noise.
 ///
 /// # Errors
 /// [`SdeError`] where the grid does not rise, the start is no rows, or a path stops being finite.
@@ -385,12 +386,12 @@ mod tests {
     fn what_cannot_be_sampled_is_named() {
         let sde = Scalar(|z: f64| z * z, |_| 0.0);
         let solver = spec(SdeMethod::EulerMaruyama, 50, 0);
-        let said = |start: &[f64], grid: &[f64]| {
+        let message = |start: &[f64], grid: &[f64]| {
             sample_paths(&sde, start, grid, &solver, Brownian::new(0)).unwrap_err().to_string()
         };
-        let far = said(&[0.0, 5.0], &[0.0, 0.1, 50.0]);
+        let far = message(&[0.0, 5.0], &[0.0, 0.1, 50.0]);
         assert_eq!(far, "the solution from row 1 (counted from 0) is not finite after time 0.1");
-        assert_eq!(said(&[0.0], &[1.0, 1.0]), "time 1 of the grid is 1, expected finite times that rise strictly");
+        assert_eq!(message(&[0.0], &[1.0, 1.0]), "time 1 of the grid is 1, expected finite times that rise strictly");
         let error = SdeSpec { halvings: 21, ..SdeSpec::default() }.check().unwrap_err();
         assert_eq!(error.to_string(), "sde.halvings is 21, expected at most 20");
         let error = sample_paths(&Two, &[1.0; 3], &[0.0], &solver, Brownian::new(0)).unwrap_err();

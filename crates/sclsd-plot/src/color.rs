@@ -13,7 +13,7 @@ pub(crate) const INK: Rgb = [34, 34, 34];
 /// Cells without a value.
 pub(crate) const MISSING: Rgb = [211, 211, 211];
 
-/// A probability of 0, and the beginning of every [`Gradient::Toward`].
+/// A probability of 0, and the beginning of every [`ColorMap::Toward`].
 pub(crate) const NOTHING: Rgb = [224, 224, 224];
 
 /// Eight colours that people with any kind of colour vision tell apart (Okabe and Ito, 2008), the yellow last.
@@ -30,7 +30,7 @@ const FEW: [Rgb; 8] = [
 
 /// Colours along 0…1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gradient {
+pub enum ColorMap {
     /// Dark blue to yellow, evenly to the eye in any kind of colour vision.
     Viridis,
     /// Dark violet to yellow, for a second quantity beside the first.
@@ -41,17 +41,17 @@ pub enum Gradient {
     Toward([u8; 3]),
 }
 
-impl Gradient {
+impl ColorMap {
     /// The colour at `share`, held within 0…1.
     pub(crate) fn at(self, share: f64) -> Rgb {
         let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { return MISSING };
-        let gradient = match self {
+        let scale = match self {
             Self::Viridis => colorous::VIRIDIS,
             Self::Plasma => colorous::PLASMA,
             Self::Diverging => return diverging(share),
             Self::Toward(color) => return mix(NOTHING, color, share),
         };
-        let color = gradient.eval_continuous(share);
+        let color = scale.eval_continuous(share);
         [color.r, color.g, color.b]
     }
 }
@@ -188,11 +188,11 @@ mod tests {
 
     #[test]
     fn a_range_runs_from_end_to_end_and_a_number_that_is_none_is_grey() {
-        assert_eq!(Gradient::Viridis.at(0.0), [68, 1, 84]);
-        assert_eq!(Gradient::Viridis.at(7.0), Gradient::Viridis.at(1.0));
-        assert_eq!(Gradient::Viridis.at(f64::NAN), MISSING);
-        let [r, _, b] = Gradient::Diverging.at(0.0);
+        assert_eq!(ColorMap::Viridis.at(0.0), [68, 1, 84]);
+        assert_eq!(ColorMap::Viridis.at(7.0), ColorMap::Viridis.at(1.0));
+        assert_eq!(ColorMap::Viridis.at(f64::NAN), MISSING);
+        let [r, _, b] = ColorMap::Diverging.at(0.0);
         assert!(b > r, "what is below nothing is blue");
-        assert_eq!([0.0, 1.0].map(|share| Gradient::Toward([9, 8, 7]).at(share)), [NOTHING, [9, 8, 7]]);
+        assert_eq!([0.0, 1.0].map(|share| ColorMap::Toward([9, 8, 7]).at(share)), [NOTHING, [9, 8, 7]]);
     }
 }

@@ -3,7 +3,7 @@
 use kuva::render::render::Scene;
 use sclsd_data::{Categorical, Matrix};
 
-use crate::color::{Gradient, MISSING, Rgb, group_colors, pale};
+use crate::color::{ColorMap, MISSING, Rgb, group_colors, pale};
 use crate::frame::{Frame, MARGIN, dot};
 use crate::key::Key;
 use crate::picture::{Picture, group, paper};
@@ -41,7 +41,7 @@ pub enum Coloring {
         /// A value per cell.
         values: Vec<f64>,
         /// Colours from the least to the greatest value.
-        gradient: Gradient,
+        color_map: ColorMap,
     },
 }
 
@@ -54,17 +54,17 @@ impl Coloring {
                 let of = groups.codes().iter().map(|code| code.map(|c| colors[c as usize])).collect();
                 (of, Key::Legend(groups.categories().iter().cloned().zip(colors).collect()))
             }
-            Self::Numbers { name, values, gradient } => {
+            Self::Numbers { name, values, color_map } => {
                 let range = range(values.iter().copied());
                 let share = |v: f64| (v - range[0]) / (range[1] - range[0]);
-                let of = values.iter().map(|v| v.is_finite().then(|| gradient.at(share(*v)))).collect();
-                (of, Key::Bar { name: name.clone(), range, gradients: vec![*gradient] })
+                let of = values.iter().map(|v| v.is_finite().then(|| color_map.at(share(*v)))).collect();
+                (of, Key::Bar { name: name.clone(), range, color_maps: vec![*color_map] })
             }
         }
     }
 
-    /// Cells in the order they are painted: those without a value first; numbers from least to greatest, as scanpy does;
-    /// groups thoroughly mixed, so that none covers the others.
+    /// Cells in the order they are painted: those without a value first; numbers from least to greatest, as scanpy
+    /// does; groups thoroughly mixed, so that none covers the others.
     pub(crate) fn order(&self) -> Vec<usize> {
         match self {
             Self::Numbers { values, .. } => {

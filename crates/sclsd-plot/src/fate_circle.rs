@@ -13,7 +13,7 @@ use kuva::render::render::{Scene, TextAnchor};
 
 use crate::color::{INK, MISSING, Rgb};
 use crate::embedding::{Coloring, mixed, radius, shuffled};
-use crate::fate_probabilities::FateProbabilities;
+use crate::fate_probabilities::ColoredFates;
 use crate::frame::{MARGIN, SIDE, TEXT, dashes, dot, line, ring, text, text_width};
 use crate::key::{Key, ticks};
 use crate::picture::{Picture, group, paper};
@@ -35,7 +35,7 @@ const FAINT: Rgb = [205; 3];
 /// # Panics
 /// When there are fewer than two fates, or not one row of probabilities per cell of the coloring.
 #[must_use]
-pub fn fate_circle(fates: &FateProbabilities, coloring: Option<&Coloring>, title: &str) -> Picture {
+pub fn fate_circle(fates: &ColoredFates, coloring: Option<&Coloring>, title: &str) -> Picture {
     let (n_cells, n_fates) = (fates.n_cells(), fates.names.len());
     assert!(n_fates >= 2, "a circle has two fates or more");
     let (colors, order, key) = match coloring {
@@ -58,8 +58,8 @@ pub fn fate_circle(fates: &FateProbabilities, coloring: Option<&Coloring>, title
     }
     let missing = places.iter().filter(|place| place.is_none()).count();
     if missing > 0 {
-        let said = format!("not shown: {missing} of {n_cells} cells, which reach no terminal state");
-        text(&mut scene, (plan.center.0, plan.bottom + 18.0), &said, TEXT - 1, TextAnchor::Middle, false);
+        let message = format!("not shown: {missing} of {n_cells} cells, which reach no terminal state");
+        text(&mut scene, (plan.center.0, plan.bottom + 18.0), &message, TEXT - 1, TextAnchor::Middle, false);
     }
     let paint = |scene: &mut Scene| {
         group(scene, "cells", |scene| {
@@ -91,7 +91,7 @@ fn corner(fate: usize, n_fates: usize) -> [f64; 2] {
 }
 
 /// Where cells stand within the circle of radius one; nothing for those that reach no fate.
-fn places(fates: &FateProbabilities) -> Vec<Option<[f64; 2]>> {
+fn places(fates: &ColoredFates) -> Vec<Option<[f64; 2]>> {
     let n = fates.names.len();
     let corners: Vec<[f64; 2]> = (0..n).map(|fate| corner(fate, n)).collect();
     let mean = |cell: usize| {
@@ -152,7 +152,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(fates: &FateProbabilities, title: &str, key: Option<&Key>, note: bool) -> Self {
+    fn new(fates: &ColoredFates, title: &str, key: Option<&Key>, note: bool) -> Self {
         let n = fates.names.len();
         let head = if title.is_empty() { 0.0 } else { 24.0 };
         // How far names reach to either side of the middle.
@@ -182,7 +182,7 @@ impl Plan {
     }
 
     /// Title, the circle or the line, the corners and their names.
-    fn draw(&self, scene: &mut Scene, fates: &FateProbabilities, title: &str) {
+    fn draw(&self, scene: &mut Scene, fates: &ColoredFates, title: &str) {
         let n = fates.names.len();
         if !title.is_empty() {
             text(scene, (self.center.0, MARGIN + 10.0), title, TEXT + 2, TextAnchor::Middle, true);
@@ -245,8 +245,8 @@ fn anchor(fate: usize, n_fates: usize) -> TextAnchor {
 mod tests {
     use super::*;
 
-    fn fates(n: usize, values: Vec<f64>) -> FateProbabilities {
-        FateProbabilities { names: vec!["fate".into(); n], colors: vec![[0; 3]; n], values }
+    fn fates(n: usize, values: Vec<f64>) -> ColoredFates {
+        ColoredFates { names: vec!["fate".into(); n], colors: vec![[0; 3]; n], values }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use kuva::render::render::{Scene, TextAnchor};
 
-use crate::color::{Gradient, MISSING, Rgb};
+use crate::color::{ColorMap, MISSING, Rgb};
 use crate::embedding::{Places, radius, shuffled};
 use crate::frame::{Frame, MARGIN, SIDE, TEXT, dot, ring, text, text_width};
 use crate::key::{Key, bar_length};
@@ -24,7 +24,7 @@ const UNREACHED: [&str; 2] = ["reaches no", "terminal state"];
 
 /// Probabilities of fates: of all cells or of some, from the model, the prior or the neighbors.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FateProbabilities {
+pub struct ColoredFates {
     /// Names of the fates.
     pub names: Vec<String>,
     /// A color for each.
@@ -34,7 +34,7 @@ pub struct FateProbabilities {
     pub values: Vec<f64>,
 }
 
-impl FateProbabilities {
+impl ColoredFates {
     /// Number of cells.
     ///
     /// # Panics
@@ -71,8 +71,8 @@ pub(crate) fn reaches(row: &[f64]) -> bool {
     sum.is_finite() && sum > 0.0
 }
 
-/// A panel per fate on the embedding, from light grey (0) to the fate's own color (1). Cells that reach no terminal state
-/// are rings.
+/// A panel per fate on the embedding, from light grey (0) to the fate's own color (1). Cells that reach no terminal
+/// state are rings.
 ///
 /// In every panel the same cells are on top, by chance: what is seen of a cell adds up to one. (With the likeliest on
 /// top, as scanpy paints numbers, every panel would show the most that there is of its fate.)
@@ -80,7 +80,7 @@ pub(crate) fn reaches(row: &[f64]) -> bool {
 /// # Panics
 /// When there is not one row of probabilities per place, or one color per fate.
 #[must_use]
-pub fn fate_probabilities(places: Places<'_>, fates: &FateProbabilities, title: &str) -> Picture {
+pub fn fate_probabilities(places: Places<'_>, fates: &ColoredFates, title: &str) -> Picture {
     let (n_cells, n_fates) = (fates.n_cells(), fates.names.len());
     assert!(n_fates == 0 || n_cells == places.points.n_rows(), "one row of probabilities per place");
     let columns = columns(n_fates);
@@ -94,10 +94,10 @@ pub fn fate_probabilities(places: Places<'_>, fates: &FateProbabilities, title: 
     };
     let last = panel(n_fates.div_ceil(columns).max(1) * columns - 1);
     let unreached = (0..n_cells).any(|cell| !fates.reaches(cell));
-    let gradients = fates.colors.iter().map(|&color| Gradient::Toward(color)).collect();
-    let key = Key::Bar { name: "probability".into(), range: [0.0, 1.0], gradients };
-    let said = UNREACHED.map(|line| text_width(line, TEXT - 1)).into_iter().fold(0.0, f64::max) + 32.0;
-    let beside = if unreached { key.width(first.height).max(said) } else { key.width(first.height) };
+    let color_maps = fates.colors.iter().map(|&color| ColorMap::Toward(color)).collect();
+    let key = Key::Bar { name: "probability".into(), range: [0.0, 1.0], color_maps };
+    let message = UNREACHED.map(|line| text_width(line, TEXT - 1)).into_iter().fold(0.0, f64::max) + 32.0;
+    let beside = if unreached { key.width(first.height).max(message) } else { key.width(first.height) };
     let mut scene = paper(last.right() + beside + MARGIN, last.bottom() + MARGIN + 4.0);
     if !title.is_empty() {
         let middle = f64::midpoint(MARGIN, last.right());
@@ -132,8 +132,8 @@ pub fn fate_probabilities(places: Places<'_>, fates: &FateProbabilities, title: 
     }
 }
 
-fn panel_of_cells(scene: &mut Scene, frame: Frame, places: Places<'_>, fates: &FateProbabilities, fate: usize, r: f64) {
-    let gradient = Gradient::Toward(fates.colors[fate]);
+fn panel_of_cells(scene: &mut Scene, frame: Frame, places: Places<'_>, fates: &ColoredFates, fate: usize, r: f64) {
+    let color_map = ColorMap::Toward(fates.colors[fate]);
     group(scene, "cells", |scene| {
         for cell in shuffled(fates.n_cells()) {
             let place = places.of(cell);
@@ -141,7 +141,7 @@ fn panel_of_cells(scene: &mut Scene, frame: Frame, places: Places<'_>, fates: &F
                 continue;
             }
             if fates.reaches(cell) {
-                dot(scene, frame.at(place), r, gradient.at(fates.of(cell)[fate]));
+                dot(scene, frame.at(place), r, color_map.at(fates.of(cell)[fate]));
             } else {
                 ring(scene, frame.at(place), r * 0.8, RING, r * 0.4);
             }
@@ -155,8 +155,8 @@ const RING: Rgb = [MISSING[0] - 40; 3];
 fn explain_ring(scene: &mut Scene, x: f64, y: f64) {
     group(scene, "unreached", |scene| {
         ring(scene, (x + 5.0, y), 3.2, RING, 1.4);
-        for (line, said) in (0_u32..).zip(UNREACHED) {
-            text(scene, (x + 16.0, y + 4.0 + 14.0 * f64::from(line)), said, TEXT - 1, TextAnchor::Start, false);
+        for (line, message) in (0_u32..).zip(UNREACHED) {
+            text(scene, (x + 16.0, y + 4.0 + 14.0 * f64::from(line)), message, TEXT - 1, TextAnchor::Start, false);
         }
     });
 }
@@ -174,7 +174,7 @@ mod tests {
     fn a_cell_that_reaches_nothing_has_no_likeliest_fate_and_of_equals_it_is_the_first() {
         let names = ["a", "b", "c"].map(str::to_owned).to_vec();
         let values = vec![0.2, 0.5, 0.3, 0.0, 0.0, 0.0, 0.25, 0.25, 0.5, 0.5, 0.5, 0.0];
-        let fates = FateProbabilities { names, colors: vec![[0; 3]; 3], values };
+        let fates = ColoredFates { names, colors: vec![[0; 3]; 3], values };
         let found: Vec<Option<usize>> = (0..fates.n_cells()).map(|cell| fates.likeliest(cell)).collect();
         assert_eq!(found, [Some(1), None, Some(2), Some(0)]);
     }

@@ -16,8 +16,8 @@ pub struct FateCounts {
     pub clusters: Vec<String>,
     /// A colour for each.
     pub colors: Vec<[u8; 3]>,
-    /// Numbers of cells, or sums of their probabilities, row by row: from the first cluster to each, from the second to each,
-    /// and so on.
+    /// Numbers of cells, or sums of their probabilities, row by row: from the first cluster to each, from the second to
+    /// each, and so on.
     pub cells: Vec<f64>,
 }
 

@@ -4,8 +4,8 @@
 //! f(g) = Σ_c w(g, c) f_c / Σ_c w(g, c),   w(g, c) = exp(−‖x_g − x_c‖² / 2σ²)
 //! ```
 //!
-//! summed over cells within 3 σ. Where the weights hardly sum to anything there are no cells, and nothing is drawn. Time and
-//! memory are O(cells + grid).
+//! summed over cells within 3 σ. Where the weights hardly sum to anything there are no cells, and nothing is drawn.
+//! Time and memory are O(cells + grid).
 
 use crate::embedding::Places;
 use crate::frame::Frame;
@@ -30,7 +30,8 @@ pub(crate) struct Field<const D: usize> {
 }
 
 impl<const D: usize> Field<D> {
-    /// Smooths `value` of every cell over a grid of `columns` points along the frame's longer side, `sigma` in steps of it.
+    /// Smooths `value` of every cell over a grid of `columns` points along the frame's longer side, `sigma` in steps of
+    /// it.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions on a grid of hundreds")]
     #[expect(clippy::cast_precision_loss, reason = "positions on a grid of hundreds")]
     pub(crate) fn smooth(

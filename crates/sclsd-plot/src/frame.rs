@@ -45,8 +45,8 @@ impl Frame {
             (low, high) = ([0.0; 2], [1.0; 2]);
         }
         let range = [0, 1].map(|axis| (high[axis] - low[axis]).max(f64::MIN_POSITIVE));
-        let room = side - 2.0 * PADDING;
-        let scale = (room / range[0].max(range[1])).min(1e30);
+        let space = side - 2.0 * PADDING;
+        let scale = (space / range[0].max(range[1])).min(1e30);
         let [width, height] = range.map(|r| (r * scale + 2.0 * PADDING).max(0.6 * side));
         let center = [0, 1].map(|axis| f64::midpoint(low[axis], high[axis]));
         Self { left: MARGIN, top: MARGIN + 18.0, width, height, center, scale }

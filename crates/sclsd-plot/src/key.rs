@@ -2,7 +2,7 @@
 
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
-use crate::color::{Gradient, INK, Rgb, paint};
+use crate::color::{ColorMap, INK, Rgb, paint};
 use crate::frame::{TEXT, dot, line, ring, text, text_width};
 use crate::picture::group;
 
@@ -17,8 +17,8 @@ const GAP: f64 = 16.0;
 pub(crate) enum Key {
     /// A name and a colour for each group.
     Legend(Vec<(String, Rgb)>),
-    /// A range of numbers and its name; a strip for each of the gradients that show it.
-    Bar { name: String, range: [f64; 2], gradients: Vec<Gradient> },
+    /// A range of numbers and its name; a strip for each of the color maps that show it.
+    Bar { name: String, range: [f64; 2], color_maps: Vec<ColorMap> },
 }
 
 impl Key {
@@ -26,9 +26,9 @@ impl Key {
     pub(crate) fn width(&self, height: f64) -> f64 {
         match self {
             Self::Legend(entries) => columns(entries, height).iter().map(|c| column_width(c)).sum::<f64>() + GAP,
-            Self::Bar { name, range, gradients } => {
+            Self::Bar { name, range, color_maps } => {
                 let ticks = ticks(*range, 5).into_iter().map(|(_, label)| text_width(&label, TEXT - 1));
-                (GAP + bar_width(gradients.len()) + 8.0 + ticks.fold(0.0, f64::max)).max(GAP + text_width(name, TEXT))
+                (GAP + bar_width(color_maps.len()) + 8.0 + ticks.fold(0.0, f64::max)).max(GAP + text_width(name, TEXT))
             }
         }
     }
@@ -47,15 +47,15 @@ impl Key {
                     x += column_width(column);
                 }
             }),
-            Self::Bar { name, range, gradients } => group(scene, "colorbar", |scene| {
+            Self::Bar { name, range, color_maps } => group(scene, "colorbar", |scene| {
                 let (x, long) = (left + GAP, bar_length(height));
                 let y = top + 24.0;
                 text(scene, (x, top + 10.0), name, TEXT, TextAnchor::Start, false);
-                let wide = bar_width(gradients.len());
-                #[expect(clippy::cast_precision_loss, reason = "a handful of gradients")]
-                let each = wide / gradients.len() as f64;
-                for (i, gradient) in (0_u32..).zip(gradients) {
-                    strip(scene, [x + f64::from(i) * each, y, each, long], *gradient);
+                let wide = bar_width(color_maps.len());
+                #[expect(clippy::cast_precision_loss, reason = "a handful of color maps")]
+                let each = wide / color_maps.len() as f64;
+                for (i, color_map) in (0_u32..).zip(color_maps) {
+                    strip(scene, [x + f64::from(i) * each, y, each, long], *color_map);
                 }
                 for (value, label) in ticks(*range, 5) {
                     let at = y + long * (1.0 - (value - range[0]) / (range[1] - range[0]));
@@ -67,8 +67,8 @@ impl Key {
     }
 }
 
-/// A gradient from its beginning, below, to its end.
-fn strip(scene: &mut Scene, [x, y, width, long]: [f64; 4], gradient: Gradient) {
+/// A color map from its beginning, below, to its end.
+fn strip(scene: &mut Scene, [x, y, width, long]: [f64; 4], color_map: ColorMap) {
     let steps = 100_u32;
     for step in 0..steps {
         let share = (f64::from(step) + 0.5) / f64::from(steps);
@@ -78,7 +78,7 @@ fn strip(scene: &mut Scene, [x, y, width, long]: [f64; 4], gradient: Gradient) {
             y: y + long - step_long * f64::from(step + 1),
             width,
             height: step_long + if step == 0 { 0.0 } else { 0.6 },
-            fill: paint(gradient.at(share)),
+            fill: paint(color_map.at(share)),
             stroke: None,
             stroke_width: None,
             opacity: None,
@@ -88,7 +88,7 @@ fn strip(scene: &mut Scene, [x, y, width, long]: [f64; 4], gradient: Gradient) {
 
 /// Width of a bar of so many strips.
 fn bar_width(strips: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a handful of gradients")]
+    #[expect(clippy::cast_precision_loss, reason = "a handful of color maps")]
     let strips = strips as f64;
     if strips > 1.0 { (9.0 * strips).clamp(BAR, 54.0) } else { BAR }
 }

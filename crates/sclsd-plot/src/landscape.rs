@@ -3,7 +3,7 @@
 use contour::ContourBuilder;
 use kuva::render::render::Primitive;
 
-use crate::color::{Gradient, INK, mix, paint};
+use crate::color::{ColorMap, INK, mix, paint};
 use crate::embedding::{Places, Sheet, range};
 use crate::field::Field;
 use crate::frame::{Frame, dot, line};
@@ -78,7 +78,7 @@ impl Landscape {
     }
 
     pub(crate) fn key(&self) -> Key {
-        Key::Bar { name: "potential V".into(), range: self.range, gradients: vec![Gradient::Viridis] }
+        Key::Bar { name: "potential V".into(), range: self.range, color_maps: vec![ColorMap::Viridis] }
     }
 
     /// The squares of the grid whose corners all have cells: corner and heights.
@@ -144,14 +144,14 @@ pub fn contour_map(landscape: &Landscape, paths: &[Vec<[f64; 2]>], title: &str) 
             let (left, low) = frame.at(landscape.field.place(column, row));
             x.push(left);
             y.push(low - step);
-            fills.push(paint(Gradient::Viridis.at(corners.iter().sum::<f64>() / 4.0)));
+            fills.push(paint(ColorMap::Viridis.at(corners.iter().sum::<f64>() / 4.0)));
         }
         let side = vec![step + 0.4; x.len()];
         scene.add(Primitive::RectBatch { x, y, w: side.clone(), h: side, fills });
     });
     group(&mut sheet.scene, "contours", |scene| {
         for (level, piece) in landscape.contours() {
-            let color = mix(Gradient::Viridis.at(level), if level > 0.6 { [0; 3] } else { [255; 3] }, 0.45);
+            let color = mix(ColorMap::Viridis.at(level), if level > 0.6 { [0; 3] } else { [255; 3] }, 0.45);
             line(scene, piece, color, 0.7);
         }
     });

@@ -1,7 +1,8 @@
 //! Figures and the report: results in, pictures out.
 //!
-//! A picture is made from plain arrays (places on an embedding, directions, paths, counts) and leaves as SVG or PNG. What is
-//! drawn on cells shares a frame (`frame.rs`), the painting of cells (`embedding.rs`) and a key beside the frame (`key.rs`).
+//! A picture is made from plain arrays (places on an embedding, directions, paths, counts) and leaves as SVG or PNG.
+//! What is drawn on cells shares a frame (`frame.rs`), the painting of cells (`embedding.rs`) and a key beside the
+//! frame (`key.rs`).
 
 mod calibration;
 mod color;
@@ -23,17 +24,17 @@ mod streamlines;
 mod surface;
 
 pub use calibration::{CalibrationCurve, calibration};
-pub use color::{Gradient, group_colors, palette};
+pub use color::{ColorMap, group_colors, palette};
 pub use embedding::{Coloring, Places, embedding};
 pub use fate_circle::fate_circle;
-pub use fate_probabilities::{FateProbabilities, fate_probabilities};
+pub use fate_probabilities::{ColoredFates, fate_probabilities};
 pub use fates::{FateCounts, fates};
 pub use landscape::{Landscape, contour_map};
 pub use paths::{Paths, walks};
 pub use perturb::{FateChange, perturbations};
 pub use picture::{Format, Picture, PictureError};
 pub use report::{
-    FateEstimates, MAX_SHOWN, Packed, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories,
+    FateEstimates, MAX_SHOWN, PackedNumbers, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories,
     ReportTrends, pack_streamlines, shown_cells,
 };
 pub use series::{Curve, Panel, panels};

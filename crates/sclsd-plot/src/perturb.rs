@@ -2,7 +2,7 @@
 
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
-use crate::color::{Gradient, INK, paint};
+use crate::color::{ColorMap, INK, paint};
 use crate::frame::{MARGIN, TEXT, line, text, text_width};
 use crate::key::{Key, sizes};
 use crate::picture::{Picture, group};
@@ -19,7 +19,8 @@ pub struct FateChange {
     pub gene: String,
     /// Fate.
     pub fate: String,
-    /// Logarithm to the base 2 of the ratio of cells with that fate; may be infinite where a fate comes or goes altogether.
+    /// Logarithm to the base 2 of the ratio of cells with that fate; may be infinite where a fate comes or goes
+    /// altogether.
     pub log2_fold_change: f64,
     /// Cells with that fate before or after, whichever is more.
     pub cells: usize,
@@ -34,7 +35,7 @@ pub fn perturbations(changes: &[FateChange], title: &str) -> Picture {
     let finite = changes.iter().map(|c| c.log2_fold_change.abs()).filter(|v| v.is_finite());
     let limit = finite.fold(0.5, f64::max);
     let key =
-        Key::Bar { name: "log2 fold change".into(), range: [-limit, limit], gradients: vec![Gradient::Diverging] };
+        Key::Bar { name: "log2 fold change".into(), range: [-limit, limit], color_maps: vec![ColorMap::Diverging] };
 
     let widest = |names: &[String]| names.iter().map(|n| text_width(n, TEXT)).fold(0.0, f64::max);
     let (left, top) = (MARGIN + widest(&genes) + 14.0, MARGIN + 34.0);
@@ -84,7 +85,7 @@ pub fn perturbations(changes: &[FateChange], title: &str) -> Picture {
                 cx: left + place(column),
                 cy: top + place(row),
                 r: radius(change.cells).max(1.0),
-                fill: paint(Gradient::Diverging.at(share)),
+                fill: paint(ColorMap::Diverging.at(share)),
                 fill_opacity: None,
                 stroke: Some(paint([110; 3])),
                 stroke_width: Some(0.7),

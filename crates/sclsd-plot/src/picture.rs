@@ -23,7 +23,8 @@ const CELL_DOTS: f32 = 3.0;
 
 /// A finished picture.
 ///
-/// Cells are marks of their own up to [`Picture::MAX_MARKS`]; more of them are one image under text and lines that stay vectors.
+/// Cells are marks of their own up to [`Picture::MAX_MARKS`]; more of them are one image under text and lines that stay
+/// vectors.
 pub struct Picture {
     scene: Scene,
     /// Marks that are an image in the SVG, in the same coordinates, without a background.
@@ -169,7 +170,8 @@ fn printable(text: &mut String) {
     }
 }
 
-/// Control characters, most of which XML forbids; what it forbids beside them; and those that turn the direction of writing.
+/// Control characters, most of which XML forbids; what it forbids beside them; and those that turn the direction of
+/// writing.
 fn unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,14 +1,14 @@
 //! The report: one HTML file that opens from disk, with everything it shows inside it.
 //!
-//! What is drawn is packed: coordinates in 16 bits of the frame, colours' numbers in 8 bits of their range, both far finer than
-//! a screen. The page (`report/`) unpacks and draws; it loads nothing from anywhere.
+//! What is drawn is packed: coordinates in 16 bits of the frame, colours' numbers in 8 bits of their range, both far
+//! finer than a screen. The page (`report/`) unpacks and draws; it loads nothing from anywhere.
 
 use std::collections::BTreeMap;
 
 use sclsd_data::Categorical;
 use serde::Serialize;
 
-use crate::color::{Gradient, group_colors, hex};
+use crate::color::{ColorMap, group_colors, hex};
 use crate::embedding::{Coloring, mixed, range};
 use crate::landscape::Landscape;
 use crate::picture::PictureError;
@@ -20,7 +20,7 @@ mod packed;
 use packed::byte;
 
 pub use fates::{FateEstimates, ReportFates};
-pub use packed::Packed;
+pub use packed::PackedNumbers;
 
 const PAGE: &str = include_str!("report/page.html");
 const STYLE: &str = include_str!("report/style.css");
@@ -49,7 +49,7 @@ pub struct Report {
     /// Cells on the embedding.
     pub cells: ReportCells,
     /// Streamlines over them.
-    pub streamlines: Option<Packed>,
+    pub streamlines: Option<PackedNumbers>,
     /// Heights over the embedding.
     pub landscape: Option<ReportLandscape>,
     /// Paths of cells rolling down.
@@ -70,7 +70,7 @@ pub struct ReportCells {
     /// Cells there are.
     n: usize,
     names: Vec<String>,
-    places: Packed,
+    places: PackedNumbers,
     colorings: Vec<ReportColoring>,
 }
 
@@ -78,7 +78,7 @@ pub struct ReportCells {
 struct ReportColoring {
     name: String,
     /// A category or a share of the range of each cell; the greatest number for none.
-    values: Packed,
+    values: PackedNumbers,
     /// Names and colours of categories; empty for numbers.
     categories: Vec<(String, String)>,
 }
@@ -91,7 +91,7 @@ pub struct ReportLandscape {
     /// Places of the first and the last point.
     corners: [[f64; 2]; 2],
     /// Heights in 255ths, the greatest number where there are no cells.
-    heights: Packed,
+    heights: PackedNumbers,
     potentials: [f64; 2],
 }
 
@@ -101,7 +101,7 @@ pub struct ReportTrajectories {
     times: Vec<f64>,
     /// Colour of each path, as in the first colouring.
     colors: Vec<String>,
-    places: Packed,
+    places: PackedNumbers,
 }
 
 /// Mean expression in bins of pseudotime.
@@ -111,7 +111,7 @@ pub struct ReportTrends {
     /// Mean pseudotime of each bin.
     times: Vec<f64>,
     /// Genes × bins, each gene in 255ths of its own range.
-    values: Packed,
+    values: PackedNumbers,
     /// Genes that are shown at first.
     first: Vec<usize>,
 }
@@ -146,7 +146,7 @@ impl ReportCells {
     ) -> Self {
         assert_eq!(names.len(), places.len(), "one place per name");
         let colorings = colorings.iter().map(|(name, coloring)| ReportColoring::new(name, coloring)).collect();
-        Self { basis: basis.to_owned(), n, names, places: Packed::places(std::iter::once(places)), colorings }
+        Self { basis: basis.to_owned(), n, names, places: PackedNumbers::places(std::iter::once(places)), colorings }
     }
 }
 
@@ -158,7 +158,7 @@ impl ReportColoring {
                 let range = range(values.iter().copied());
                 let bytes =
                     values.iter().map(|v| if v.is_finite() { byte(*v, range) } else { 255 }).collect::<Vec<u8>>();
-                let values = Packed::new(bytes, vec![range]);
+                let values = PackedNumbers::new(bytes, vec![range]);
                 Self { name: name.to_owned(), values, categories: Vec::new() }
             }
         }
@@ -167,7 +167,7 @@ impl ReportColoring {
     fn groups(name: &str, groups: &Categorical) -> Self {
         let code = |code: &Option<u32>| code.and_then(|c| u16::try_from(c).ok()).unwrap_or(u16::MAX).to_le_bytes();
         let bytes: Vec<u8> = groups.codes().iter().flat_map(code).collect();
-        let values = Packed::new(bytes, Vec::new());
+        let values = PackedNumbers::new(bytes, Vec::new());
         let colors = group_colors(groups).into_iter().map(hex);
         Self { name: name.to_owned(), values, categories: groups.categories().iter().cloned().zip(colors).collect() }
     }
@@ -175,8 +175,8 @@ impl ReportColoring {
 
 /// Streamlines, packed.
 #[must_use]
-pub fn pack_streamlines(lines: &[Streamline]) -> Packed {
-    Packed::places(lines.iter().map(|line| line.places.as_slice()))
+pub fn pack_streamlines(lines: &[Streamline]) -> PackedNumbers {
+    PackedNumbers::places(lines.iter().map(|line| line.places.as_slice()))
 }
 
 impl From<&Landscape> for ReportLandscape {
@@ -193,7 +193,7 @@ impl From<&Landscape> for ReportLandscape {
             columns: size[0],
             rows: size[1],
             corners: [point(0, 0).0, point(size[0] - 1, size[1] - 1).0],
-            heights: Packed::new(bytes, vec![[0.0, 1.0]]),
+            heights: PackedNumbers::new(bytes, vec![[0.0, 1.0]]),
             potentials: landscape.potentials(),
         }
     }
@@ -208,7 +208,7 @@ impl ReportTrajectories {
     pub fn new(times: Vec<f64>, paths: &[Vec<[f64; 2]>], colors: &[[u8; 3]]) -> Self {
         assert!(paths.iter().all(|path| path.len() == times.len()), "one place per time");
         assert_eq!(paths.len(), colors.len(), "one colour per path");
-        let places = Packed::places(paths.iter().map(Vec::as_slice));
+        let places = PackedNumbers::places(paths.iter().map(Vec::as_slice));
         Self { times, colors: colors.iter().copied().map(hex).collect(), places }
     }
 }
@@ -225,7 +225,7 @@ impl ReportTrends {
         let ranges: Vec<[f64; 2]> = rows().map(|row| range(row.iter().copied())).collect();
         let bytes: Vec<u8> =
             rows().zip(&ranges).flat_map(|(row, range)| row.iter().map(|v| byte(*v, *range))).collect();
-        let values = Packed::new(bytes, ranges);
+        let values = PackedNumbers::new(bytes, ranges);
         Self { genes, times, values, first }
     }
 }
@@ -239,7 +239,7 @@ impl Report {
         let refused = |error: serde_json::Error| PictureError::Report { reason: error.to_string() };
         // Nothing within a script may look like its end.
         let data = serde_json::to_string(self).map_err(refused)?.replace('<', "\\u003c");
-        let gradient: Vec<String> = (0..=32_u8).map(|i| hex(Gradient::Viridis.at(f64::from(i) / 32.0))).collect();
+        let gradient: Vec<String> = (0..=32_u8).map(|i| hex(ColorMap::Viridis.at(f64::from(i) / 32.0))).collect();
         let mut page = PAGE.replace("{{style}}", STYLE).replace("{{scripts}}", &SCRIPTS.join("\n"));
         page = page.replace("{{gradient}}", &serde_json::to_string(&gradient).map_err(refused)?);
         page = page.replace("{{title}}", &escaped(&self.title));

@@ -2,7 +2,7 @@
 
 use sclsd_data::Matrix;
 
-use crate::color::{Gradient, INK, Rgb};
+use crate::color::{ColorMap, INK, Rgb};
 use crate::embedding::{Coloring, Places, Sheet, range};
 use crate::field::Field;
 use crate::frame::{Frame, shape};
@@ -62,7 +62,7 @@ pub fn stream(places: Places<'_>, velocity: &Matrix, coloring: &Coloring, style:
     let lines = stream_lines(places, velocity, style);
     let fastest = range(lines.iter().flat_map(|line| line.speeds.iter().copied()))[1];
     let mut sheet = if style.color_by_speed {
-        let key = Key::Bar { name: "speed".into(), range: [0.0, fastest], gradients: vec![Gradient::Plasma] };
+        let key = Key::Bar { name: "speed".into(), range: [0.0, fastest], color_maps: vec![ColorMap::Plasma] };
         let mut sheet = Sheet::blank(Frame::around(places.all()), Some(&key), title, places.basis);
         sheet.paint_cells(places, None, false);
         sheet
@@ -81,7 +81,7 @@ pub fn stream(places: Places<'_>, velocity: &Matrix, coloring: &Coloring, style:
                 shape(scene, &ribbon(&places, &widths), INK);
             }
             for (head, at) in heads(&places) {
-                let color = if style.color_by_speed { Gradient::Plasma.at(line.speeds[at] / fastest) } else { INK };
+                let color = if style.color_by_speed { ColorMap::Plasma.at(line.speeds[at] / fastest) } else { INK };
                 shape(scene, &head, color);
             }
         }
@@ -113,7 +113,7 @@ fn pieces(
     const PIECE: usize = 6;
     for start in (0..places.len() - 1).step_by(PIECE) {
         let end = (start + PIECE + 1).min(places.len());
-        let color = Gradient::Plasma.at(speeds[usize::midpoint(start, end - 1)] / fastest);
+        let color = ColorMap::Plasma.at(speeds[usize::midpoint(start, end - 1)] / fastest);
         draw(&ribbon(&places[start..end], &widths[start..end]), color);
     }
 }

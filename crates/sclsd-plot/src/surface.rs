@@ -2,7 +2,7 @@
 
 use kuva::render::render::{Scene, TextAnchor};
 
-use crate::color::{Gradient, INK, Rgb, mix};
+use crate::color::{ColorMap, INK, Rgb, mix};
 use crate::embedding::range;
 use crate::frame::{MARGIN, TEXT, dot, line, shape, text};
 use crate::landscape::Landscape;
@@ -132,7 +132,7 @@ fn lit(points: [[f64; 3]; 4], height: f64) -> Rgb {
     let normal = [ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx];
     let long = normal.iter().map(|n| n * n).sum::<f64>().sqrt().max(1e-300);
     let facing = normal.iter().zip(LIGHT).map(|(n, l)| n * l).sum::<f64>() / long;
-    let color = Gradient::Viridis.at(height);
+    let color = ColorMap::Viridis.at(height);
     if facing < 0.75 {
         mix(color, [0; 3], 0.45 * (0.75 - facing).min(1.0))
     } else {

@@ -1,5 +1,5 @@
-//! Pictures are whole: as many marks as there are cells, names where they belong, nothing outside of the frame; and a few look
-//! as they did when they were last looked at (`tests/pictures/`, written anew with `SCLSD_UPDATE_PICTURES=1`).
+//! Pictures are whole: as many marks as there are cells, names where they belong, nothing outside of the frame; and a
+//! few look as they did when they were last looked at (`tests/pictures/`, written anew with `SCLSD_UPDATE_PICTURES=1`).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,9 +8,9 @@ use std::path::Path;
 use roxmltree::{Document, Node};
 use sclsd_data::{Categorical, Matrix};
 use sclsd_plot::{
-    CalibrationCurve, Coloring, Curve, FateChange, FateCounts, FateProbabilities, Format, Gradient, Landscape, Panel,
-    Paths, Picture, Places, StreamStyle, View, calibration, contour_map, embedding, fate_circle, fate_probabilities,
-    fates, panels, perturbations, stream, surface, walks,
+    CalibrationCurve, ColorMap, ColoredFates, Coloring, Curve, FateChange, FateCounts, Format, Landscape, Panel, Paths,
+    Picture, Places, StreamStyle, View, calibration, contour_map, embedding, fate_circle, fate_probabilities, fates,
+    panels, perturbations, stream, surface, walks,
 };
 
 const FATES: [&str; 4] = ["Alpha", "Beta", "Delta & co", "Gamma"];
@@ -52,12 +52,12 @@ impl Arc {
     }
 
     fn by_time(&self) -> Coloring {
-        Coloring::Numbers { name: "pseudotime".into(), values: self.time.clone(), gradient: Gradient::Viridis }
+        Coloring::Numbers { name: "pseudotime".into(), values: self.time.clone(), color_map: ColorMap::Viridis }
     }
 
     /// One of `n` fates, more likely the farther along the arc; the first cells of a hundred reach none.
     #[expect(clippy::cast_precision_loss, reason = "a few fates")]
-    fn fates(&self, n: usize) -> FateProbabilities {
+    fn fates(&self, n: usize) -> ColoredFates {
         let mut values = Vec::new();
         for (cell, time) in self.time.iter().enumerate() {
             let sure = time * time;
@@ -65,7 +65,7 @@ impl Arc {
             values.extend((0..n).map(|fate| if *time < 0.01 { 0.0 } else { p(fate) }));
         }
         let names = FATES[..n].iter().map(|&name| name.to_owned()).collect();
-        FateProbabilities { names, colors: COLORS[..n].to_vec(), values }
+        ColoredFates { names, colors: COLORS[..n].to_vec(), values }
     }
 
     /// A path along the arc.
@@ -203,10 +203,10 @@ fn a_colour_bar_says_what_it_measures() {
     let document = Document::parse(&text).unwrap();
     let bar = &group(&document, "colorbar")[0];
     assert!(count(bar, "rect") >= 50);
-    let said: Vec<String> =
+    let message: Vec<String> =
         bar.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text().map(str::to_owned)).collect();
-    assert_eq!(said[0], "pseudotime");
-    assert!(said.contains(&"0.0".to_owned()) && said.len() >= 4, "{said:?}");
+    assert_eq!(message[0], "pseudotime");
+    assert!(message.contains(&"0.0".to_owned()) && message.len() >= 4, "{message:?}");
 }
 
 #[test]
@@ -284,9 +284,9 @@ fn panels_show_every_curve_under_its_title() {
     ];
     let text = svg(&panels("epoch", &x, &all, "training"));
     let document = Document::parse(&text).unwrap();
-    let said = texts(&document);
+    let message = texts(&document);
     for name in ["training", "loss", "two", "epoch", "first", "second"] {
-        assert!(said.iter().any(|t| t == name), "{name} in {said:?}");
+        assert!(message.iter().any(|t| t == name), "{name} in {message:?}");
     }
     let curves = document.descendants().filter(|n| n.attribute("stroke") == Some("#0072b2") && points_of(n) >= 50);
     assert_eq!(curves.count(), 3);
@@ -305,11 +305,11 @@ fn fates_flow_from_every_cluster_to_every_fate_it_has() {
     };
     let text = svg(&fates(&counts, "fates"));
     let document = Document::parse(&text).unwrap();
-    let said = texts(&document);
+    let message = texts(&document);
     for wanted in ["Early & young (40)", "Middle (20)", "Late (40)", "Middle: 15.0 %", "Late: 85.0 %"] {
-        assert!(said.iter().any(|t| t == wanted), "{wanted} in {said:?}");
+        assert!(message.iter().any(|t| t == wanted), "{wanted} in {message:?}");
     }
-    assert!(!said.iter().any(|t| t.starts_with("Early & young:")), "nobody ends there");
+    assert!(!message.iter().any(|t| t.starts_with("Early & young:")), "nobody ends there");
     assert_eq!(
         document.descendants().filter(|n| n.has_tag_name("path")).count(),
         5,
@@ -336,8 +336,8 @@ fn every_fate_has_a_panel_with_its_name_and_every_cell_within_it() {
         for (i, a) in frames.iter().enumerate() {
             assert!(frames[..i].iter().all(|b| a[0] > b[2] || a[1] > b[3]), "panels do not overlap");
         }
-        let said = texts(&document);
-        assert!(FATES[..n].iter().all(|name| said.iter().any(|t| t == name)), "{said:?}");
+        let message = texts(&document);
+        assert!(FATES[..n].iter().all(|name| message.iter().any(|t| t == name)), "{message:?}");
         let root = document.root_element();
         let (width, height) = (number(&root, "width"), number(&root, "height"));
         assert!(frames.iter().all(|f| f[2] < width && f[3] < height));
@@ -348,7 +348,7 @@ fn every_fate_has_a_panel_with_its_name_and_every_cell_within_it() {
 fn a_probability_is_as_far_from_grey_to_the_fates_color_whatever_the_others_are() {
     let points = Matrix::new(2, vec![0.0, 0.0, 1.0, 0.0, 2.0, 0.0]);
     let places = Places { basis: "X_umap", points: &points };
-    let fates = |values: [f64; 6]| FateProbabilities {
+    let fates = |values: [f64; 6]| ColoredFates {
         names: ["a", "b"].map(str::to_owned).to_vec(),
         colors: vec![[24, 124, 224], [0, 0, 0]],
         values: values.to_vec(),
@@ -366,8 +366,8 @@ fn a_probability_is_as_far_from_grey_to_the_fates_color_whatever_the_others_are(
         assert_eq!(fills, colors);
         let bars = group(&document, "colorbar");
         assert_eq!(bars.len(), 1, "one key for all panels");
-        let said: Vec<&str> = bars[0].descendants().filter_map(|node| node.text()).collect();
-        assert!(["probability", "0.0", "1.0"].iter().all(|text| said.contains(text)), "{said:?}");
+        let message: Vec<&str> = bars[0].descendants().filter_map(|node| node.text()).collect();
+        assert!(["probability", "0.0", "1.0"].iter().all(|text| message.contains(text)), "{message:?}");
         assert!(group(&document, "unreached").is_empty(), "every cell reaches a terminal state");
     }
 }
@@ -397,8 +397,8 @@ fn a_cell_that_reaches_no_terminal_state_is_a_ring_and_the_key_says_so() {
         assert_eq!(circles(&panel).iter().filter(|cell| cell.attribute("fill") == Some("none")).count(), 3);
     }
     assert_eq!(count(&group(&document, "unreached")[0], "circle"), 1);
-    let said = texts(&document);
-    assert!(said.iter().any(|t| t == "reaches no") && said.iter().any(|t| t == "terminal state"), "{said:?}");
+    let message = texts(&document);
+    assert!(message.iter().any(|t| t == "reaches no") && message.iter().any(|t| t == "terminal state"), "{message:?}");
 }
 
 #[test]
@@ -424,14 +424,14 @@ fn a_circle_has_a_corner_for_every_fate_and_cells_of_the_color_of_their_likelies
         let cells = circles(&group(&document, "cells")[0]);
         assert_eq!(cells.len(), 297, "all but those that reach nothing");
         let corners = &group(&document, "corners")[0];
-        let said = texts(&document);
+        let message = texts(&document);
         for (fate, color) in COLORS[..n].iter().enumerate() {
             let own = cells.iter().filter(|cell| cell.attribute("fill") == Some(&hex(*color))).count();
             assert_eq!(own, (3..300).filter(|cell| cell % n == fate).count(), "{}", FATES[fate]);
             assert!(corners.descendants().any(|node| node.attribute("stroke") == Some(&hex(*color))));
-            assert!(said.iter().any(|t| t == FATES[fate]), "{said:?}");
+            assert!(message.iter().any(|t| t == FATES[fate]), "{message:?}");
         }
-        assert!(said.iter().any(|t| t == "not shown: 3 of 300 cells, which reach no terminal state"), "{said:?}");
+        assert!(message.iter().any(|t| t == "not shown: 3 of 300 cells, which reach no terminal state"), "{message:?}");
         let root = document.root_element();
         for cell in &cells {
             let [x, y] = ["cx", "cy"].map(|name| number(cell, name));
@@ -477,9 +477,9 @@ fn what_is_calibrated_lies_on_the_diagonal_and_marks_are_as_large_as_bins_have_p
     assert!((number(own[0], "r") / number(own[1], "r") - 2.0).abs() < 1e-2, "area is the number of predictions");
     assert_eq!(assert_within(&document, "curves"), 2);
     assert_eq!(assert_within(&document, "diagonal"), 1);
-    let said = texts(&document);
+    let message = texts(&document);
     for wanted in ["model", "prior", "predicted probability", "observed frequency", "400"] {
-        assert!(said.iter().any(|t| t == wanted), "{wanted} in {said:?}");
+        assert!(message.iter().any(|t| t == wanted), "{wanted} in {message:?}");
     }
 }
 
@@ -503,8 +503,8 @@ fn perturbations_have_a_mark_for_every_gene_and_fate() {
         group(&document, "changes")[0].descendants().filter(|n| n.has_tag_name("circle")).collect();
     assert_eq!(marks.len(), 4);
     assert!((number(&marks[0], "r") / number(&marks[2], "r") - 2.0).abs() < 1e-2, "area is the number of cells");
-    let said = texts(&document);
-    assert!(["Arx", "Pax4", "Alpha", "Beta"].iter().all(|name| said.iter().any(|t| t == name)), "{said:?}");
+    let message = texts(&document);
+    assert!(["Arx", "Pax4", "Alpha", "Beta"].iter().all(|name| message.iter().any(|t| t == name)), "{message:?}");
 }
 
 #[test]
@@ -513,14 +513,14 @@ fn a_picture_of_no_or_one_or_odd_cells_is_still_a_picture() {
         let points = Matrix::new(2, places);
         let n = points.n_rows();
         let places = Places { basis: "X_umap", points: &points };
-        let numbers = Coloring::Numbers { name: "x".into(), values: vec![f64::NAN; n], gradient: Gradient::Viridis };
+        let numbers = Coloring::Numbers { name: "x".into(), values: vec![f64::NAN; n], color_map: ColorMap::Viridis };
         let velocity = Matrix::new(2, vec![0.0; 2 * n]);
-        let fates = |values: Vec<f64>| FateProbabilities {
+        let fates = |values: Vec<f64>| ColoredFates {
             names: FATES[..2].iter().map(|&name| name.to_owned()).collect(),
             colors: COLORS[..2].to_vec(),
             values,
         };
-        let nowhere = FateProbabilities { names: Vec::new(), colors: Vec::new(), values: Vec::new() };
+        let nowhere = ColoredFates { names: Vec::new(), colors: Vec::new(), values: Vec::new() };
         for picture in [
             embedding(places, &numbers, ""),
             stream(places, &velocity, &numbers, &StreamStyle::default(), ""),

@@ -27,8 +27,8 @@ fn main() -> Result<(), sclsd::Error> {
     let device: Device = "cpu".parse()?;
     let data = TrainingData::new(&cells, &spec.keys)?;
     let fit = Trainer::new(spec.check()?).device(device).fit(&data, &walks)?;
-    let said = annotate(&fit.model, &cells, "connectivities")?;
+    let message = annotate(&fit.model, &cells, "connectivities")?;
     println!("loss after {} epochs: {:?}", fit.epoch(), fit.history.last().map(|record| record.loss.total()));
-    println!("Spearman with true time: {:.3?}", spearman(&said.pseudotime, &cells.numbers("true_time")?));
+    println!("Spearman with true time: {:.3?}", spearman(&message.pseudotime, &cells.numbers("true_time")?));
     Ok(())
 }

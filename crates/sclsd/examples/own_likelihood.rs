@@ -4,7 +4,7 @@
 //! p(0) = σ(γ) + σ(−γ) exp(−r),   p(x) = σ(−γ) exp(−r) rˣ / x!        r the rate, γ the gate
 //! ```
 
-use sclsd::model::{CountRow, CountSlopes, Custom, Evaluator, Likelihood};
+use sclsd::model::{CountGradients, CountRow, Custom, Evaluator, Likelihood};
 use sclsd::{Device, data, graph, infer};
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Likelihood for ZeroInflatedPoisson {
         clippy::cast_precision_loss,
         reason = "a count is a small whole number"
     )]
-    fn log_density(&self, row: CountRow<'_>, slopes: CountSlopes<'_>) -> f64 {
+    fn log_density(&self, row: CountRow<'_>, grads: CountGradients<'_>) -> f64 {
         let mut sum = 0.0;
         for gene in 0..row.counts.len() {
             let (x, r, gate) = (row.counts[gene], row.rates[gene] + 1e-3, row.gates[gene]);
@@ -29,13 +29,13 @@ impl Likelihood for ZeroInflatedPoisson {
             if x == 0.0 {
                 let p = open + (1.0 - open) * (-r).exp();
                 sum += f64::from(p.ln());
-                slopes.gates[gene] = open * (1.0 - open) * (1.0 - (-r).exp()) / p;
-                slopes.log_rates[gene] = -(1.0 - open) * (-r).exp() * row.rates[gene] / p;
+                grads.gates[gene] = open * (1.0 - open) * (1.0 - (-r).exp()) / p;
+                grads.log_rates[gene] = -(1.0 - open) * (-r).exp() * row.rates[gene] / p;
             } else {
                 let ln_factorial: f32 = (1..=x as u32).map(|k| (k as f32).ln()).sum();
                 sum += f64::from((1.0 - open).max(1e-30).ln() - r + x * r.ln() - ln_factorial);
-                slopes.gates[gene] = -open;
-                slopes.log_rates[gene] = (x / r - 1.0) * row.rates[gene];
+                grads.gates[gene] = -open;
+                grads.log_rates[gene] = (x / r - 1.0) * row.rates[gene];
             }
         }
         sum

@@ -24,10 +24,10 @@ impl Potential for DoubleWells {
         (0..z.len()).map(|i| a[i].exp() * (z[i] * z[i] - 1.0).powi(2) + c[i] * z[i]).sum()
     }
 
-    fn value_vjp(&self, p: &[f32], z: &[f32], slope: f32, by_p: &mut [f32]) {
+    fn value_vjp(&self, p: &[f32], z: &[f32], grad: f32, grad_p: &mut [f32]) {
         for i in 0..z.len() {
-            by_p[i] += slope * p[i].exp() * (z[i] * z[i] - 1.0).powi(2);
-            by_p[z.len() + i] += slope * z[i];
+            grad_p[i] += grad * p[i].exp() * (z[i] * z[i] - 1.0).powi(2);
+            grad_p[z.len() + i] += grad * z[i];
         }
     }
 
@@ -37,11 +37,11 @@ impl Potential for DoubleWells {
         }
     }
 
-    fn drift_vjp(&self, p: &[f32], z: &[f32], slope: &[f32], by_z: &mut [f32], by_p: &mut [f32]) {
+    fn drift_vjp(&self, p: &[f32], z: &[f32], grad: &[f32], grad_z: &mut [f32], grad_p: &mut [f32]) {
         for i in 0..z.len() {
-            by_z[i] = -4.0 * p[i].exp() * (3.0 * z[i] * z[i] - 1.0) * slope[i];
-            by_p[i] -= 4.0 * p[i].exp() * z[i] * (z[i] * z[i] - 1.0) * slope[i];
-            by_p[z.len() + i] -= slope[i];
+            grad_z[i] = -4.0 * p[i].exp() * (3.0 * z[i] * z[i] - 1.0) * grad[i];
+            grad_p[i] -= 4.0 * p[i].exp() * z[i] * (z[i] * z[i] - 1.0) * grad[i];
+            grad_p[z.len() + i] -= grad[i];
         }
     }
 }
@@ -69,8 +69,8 @@ fn main() -> Result<(), sclsd::Error> {
     let model = infer::Checkpoint::load_with(&path, &custom)?.model;
     std::fs::remove_file(&path)?;
     println!("parameters a, c: {:.2?}", model.weights["potential.custom.parameters"].values);
-    let said = analysis::annotate(&model, &cells, "connectivities")?;
-    let time = analysis::spearman(&said.pseudotime, &cells.numbers("true_time")?);
+    let message = analysis::annotate(&model, &cells, "connectivities")?;
+    let time = analysis::spearman(&message.pseudotime, &cells.numbers("true_time")?);
     println!("Spearman of its pseudotime with the true time: {:.2}", time.unwrap_or(f64::NAN));
     Ok(())
 }

@@ -1,6 +1,5 @@
-//! One piece without the rest: random walks on a graph that comes from elsewhere, a matrix of sprs, directed by a time and
-//! a phylogeny.
-//! (`sclsd-graph` alone is enough for this; it knows nothing of tensors.)
+//! One piece without the rest: random walks on a graph that comes from elsewhere, a matrix of sprs, directed by a time
+//! and a phylogeny. (`sclsd-graph` alone is enough for this; it knows nothing of tensors.)
 
 use std::collections::BTreeMap;
 

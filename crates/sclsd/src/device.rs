@@ -5,7 +5,7 @@
 //! | `cpu` | the CPU, through Burn's `flex` backend | `flex` |
 //! | `ndarray` | the CPU, through Burn's `ndarray` backend | `ndarray` |
 //! | `cuda`, `cuda:1` | an NVIDIA GPU, the first one where no number is given | `cuda` |
-//! | `wgpu`, `wgpu:1` | what Vulkan, Metal or DirectX offer, GPUs before processors | `wgpu` |
+//! | `wgpu`, `wgpu:1` | what Vulkan, Metal or DirectX offer, GPUs before CPUs | `wgpu` |
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;

@@ -12,8 +12,8 @@
 //! | [`plot`] | pictures and the report |
 //! | [`spec`] | numbers out of range and unknown names, as errors that say what was expected |
 //!
-//! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features. The error of every
-//! function converts into [`Error`].
+//! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features. The error
+//! of every function converts into [`Error`].
 //!
 //! ```
 //! use sclsd::{Device, analysis, data, graph, infer};

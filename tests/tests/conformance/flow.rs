@@ -8,8 +8,8 @@ use sclsd_tests::tensors;
 
 use super::{Errors, Golden, Place, everywhere, tiny_networks};
 
-/// On the CPU every method; where the flow is a kernel on the device, those that it knows; in tensor code elsewhere, where a launch
-/// takes its time, the one that training takes.
+/// On the CPU every method; where the flow is a kernel on the device, those that it knows; in tensor code elsewhere,
+/// where a launch takes its time, the one that training takes.
 fn methods(place: &Place) -> &'static [Method] {
     let all = &[Method::Dopri5, Method::Tsit5, Method::Rk4];
     match place.kernels {
@@ -26,7 +26,7 @@ fn the_flow_follows_the_golden_path_for_short_and_long_times() {
 
 #[test]
 fn gradients_through_the_flow_are_the_golden_ones() {
-    everywhere("gradients of the flow", |place| place.allowed.slopes, |place| place.run(Back(*place)));
+    everywhere("gradients of the flow", |place| place.allowed.grads, |place| place.run(Back(*place)));
 }
 
 fn grid(array: &Array) -> Vec<f64> {
@@ -98,7 +98,7 @@ fn back<B: Trainable>(method: Method, kernels: Kernels, device: &B::Device, gold
     let cotangent = golden["cotangent"].to_tensor::<B, 3>([5, 4, 6], device).swap_dims(0, 1).reshape([4, 30]);
     let gradients = (path * cotangent).sum().backward();
     let mut compare =
-        |name: &str, found: Array| errors.compare_slopes(&format!("{name} by {method:?}"), &found, &golden[name]);
+        |name: &str, found: Array| errors.compare_gradients(&format!("{name} by {method:?}"), &found, &golden[name]);
     compare("grad.z0", Array::from_tensor(start.grad(&gradients).expect("a gradient")));
     for (i, layer) in model.potential.layers.iter().enumerate() {
         let name = |leaf: &str| {

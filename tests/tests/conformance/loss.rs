@@ -7,9 +7,10 @@ use burn::tensor::{Tensor, backend::AutodiffBackend};
 use sclsd::infer::{Batch, Coefficients, Elbo, LibrarySize, Noise};
 use sclsd::model::ode::OdeSpec;
 use sclsd::model::{
-    Array, Executor as _, Expression, Job, Kernels, Lsd, Precision, SparseRows, Trainable, Weights, Whole, tensor_name,
+    Array, Executor as _, Expression, GlobalBatch, Job, Kernels, Lsd, Precision, SparseRows, Trainable, Weights,
+    tensor_name,
 };
-use sclsd_tests::{aloud, json, tensors};
+use sclsd_tests::{json, print_always, tensors};
 
 use super::{Errors, Golden, everywhere, places, tiny, tiny_networks};
 
@@ -22,8 +23,8 @@ fn coefficients() -> Coefficients {
         wasserstein: number("w_coeff"),
         potential: number("v_coeff"),
         library: LibrarySize { mean: number("xl_loc"), standard_deviation: number("xl_scale") },
-        // ten times closer than by default: how far off a path is allowed to be would else show in its derivatives, more on a
-        // device where every row takes its own steps than where a block of them follows its worst
+        // ten times closer than by default: how far off a path is allowed to be would else show in its derivatives,
+        // more on a device where every row takes its own steps than where a block of them follows its worst
         ode: OdeSpec { rtol: 1e-6, atol: 1e-7, ..OdeSpec::default() }.check().expect("a specification"),
     }
 }
@@ -40,7 +41,7 @@ fn evaluate<B: Trainable>(model: &Lsd<B>, golden: &Golden, visits: &Visits, devi
     let values = &golden["x_raw"].values;
     let counts = SparseRows { indptr: &indptr, indices: &indices, values, rows: &visits.cells };
     let x = Expression::dense(visits.x.clone(), 30);
-    let batch = Batch { x, places: visits.places.clone(), counts, steps: 5, whole: Whole::alone(20) };
+    let batch = Batch { x, places: visits.places.clone(), counts, steps: 5, global: GlobalBatch::alone(20) };
     let noise = Noise { z: noise("noise.z", 6), b: noise("noise.B", 2), xl: noise("noise.xl", 1) };
     Elbo::new(model, batch, noise, &coefficients(), visits.kernels).expect("a loss")
 }
@@ -98,14 +99,14 @@ impl Job for Sites {
 
 #[test]
 fn every_parameter_has_the_golden_gradient() {
-    everywhere("gradients", |place| place.allowed.slopes, |place| place.run(Slopes { kernels: place.kernels }));
+    everywhere("gradients", |place| place.allowed.grads, |place| place.run(LossGradients { kernels: place.kernels }));
 }
 
-struct Slopes {
+struct LossGradients {
     kernels: Kernels,
 }
 
-impl Job for Slopes {
+impl Job for LossGradients {
     type Output = Vec<(String, f64)>;
 
     fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
@@ -116,22 +117,22 @@ impl Job for Slopes {
         let mut errors = Errors::default();
         for (name, expected) in &golden {
             let Some(name) = name.strip_prefix("grad.") else { continue };
-            errors.compare_slopes(name, &found[name], expected);
+            errors.compare_gradients(name, &found[name], expected);
         }
         assert_eq!(found.len(), errors.0.len(), "nothing else has a gradient: {:?}", found.keys());
         errors.0
     }
 }
 
-/// Relative difference of the slope along a direction from that by two evaluations, which f32 knows to a hundredth: the two
-/// losses, near 10, are known to 1e-6, and differ by the step of 1e-3 times a slope of order 1.
-const SLOPE_BY_DIFFERENCES: f64 = 0.02;
+/// Relative difference of the gradient along a direction from that by two evaluations, which f32 knows to a hundredth:
+/// the two losses, near 10, are known to 1e-6, and differ by the step of 1e-3 times a gradient of order 1.
+const GRADIENT_BY_DIFFERENCES: f64 = 0.02;
 
 #[test]
-fn the_gradient_is_the_slope_of_the_loss() {
+fn the_gradient_is_that_of_the_loss_by_differences() {
     everywhere(
         "gradient by differences",
-        |_| SLOPE_BY_DIFFERENCES,
+        |_| GRADIENT_BY_DIFFERENCES,
         |place| place.run(Check { kernels: place.kernels }),
     );
 }
@@ -152,20 +153,20 @@ impl Job for Check {
             evaluate(&model, &golden, &visits, device).terms().read().total()
         };
         let model = tiny_networks::<B>(device);
-        let (slopes, weights) = (gradients(&model, &evaluate(&model, &golden, &visits, device)), tiny().weights);
+        let (grads, weights) = (gradients(&model, &evaluate(&model, &golden, &visits, device)), tiny().weights);
         // not the recurrent prior: its part in the loss is too small and its kinks are too near
         let parts: [&[&str]; 2] = [&["potential"], &["x_encoder", "xl_encoder", "z_encoder", "B_decoder", "z_decoder"]];
         let check = |part: &&[&str]| {
             let of = |name: &&String| part.iter().any(|network| name.starts_with(network));
-            let length = slopes.iter().filter(|(name, _)| of(name)).flat_map(|(_, slope)| &slope.values);
+            let length = grads.iter().filter(|(name, _)| of(name)).flat_map(|(_, grad)| &grad.values);
             let length = length.map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
             assert!(length > 0.0, "{part:?} have a gradient");
             // far enough for the loss to change by a thousandth
             let step = 1e-3 / length;
             let moved = |sign: f64| {
                 let mut weights = weights.clone();
-                for (name, slope) in slopes.iter().filter(|(name, _)| of(name)) {
-                    let moved = weights.get_mut(name).expect("a weight").values.iter_mut().zip(&slope.values);
+                for (name, grad) in grads.iter().filter(|(name, _)| of(name)) {
+                    let moved = weights.get_mut(name).expect("a weight").values.iter_mut().zip(&grad.values);
                     #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
                     moved.for_each(|(w, g)| *w += (sign * step * f64::from(*g) / length) as f32);
                 }
@@ -254,14 +255,14 @@ impl Job for Total {
 
 #[test]
 fn short_factors_move_the_loss_and_by_no_more_than_their_rounding() {
-    assert!(Kernels::Host.with(Precision::Bf16).is_none(), "a processor has no choice");
+    assert!(Kernels::Host.with(Precision::Bf16).is_none(), "a CPU has no choice");
     for place in places().into_iter().filter(|place| matches!(place.kernels, Kernels::Device(_))) {
         let total = |precision| place.run(Total(place.kernels.with(precision).expect("a choice")));
         let exact = total(Precision::F32);
         // both factors of a product are off by half a unit in the last of their bits
         for (precision, bits) in [(Precision::Tf32, 11), (Precision::Bf16, 8)] {
             let off = ((total(precision) - exact) / exact).abs();
-            aloud(&format!("loss with {precision}, {} | {off:.1e}", place.name));
+            print_always(&format!("loss with {precision}, {} | {off:.1e}", place.name));
             assert!(off > 0.0 && off < 2.0_f64.powi(1 - bits), "{precision} on {}: {off:.1e}", place.name);
         }
     }
@@ -270,7 +271,7 @@ fn short_factors_move_the_loss_and_by_no_more_than_their_rounding() {
 /// Cells that are visited more than once, given once or once per visit.
 #[test]
 fn a_cell_visited_often_is_encoded_once_with_the_same_loss_and_gradients() {
-    everywhere("repeated cells", |place| place.allowed.slopes, |place| place.run(Often { kernels: place.kernels }));
+    everywhere("repeated cells", |place| place.allowed.grads, |place| place.run(Often { kernels: place.kernels }));
 }
 
 struct Often {
@@ -295,7 +296,7 @@ impl Job for Often {
         errors.compare("loss", &Array::from_tensor(once.loss()), &Array::from_tensor(often.loss()));
         let (found, expected) = (gradients(&model, &once), gradients(&model, &often));
         assert!(found.keys().eq(expected.keys()));
-        found.iter().for_each(|(name, found)| errors.compare_slopes(name, found, &expected[name]));
+        found.iter().for_each(|(name, found)| errors.compare_gradients(name, found, &expected[name]));
         let running = |elbo: &Elbo<B>| model.clone().absorb(&elbo.statistics).weights();
         let (found, expected) = (running(&once), running(&often));
         found.iter().for_each(|(name, found)| errors.compare(name, found, &expected[name]));

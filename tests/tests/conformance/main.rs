@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use sclsd::model::{Array, Executor as _, Job, Kernels, Lsd, Model, Trainable};
 use sclsd::{Device, DeviceError};
-use sclsd_tests::{TOLERANCE, aloud, difference, tensors};
+use sclsd_tests::{TOLERANCE, difference, print_always, tensors};
 
 /// A device and the kernels that it runs with.
 #[derive(Debug, Clone, Copy)]
@@ -29,17 +29,17 @@ struct Allowed {
     /// From golden values: |a − b| / (1 + |b|).
     golden: f64,
     /// From golden derivatives: |a − b| as a share of the largest of a tensor.
-    slopes: f64,
+    grads: f64,
     /// Of the loss and its terms, and of what the trained model says about cells, from those on the CPU.
     training: f64,
 }
 
-/// Processors round every operation correctly; sums of hundreds of terms run in an order of their own.
-const EXACT: Allowed = Allowed { golden: TOLERANCE, slopes: 2e-4, training: 1e-4 };
+/// CPUs round every operation correctly; sums of hundreds of terms run in an order of their own.
+const EXACT: Allowed = Allowed { golden: TOLERANCE, grads: 2e-4, training: 1e-4 };
 
 /// Graphics interfaces let exp and ln be off by several units in the last place (WGSL: 3 + 2 |x| of them), CUDA's fast
 /// mathematics likewise. That is still far below the reach of a sum's order.
-const GRAPHICS: Allowed = Allowed { golden: TOLERANCE, slopes: 2e-4, training: 1e-4 };
+const GRAPHICS: Allowed = Allowed { golden: TOLERANCE, grads: 2e-4, training: 1e-4 };
 
 impl sclsd::model::Executor for Place {
     fn run<J: Job>(&self, job: J) -> J::Output {
@@ -67,15 +67,15 @@ fn places() -> Vec<Place> {
         Ok(device) => Some(Place { name, device, kernels: kernels.unwrap_or(device.kernels()), allowed }),
         Err(DeviceError::NotCompiled { .. }) => None,
         Err(error) => {
-            aloud(&format!("SKIPPED: {error}"));
+            print_always(&format!("SKIPPED: {error}"));
             None
         }
     };
     all.into_iter().filter_map(found).collect()
 }
 
-/// Runs a check everywhere, says its largest errors and asserts that they are allowed. A check returns what it compared,
-/// each with its error.
+/// Runs a check everywhere, says its largest errors and asserts that they are allowed. A check returns what it
+/// compared, each with its error.
 fn everywhere(what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place) -> Vec<(String, f64)>) {
     let places = places();
     assert!(places.iter().any(|place| place.name == "cpu"), "the CPU is always there");
@@ -84,13 +84,13 @@ fn everywhere(what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place
 
 /// The same on some places.
 fn on(places: &[Place], what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place) -> Vec<(String, f64)>) {
-    let mut said = Vec::new();
+    let mut message = Vec::new();
     let mut beyond = Vec::new();
     for place in places {
         let errors = check(place);
         assert!(!errors.is_empty(), "{what} on {}: nothing was compared", place.name);
         let worst = errors.iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("an error");
-        said.push(format!("{} {:.1e}", place.name, worst.1));
+        message.push(format!("{} {:.1e}", place.name, worst.1));
         // neither may it be no number
         let off = errors.iter().filter(|(_, error)| error.is_nan() || *error > allowed(place));
         let off: Vec<String> = off.map(|(name, error)| format!("{name} by {error:.1e}")).collect();
@@ -98,12 +98,12 @@ fn on(places: &[Place], what: &str, allowed: impl Fn(&Place) -> f64, check: impl
             beyond.push(format!("{}: off are {}, allowed {:.0e}", place.name, off.join(", "), allowed(place)));
         }
     }
-    aloud(&format!("{what} | {}", said.join(" | ")));
+    print_always(&format!("{what} | {}", message.join(" | ")));
     assert!(beyond.is_empty(), "{what}: {}", beyond.join("; "));
 }
 
-/// θ in the golden loss. The derivative by ln θ is θ times a difference of Γ functions, which f32 knows θ times less well
-/// than all else.
+/// θ in the golden loss. The derivative by ln θ is θ times a difference of Γ functions, which f32 knows θ times less
+/// well than all else.
 const THETA: f64 = 100.0;
 
 /// Differences from golden values, by name.
@@ -115,9 +115,9 @@ impl Errors {
         self.0.push((name.to_owned(), difference(&found.values, &expected.values)));
     }
 
-    /// Relative to the largest of a tensor, since derivatives are of all sizes. The bias before a normalisation has none:
-    /// what is there is rounding, and only has to be as small.
-    fn compare_slopes(&mut self, name: &str, found: &Array, expected: &Array) {
+    /// Relative to the largest of a tensor, since derivatives are of all sizes. The bias before a normalisation has
+    /// none: what is there is rounding, and only has to be as small.
+    fn compare_gradients(&mut self, name: &str, found: &Array, expected: &Array) {
         const ROUNDING: f64 = 1e-6;
         assert_eq!(found.values.len(), expected.values.len(), "{name}: number of values");
         let largest = |values: &[f32]| values.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
@@ -150,10 +150,10 @@ fn what_the_suite_allows_passes_neither_a_wrong_gradient_nor_one_that_is_no_numb
     let error = |change: fn(f32) -> f32| {
         let found = Array { values: expected.values.iter().map(|v| change(*v)).collect(), ..expected.clone() };
         let mut errors = Errors::default();
-        errors.compare_slopes("rnn", &found, &expected);
+        errors.compare_gradients("rnn", &found, &expected);
         errors.0[0].1
     };
-    assert!(error(|v| v) <= EXACT.slopes);
-    assert!(error(|v| 1.001 * v) > EXACT.slopes);
+    assert!(error(|v| v) <= EXACT.grads);
+    assert!(error(|v| 1.001 * v) > EXACT.grads);
     assert!(error(|_| f32::NAN).is_infinite());
 }

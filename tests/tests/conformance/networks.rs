@@ -24,8 +24,8 @@ impl Job for Networks {
         let (z_loc, z_scale) = model.encode_x(x.clone());
         let (b_loc, b_scale) = model.encode_z(z_loc.clone());
         let (b_decoder_loc, b_decoder_scale) = model.decode_b(b_loc.clone());
-        let (gate, rate) = Lsd::gate_and_rate(model.z_decoder.evaluate(z_loc.clone()));
-        let (l_loc, l_scale) = Lsd::location_scale(model.xl_encoder.evaluate(x.clone()));
+        let (gate, rate) = Lsd::gate_and_rate(model.z_decoder.forward_eval(z_loc.clone()));
+        let (l_loc, l_scale) = Lsd::location_scale(model.xl_encoder.forward_eval(x.clone()));
         let outputs = [
             ("z_scale", z_scale),
             ("z_loc", z_loc.clone()),

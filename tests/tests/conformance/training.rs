@@ -8,7 +8,7 @@ use sclsd::graph::{Transition, WalkSpec};
 use sclsd::infer::{Checkpoint, Event, TrainError, TrainSpec, Trainer, TrainingData, import_pth};
 use sclsd::model::ode::{OdeError, OdeSpec};
 use sclsd::model::{Array, Kernels, LayerDims, ModelSpec};
-use sclsd_tests::{aloud, difference, fixture, json, tensors};
+use sclsd_tests::{difference, fixture, json, print_always, tensors};
 
 use super::{Errors, Place, everywhere, on, places};
 
@@ -85,7 +85,7 @@ fn a_flow_that_takes_more_steps_than_it_may_is_an_error_that_says_so_wherever_it
             panic!("{}: {error}", place.name);
         };
         assert!((0.0..1.0).contains(&time), "{}: {time}", place.name);
-        aloud(&format!("one step is too few, {}: {error}", place.name));
+        print_always(&format!("one step is too few, {}: {error}", place.name));
     }
 }
 
@@ -110,17 +110,17 @@ fn training_runs_as_it_does_on_the_cpu_and_the_model_says_the_same() {
 
     let expected = annotate(&on_cpu.model, &data, "connectivities").expect("an annotation");
     let check = |place: &Place| {
-        let said = annotate(&of(place).model, &data, "connectivities").expect("an annotation");
+        let message = annotate(&of(place).model, &data, "connectivities").expect("an annotation");
         let mut errors = Errors::default();
-        errors.compare("cell state", &state(&said.cell_state), &state(&expected.cell_state));
-        errors.compare("potential", &array(said.potential.into_iter()), &array(expected.potential.iter().copied()));
+        errors.compare("cell state", &state(&message.cell_state), &state(&expected.cell_state));
+        errors.compare("potential", &array(message.potential.into_iter()), &array(expected.potential.iter().copied()));
         errors.0
     };
     everywhere("trained model", |place| place.allowed.training, check);
 }
 
-/// Rounding alone tells peers from one: sums over visits are made in another order. What Adam makes of that in twelve steps of a
-/// thousandth is far below a step.
+/// Rounding alone tells peers from one: sums over visits are made in another order. What Adam makes of that in twelve
+/// steps of a thousandth is far below a step.
 const TOGETHER: f64 = 1e-4;
 
 #[test]
@@ -142,7 +142,7 @@ fn peers_train_the_model_that_one_trains_alone() {
                 .map(|(name, array)| (difference(&array.values, &alone.model.weights[name].values), name))
                 .max_by(|a, b| a.0.total_cmp(&b.0))
                 .expect("weights");
-            aloud(&format!(
+            print_always(&format!(
                 "{count} peers against one, {} | loss {loss:.1e} | weights {weights:.1e} ({name})",
                 place.name
             ));
@@ -159,14 +159,14 @@ fn the_golden_model_says_the_golden_things_about_cells() {
     let number = |key: &str| settings[key].as_f64().expect("a number");
     let spec = HardFateSpec { time_range: number("time_range"), dt: number("dt"), ..HardFateSpec::default() };
     let check = |_: &Place| {
-        let said = annotate(&model, &data, "connectivities").expect("an annotation");
-        let ends = hard_fates(&model, &said.cell_state, &spec).expect("fates").states;
+        let message = annotate(&model, &data, "connectivities").expect("an annotation");
+        let ends = hard_fates(&model, &message.cell_state, &spec).expect("fates").states;
         let mut errors = Errors::default();
-        errors.compare("X_cell_state", &state(&said.cell_state), &golden["X_cell_state"]);
-        errors.compare("X_diff_state", &state(&said.diff_state), &golden["X_diff_state"]);
-        errors.compare("entropy", &array(said.entropy.into_iter()), &golden["entropy"]);
-        errors.compare("potential", &array(said.potential.into_iter()), &golden["potential"]);
-        errors.compare("lsd_pseudotime", &array(said.pseudotime.into_iter()), &golden["lsd_pseudotime"]);
+        errors.compare("X_cell_state", &state(&message.cell_state), &golden["X_cell_state"]);
+        errors.compare("X_diff_state", &state(&message.diff_state), &golden["X_diff_state"]);
+        errors.compare("entropy", &array(message.entropy.into_iter()), &golden["entropy"]);
+        errors.compare("potential", &array(message.potential.into_iter()), &golden["potential"]);
+        errors.compare("lsd_pseudotime", &array(message.pseudotime.into_iter()), &golden["lsd_pseudotime"]);
         errors.compare("fates", &state(&ends), &golden["fate_trajectory_last"]);
         errors.0
     };

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::{Rng, RngExt};
-use sclsd::data::{Purpose, stream};
+use sclsd::data::{Purpose, random_stream};
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |value| value.parse().expect("a number"))
@@ -42,7 +42,7 @@ fn every_case<R: Rng>(made: impl Fn(u64, u64) -> R + Sync, case: impl Fn(&mut R,
 }
 
 fn random(seed: u64, number: u64) -> impl Rng {
-    stream(seed, Purpose::Noise, number)
+    random_stream(seed, Purpose::Noise, number)
 }
 
 /// Some bytes changed, left out, repeated, or taken for large numbers.

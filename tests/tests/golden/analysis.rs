@@ -14,8 +14,8 @@ fn golden_model() -> (Dataset, Model, Annotation) {
     let keys = Keys::default().with_obs("clusters").with_obsm("X_umap");
     let data = read_h5ad(&fixture("prepared.h5ad"), &keys).expect("prepared.h5ad");
     let model = import_pth(&fixture("trained.pth"), data.var.names.clone()).expect("a model");
-    let said = annotate(&model, &data, "connectivities").expect("an annotation");
-    (data, model, said)
+    let message = annotate(&model, &data, "connectivities").expect("an annotation");
+    (data, model, message)
 }
 
 fn clusters(data: &Dataset) -> Categorical {
@@ -35,12 +35,12 @@ fn matrix(array: &Array) -> Matrix {
 
 #[test]
 fn fates_and_paths_are_the_golden_ones() {
-    let (data, model, said) = golden_model();
+    let (data, model, message) = golden_model();
     let (settings, golden) = (json("analysis.json"), tensors("analysis.safetensors"));
     let number = |key: &str| settings[key].as_f64().expect("a number");
     let spec =
         HardFateSpec { time_range: number("time_range"), dt: number("dt"), paths: true, ..HardFateSpec::default() };
-    let found = hard_fates(&model, &said.cell_state, &spec).expect("fates");
+    let found = hard_fates(&model, &message.cell_state, &spec).expect("fates");
     assert_close("fate_trajectory_last", found.states.values(), &golden["fate_trajectory_last"].values);
     assert_nearly_all_equal("fate_index", &found.cells, &golden["fate_index"].values);
     assert_eq!(golden["fate_paths"].shape, [found.times.len(), data.n_cells()]);
@@ -51,10 +51,10 @@ fn fates_and_paths_are_the_golden_ones() {
 
 #[test]
 fn fates_do_not_depend_on_whether_paths_are_kept() {
-    let (_, model, said) = golden_model();
+    let (_, model, message) = golden_model();
     let on = |paths| {
         let spec = HardFateSpec { paths, ..HardFateSpec::default() };
-        hard_fates(&model, &said.cell_state, &spec).expect("fates")
+        hard_fates(&model, &message.cell_state, &spec).expect("fates")
     };
     let (with, without) = (on(true), on(false));
     assert_close("states", with.states.values(), without.states.values());
@@ -92,10 +92,10 @@ fn knockout_and_overexpression_end_in_the_golden_clusters() {
 
 #[test]
 fn velocity_and_its_scores_are_the_golden_ones() {
-    let (data, _, said) = golden_model();
+    let (data, _, message) = golden_model();
     let (settings, golden) = (json("analysis.json"), tensors("analysis.safetensors"));
     let (graph, embedding, clusters) = (&data.obsp["connectivities"], &data.obsm["X_umap"], clusters(&data));
-    let velocity = velocity_from_transitions(&said.transitions, graph, embedding).expect("a velocity");
+    let velocity = velocity_from_transitions(&message.transitions, graph, embedding).expect("a velocity");
     assert_close("velocity_umap", velocity.values(), &golden["velocity_umap"].values);
 
     let edges: Vec<(String, String)> = serde_json::from_value(settings["cluster_edges"].clone()).expect("edges");
@@ -120,7 +120,7 @@ fn compare(what: &str, found: &[Score], settings: &Value) {
 #[test]
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "compared in f32")]
 fn permuting_cells_permutes_what_is_said_of_them() {
-    let (data, model, said) = golden_model();
+    let (data, model, message) = golden_model();
     let n = data.n_cells();
     // every cell once, far from its neighbours in the file
     let order: Vec<usize> = (0..n).map(|i| (i * 7 + 3) % n).collect();
@@ -128,16 +128,16 @@ fn permuting_cells_permutes_what_is_said_of_them() {
     seen.sort_unstable();
     assert_eq!(seen, (0..n).collect::<Vec<_>>(), "7 and the number of cells have no common divisor");
     let permuted = annotate(&model, &data.select_cells(&order), "connectivities").expect("an annotation");
-    let state = said.cell_state.select_rows(&order);
+    let state = message.cell_state.select_rows(&order);
     assert_close("cell_state", permuted.cell_state.values(), state.values());
-    let dense = |said: &Annotation, cells: &[usize]| said.transitions.map(|v| v as f32).gather_dense(cells);
+    let dense = |message: &Annotation, cells: &[usize]| message.transitions.map(|v| v as f32).gather_dense(cells);
     let all: Vec<usize> = (0..n).collect();
-    let (found, expected) = (dense(&permuted, &all), dense(&said, &order));
+    let (found, expected) = (dense(&permuted, &all), dense(&message, &order));
     let expected: Vec<f32> = expected.chunks_exact(n).flat_map(|row| order.iter().map(|&cell| row[cell])).collect();
     assert_close("transitions", &found, &expected);
 
     let ends = |state: &Matrix| hard_fates(&model, state, &HardFateSpec::default()).expect("fates").cells;
-    let (found, expected) = (ends(&permuted.cell_state), ends(&said.cell_state));
+    let (found, expected) = (ends(&permuted.cell_state), ends(&message.cell_state));
     let expected: Vec<f32> = order.iter().map(|&cell| expected[cell] as f32).collect();
     let found: Vec<u32> = found.iter().map(|&cell| u32::try_from(order[cell as usize]).expect("a cell")).collect();
     assert_nearly_all_equal("fates", &found, &expected);

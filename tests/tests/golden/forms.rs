@@ -85,8 +85,8 @@ fn names_that_are_called_as_a_result_stay_names_and_the_root_is_the_cell_it_was(
         assert_eq!(made.var.names, before.var.names);
         assert_eq!(made.obs.get("fate"), Some(&Column::Float(vec![0.5; cells.len()])));
         assert_eq!(made.uns.get("iroot"), root.map(|root| Uns::Integers(vec![], vec![root])).as_ref());
-        let said = lost.iter().any(|lost| lost == "uns[\"iroot\"]: its cell is left out");
-        assert_eq!(said, root.is_none(), "{lost:?}");
+        let message = lost.iter().any(|lost| lost == "uns[\"iroot\"]: its cell is left out");
+        assert_eq!(message, root.is_none(), "{lost:?}");
         assert!(root.is_some() || !Keys::all(&copy).expect("keys").uns.contains(&"iroot".to_owned()));
     }
 }
@@ -324,19 +324,19 @@ fn what_cannot_be_read_is_named_where_it_is_asked_for() {
         file.read(&keys).expect_err("an error").to_string()
     };
     let column = |key: &str| Keys::none().with_obs(key);
-    let said = refused("claims", column("huge"));
+    let message = refused("claims", column("huge"));
     assert!(
-        said.ends_with("obs[\"huge\"]: it claims 1000000000000 values, more than a file of this size can hold"),
-        "{said}"
+        message.ends_with("obs[\"huge\"]: it claims 1000000000000 values, more than a file of this size can hold"),
+        "{message}"
     );
-    let said = refused("not_utf8", column("latin"));
-    assert!(said.contains("obs[\"latin\"]: its text is not UTF-8"), "{said}");
-    let said = refused("not_utf8", column("a: b"));
-    assert!(said.contains("not UTF-8"), "{said}");
-    let said = refused("circle", Keys { uns: vec!["self".into()], ..Keys::none() });
-    assert!(said.ends_with("uns[\"self\"]: its groups go round in a circle"), "{said}");
-    let said = refused("no_x", Keys { x: true, ..Keys::none() });
-    assert!(said.ends_with("lacks X (layers has raw)"), "{said}");
+    let message = refused("not_utf8", column("latin"));
+    assert!(message.contains("obs[\"latin\"]: its text is not UTF-8"), "{message}");
+    let message = refused("not_utf8", column("a: b"));
+    assert!(message.contains("not UTF-8"), "{message}");
+    let message = refused("circle", Keys { uns: vec!["self".into()], ..Keys::none() });
+    assert!(message.ends_with("uns[\"self\"]: its groups go round in a circle"), "{message}");
+    let message = refused("no_x", Keys { x: true, ..Keys::none() });
+    assert!(message.ends_with("lacks X (layers has raw)"), "{message}");
 }
 
 #[test]
@@ -367,9 +367,9 @@ fn results_belong_to_the_file_that_was_opened_whatever_takes_its_name() {
     let output = directory.path().join("result.h5ad");
     file.add(&output, &additions(), Compression::None).expect("results of the first");
     assert!(!H5ad::open(&output).expect("a file").inspect().expect("entries").has("obs", "text"));
-    let said =
+    let message =
         file.add(&input, &additions(), Compression::None).expect_err("the other is not written over").to_string();
-    assert!(said.contains("another file took its place"), "{said}");
+    assert!(message.contains("another file took its place"), "{message}");
     assert_eq!(std::fs::read(&input).expect("the other"), std::fs::read(path("columns")).expect("the same"));
     // the same file is written to
     let file = H5ad::open(&input).expect("a file");
@@ -378,8 +378,8 @@ fn results_belong_to_the_file_that_was_opened_whatever_takes_its_name() {
         .open(&input)
         .and_then(|mut f| std::io::Write::write_all(&mut f, b"x"))
         .expect("a byte");
-    let said = file.add(&output, &additions(), Compression::None).expect_err("changed").to_string();
-    assert!(said.contains("it was written to"), "{said}");
+    let message = file.add(&output, &additions(), Compression::None).expect_err("changed").to_string();
+    assert!(message.contains("it was written to"), "{message}");
 }
 
 #[test]

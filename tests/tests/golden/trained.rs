@@ -50,9 +50,9 @@ fn annotation_by_an_imported_model_is_the_golden_one() {
     assert_close("transitions", &dense, &golden["transitions"].values);
 }
 
-/// Noise differs between implementations, so curves are compared as curves: mean of the last 8 steps. The walks are those
-/// that the golden run saw, since which 256 walks are drawn changes the loss more than anything else: with them, seeds 0
-/// to 7 end within 0.5 % of the golden loss; with walks of our own, within 4 %.
+/// Noise differs between implementations, so curves are compared as curves: mean of the last 8 steps. The walks are
+/// those that the golden run saw, since which 256 walks are drawn changes the loss more than anything else: with them,
+/// seeds 0 to 7 end within 0.5 % of the golden loss; with walks of our own, within 4 %.
 const CURVE_TOLERANCE: f64 = 0.03;
 
 #[test]

@@ -208,11 +208,11 @@ fn graphs_that_do_not_fit_are_named() {
     file(d, "whole.h5ad", |_| {});
     succeed(d, &train("whole.h5ad", &[]));
     let annotated = sclsd(d, &["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "a.h5ad"]);
-    let said = String::from_utf8_lossy(&annotated.stderr);
+    let message = String::from_utf8_lossy(&annotated.stderr);
     assert!(
         annotated.status.success()
-            && said.contains("cell cell04 has no neighbour in obsp[\"connectivities\"]: it has no outgoing edge"),
-        "{said}"
+            && message.contains("cell cell04 has no neighbour in obsp[\"connectivities\"]: it has no outgoing edge"),
+        "{message}"
     );
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");
     let fates = ["fates", "a.h5ad", "--model", "m.safetensors", "-o", "f.h5ad", "--terminal", "Fate A", "Fate B"];

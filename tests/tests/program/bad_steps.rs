@@ -124,8 +124,8 @@ fn roots_that_are_none_are_named() {
     });
     let lonely = "root cell cell04 is joined to no other cell by the graph";
     refused(d, &prepare(&["--root-cell", "cell04"]), &[lonely]);
-    let said = succeed(d, &prepare(&["--root-cell", "cell05"]));
-    assert!(said.contains("cells without neighbours left out  1"), "{said}");
+    let message = succeed(d, &prepare(&["--root-cell", "cell05"]));
+    assert!(message.contains("cells without neighbours left out  1"), "{message}");
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn empty_cells_and_genes_are_counted() {
         });
         data.x = Some(Csr::from_rows(20, rows.collect::<Vec<_>>()).expect("counts"));
     });
-    let said = succeed(d, &prepare(&["--json"]));
-    assert!(said.contains("\"empty_cells_left_out\":1,\"empty_genes_left_out\":1"), "{said}");
+    let message = succeed(d, &prepare(&["--json"]));
+    assert!(message.contains("\"empty_cells_left_out\":1,\"empty_genes_left_out\":1"), "{message}");
 }
 
 #[test]
@@ -290,15 +290,15 @@ fn evaluations_that_cannot_be_are_named_and_what_never_touches_has_no_score() {
     refused(d, &evaluate(&["--edges", "Stem-Single"]), &["--edges: \"Stem-Single\" is no edge, expected A>B"]);
     refused(d, &evaluate(&["--basis", "X_tsne"]), &["lacks obsm[\"X_tsne\"] (obsm has X_cell_state"]);
     refused(d, &evaluate(&["--edges", "Stem>Single", "--time-key", "time"]), &["lacks obs[\"time\"]"]);
-    let said = succeed(d, &evaluate(&["--edges", "Single>Far"]));
-    assert!(said.contains("Single->Far none: the two clusters never touch"), "{said}");
-    assert!(said.contains("Single none: no two of its cells are neighbours"), "{said}");
-    let said = succeed(d, &evaluate(&["--edges", "Single>Far", "--json"]));
+    let message = succeed(d, &evaluate(&["--edges", "Single>Far"]));
+    assert!(message.contains("Single->Far none: the two clusters never touch"), "{message}");
+    assert!(message.contains("Single none: no two of its cells are neighbours"), "{message}");
+    let message = succeed(d, &evaluate(&["--edges", "Single>Far", "--json"]));
     assert!(
-        said.contains(
+        message.contains(
             r#""cross-boundary_correctness":{"each":{"Single->Far":{"cells":0,"prior":null,"score":null}},"mean":null,"#
         ),
-        "{said}"
+        "{message}"
     );
     let circle = succeed(d, &evaluate(&["--edges", "Single>Stem,Stem>Single"]));
     assert!(circle.contains("stage correlation") && circle.contains("the edges run in a circle"), "{circle}");

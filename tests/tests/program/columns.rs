@@ -1,4 +1,5 @@
-//! Columns and names as people have them: numbers and truth values for clusters, colours by name, names that are no words.
+//! Columns and names as people have them: numbers and truth values for clusters, colours by name, names that are no
+//! words.
 
 use std::path::Path;
 
@@ -73,8 +74,8 @@ fn clusters_may_be_whole_numbers_text_or_truth_values_and_all_forms_give_the_sam
     }
     let own = ["--cluster-key", "integer", "--terminal", "2"];
     succeed(d, &train("in.h5ad", &own));
-    let said = succeed(d, &["fates", "out.h5ad", "--model", "m.safetensors", "-o", "own.h5ad"]);
-    assert!(said.contains("\n    2  mean probability"), "fates have the clusters' names: {said}");
+    let message = succeed(d, &["fates", "out.h5ad", "--model", "m.safetensors", "-o", "own.h5ad"]);
+    assert!(message.contains("\n    2  mean probability"), "fates have the clusters' names: {message}");
     for kind in ["fates", "fate-probabilities", "embedding"] {
         let on: &[&str] = if kind == "fates" { &[] } else { &["--basis", "X_true_state"] };
         let run = ["plot", "own.h5ad", "--kind", kind, "--cluster-key", "truth", "-o", "p.svg"];
@@ -158,8 +159,8 @@ fn names_that_appear_twice_are_refused_by_every_command() {
             refused(d, &[&[command, input][..], more].concat(), &[input, part]);
         }
     }
-    let said = succeed(d, &["inspect", "twice.h5ad"]);
-    assert!(said.contains("not ready for any command: gene Gene07 appears twice"), "{said}");
+    let message = succeed(d, &["inspect", "twice.h5ad"]);
+    assert!(message.contains("not ready for any command: gene Gene07 appears twice"), "{message}");
 }
 
 #[test]
@@ -231,14 +232,14 @@ fn what_results_replace_is_said_and_names_of_cells_that_are_called_as_a_result_s
         data.obs.set("entropy", Column::Float(vec![7.0; 60]));
         data.obsm.insert("velocity_umap".into(), Matrix::new(2, vec![5.0; 120]));
     });
-    let said = |arguments: &[&str]| {
+    let message = |arguments: &[&str]| {
         let run = sclsd(d, arguments);
-        let said = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert!(run.status.success(), "{said}");
-        said
+        let message = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(run.status.success(), "{message}");
+        message
     };
     let annotate = |input: &'static str| ["annotate", input, "--model", "m.safetensors", "-o", "a.h5ad"];
-    let replaced = said(&annotate("theirs.h5ad"));
+    let replaced = message(&annotate("theirs.h5ad"));
     assert!(replaced.contains("replaced, as the results are called the same: obs[\"entropy\"]"), "{replaced}");
-    assert!(!said(&annotate("result.h5ad")).contains("replaced"), "its own results");
+    assert!(!message(&annotate("result.h5ad")).contains("replaced"), "its own results");
 }

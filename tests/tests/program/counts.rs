@@ -9,16 +9,16 @@ use crate::sclsd;
 
 /// What the program says, which ends well.
 fn success(output: &std::process::Output) -> String {
-    let said = all(output);
-    assert!(output.status.success(), "{said}");
-    said
+    let message = all(output);
+    assert!(output.status.success(), "{message}");
+    message
 }
 
 /// What the program says, which fails.
 fn failure(output: &std::process::Output) -> String {
-    let said = all(output);
-    assert!(!output.status.success(), "{said}");
-    said
+    let message = all(output);
+    assert!(!output.status.success(), "{message}");
+    message
 }
 
 fn all(output: &std::process::Output) -> String {
@@ -34,9 +34,9 @@ fn raw() -> Dataset {
 fn prepare(directory: &Path, name: &str, more: &[&str]) -> (String, Dataset) {
     let mut arguments = vec!["prepare", name, "-o", "prepared.h5ad", "--threads", "1"];
     arguments.extend(more);
-    let said = success(&sclsd(directory, &arguments));
+    let message = success(&sclsd(directory, &arguments));
     let keys = Keys { x: true, layers: vec!["raw".into()], ..Keys::none() };
-    (said, read_h5ad(&directory.join("prepared.h5ad"), &keys).expect("a prepared file"))
+    (message, read_h5ad(&directory.join("prepared.h5ad"), &keys).expect("a prepared file"))
 }
 
 #[test]
@@ -45,31 +45,31 @@ fn counts_are_found_in_x_or_a_layer_and_it_is_said_where() {
     let d = directory.path();
     let data = raw();
     write_h5ad(&d.join("x.h5ad"), &data, Compression::Gzip).expect("a file");
-    let (said, of_x) = prepare(d, "x.h5ad", &[]);
-    assert!(said.contains("counts are taken from X"), "{said}");
+    let (message, of_x) = prepare(d, "x.h5ad", &[]);
+    assert!(message.contains("counts are taken from X"), "{message}");
     // in a layer, beside an X that is scaled
     let mut scaled = data.clone();
     let counts = scaled.x.take().expect("counts");
     scaled.x = Some(counts.map(|v| v - 1.5));
     scaled.layers.insert("counts".into(), counts);
     write_h5ad(&d.join("layer.h5ad"), &scaled, Compression::None).expect("a file");
-    let (said, of_layer) = prepare(d, "layer.h5ad", &[]);
+    let (message, of_layer) = prepare(d, "layer.h5ad", &[]);
     assert!(
-        said.contains("counts are taken from layers[\"counts\"]") && said.contains("X has negative values"),
-        "{said}"
+        message.contains("counts are taken from layers[\"counts\"]") && message.contains("X has negative values"),
+        "{message}"
     );
     assert_eq!((&of_x.x, &of_x.layers), (&of_layer.x, &of_layer.layers));
     // a layer called raw that holds something else is passed over
     scaled.layers.insert("raw".into(), scaled.layers["counts"].map(|v| v + 0.5));
     write_h5ad(&d.join("two.h5ad"), &scaled, Compression::None).expect("a file");
-    let (said, of_two) = prepare(d, "two.h5ad", &[]);
-    assert!(said.contains("counts are taken from layers[\"counts\"]"), "{said}");
-    assert!(said.contains("layers[\"raw\"] held something else: it is replaced"), "{said}");
+    let (message, of_two) = prepare(d, "two.h5ad", &[]);
+    assert!(message.contains("counts are taken from layers[\"counts\"]"), "{message}");
+    assert!(message.contains("layers[\"raw\"] held something else: it is replaced"), "{message}");
     assert_eq!(of_layer.layers, of_two.layers);
-    let said = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "X"]));
-    assert!(said.contains("X of cell") && said.contains("expected a whole count"), "{said}");
-    let said = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "spliced"]));
-    assert!(said.contains("lacks layers[\"spliced\"] (layers has counts)"), "{said}");
+    let message = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "X"]));
+    assert!(message.contains("X of cell") && message.contains("expected a whole count"), "{message}");
+    let message = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "spliced"]));
+    assert!(message.contains("lacks layers[\"spliced\"] (layers has counts)"), "{message}");
     assert!(!d.join("p.h5ad").exists());
 }
 
@@ -83,8 +83,8 @@ fn an_x_of_counts_is_not_kept_as_expression_because_a_layer_has_them_too() {
     let counts = data.x.clone().expect("counts");
     data.layers.insert("counts".into(), counts);
     write_h5ad(&d.join("both.h5ad"), &data, Compression::None).expect("a file");
-    let (said, of_both) = prepare(d, "both.h5ad", &[]);
-    assert!(said.contains("X holds counts"), "{said}");
+    let (message, of_both) = prepare(d, "both.h5ad", &[]);
+    assert!(message.contains("X holds counts"), "{message}");
     assert_eq!((of_both.x, of_both.layers), (of_x.x, of_x.layers));
 }
 
@@ -99,10 +99,10 @@ fn values_within_rounding_of_whole_numbers_are_counts_and_others_are_named() {
     prepare(d, "nearly.h5ad", &[]);
     data.x = Some(counts.map(|v| v * 0.9));
     write_h5ad(&d.join("not.h5ad"), &data, Compression::None).expect("a file");
-    let said = failure(&sclsd(d, &["prepare", "not.h5ad", "-o", "p.h5ad"]));
-    assert!(said.contains("expected a whole count of 0 or more") && said.contains("--counts"), "{said}");
+    let message = failure(&sclsd(d, &["prepare", "not.h5ad", "-o", "p.h5ad"]));
+    assert!(message.contains("expected a whole count of 0 or more") && message.contains("--counts"), "{message}");
     // counts of one are all alike after normalisation
-    assert!(said.contains("values of that cell are the same, so it is normalised"), "{said}");
+    assert!(message.contains("values of that cell are the same, so it is normalised"), "{message}");
     let mut nth = 0.0;
     let mut values = counts.values().to_vec();
     for value in &mut values {
@@ -115,24 +115,27 @@ fn values_within_rounding_of_whole_numbers_are_counts_and_others_are_named() {
     write_h5ad(&d.join("ambient.h5ad"), &data, Compression::None).expect("a file");
     let chosen =
         |name: &'static str| failure(&sclsd(d, &["prepare", "ambient.h5ad", "-o", "p.h5ad", "--counts", name]));
-    let said = chosen("X");
+    let message = chosen("X");
     assert!(
-        said.contains("ambient RNA") && said.contains("layers[\"counts\"] holds counts: --counts counts"),
-        "{said}"
+        message.contains("ambient RNA") && message.contains("layers[\"counts\"] holds counts: --counts counts"),
+        "{message}"
     );
-    let said = chosen("raw/X");
-    assert!(said.contains("--counts takes the name of a layer, X or raw.X; layers[\"counts\"] holds counts"), "{said}");
+    let message = chosen("raw/X");
+    assert!(
+        message.contains("--counts takes the name of a layer, X or raw.X; layers[\"counts\"] holds counts"),
+        "{message}"
+    );
     data.x = Some(counts.map(|v| v - 2.0));
     data.layers.clear();
     write_h5ad(&d.join("scaled.h5ad"), &data, Compression::None).expect("a file");
-    let said = failure(&sclsd(d, &["prepare", "scaled.h5ad", "-o", "p.h5ad"]));
-    assert!(said.contains("it is scaled"), "{said}");
+    let message = failure(&sclsd(d, &["prepare", "scaled.h5ad", "-o", "p.h5ad"]));
+    assert!(message.contains("it is scaled"), "{message}");
     data.layers.insert("counts".into(), counts.map(|v| v * 0.9));
     write_h5ad(&d.join("neither.h5ad"), &data, Compression::None).expect("a file");
-    let said = failure(&sclsd(d, &["prepare", "neither.h5ad", "-o", "p.h5ad"]));
+    let message = failure(&sclsd(d, &["prepare", "neither.h5ad", "-o", "p.h5ad"]));
     assert!(
-        said.contains("so it is normalised") && said.contains("; X holds no counts either: it is scaled"),
-        "{said}"
+        message.contains("so it is normalised") && message.contains("; X holds no counts either: it is scaled"),
+        "{message}"
     );
 }
 
@@ -160,8 +163,8 @@ fn a_folder_of_cell_ranger_is_prepared() {
     write_h5ad(&d.join("x.h5ad"), &data, Compression::None).expect("a file");
     let (_, of_file) = prepare(d, "x.h5ad", &[]);
     assert_eq!((of_folder.x, of_folder.layers), (of_file.x, of_file.layers));
-    let said = failure(&sclsd(d, &["inspect", "filtered"]));
-    assert!(said.contains("10x"), "{said}");
+    let message = failure(&sclsd(d, &["inspect", "filtered"]));
+    assert!(message.contains("10x"), "{message}");
 }
 
 #[test]
@@ -177,16 +180,16 @@ fn genes_are_found_by_their_symbols_or_the_column_is_named() {
         Dataset { x: Some(x), obs: cells, var, obsm: [("X_umap".to_owned(), umap)].into(), ..Dataset::default() };
     write_h5ad(&d.join("cells.h5ad"), &data, Compression::None).expect("a file");
     let plot = ["plot", "cells.h5ad", "--kind", "embedding", "-o", "p.svg", "--color", "Ins1"];
-    let said = failure(&sclsd(d, &plot));
+    let message = failure(&sclsd(d, &plot));
     let wanted =
         "no gene is named Ins1, but var[\"feature_name\"] has it, of gene ENS2; give --gene-symbols feature_name";
-    assert!(said.contains(wanted), "{said}");
+    assert!(message.contains(wanted), "{message}");
     success(&sclsd(d, &[&plot[..], &["--gene-symbols", "feature_name"]].concat()));
     let lower = ["plot", "cells.h5ad", "--kind", "embedding", "-o", "q.svg", "--color", "ins1"];
-    let said = failure(&sclsd(d, &lower));
-    assert!(said.contains("the closest names in var[\"feature_name\"] are Ins1"), "{said}");
-    let said = failure(&sclsd(d, &[&lower[..], &["--gene-symbols", "feature_name"]].concat()));
-    assert!(said.contains("var[\"feature_name\"] has none of that symbol; the closest names are Ins1"), "{said}");
+    let message = failure(&sclsd(d, &lower));
+    assert!(message.contains("the closest names in var[\"feature_name\"] are Ins1"), "{message}");
+    let message = failure(&sclsd(d, &[&lower[..], &["--gene-symbols", "feature_name"]].concat()));
+    assert!(message.contains("var[\"feature_name\"] has none of that symbol; the closest names are Ins1"), "{message}");
     assert!(d.join("p.svg").exists());
 }
 
@@ -195,14 +198,14 @@ fn inspect_says_what_train_would_say_and_ends_with_the_next_command() {
     let directory = tempfile::tempdir().expect("a directory");
     let d = directory.path();
     std::fs::copy(fixture("prepared.h5ad"), d.join("cells.h5ad")).expect("a copy");
-    let said = success(&sclsd(d, &["inspect", "cells.h5ad"]));
+    let message = success(&sclsd(d, &["inspect", "cells.h5ad"]));
     assert!(
-        said.trim_end().ends_with("next: sclsd train cells.h5ad -o result.h5ad --model model.safetensors"),
-        "{said}"
+        message.trim_end().ends_with("next: sclsd train cells.h5ad -o result.h5ad --model model.safetensors"),
+        "{message}"
     );
     std::fs::copy(fixture("raw.h5ad"), d.join("raw.h5ad")).expect("a copy");
-    let said = success(&sclsd(d, &["inspect", "raw.h5ad"]));
-    assert!(said.contains("next: sclsd prepare raw.h5ad -o prepared.h5ad"), "{said}");
+    let message = success(&sclsd(d, &["inspect", "raw.h5ad"]));
+    assert!(message.contains("next: sclsd prepare raw.h5ad -o prepared.h5ad"), "{message}");
     // a name alone is not enough: pseudotime of one cell is infinite
     let file = sclsd::data::H5ad::open(&d.join("cells.h5ad")).expect("a file");
     let keys = Keys::none().with_obs("dpt_pseudotime");
@@ -211,8 +214,8 @@ fn inspect_says_what_train_would_say_and_ends_with_the_next_command() {
     let additions =
         sclsd::data::Additions { obs: vec![("dpt_pseudotime".into(), Column::Float(time))], ..Default::default() };
     file.add(&d.join("cells.h5ad"), &additions, Compression::None).expect("the file with it");
-    let said = success(&sclsd(d, &["inspect", "cells.h5ad"]));
+    let message = success(&sclsd(d, &["inspect", "cells.h5ad"]));
     let refused = failure(&sclsd(d, &["train", "cells.h5ad", "-o", "r.h5ad", "--model", "m.safetensors"]));
     let reason = refused.trim().trim_start_matches("error: ").to_owned();
-    assert!(said.contains(&format!("not ready for sclsd train: {reason}")), "{said}\n{refused}");
+    assert!(message.contains(&format!("not ready for sclsd train: {reason}")), "{message}\n{refused}");
 }

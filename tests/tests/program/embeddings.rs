@@ -26,12 +26,12 @@ fn a_cell_without_a_place_is_left_out_and_said_and_others_have_directions() {
         data.obsm.insert("X_umap".into(), umap);
     });
     let run = sclsd(d, &train("in.h5ad", &[]));
-    let said = String::from_utf8_lossy(&run.stderr);
+    let message = String::from_utf8_lossy(&run.stderr);
     assert!(
-        said.contains(
+        message.contains(
             "1 of 60 cells have no finite coordinates in obsm[\"X_umap\"], the first is cell07: they are left out of"
         ),
-        "{said}"
+        "{message}"
     );
     let result = d.join("out.h5ad");
     for key in ["velocity_umap", "drift_velocity_umap"] {
@@ -69,8 +69,8 @@ fn a_cell_without_a_place_is_left_out_and_said_and_others_have_directions() {
         .collect();
     cosines.sort_by(f64::total_cmp);
     assert!(cosines[15] > 0.99, "{cosines:?}");
-    let said = String::from_utf8_lossy(&evaluated.stderr);
-    assert!(evaluated.status.success() && said.contains("1 of 60 cells have no finite coordinates"), "{said}");
+    let message = String::from_utf8_lossy(&evaluated.stderr);
+    assert!(evaluated.status.success() && message.contains("1 of 60 cells have no finite coordinates"), "{message}");
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn places_that_are_infinitely_far_or_all_without_a_number_end_no_picture() {
         let picture = std::fs::read_to_string(d.join("p.svg")).expect("a picture");
         assert!(!picture.contains("NaN") && !picture.contains("inf"), "{kind}");
         let far = sclsd(d, &["plot", "out.h5ad", "--kind", kind, "-o", "q.svg", "--basis", "far"]);
-        let said = String::from_utf8_lossy(&far.stderr);
-        assert!(far.status.code().is_some_and(|code| code < 2) && !said.contains("panicked"), "{kind}: {said}");
+        let message = String::from_utf8_lossy(&far.stderr);
+        assert!(far.status.code().is_some_and(|code| code < 2) && !message.contains("panicked"), "{kind}: {message}");
     }
     succeed(d, &["report", "out.h5ad", "--model", "m.safetensors", "-o", "r.html"]);
 }
@@ -116,8 +116,8 @@ fn the_first_usual_embedding_is_drawn_on_and_one_that_is_absent_is_an_error_befo
     assert!(!d.join("m.safetensors").exists());
 
     let run = sclsd(d, &train("in.h5ad", &[]));
-    let (said, told) = (String::from_utf8_lossy(&run.stderr), String::from_utf8_lossy(&run.stdout));
-    assert!(said.contains("directions are on obsm[\"X_tsne\"], since there is no obsm[\"X_umap\"]"), "{said}");
+    let (message, told) = (String::from_utf8_lossy(&run.stderr), String::from_utf8_lossy(&run.stdout));
+    assert!(message.contains("directions are on obsm[\"X_tsne\"], since there is no obsm[\"X_umap\"]"), "{message}");
     assert!(told.lines().any(|line| line.starts_with("directions on") && line.ends_with("X_tsne")), "{told}");
     read_h5ad(&d.join("out.h5ad"), &Keys::none().with_obsm("velocity_tsne")).expect("directions");
     for kind in ["stream", "landscape"] {
@@ -136,8 +136,8 @@ fn the_first_usual_embedding_is_drawn_on_and_one_that_is_absent_is_an_error_befo
     // none at all
     file(d, "in.h5ad", |_| {});
     let run = sclsd(d, &train("in.h5ad", &[]));
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert!(said.contains("no directions are written: obsm has none of X_umap, X_tsne, X_pca"), "{said}");
+    let message = String::from_utf8_lossy(&run.stderr);
+    assert!(message.contains("no directions are written: obsm has none of X_umap, X_tsne, X_pca"), "{message}");
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");
     refused(
         d,
@@ -156,9 +156,9 @@ fn coordinates_that_are_infinite_are_made_anew_by_prepare_and_said() {
         data.obsm.insert("X_pca".into(), pca);
     });
     let run = sclsd(d, &["prepare", "in.h5ad", "-o", "out.h5ad", "--n-pcs", "10"]);
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert!(said.contains("obsm[\"X_umap\"] of cell cell02 is inf: it is made anew"), "{said}");
-    assert!(said.contains("obsm[\"X_pca\"] of cell cell04 is NaN: it is made anew"), "{said}");
+    let message = String::from_utf8_lossy(&run.stderr);
+    assert!(message.contains("obsm[\"X_umap\"] of cell cell02 is inf: it is made anew"), "{message}");
+    assert!(message.contains("obsm[\"X_pca\"] of cell cell04 is NaN: it is made anew"), "{message}");
     let keys = Keys::none().with_obsm("X_umap").with_obsm("X_pca");
     let made = read_h5ad(&d.join("out.h5ad"), &keys).expect("a prepared file");
     assert_eq!(made.obsm["X_pca"].n_cols(), 10);
@@ -181,9 +181,9 @@ fn the_graph_that_uns_names_is_taken_and_said_and_later_commands_take_it_too() {
     let inspected = succeed(d, &["inspect", "in.h5ad"]);
     assert!(inspected.contains("the graph is obsp[\"wnn_connectivities\"]"), "{inspected}");
     assert!(!inspected.contains("graph of neighbours"), "{inspected}");
-    let said = sclsd(d, &train("in.h5ad", &[]));
-    let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("the graph is obsp[\"wnn_connectivities\"], which uns[\"wnn\"] names"), "{said}");
+    let message = sclsd(d, &train("in.h5ad", &[]));
+    let message = String::from_utf8_lossy(&message.stderr).into_owned();
+    assert!(message.contains("the graph is obsp[\"wnn_connectivities\"], which uns[\"wnn\"] names"), "{message}");
     succeed(d, &["evaluate", "out.h5ad", "--edges", "Stem>Progenitor", "--basis", "X_true_state"]);
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");
     // preparation takes the one that scanpy would take, although there is another of the usual name
@@ -203,10 +203,10 @@ fn the_graph_that_uns_names_is_taken_and_said_and_later_commands_take_it_too() {
         sclsd(d, &["prepare", input, "-o", output, "--n-pcs", "5", "--root-cell", "cell00"])
     };
     let run = prepare("pointed.h5ad", "p.h5ad");
-    let said = String::from_utf8_lossy(&run.stderr);
+    let message = String::from_utf8_lossy(&run.stderr);
     assert!(
-        run.status.success() && said.contains("the graph is obsp[\"wnn\"], which uns[\"neighbors\"] names"),
-        "{said}"
+        run.status.success() && message.contains("the graph is obsp[\"wnn\"], which uns[\"neighbors\"] names"),
+        "{message}"
     );
     file(d, "usual.h5ad", |data| data.x = data.layers.remove("raw"));
     assert!(prepare("usual.h5ad", "u.h5ad").status.success());

@@ -72,9 +72,9 @@ fn a_device_or_a_pipe_is_written_to_or_refused_and_never_replaced() {
     let d = directory.path();
     trained(d);
     let shown = sclsd(d, &["plot", "result.h5ad", "--kind", "loss", "-o", "/dev/stdout"]);
-    let (picture, said) = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+    let (picture, message) = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
     assert!(picture.starts_with('<') && picture.trim_end().ends_with("</svg>"), "{picture}");
-    assert!(said.contains("picture  /dev/stdout"), "what is said goes beside the picture: {said}");
+    assert!(message.contains("picture  /dev/stdout"), "what is said goes beside the picture: {message}");
     let into = std::fs::File::create(d.join("p.svg")).expect("a file");
     let run = ["plot", "result.h5ad", "--kind", "loss", "-o", "/dev/stdout"];
     assert!(command(d, &run).stdout(into).status().expect("it runs").success());
@@ -149,9 +149,9 @@ fn a_full_standard_output_or_error_is_a_sentence_and_never_a_panic() {
     let run = |script: String| Command::new("sh").current_dir(d).args(["-c", &script]).output().expect("a shell");
     for arguments in ["inspect in.h5ad", "inspect m.safetensors --json", "simulate s.h5ad --cells 30 --genes 10"] {
         let full = run(format!("'{program}' {arguments} > /dev/full"));
-        let said = String::from_utf8_lossy(&full.stderr);
-        assert_eq!(full.status.code(), Some(1), "{said}");
-        assert_eq!(said, "error: standard output cannot be written: no space left on device\n");
+        let message = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(1), "{message}");
+        assert_eq!(message, "error: standard output cannot be written: no space left on device\n");
         assert_eq!(run(format!("'{program}' {arguments} > /dev/full 2> /dev/full")).status.code(), Some(1));
         assert_eq!(run(format!("'{program}' {arguments} >&-")).status.code(), Some(0), "there is nobody to tell");
     }

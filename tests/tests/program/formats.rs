@@ -56,8 +56,8 @@ fn the_page_of_formats_lists_what_is_written_and_nothing_else() {
     let directory = tempfile::tempdir().expect("a directory");
     let d = directory.path();
     let json = |title: &str, arguments: &[&str]| {
-        let said = succeed(d, &[arguments, &["--json"]].concat());
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&said).expect("JSON");
+        let message = succeed(d, &[arguments, &["--json"]].concat());
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&message).expect("JSON");
         assert_eq!(object["format_version"], 1);
         compare(title, object.keys().map(String::as_str));
     };

@@ -6,7 +6,7 @@ use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use sclsd::infer::Checkpoint;
-use sclsd_tests::{aloud, difference};
+use sclsd_tests::{difference, print_always};
 
 use crate::{SMALL, command, sclsd, succeed};
 
@@ -62,7 +62,7 @@ fn two_processes_train_the_model_that_one_trains_alone() {
     let weight =
         |(name, array): (&String, &sclsd::model::Array)| difference(&array.values, &one.model.weights[name].values);
     let weights = two.model.weights.iter().map(weight).fold(0.0, f64::max);
-    aloud(&format!("2 processes against one | loss {loss:.1e} | weights {weights:.1e}"));
+    print_always(&format!("2 processes against one | loss {loss:.1e} | weights {weights:.1e}"));
     assert!(loss < 1e-4 && weights < 1e-4, "loss {loss}, weights {weights}");
     assert!(directory.join("out0.h5ad").exists());
 }
@@ -85,9 +85,9 @@ fn a_peer_that_dies_is_an_error_that_names_it_and_the_checkpoint_is_kept() {
     let address = peers.split(',').nth(1).expect("an address");
     for output in [first, third].map(ended) {
         assert_eq!(output.status.code(), Some(1));
-        let said = errors(&output);
-        assert!(said.contains(&format!("error: peer 1 ({address}) has stopped")), "{said}");
-        assert!(said.contains("go on from it with --resume"), "{said}");
+        let message = errors(&output);
+        assert!(message.contains(&format!("error: peer 1 ({address}) has stopped")), "{message}");
+        assert!(message.contains("go on from it with --resume"), "{message}");
     }
     let left = Checkpoint::load(&model).expect("a whole checkpoint survives").epoch();
     assert!(left >= 2);
@@ -156,8 +156,8 @@ fn peers_that_would_train_different_models_and_bad_ranks_are_refused() {
     let both = [0, 1].map(|rank| peer(directory, &peers, rank, "3", more[rank])).map(ended);
     for (output, other) in both.iter().zip(["peer 1 ", "peer 0 "]) {
         assert_eq!(output.status.code(), Some(1));
-        let said = errors(output);
-        assert!(said.contains(other) && said.contains("another configuration"), "{said}");
+        let message = errors(output);
+        assert!(message.contains(other) && message.contains("another configuration"), "{message}");
     }
     let train = ["train", "in.h5ad", "-o", "o.h5ad", "--model", "m.safetensors"];
     let refuse = |more: &[&str], code: i32, expected: &str| {

@@ -48,9 +48,9 @@ fn a_prior_that_was_made_is_the_one_that_is_recorded_and_read() {
     let page = std::fs::read_to_string(d.join("r.html")).expect("a page");
     assert!(page.contains("[\"prior\",\"prior_pseudotime\"]"), "the report names it");
     assert!(!page.contains("\"dpt_pseudotime\""), "and nothing else");
-    let said = succeed(d, &["evaluate", "out.h5ad", "--time-key", "prior_pseudotime", "--json"]);
-    let scores: serde_json::Value = serde_json::from_str(&said).expect("JSON");
-    assert_eq!(scores["spearman_with_prior_pseudotime_of_the_prior"], 1.0, "{said}");
+    let message = succeed(d, &["evaluate", "out.h5ad", "--time-key", "prior_pseudotime", "--json"]);
+    let scores: serde_json::Value = serde_json::from_str(&message).expect("JSON");
+    assert_eq!(scores["spearman_with_prior_pseudotime_of_the_prior"], 1.0, "{message}");
     succeed(d, &["plot", "out.h5ad", "--kind", "walks", "-o", "w.svg"]);
 }
 
@@ -86,9 +86,9 @@ fn a_matrix_is_the_prior_that_is_recorded_and_read() {
     assert!(!page.contains("runs against the prior time") && !page.contains("Spearman with prior time"));
     succeed(d, &["fates", "out.h5ad", "--model", "m.safetensors", "-o", "f.h5ad", "--terminal", "Fate A", "Fate B"]);
     read_h5ad(&d.join("f.h5ad"), &Keys::none().with_obsm("fate_probabilities_prior")).expect("fates of the matrix");
-    let said =
+    let message =
         succeed(d, &["evaluate", "out.h5ad", "--edges", "Stem>Progenitor", "--time-key", "dpt_pseudotime", "--json"]);
-    let scores: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let scores: serde_json::Value = serde_json::from_str(&message).expect("JSON");
     assert_eq!(scores["spearman_with_dpt_pseudotime_of_the_prior"], serde_json::Value::Null);
-    assert!(scores["cross-boundary_correctness"]["prior"].is_number(), "{said}");
+    assert!(scores["cross-boundary_correctness"]["prior"].is_number(), "{message}");
 }

@@ -1,4 +1,5 @@
-//! The report in a browser: every figure is drawn, answers to hand and keyboard, and nothing is loaded or complained of.
+//! The report in a browser: every figure is drawn, answers to hand and keyboard, and nothing is loaded or complained
+//! of.
 //!
 //! A copy of the page with `report.js` at its end is opened in a headless Chromium, whose document is then read.
 //! `SCLSD_TEST_CHROMIUM` names the browser where it is not called `chromium`.
@@ -25,7 +26,7 @@ fn browser() -> Option<String> {
     match Command::new(&name).arg("--version").output() {
         Ok(output) if output.status.success() => Some(name),
         _ => {
-            sclsd_tests::aloud(&format!(
+            sclsd_tests::print_always(&format!(
                 "SKIPPED: no {name} to open the report in; name a Chromium in SCLSD_TEST_CHROMIUM"
             ));
             None

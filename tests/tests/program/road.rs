@@ -26,8 +26,8 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     }
     let fates = ["fates", "result.h5ad", "--model", "m.safetensors", "-o"];
     let hard = ["hard.h5ad", "--hard", "--paths", "p.safetensors"];
-    let said = succeed(d, &[&fates[..], &hard, &key, &["--json"]].concat());
-    assert!(said.contains("\"fates\":{") && said.contains("\"Stem\":{\"cells\":"), "{said}");
+    let message = succeed(d, &[&fates[..], &hard, &key, &["--json"]].concat());
+    assert!(message.contains("\"fates\":{") && message.contains("\"Stem\":{\"cells\":"), "{message}");
     let found = read_h5ad(&d.join("hard.h5ad"), &Keys::none().with_obs("fate")).expect("a result");
     assert_eq!(found.groups("fate").expect("fates").categories(), result_clusters(d));
     for method in ["prior", "neighbors", "drift", "flow", "transitions"] {
@@ -45,9 +45,9 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     assert!(difference(&alone.0, &half.0) > 1e-4 && difference(&half.0, &prior.0) > 1e-4);
     let perturb = ["perturb", "fates.h5ad", "--model", "m.safetensors", "--gene", "Gene01", "-o", "t.csv"];
     succeed(d, &[&perturb[..], &key].concat());
-    let said =
+    let message =
         succeed(d, &[&["evaluate", "fates.h5ad", "--json", "--time-key", "prior_pseudotime"][..], &key].concat());
-    assert!(said.contains("\"stage_correlation\":"), "{said}");
+    assert!(message.contains("\"stage_correlation\":"), "{message}");
 
     let keys = Keys { obsp: vec![], ..Keys::default() }
         .with_obs("fate")
@@ -62,7 +62,8 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     assert!(tensors.len() > 200 * 30 * 4, "30 points for every cell");
 }
 
-/// Probabilities, and the prior's, of a file that says which β and which share of the prior's steps they were told with.
+/// Probabilities, and the prior's, of a file that says which β and which share of the prior's steps they were told
+/// with.
 fn shared_fates(directory: &std::path::Path) -> (Matrix, Matrix) {
     let mut keys = Keys::none().with_obsm("fate_probabilities").with_obsm("fate_probabilities_prior");
     keys.uns.push("fate_probabilities".into());

@@ -61,7 +61,7 @@ fn python() -> Option<String> {
     if works {
         return Some(python);
     }
-    sclsd_tests::aloud(&format!("SKIPPED: {python} has no anndata; name one that has in SCLSD_TEST_PYTHON"));
+    sclsd_tests::print_always(&format!("SKIPPED: {python} has no anndata; name one that has in SCLSD_TEST_PYTHON"));
     None
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sclsd::infer::Checkpoint;
-use sclsd_tests::aloud;
+use sclsd_tests::print_always;
 
 use crate::{SMALL, command, succeed};
 
@@ -36,14 +36,14 @@ fn tell(child: &Child, signal: &str) {
 
 /// Waits for a line of standard error that begins so.
 fn line(errors: &mut BufReader<ChildStderr>, begins: &str) -> String {
-    let mut said = String::new();
+    let mut message = String::new();
     loop {
         let mut line = String::new();
-        assert!(errors.read_line(&mut line).expect("a line") > 0, "no line that begins {begins}: {said}");
+        assert!(errors.read_line(&mut line).expect("a line") > 0, "no line that begins {begins}: {message}");
         if line.starts_with(begins) {
             return line;
         }
-        said += &line;
+        message += &line;
     }
 }
 
@@ -90,7 +90,9 @@ pub(crate) fn is_ignored(signal: u32) -> bool {
     let ignored =
         mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1);
     if ignored {
-        aloud(&format!("SKIPPED: signal {signal} is ignored here, as it is by what a shell runs in the background"));
+        print_always(&format!(
+            "SKIPPED: signal {signal} is ignored here, as it is by what a shell runs in the background"
+        ));
     }
     ignored
 }
@@ -111,7 +113,7 @@ fn a_signal_stops_training_at_the_next_step_and_resume_gives_the_bytes_of_an_uni
         let (model, result) = (format!("{signal}.st"), format!("{signal}.h5ad"));
         let more = ["--threads", threads];
         let mut child = start(d, &train(&model, &result, "1000", &more));
-        let mut said = begun(&mut child);
+        let mut message = begun(&mut child);
         tell(&child, signal);
         assert_eq!(end(&mut child).code(), Some(code), "SIG{signal}");
         let stopped = Checkpoint::load(&d.join(&model)).expect("a checkpoint");
@@ -120,11 +122,11 @@ fn a_signal_stops_training_at_the_next_step_and_resume_gives_the_bytes_of_an_uni
             0 => format!("after epoch {} of 40", stopped.epoch()),
             step => format!("in epoch {} of 40, after step {step} of {STEPS}", stopped.epoch() + 1),
         };
-        let sentence = line(&mut said, "stopped by ");
+        let sentence = line(&mut message, "stopped by ");
         let resume = "holds the training so far; run the same command with --resume to go on";
         assert_eq!(sentence, format!("stopped by {name} {place}: {model} {resume}\n"));
         let mut rest = String::new();
-        said.read_to_string(&mut rest).expect("text");
+        message.read_to_string(&mut rest).expect("text");
         assert_eq!(rest, "", "one sentence and no more");
         assert!(!d.join(&result).exists() && temporaries(d).is_empty(), "{:?}", temporaries(d));
         if stopped.step() > 0 {
@@ -138,7 +140,7 @@ fn a_signal_stops_training_at_the_next_step_and_resume_gives_the_bytes_of_an_uni
         succeed(d, &train(&model, &result, "1000", &[&more[..], &["--resume"]].concat()));
         assert!(read(d, &model) == read(d, "whole.st"), "SIG{signal}, {place}: checkpoints");
         assert!(read(d, &result) == read(d, "whole.h5ad"), "SIG{signal}, {place}: results");
-        aloud(&format!("SIG{signal} {place}: the resumed run's bytes are those of the uninterrupted one"));
+        print_always(&format!("SIG{signal} {place}: the resumed run's bytes are those of the uninterrupted one"));
     }
     assert!(within > 0, "none of three stops was within an epoch");
 }
@@ -181,10 +183,10 @@ fn a_stop_is_saved_where_the_reader_of_standard_error_is_gone() {
     let d = directory.path();
     simulate(d);
     let mut child = start(d, &train("m.st", "out.h5ad", "1000", &[]));
-    let said = begun(&mut child);
+    let message = begun(&mut child);
     // as Ctrl-C in `sclsd train … 2>&1 | tee log`, which ends the tee too
     tell(&child, "STOP");
-    drop(said);
+    drop(message);
     tell(&child, "INT");
     tell(&child, "CONT");
     assert_eq!(end(&mut child).code(), Some(130));
@@ -206,10 +208,10 @@ fn a_hangup_that_is_ignored_as_under_nohup_does_not_stop_training() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("a shell");
-    let mut said = begun(&mut child);
+    let mut message = begun(&mut child);
     tell(&child, "HUP");
     let mut rest = String::new();
-    said.read_to_string(&mut rest).expect("text");
+    message.read_to_string(&mut rest).expect("text");
     assert!(end(&mut child).success(), "{rest}");
     assert!(d.join("out.h5ad").exists());
 }
@@ -246,9 +248,9 @@ fn a_signal_while_the_prior_time_is_made_says_that_nothing_is_saved() {
     let files = ["train", "in.h5ad", "-o", "out.h5ad", "--model", "m.st", "--infer-phylogeny", "Stem"];
     let prior = ["--bootstrap-prior", "--bootstrap-epochs", "1000000"];
     let mut child = start(d, &[&files[..], &prior].concat());
-    let mut said = begun(&mut child);
+    let mut message = begun(&mut child);
     tell(&child, "INT");
-    let sentence = line(&mut said, "stopped by ");
+    let sentence = line(&mut message, "stopped by ");
     let place = "while the prior time was made: nothing is saved, and the same command begins anew";
     assert_eq!(sentence, format!("stopped by Ctrl-C {place}\n"));
     assert_eq!(end(&mut child).code(), Some(130));
@@ -265,9 +267,9 @@ fn a_demo_that_is_stopped_names_the_command_that_goes_on_to_the_same_bytes() {
     let demo = ["demo", "--cells", "150", "--genes", "30", "--epochs", "3", "--seed", "7", "--out"];
     succeed(d, &[&demo[..], &["whole"]].concat());
     let mut child = start(d, &[&demo[..], &["cut"]].concat());
-    let mut said = begun(&mut child);
+    let mut message = begun(&mut child);
     tell(&child, "INT");
-    let sentence = line(&mut said, "stopped by ");
+    let sentence = line(&mut message, "stopped by ");
     assert_eq!(end(&mut child).code(), Some(130), "{sentence}");
     let (_, command) = sentence.split_once("the training so far; to go on, run sclsd ").expect("a command");
     succeed(d, &command.trim_end().split(' ').collect::<Vec<_>>());
@@ -286,9 +288,9 @@ fn a_checkpoint_that_was_stopped_within_an_epoch_is_a_model_to_annotate_with() {
     let d = directory.path();
     simulate(d);
     let mut child = start(d, &train("m.st", "out.h5ad", "1000", &[]));
-    let said = begun(&mut child);
+    let message = begun(&mut child);
     tell(&child, "TERM");
     assert_eq!(end(&mut child).code(), Some(143));
-    drop(said);
+    drop(message);
     succeed(d, &["annotate", "in.h5ad", "--model", "m.st", "-o", "annotated.h5ad"]);
 }

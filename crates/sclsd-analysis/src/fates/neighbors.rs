@@ -12,14 +12,14 @@ const VOTERS: usize = 10_000;
 
 /// The share of each state among the terminal cells nearest to a cell.
 #[derive(Debug, Clone, Copy)]
-pub struct Neighbors<'a> {
+pub struct NeighborVote<'a> {
     /// Where cells lie, `n_cells × d`: principal components, usually.
     pub points: &'a Matrix,
     /// Terminal cells that have a vote. At least 1. Usually 15.
     pub k: usize,
 }
 
-impl FateMethod for Neighbors<'_> {
+impl FateMethod for NeighborVote<'_> {
     fn probabilities(&self, terminal: &Terminal) -> Result<FateProbabilities, FateError> {
         check_cells("embedding", self.points.n_rows(), terminal)?;
         check_finite(self.points)?;
@@ -27,7 +27,8 @@ impl FateMethod for Neighbors<'_> {
     }
 }
 
-/// The states of the `k` terminal cells (among `points`) nearest to each query, as shares. A terminal cell votes for itself.
+/// The states of the `k` terminal cells (among `points`) nearest to each query, as shares. A terminal cell votes for
+/// itself.
 pub(super) fn vote(points: &Matrix, queries: &Matrix, terminal: &Terminal, k: usize) -> FateProbabilities {
     let cells: Vec<usize> = (0..terminal.n_cells()).filter(|&cell| terminal.of(cell).is_some()).collect();
     let cells: Vec<usize> = cells.iter().copied().step_by(cells.len().div_ceil(VOTERS).max(1)).collect();
@@ -67,7 +68,7 @@ mod tests {
             vec!["left".into(), "right".into()],
             false,
         );
-        let fates = Neighbors { points: &points, k: 3 }.probabilities(&Terminal::new(&sets).unwrap()).unwrap();
+        let fates = NeighborVote { points: &points, k: 3 }.probabilities(&Terminal::new(&sets).unwrap()).unwrap();
         for (cell, left) in [(2, 2.0 / 3.0), (3, 1.0 / 3.0), (0, 2.0 / 3.0)] {
             assert!((fates.row(cell)[0] - left).abs() < 1e-12, "cell {cell}");
         }

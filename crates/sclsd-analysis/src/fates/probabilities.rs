@@ -5,8 +5,8 @@ use sclsd_spec::WrongSize;
 
 /// Probabilities of fates.
 ///
-/// Established when made and never revisited: a row is finite, not negative and sums to one to within rounding, or it is
-/// all zero, for a cell that reaches no terminal state.
+/// Established when made and never revisited: a row is finite, not negative and sums to one to within rounding, or it
+/// is all zero, for a cell that reaches no terminal state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FateProbabilities {
     names: Vec<String>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sclsd::data::{Additions, Compression, H5ad};
 
-use super::{record, telling};
+use super::{fate_estimates, record};
 use crate::progress::Output;
 
 /// Writes a copy of a file with results, and says what is replaced and what could not be carried over.
@@ -22,8 +22,8 @@ pub(super) fn add(
     Ok(())
 }
 
-/// Says which elements of a file that are none of our results are replaced by results of the same name, and what becomes of names
-/// of cells that are called as one of them.
+/// Says which elements of a file that are none of our results are replaced by results of the same name, and what
+/// becomes of names of cells that are called as one of them.
 fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::Result<()> {
     let index = file.index_name("obs");
     if additions.obs.iter().any(|(name, _)| *name == index) {
@@ -42,7 +42,7 @@ fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::R
         names.iter().any(|there| there == name)
     };
     let ours = |slot: &str, name: &str| {
-        has("uns", record::KEY) && (slot != "obs" || name != "fate" || has("obsm", telling::PROBABILITIES))
+        has("uns", record::KEY) && (slot != "obs" || name != "fate" || has("obsm", fate_estimates::PROBABILITIES))
     };
     let names = additions.obs.iter().map(|(name, _)| ("obs", name));
     let names = names.chain(additions.obsm.keys().map(|name| ("obsm", name)));

@@ -20,8 +20,8 @@ pub(super) struct Basis {
 }
 
 impl Basis {
-    /// The embedding for directions: the one that was named, which must be there, or the first of the usual ones that can
-    /// be drawn on.
+    /// The embedding for directions: the one that was named, which must be there, or the first of the usual ones that
+    /// can be drawn on.
     pub(super) fn choose(file: &Path, has: &Inspection, named: Option<&str>) -> anyhow::Result<Self> {
         if let Some(named) = named {
             let key = found(file, has, named)?;
@@ -93,8 +93,8 @@ pub(super) fn placed(embedding: &Matrix) -> Vec<usize> {
     (0..embedding.n_rows()).filter(|&cell| embedding.row(cell).iter().take(2).all(|v| v.is_finite())).collect()
 }
 
-/// Transition probabilities among some of the cells, which rise in order: of each, those to the others, made to sum to one
-/// again. Where nothing is left, all its neighbours are as likely.
+/// Transition probabilities among some of the cells, which rise in order: of each, those to the others, made to sum to
+/// one again. Where nothing is left, all its neighbours are as likely.
 pub(super) fn among(transitions: &Csr<f64>, cells: &[usize]) -> Csr<f64> {
     let part = transitions.select_rows(cells).select_columns(cells);
     let mut values = Vec::with_capacity(part.nnz());

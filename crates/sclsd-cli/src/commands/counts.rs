@@ -14,8 +14,8 @@ pub(super) const LAYER: &str = "raw";
 /// That layer, as it is said.
 pub(super) const LAYER_RAW: &str = "layers[\"raw\"]";
 
-/// The counts of the cells and genes of `data`, and where they were found: where `wanted` says, or in the first of the layers
-/// `raw` and `counts`, `raw.X` and X that holds counts.
+/// The counts of the cells and genes of `data`, and where they were found: where `wanted` says, or in the first of the
+/// layers `raw` and `counts`, `raw.X` and X that holds counts.
 pub(super) fn choose<'a>(
     input: &Path,
     file: &'a H5ad,
@@ -57,7 +57,7 @@ pub(super) fn choose<'a>(
                 if rounded.get() {
                     output.note("counts above 2^24 = 16777216 are rounded to single precision");
                 }
-                return Ok((found, said(name)));
+                return Ok((found, message(name)));
             }
             Some(found) => bad.push((found, name)),
         }
@@ -71,13 +71,13 @@ pub(super) fn choose<'a>(
     };
     for &((cell, _, value), name) in others {
         let nature = nature(&open(file, data, name)?, cell, value)?;
-        passed = format!("{passed}; {} holds no counts either: {nature}", said(name));
+        passed = format!("{passed}; {} holds no counts either: {nature}", message(name));
     }
     bail!(
         "{}: {} of cell {} and gene {} is {value}, expected a whole count of 0 or more: {}; layers has {layers}; name the counts \
          with --counts{}{passed}",
         input.display(),
-        said(name),
+        message(name),
         data.obs.names[cell],
         data.var.names[gene],
         nature(&open(file, data, name)?, cell, value)?,
@@ -93,7 +93,7 @@ fn elsewhere(file: &H5ad, data: &Dataset, tried: &str, there: &dyn Fn(&str) -> b
             && open(file, data, name).is_ok_and(|m| first_bad(&m, is_count).is_ok_and(|bad| bad.is_none()))
     };
     let found = [LAYER, "counts", "raw.X", "X"].into_iter().find(holds);
-    found.map(|name| format!("; {} holds counts: --counts {name}", said(name))).unwrap_or_default()
+    found.map(|name| format!("; {} holds counts: --counts {name}", message(name))).unwrap_or_default()
 }
 
 /// What values are that are no counts, by one of them and the others of its cell.
@@ -128,7 +128,7 @@ const EXACT: f32 = 16_777_216.0;
 const NEARLY: f32 = 1e-3;
 
 /// How a place is called.
-fn said(name: &str) -> String {
+fn message(name: &str) -> String {
     if matches!(name, "X" | "raw.X") { name.to_owned() } else { format!("layers[\"{name}\"]") }
 }
 

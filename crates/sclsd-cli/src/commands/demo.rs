@@ -4,19 +4,19 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use sclsd::Device;
-use sclsd::analysis::{agreement, kept_fates, spearman};
+use sclsd::analysis::{agreement, fate_retention, spearman};
 use sclsd::data::{Compression, Dataset, SimulateSpec, plain_reason, simulate, write_h5ad};
 use sclsd::graph::{PrepareSpec, Root, prepare};
 use sclsd::infer::Checkpoint;
 use sclsd::model::Peers;
 
-use super::fates::{self, Told};
+use super::fate_estimates;
+use super::fates::{self, WrittenFates};
 use super::files::Files;
 use super::inspect::quoted;
 use super::prior_choice::PriorChoice;
 use super::report;
 use super::settings::Settings;
-use super::telling;
 use super::threads::device;
 use super::train::Job;
 use crate::args::{DemoArgs, FatesArgs};
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         peers: Peers::alone(),
     };
     let (pseudotime, mut figures) = job.run(output)?;
-    let told = fates::probabilities(
+    let fates = fates::probabilities(
         &FatesArgs::of(&result, &model),
         &Checkpoint::load(&model)?,
         Output { quiet: true, ..output },
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     let absent = "none: one of the two does not vary";
     figures.optional("spearman of prior with true time", time, 4, absent);
     figures.optional("spearman with true time", spearman(&pseudotime, &truth), 4, absent);
-    score(&told, &cells, &mut figures)?;
+    score(&fates, &cells, &mut figures)?;
     figures.text("simulated", simulated.display());
     figures.text("prepared", prepared.display());
     figures.text("model", model.display());
@@ -109,13 +109,15 @@ fn goes_on(args: &DemoArgs, files: [&PathBuf; 3]) -> String {
 }
 
 /// Fates against the truth, beside those of the prior and of neighbors.
-fn score(told: &Told, cells: &Dataset, figures: &mut Figures) -> anyhow::Result<()> {
+fn score(written: &WrittenFates, cells: &Dataset, figures: &mut Figures) -> anyhow::Result<()> {
     let clusters = cells.groups("clusters")?;
-    let all = [("model", &told.found)].into_iter();
-    let all = all.chain(told.baselines.iter().map(|(key, f)| (key.trim_start_matches("fate_probabilities_"), f)));
+    let all = [("model", &written.found)].into_iter();
+    let all = all.chain(written.baselines.iter().map(|(key, f)| (key.trim_start_matches("fate_probabilities_"), f)));
     for (name, fates) in all {
-        let Some(found) = telling::truth(cells, fates)?.and_then(|truth| agreement(fates, &truth)) else { continue };
-        let kept = kept_fates(fates, &clusters, &told.terminal);
+        let Some(found) = fate_estimates::truth(cells, fates)?.and_then(|truth| agreement(fates, &truth)) else {
+            continue;
+        };
+        let kept = fate_retention(fates, &clusters, &written.terminal);
         #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
         let (stay, mature) = kept.iter().fold((0.0, 0.0), |(stay, all), (_, share, cells)| {
             (stay + share.unwrap_or(0.0) * *cells as f64, all + *cells as f64)

@@ -1,5 +1,5 @@
-//! `sclsd evaluate`: directions, pseudotime and fates against what is known, each beside the same score of the prior and,
-//! for fates, of nearest neighbours.
+//! `sclsd evaluate`: directions, pseudotime and fates against what is known, each beside the same score of the prior
+//! and, for fates, of nearest neighbours.
 
 mod fates;
 
@@ -16,7 +16,7 @@ use super::edges::{self, Edges};
 use super::reading::{graph_option, hinted, named_apart};
 use super::record::{self, Record};
 use super::threads::use_threads;
-use super::{basis, groups, telling};
+use super::{basis, fate_estimates, groups};
 use crate::args::{EvaluateArgs, FATE_BETA};
 use crate::escape;
 use crate::figures::Figures;
@@ -38,18 +38,18 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     let cluster_key = groups::cluster_key(args.cluster_key.as_ref(), &specs, &has)
         .with_context(|| args.input.display().to_string())?;
 
-    let mut wanted = telling::keys(&has, &spec, Some(&cluster_key));
+    let mut wanted = fate_estimates::keys(&has, &spec, Some(&cluster_key));
     wanted.obs.push("lsd_pseudotime".into());
     wanted.obs.extend(args.time_key.iter().cloned());
     wanted.obs.extend(has.keys("obs").filter(|key| key.starts_with(fates::TRUTH)).map(str::to_owned));
     wanted.obsm.push(basis.clone());
     wanted.obsm.extend(args.sisters.clone());
-    for key in [&drift, telling::PROBABILITIES, telling::BY_PRIOR, telling::BY_NEIGHBORS] {
+    for key in [&drift, fate_estimates::PROBABILITIES, fate_estimates::BY_PRIOR, fate_estimates::BY_NEIGHBORS] {
         wanted.obsm.extend(has.has("obsm", key).then(|| key.to_owned()));
     }
     let graph = args.connectivities.as_ref().unwrap_or(&spec.keys.connectivities);
     wanted.obsp.extend(["transitions".into(), graph.clone()]);
-    let mut uns = vec![telling::PROBABILITIES];
+    let mut uns = vec![fate_estimates::PROBABILITIES];
     uns.extend(args.sisters.as_ref().map(|_| args.sister_names.as_str()));
     wanted.uns.extend(uns.into_iter().filter(|key| has.has("uns", key)).map(str::to_owned));
     let tree = record.as_ref().and_then(|record| record.phylogeny.as_ref());
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     let read = read_h5ad(&args.input, &wanted).map_err(|error| graph_option(error, "--connectivities NAME"));
     let mut data = named_apart(&args.input, hinted(read, hint)?)?;
     groups::name(&mut data, &cluster_key).with_context(shown)?;
-    let teller = telling::Teller {
+    let estimator = fate_estimates::FateEstimator {
         data: &data,
         record: record.as_ref(),
         checkpoint: checkpoint.as_ref(),
@@ -80,7 +80,8 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
         output,
     };
     let drift = data.obsm.contains_key(&drift).then_some(drift);
-    let scored = Scored { args, data: &data, record: record.as_ref(), teller: &teller, basis, graph, drift, named };
+    let scored =
+        Scored { args, data: &data, record: record.as_ref(), estimator: &estimator, basis, graph, drift, named };
     scored.report(&cluster_key, output).with_context(shown)
 }
 
@@ -92,7 +93,7 @@ struct Scored<'a> {
     args: &'a EvaluateArgs,
     data: &'a Dataset,
     record: Option<&'a Record>,
-    teller: &'a telling::Teller<'a>,
+    estimator: &'a fate_estimates::FateEstimator<'a>,
     basis: String,
     /// Graph of obsp.
     graph: &'a str,
@@ -198,14 +199,14 @@ impl Scored<'_> {
             let name = format!("spearman with {key}");
             beside(&mut figures, &name, correlation(&pseudotime), prior, "one of the two does not vary");
         }
-        fates::report(args, cluster_key, self.teller, &clusters, &mut figures)?;
+        fates::report(args, cluster_key, self.estimator, &clusters, &mut figures)?;
         figures.print(output)
     }
 
     /// The prior's transitions and its time, where the file says what they were and has them; a matrix has no time.
     fn prior(&self) -> anyhow::Result<Option<StepsAndTime>> {
         let Some(record) = self.record else { return Ok(None) };
-        let Ok(prior) = self.teller.prior() else { return Ok(None) };
+        let Ok(prior) = self.estimator.prior() else { return Ok(None) };
         Ok(Some((prior.matrix().clone(), record.time(self.data)?)))
     }
 

@@ -13,11 +13,11 @@ use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::adding::add;
+use super::fate_estimates::{self, FateEstimator};
 use super::files::{self, Files};
 use super::lonely::first_lonely;
 use super::reading::{hinted, named_apart};
 use super::record::TERMINAL;
-use super::telling::{self, Teller};
 use super::threads::start;
 use super::{groups, record};
 use crate::args::{FateMethodArg, FatesArgs};
@@ -43,26 +43,26 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     if args.hard {
         return hard(args, &checkpoint, output);
     }
-    let told = probabilities(args, &checkpoint, output)?;
+    let fates = probabilities(args, &checkpoint, output)?;
     let mut figures = Figures::default();
-    figures.count("cells", told.found.n_cells());
+    figures.count("cells", fates.found.n_cells());
     figures.text("method", args.method.name());
-    figures.count("cells that reach no terminal state", told.found.unreachable());
-    let (shown, value) = table(&told);
+    figures.count("cells that reach no terminal state", fates.found.unreachable());
+    let (shown, value) = table(&fates);
     figures.nested("fates", shown, value);
     figures.text("result", args.output.display());
     figures.print(output)
 }
 
 /// Fates that were told and written.
-pub(super) struct Told {
+pub(super) struct WrittenFates {
     pub found: FateProbabilities,
     pub terminal: Terminal,
     pub baselines: Vec<(&'static str, FateProbabilities)>,
 }
 
 /// Tells the probabilities of every terminal state, beside those of the prior and of neighbors, and writes them.
-pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Result<Told> {
+pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Result<WrittenFates> {
     let shown = || args.input.display().to_string();
     let file = H5ad::open(&args.input)?;
     let has = file.inspect()?;
@@ -74,7 +74,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
         Err(_) if args.terminal.is_empty() && has.has("obs", TERMINAL) => None,
         key => Some(key.with_context(shown)?),
     };
-    let mut wanted = telling::keys(&has, &spec, cluster_key.as_ref());
+    let mut wanted = fate_estimates::keys(&has, &spec, cluster_key.as_ref());
     for (slot, keys, key) in
         [("obs", &mut wanted.obs, "lsd_pseudotime"), ("obsp", &mut wanted.obsp, spec.keys.connectivities.as_str())]
     {
@@ -100,7 +100,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     if let Some(key) = &cluster_key {
         groups::name(&mut data, key).with_context(shown)?;
     }
-    let teller = Teller {
+    let estimator = FateEstimator {
         data: &data,
         record: record.as_ref(),
         checkpoint: Some(checkpoint),
@@ -108,17 +108,17 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
         prior_weight: args.prior_weight,
         output,
     };
-    let terminal = teller.terminal(&args.terminal, cluster_key.as_deref()).with_context(shown)?;
+    let terminal = estimator.terminal(&args.terminal, cluster_key.as_deref()).with_context(shown)?;
     if let Some(lonely) = first_lonely(&data, &checkpoint.spec.keys.connectivities)? {
         bail!("{}: {lonely}; leave such cells out, or rebuild the graph", args.input.display());
     }
-    let estimate = teller
-        .tell(args.method, &terminal, args.time_range)
+    let estimate = estimator
+        .estimate(args.method, &terminal, args.time_range)
         .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
-    let baselines = teller.baselines(&terminal);
+    let baselines = estimator.baselines(&terminal);
     let clusters = cluster_key.and_then(|key| data.obs.get(&key)).and_then(Column::to_categorical);
-    let mut additions = telling::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
-    let states = telling::colored(terminal.column(), clusters.as_ref());
+    let mut additions = fate_estimates::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
+    let states = fate_estimates::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
     add(&file, &args.output, &additions, args.write.compress, output)?;
 
@@ -131,12 +131,12 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
             data.n_cells()
         ));
     }
-    Ok(Told { found, terminal, baselines })
+    Ok(WrittenFates { found, terminal, baselines })
 }
 
 /// Every fate's terminal cells, likely cells and mean probability, the mean of the baselines beside.
-fn table(told: &Told) -> (String, Value) {
-    let Told { found, terminal, baselines } = told;
+fn table(fates: &WrittenFates) -> (String, Value) {
+    let WrittenFates { found, terminal, baselines } = fates;
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
     let mean = |fates: &FateProbabilities, k: usize| {
         let reaching = fates.n_cells() - fates.unreachable();

@@ -1,7 +1,8 @@
 //! The files of a command: what it reads, what it writes, and that the two do not get in each other's way.
 //!
-//! Every command says what its files are before it does anything. Two names may be one file: by a link, a hard link or a
-//! path written otherwise. What is written is never what is read, but for an `.h5ad` file that becomes its own result.
+//! Every command says what its files are before it does anything. Two names may be one file: by a link, a hard link or
+//! a path written otherwise. What is written is never what is read, but for an `.h5ad` file that becomes its own
+//! result.
 
 use std::path::{Path, PathBuf};
 
@@ -123,8 +124,8 @@ fn identity(path: &Path) -> Option<Identity> {
     }
 }
 
-/// Writes a picture, a page or a table: to standard output where that is meant, into a device, or as a file that is there
-/// once it is whole.
+/// Writes a picture, a page or a table: to standard output where that is meant, into a device, or as a file that is
+/// there once it is whole.
 pub(super) fn write(output: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if standard::is_standard_output(output) {
         return standard::write(bytes);

@@ -32,8 +32,8 @@ pub(super) fn cluster_key(
     }
 }
 
-/// Makes a column of whole numbers or truth values one of names, as pandas prints them: `2`, `True`. A column that is not
-/// there is left to whoever needs it.
+/// Makes a column of whole numbers or truth values one of names, as pandas prints them: `2`, `True`. A column that is
+/// not there is left to whoever needs it.
 pub(super) fn name(data: &mut Dataset, key: &str) -> anyhow::Result<()> {
     if data.obs.get(key).is_some() {
         let groups = of(data, key)?;

@@ -67,7 +67,7 @@ fn missing(file: &Inspection, graph: Option<&String>) -> Vec<String> {
 
 fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let file = inspect(path)?;
-    let (settings, said) = Settings::recommended(None, 0).of_file(path)?;
+    let (settings, message) = Settings::recommended(None, 0).of_file(path)?;
     let missing = missing(&file, settings.graph.as_ref());
     let repeated = read_h5ad(path, &Keys::none())?.check_names().err().map(|error| error.to_string());
     // what is there by name may hold what training refuses
@@ -86,7 +86,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let rows = file.entries.iter().zip(&names);
     lines.extend(rows.map(|(entry, name)| format!("{:<7} {name:<width$}  {}", entry.slot, escape::line(&entry.form))));
     lines.extend(repeated.iter().map(|repeated| format!("not ready for any command: {}", escape::line(repeated))));
-    lines.extend(said);
+    lines.extend(message);
     match missing.len() {
         0 if repeated.is_some() => {}
         0 => match refused {

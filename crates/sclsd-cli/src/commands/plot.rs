@@ -7,9 +7,9 @@ use sclsd::analysis::agreement;
 use sclsd::data::{Categorical, Column, Dataset, Keys, closest_names, did_you_mean, inspect, is_stream};
 use sclsd::infer::Checkpoint;
 use sclsd::plot::{
-    CalibrationCurve, Coloring, Curve, FateChange, FateCounts, FateProbabilities, Format, Gradient, Landscape, Panel,
-    Paths, Picture, Places, StreamStyle, View, calibration, contour_map, embedding, fate_circle, fate_probabilities,
-    fates, group_colors, palette, panels, perturbations, stream, surface, walks,
+    CalibrationCurve, ColorMap, ColoredFates, Coloring, Curve, FateChange, FateCounts, Format, Landscape, Panel, Paths,
+    Picture, Places, StreamStyle, View, calibration, contour_map, embedding, fate_circle, fate_probabilities, fates,
+    group_colors, palette, panels, perturbations, stream, surface, walks,
 };
 
 use super::files::{self, Files};
@@ -17,7 +17,7 @@ use super::reading::{read, read_text, read_with_hint};
 use super::record::{self, Record};
 use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
-use super::{basis, groups, symbols, telling};
+use super::{basis, fate_estimates, groups, symbols};
 use crate::args::{Plot, PlotKind};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -125,14 +125,15 @@ impl<'a> File<'a> {
             color = None;
         }
         if matches!(args.kind, PlotKind::FateProbabilities | PlotKind::FateCircle | PlotKind::Calibration) {
-            keys.obsm.push(telling::PROBABILITIES.into());
-            keys.uns.push(telling::PROBABILITIES.into());
-            if !has.has("obsm", telling::PROBABILITIES) {
-                bail!("obsm[\"{}\"] is missing, which sclsd fates writes", telling::PROBABILITIES);
+            keys.obsm.push(fate_estimates::PROBABILITIES.into());
+            keys.uns.push(fate_estimates::PROBABILITIES.into());
+            if !has.has("obsm", fate_estimates::PROBABILITIES) {
+                bail!("obsm[\"{}\"] is missing, which sclsd fates writes", fate_estimates::PROBABILITIES);
             }
         }
         if args.kind == PlotKind::Calibration {
-            let baselines = [telling::BY_PRIOR, telling::BY_NEIGHBORS].into_iter().filter(|key| has.has("obsm", key));
+            let baselines =
+                [fate_estimates::BY_PRIOR, fate_estimates::BY_NEIGHBORS].into_iter().filter(|key| has.has("obsm", key));
             keys.obsm.extend(baselines.map(str::to_owned));
             keys.obs.extend(has.keys("obs").filter(|key| key.starts_with("true_fate_")).map(str::to_owned));
         }
@@ -146,9 +147,9 @@ impl<'a> File<'a> {
             PlotKind::Landscape => want("potential"),
             PlotKind::Fates => {
                 want("fate");
-                if has.has("obsm", telling::PROBABILITIES) {
-                    keys.obsm.push(telling::PROBABILITIES.into());
-                    keys.uns.push(telling::PROBABILITIES.into());
+                if has.has("obsm", fate_estimates::PROBABILITIES) {
+                    keys.obsm.push(fate_estimates::PROBABILITIES.into());
+                    keys.uns.push(fate_estimates::PROBABILITIES.into());
                 }
             }
             _ => {}
@@ -318,14 +319,14 @@ impl<'a> File<'a> {
 
     fn stored(&self, key: &str) -> anyhow::Result<FateEstimate> {
         let of_clusters = self.cluster_key.as_ref().and_then(|key| self.data.groups(key).ok());
-        let found = telling::stored(&self.data, key)
-            .with_context(|| format!("uns[\"{}\"] has no names for obsm[\"{key}\"]", telling::PROBABILITIES))?;
-        let colors = group_colors(&telling::colored(found.column(), of_clusters.as_ref()));
+        let found = fate_estimates::stored(&self.data, key)
+            .with_context(|| format!("uns[\"{}\"] has no names for obsm[\"{key}\"]", fate_estimates::PROBABILITIES))?;
+        let colors = group_colors(&fate_estimates::colored(found.column(), of_clusters.as_ref()));
         Ok(FateEstimate { found, colors })
     }
 
-    fn probabilities(&self) -> anyhow::Result<FateProbabilities> {
-        Ok(self.stored(telling::PROBABILITIES)?.into())
+    fn probabilities(&self) -> anyhow::Result<ColoredFates> {
+        Ok(self.stored(fate_estimates::PROBABILITIES)?.into())
     }
 
     fn fate_circle(&self) -> anyhow::Result<Picture> {
@@ -338,18 +339,19 @@ impl<'a> File<'a> {
     }
 
     fn calibration(&self) -> anyhow::Result<Picture> {
-        let method = telling::stored_method(&self.data).unwrap_or_else(|| "model".into());
+        let method = fate_estimates::stored_method(&self.data).unwrap_or_else(|| "model".into());
         let mut curves = Vec::new();
         for (name, key) in [
-            (method.as_str(), telling::PROBABILITIES),
-            ("prior", telling::BY_PRIOR),
-            ("neighbors", telling::BY_NEIGHBORS),
+            (method.as_str(), fate_estimates::PROBABILITIES),
+            ("prior", fate_estimates::BY_PRIOR),
+            ("neighbors", fate_estimates::BY_NEIGHBORS),
         ] {
             if !self.data.obsm.contains_key(key) {
                 continue;
             }
             let fates = self.stored(key)?.found;
-            let Some(agreement) = telling::truth(&self.data, &fates)?.and_then(|truth| agreement(&fates, &truth))
+            let Some(agreement) =
+                fate_estimates::truth(&self.data, &fates)?.and_then(|truth| agreement(&fates, &truth))
             else {
                 bail!("the file has no true probabilities to compare with (obs[\"true_fate_…\"], one for every fate)");
             };
@@ -369,8 +371,8 @@ impl<'a> File<'a> {
             bail!("sclsd plot fates needs --cluster-key, the column of obs cells start in")
         };
         let (clusters, ends) = (self.data.groups(key)?, groups::of(&self.data, "fate")?);
-        let counts = match telling::stored(&self.data, telling::PROBABILITIES) {
-            Some(told) if agree(&told, &ends) => fate_shares(&clusters, &told),
+        let counts = match fate_estimates::stored(&self.data, fate_estimates::PROBABILITIES) {
+            Some(fates) if agree(&fates, &ends) => fate_shares(&clusters, &fates),
             _ => fate_counts(&clusters, &ends),
         };
         Ok(fates(&counts, &self.title("where cells end")))
@@ -383,7 +385,7 @@ pub(super) struct FateEstimate {
     pub colors: Vec<[u8; 3]>,
 }
 
-impl From<FateEstimate> for FateProbabilities {
+impl From<FateEstimate> for ColoredFates {
     fn from(estimate: FateEstimate) -> Self {
         Self {
             names: estimate.found.names().to_vec(),
@@ -394,14 +396,14 @@ impl From<FateEstimate> for FateProbabilities {
 }
 
 /// Whether the fates of obs are the likeliest of these probabilities, and not those of another method written since.
-fn agree(told: &sclsd::analysis::FateProbabilities, ends: &Categorical) -> bool {
-    let likeliest = |cell: usize| told.likeliest(cell).map(|k| told.names()[k].as_str());
-    (0..told.n_cells()).all(|cell| ends.name(cell) == likeliest(cell))
+fn agree(fates: &sclsd::analysis::FateProbabilities, ends: &Categorical) -> bool {
+    let likeliest = |cell: usize| fates.likeliest(cell).map(|k| fates.names()[k].as_str());
+    (0..fates.n_cells()).all(|cell| ends.name(cell) == likeliest(cell))
 }
 
 /// Cells of each cluster by fate, each in the parts that are its probabilities.
-fn fate_shares(clusters: &Categorical, told: &sclsd::analysis::FateProbabilities) -> FateCounts {
-    flows(clusters, told.names(), |cell| told.row(cell).iter().copied().enumerate())
+fn fate_shares(clusters: &Categorical, fates: &sclsd::analysis::FateProbabilities) -> FateCounts {
+    flows(clusters, fates.names(), |cell| fates.row(cell).iter().copied().enumerate())
 }
 
 /// Cells of each cluster by fate.
@@ -438,7 +440,7 @@ pub(super) fn coloring(data: &Dataset, key: &str) -> anyhow::Result<Coloring> {
             _ => Coloring::Numbers {
                 name: key.to_owned(),
                 values: column.to_floats().unwrap_or_default(),
-                gradient: Gradient::Viridis,
+                color_map: ColorMap::Viridis,
             },
         });
     }
@@ -446,7 +448,7 @@ pub(super) fn coloring(data: &Dataset, key: &str) -> anyhow::Result<Coloring> {
         let near = closest_names(key, &data.var.names);
         bail!("\"{key}\" is neither a column of obs nor a gene{}", did_you_mean(&near));
     };
-    Ok(Coloring::Numbers { name: key.to_owned(), values: gene_values(data, gene)?, gradient: Gradient::Viridis })
+    Ok(Coloring::Numbers { name: key.to_owned(), values: gene_values(data, gene)?, color_map: ColorMap::Viridis })
 }
 
 /// Expression of a gene in every cell.

@@ -43,8 +43,8 @@ impl Record {
         (!self.own_prior).then_some(self.spec.keys.time.as_str())
     }
 
-    /// The time that directed walks, stretched and smoothed as it was then; none where a matrix did, or where the file does
-    /// not have it.
+    /// The time that directed walks, stretched and smoothed as it was then; none where a matrix did, or where the file
+    /// does not have it.
     pub(super) fn time(&self, data: &Dataset) -> anyhow::Result<Option<Vec<f64>>> {
         match self.time_key() {
             Some(key) if data.obs.get(key).is_some() => used_time(data, &self.spec).map(Some),
@@ -109,7 +109,7 @@ fn floats(value: &Uns) -> Option<Vec<f64>> {
 /// Version of `uns["sclsd"]` (docs/formats.md); files without one are older and read alike.
 const FORMAT_VERSION: i64 = 1;
 
-/// What is kept of the run in `uns["sclsd"]`: version, configuration with the prior that was used, history, and the
+/// What is recorded of the run in `uns["sclsd"]`: version, configuration with the prior that was used, history, and the
 /// phylogeny that bounded the walks.
 pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
     let epochs = fit.history.len();

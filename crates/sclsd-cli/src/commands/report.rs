@@ -11,11 +11,11 @@ use sclsd::plot::{
     ReportTrends, StreamStyle, group_colors, pack_streamlines, shown_cells, stream_lines,
 };
 
+use super::fate_estimates::{self, FateEstimator};
 use super::files::{self, Files};
 use super::plot::{FateEstimate, coloring};
 use super::reading::read_with_hint;
 use super::record::{self, Record};
-use super::telling::{self, Teller};
 use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding};
 use super::{basis, edges, groups, symbols};
@@ -94,7 +94,7 @@ impl<'a> Source<'a> {
     fn read(choice: &'a Choice<'a>, checkpoint: Option<Checkpoint>) -> anyhow::Result<Self> {
         let has = inspect(choice.input)?;
         let mut keys = Keys { x: has.entries.iter().any(|e| e.slot == "X"), ..Keys::none() };
-        keys.uns = ["sclsd", "cluster_edges", telling::PROBABILITIES]
+        keys.uns = ["sclsd", "cluster_edges", fate_estimates::PROBABILITIES]
             .into_iter()
             .filter(|k| has.has("uns", k))
             .map(Into::into)
@@ -114,7 +114,7 @@ impl<'a> Source<'a> {
         if checkpoint.is_some() {
             keys.obsm.push("X_cell_state".into());
         }
-        let fates = [telling::PROBABILITIES, telling::BY_PRIOR, telling::BY_NEIGHBORS, "X_pca"];
+        let fates = [fate_estimates::PROBABILITIES, fate_estimates::BY_PRIOR, fate_estimates::BY_NEIGHBORS, "X_pca"];
         keys.obsm.extend(fates.into_iter().filter(|key| has.has("obsm", key)).map(str::to_owned));
         keys.obsm.sort();
         keys.obsm.dedup();
@@ -348,14 +348,16 @@ impl<'a> Source<'a> {
         Ok(Some(ReportTrajectories::new(flow.times, &paths, &colors)))
     }
 
-    /// Fate probabilities: those the file has, or those told now from the model's and the prior's transitions; the prior's beside.
+    /// Fate probabilities: those the file has, or those told now from the model's and the prior's transitions; the
+    /// prior's beside.
     fn fates(&self) -> anyhow::Result<Option<ReportFates>> {
         let data = &self.data;
-        let (found, baselines, note) = match telling::stored(data, telling::PROBABILITIES) {
+        let (found, baselines, note) = match fate_estimates::stored(data, fate_estimates::PROBABILITIES) {
             Some(found) => {
-                let keys = [telling::BY_PRIOR, telling::BY_NEIGHBORS];
-                let method = telling::stored_method(data).unwrap_or_else(|| "model".into());
-                let baselines: Vec<_> = keys.into_iter().filter_map(|k| Some((k, telling::stored(data, k)?))).collect();
+                let keys = [fate_estimates::BY_PRIOR, fate_estimates::BY_NEIGHBORS];
+                let method = fate_estimates::stored_method(data).unwrap_or_else(|| "model".into());
+                let baselines: Vec<_> =
+                    keys.into_iter().filter_map(|k| Some((k, fate_estimates::stored(data, k)?))).collect();
                 (found, baselines, method)
             }
             None => {
@@ -363,7 +365,7 @@ impl<'a> Source<'a> {
                     return Ok(None);
                 }
                 let output = Output { quiet: true, json: false, beside: false };
-                let teller = Teller {
+                let estimator = FateEstimator {
                     data,
                     record: self.record.as_ref(),
                     checkpoint: self.checkpoint.as_ref(),
@@ -372,21 +374,25 @@ impl<'a> Source<'a> {
                     output,
                 };
                 let key = self.clusters.as_ref().map(|(key, _)| key.as_str());
-                let Ok(terminal) = teller.terminal(&[], key) else { return Ok(None) };
+                let Ok(terminal) = estimator.terminal(&[], key) else { return Ok(None) };
                 let method = FateMethodArg::Transitions;
-                (teller.tell(method, &terminal, 0.0)?.found, teller.baselines(&terminal), method.name().to_owned())
+                (
+                    estimator.estimate(method, &terminal, 0.0)?.found,
+                    estimator.baselines(&terminal),
+                    method.name().to_owned(),
+                )
             }
         };
         let clusters = self.clusters.as_ref().map(|(_, clusters)| clusters);
-        let colors = group_colors(&telling::colored(found.column(), clusters));
+        let colors = group_colors(&fate_estimates::colored(found.column(), clusters));
         let model = FateEstimate { found, colors }.into();
         let of = |key: &str| baselines.iter().find(|(k, _)| *k == key).map(|(_, found)| found.values());
         let estimates = FateEstimates {
             model: &model,
-            prior: of(telling::BY_PRIOR),
-            neighbors: of(telling::BY_NEIGHBORS),
+            prior: of(fate_estimates::BY_PRIOR),
+            neighbors: of(fate_estimates::BY_NEIGHBORS),
             clusters,
-            note: Some(told_by(&note).to_owned()),
+            note: Some(method_sentence(&note).to_owned()),
         };
         Ok(Some(ReportFates::new(estimates, &shown_cells(data.n_cells()))))
     }
@@ -408,7 +414,7 @@ impl<'a> Source<'a> {
 }
 
 /// What a reader must know of a method.
-fn told_by(method: &str) -> &'static str {
+fn method_sentence(method: &str) -> &'static str {
     match method {
         "prior" => {
             "Model: none. These are the probabilities that a walk of the prior is absorbed in each terminal state."
@@ -443,8 +449,8 @@ fn optional_columns(has: &Inspection, record: Option<&Record>, colors: &[String]
 fn pick(coloring: Coloring, cells: &[usize]) -> Coloring {
     match coloring {
         Coloring::Groups(groups) => Coloring::Groups(groups::some(&groups, cells)),
-        Coloring::Numbers { name, values, gradient } => {
-            Coloring::Numbers { name, values: cells.iter().map(|&cell| values[cell]).collect(), gradient }
+        Coloring::Numbers { name, values, color_map } => {
+            Coloring::Numbers { name, values: cells.iter().map(|&cell| values[cell]).collect(), color_map }
         }
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Settings {
     pub graph: Option<String>,
 }
 
-/// The entry of uns that names another graph than the usual one, and the graph: scanpy's own entry, or the only one where the
-/// usual graph is not there.
+/// The entry of uns that names another graph than the usual one, and the graph: scanpy's own entry, or the only one
+/// where the usual graph is not there.
 pub(super) fn named_graph(file: &H5ad) -> Result<Option<(String, String)>, H5adError> {
     let usual = DataKeys::default().connectivities;
     let graphs = file.graphs()?;
@@ -74,8 +74,8 @@ impl Settings {
         }
     }
 
-    /// The same for a file that names its graph in `uns`: scanpy's own entry `neighbors` goes first, others count where there
-    /// is no `connectivities` and one alone is named. Returns what is to be said of it, too.
+    /// The same for a file that names its graph in `uns`: scanpy's own entry `neighbors` goes first, others count where
+    /// there is no `connectivities` and one alone is named. Returns what is to be said of it, too.
     pub(super) fn of_file(mut self, input: &Path) -> Result<(Self, Option<String>), H5adError> {
         if self.set.iter().any(|set| set.starts_with("keys.connectivities")) {
             return Ok((self, None));

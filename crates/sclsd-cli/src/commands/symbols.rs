@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::bail;
 use sclsd::data::{Column, H5ad, Keys, closest_names, did_you_mean};
 
-/// The file's names of the genes `wanted`: those of that symbol in `column` of var, where one is named. What no gene is called
-/// comes back as it is, for whoever looks it up to refuse, unless a column of var has it: that is said.
+/// The file's names of the genes `wanted`: those of that symbol in `column` of var, where one is named. What no gene is
+/// called comes back as it is, for whoever looks it up to refuse, unless a column of var has it: that is said.
 pub(super) fn names(input: &Path, wanted: &[String], column: Option<&str>) -> anyhow::Result<Vec<String>> {
     let file = H5ad::open(input)?;
     let all = file.read(&Keys::none())?.var.names;

@@ -31,8 +31,8 @@ pub(super) fn devices(machine: &MachineArgs) -> anyhow::Result<Vec<Device>> {
     names.into_iter().map(|name| Ok(name.parse::<Device>()?)).collect()
 }
 
-/// As many threads as asked for, of which this is one: work that it would hand to another, which has to be woken for it, it
-/// does itself.
+/// As many threads as asked for, of which this is one: work that it would hand to another, which has to be woken for
+/// it, it does itself.
 pub(super) fn use_threads(count: Option<u16>) -> anyhow::Result<()> {
     threads(count).use_current_thread().build_global().map_err(no_threads)
 }

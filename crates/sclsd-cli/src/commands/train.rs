@@ -42,9 +42,9 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         .writes("--model", &args.model)
         .writes_over("-o", &args.output, &args.input)
         .check()?;
-    let (settings, said) = Settings::new(args).of_file(&args.input)?;
-    if let Some(said) = said {
-        output.note(said);
+    let (settings, message) = Settings::new(args).of_file(&args.input)?;
+    if let Some(message) = message {
+        output.note(message);
     }
     let devices = devices(&args.machine)?;
     let prior = PriorChoice::new(args, devices[0])?;

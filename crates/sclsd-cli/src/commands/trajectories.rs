@@ -67,8 +67,8 @@ pub(super) fn follow(
     Ok(Flow { times, states })
 }
 
-/// Where trajectories run on an embedding: at the cell whose state is nearest, smoothed along the path. Of very many cells
-/// an even sample stands for all; cells without a place stand for none.
+/// Where trajectories run on an embedding: at the cell whose state is nearest, smoothed along the path. Of very many
+/// cells an even sample stands for all; cells without a place stand for none.
 pub(super) fn on_embedding(flow: &Flow, data: &Dataset, basis: &str) -> anyhow::Result<Vec<Path>> {
     let mut known = shown_cells(data.n_cells());
     known.retain(|&cell| has_place(data, basis, cell));

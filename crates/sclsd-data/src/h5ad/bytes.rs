@@ -58,8 +58,8 @@ impl FileBytes {
 
     /// Remembers where the objects of a collection end, so that what is left of removed ones reads as nought.
     ///
-    /// When text is changed in place, the HDF5 library moves the objects of a collection together and leaves what stood behind
-    /// them; where less than a header's length is free there, nothing marks the end.
+    /// When text is changed in place, the HDF5 library moves the objects of a collection together and leaves what stood
+    /// behind them; where less than a header's length is free there, nothing marks the end.
     fn note_collection(&self, at: u64) {
         let Ok(end) = collection_end(self, at) else { return };
         let last = walk(self, at, end, |_, _, _| {});
@@ -121,8 +121,8 @@ impl FileBytes {
     }
 }
 
-/// The file with hard links in the place of soft ones, as far as they lead to something in it, and with layouts that the library
-/// underneath knows.
+/// The file with hard links in the place of soft ones, as far as they lead to something in it, and with layouts that
+/// the library underneath knows.
 fn followed(file: Patched) -> Patched {
     let mut cursor = Cursor { patched: file.clone(), at: 0 };
     let followed = renew_superblock(&mut cursor).and_then(|()| root_address(&mut cursor)).and_then(|root| {

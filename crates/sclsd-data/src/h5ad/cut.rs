@@ -108,8 +108,8 @@ const MANY: usize = 64;
 /// Bytes in one piece that are not held beside others.
 const LONG: u64 = 1 << 24;
 
-/// Elements that are copied one by one where a file is written anew: members of large groups and long arrays, of which the
-/// HDF5 library would search the group for each, and hold all.
+/// Elements that are copied one by one where a file is written anew: members of large groups and long arrays, of which
+/// the HDF5 library would search the group for each, and hold all.
 pub(super) fn bulk(file: &Reader, gone: &[String]) -> Result<Vec<String>, H5adError> {
     let mut keys = Vec::new();
     let mut taken: HashSet<String> = gone.iter().cloned().collect();
@@ -147,8 +147,8 @@ pub(super) fn bulk(file: &Reader, gone: &[String]) -> Result<Vec<String>, H5adEr
     Ok(keys)
 }
 
-/// That every array but those of `gone` is no larger than the file and the memory: the HDF5 library reads some of them whole
-/// where it writes a file anew.
+/// That every array but those of `gone` is no larger than the file and the memory: the HDF5 library reads some of them
+/// whole where it writes a file anew.
 pub(super) fn check_sizes(file: &Reader, gone: &[String]) -> Result<(), H5adError> {
     let gone: HashSet<&str> = gone.iter().map(String::as_str).collect();
     for group in file.groups()? {

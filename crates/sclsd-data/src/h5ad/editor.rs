@@ -310,8 +310,8 @@ impl Editor {
         self.create_dataset(key, &[narrow.len()], Values::I32(&narrow), &[])
     }
 
-    /// An array of places in a sparse matrix that come piece by piece, and how one of them is written: in 32 bits where `most`
-    /// allows it.
+    /// An array of places in a sparse matrix that come piece by piece, and how one of them is written: in 32 bits where
+    /// `most` allows it.
     pub(crate) fn long_indices(&self, key: &str, most: usize) -> LongIndices<'_> {
         let narrow = i32::try_from(most).is_ok();
         let datatype = if narrow { hdf5_pure::make_i32_type() } else { hdf5_pure::make_i64_type() };

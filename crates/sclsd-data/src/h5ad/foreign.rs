@@ -19,7 +19,7 @@ pub(super) fn not_hdf5(path: &Path) -> Option<String> {
     if start.starts_with(b"\x89HDF") {
         return None;
     }
-    let said = if start.starts_with(b"\x1f\x8b") {
+    let message = if start.starts_with(b"\x1f\x8b") {
         if named(path, ".rds") || named(path, ".rdata") {
             "it is an R object (.rds); in R, anndataR::write_h5ad(object, \"cells.h5ad\") makes an .h5ad of it"
         } else if named(path, ".mtx.gz") {
@@ -48,7 +48,7 @@ pub(super) fn not_hdf5(path: &Path) -> Option<String> {
     } else {
         return None;
     };
-    Some(said.to_owned())
+    Some(message.to_owned())
 }
 
 fn named(path: &Path, ending: &str) -> bool {

@@ -1,5 +1,5 @@
-//! Objects as they lie in a file: what the HDF5 library does not add to is opened up, soft links are made hard ones, and layouts
-//! that it does not know ones that it does.
+//! Objects as they lie in a file: what the HDF5 library does not add to is opened up, soft links are made hard ones,
+//! and layouts that it does not know ones that it does.
 //!
 //! Source: HDF5 File Format Specification 3.0, sections III.A.2, III.B to III.G, IV.A.1, IV.A.2.
 

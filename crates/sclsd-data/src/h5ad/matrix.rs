@@ -88,8 +88,8 @@ impl<'a> FileMatrix<'a> {
         matches!(self.form, Form::Sparse { by_column: true, .. })
     }
 
-    /// Calls `each` with windows of the rows (columns where they are stored so) that are `wanted`, and their places; what lies
-    /// across them is moved to `to`, or left out.
+    /// Calls `each` with windows of the rows (columns where they are stored so) that are `wanted`, and their places;
+    /// what lies across them is moved to `to`, or left out.
     fn scan(
         &self,
         wanted: &dyn Fn(usize) -> bool,

@@ -96,8 +96,8 @@ impl H5ad {
         list(&self.reader)
     }
 
-    /// Writes a copy with `additions` to `output`, which may be the file itself. Returns a sentence for each element that could
-    /// not be carried over, which is where the file has to be written anew and has links out of it, say.
+    /// Writes a copy with `additions` to `output`, which may be the file itself. Returns a sentence for each element
+    /// that could not be carried over, which is where the file has to be written anew and has links out of it, say.
     ///
     /// # Errors
     /// As [`add_to_h5ad`](super::add_to_h5ad).
@@ -113,9 +113,10 @@ impl H5ad {
         add(&self.reader, output, additions, compression)
     }
 
-    /// Writes a copy to `output`, which may be the file itself, that has the cells and genes of `data`, by name, and in it
-    /// what `data` has. Everything else of the file follows them in the type it is stored in: layers, `varm` and `var` the
-    /// genes, `obs`, `obsm`, `obsp` and `raw` the cells. Elements of `kept`, such as `obsm/X_pca`, stay the file's.
+    /// Writes a copy to `output`, which may be the file itself, that has the cells and genes of `data`, by name, and in
+    /// it what `data` has. Everything else of the file follows them in the type it is stored in: layers, `varm` and
+    /// `var` the genes, `obs`, `obsm`, `obsp` and `raw` the cells. Elements of `kept`, such as `obsm/X_pca`, stay the
+    /// file's.
     ///
     /// Returns a sentence for each element that could not be carried over.
     ///
@@ -153,9 +154,9 @@ pub fn add_to_h5ad(
 
 /// Reads the named elements of an `.h5ad` file.
 ///
-/// Matrices may be CSR, CSC or dense, of any integer or float type or of truth values, packed with gzip or lzf or not at
-/// all; all become CSR in `f32`, and matrices with the same pattern share it. Entries that are stored twice are added up,
-/// as scipy does.
+/// Matrices may be CSR, CSC or dense, of any integer or float type or of truth values, packed with gzip or lzf or not
+/// at all; all become CSR in `f32`, and matrices with the same pattern share it. Entries that are stored twice are
+/// added up, as scipy does.
 ///
 /// # Errors
 /// [`H5adError`] where the file cannot be opened, is no AnnData, lacks elements (all of them are named, with what the

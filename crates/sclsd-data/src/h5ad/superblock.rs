@@ -4,8 +4,8 @@ use std::io::{Read as _, SeekFrom};
 
 use super::blocks::Blocks;
 
-/// Puts the superblock of today in the place of one of HDF5 1.6, which files of h5py have by default: the addresses in it
-/// are the same. The file can then be added to without being read whole.
+/// Puts the superblock of today in the place of one of HDF5 1.6, which files of h5py have by default: the addresses in
+/// it are the same. The file can then be added to without being read whole.
 ///
 /// Nothing is done where the file is of today already or has settings that today's superblock has no place for.
 pub(crate) fn renew_superblock(file: &mut dyn Blocks) -> std::io::Result<()> {

@@ -34,9 +34,10 @@ const TOO_LONG: u64 = 1 << 27;
 
 /// Adds to a copy of the file that `reader` has open.
 ///
-/// Where nothing is replaced, the copy is changed in place: nothing of it is read, and groups whose links lie in a heap are
-/// [opened up](open_up) first. What is replaced would stay in it as dead space, so the file is then written anew without
-/// that, object by object, if all of it can be written again; so is one that cannot be edited (bytes before the file).
+/// Where nothing is replaced, the copy is changed in place: nothing of it is read, and groups whose links lie in a heap
+/// are [opened up](open_up) first. What is replaced would stay in it as dead space, so the file is then written anew
+/// without that, object by object, if all of it can be written again; so is one that cannot be edited (bytes before the
+/// file).
 pub(super) fn add(
     reader: &Reader,
     output: &Path,
@@ -160,7 +161,8 @@ pub(super) fn cut(
     replace(output, |temporary| {
         lost.clone_from(&before);
         if rewrite(reader, temporary, output, &gone).is_err() {
-            // attributes that are references, as anndata 0.7 wrote them, or layouts of HDF5 2.0: the copy is changed in place
+            // attributes that are references, as anndata 0.7 wrote them, or layouts of HDF5 2.0: the copy is changed in
+            // place
             copy(reader, temporary, output)?;
             let _ = open_groups(temporary, gone.iter().chain(&carried).chain(&written).map(String::as_str));
             delete(temporary, &gone)?;
@@ -181,7 +183,7 @@ pub(super) fn cut(
         sink.lost = lost.iter().map(|(key, _)| key.clone()).collect();
         sink.whole(data, &|key| written.contains(key))?;
         if let Root::At(place) = root {
-            let key = sink.room(ROOT)?;
+            let key = sink.with_groups(ROOT)?;
             sink.number(&key, &[], Values::I64(&[place]))?;
         }
         editor.close()
@@ -436,11 +438,11 @@ impl<'a> Sink<'a> {
 
     fn wanted(&mut self, slot: &str, name: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Option<String>, H5adError> {
         let key = format!("{slot}/{name}");
-        if wanted(&key) { self.room(&key).map(Some) } else { Ok(None) }
+        if wanted(&key) { self.with_groups(&key).map(Some) } else { Ok(None) }
     }
 
-    /// Columns of a table, with their order and their colors. Where the names of rows are called as one of the columns, they
-    /// move to `_index`; they are `names`, or those that the file had before.
+    /// Columns of a table, with their order and their colors. Where the names of rows are called as one of the columns,
+    /// they move to `_index`; they are `names`, or those that the file had before.
     fn table(
         &mut self,
         which: usize,
@@ -457,7 +459,7 @@ impl<'a> Sink<'a> {
                 Some(names) => names.to_vec(),
                 None => row_names(before, table)?,
             };
-            let key = self.room(&format!("{table}/_index"))?;
+            let key = self.with_groups(&format!("{table}/_index"))?;
             self.texts(&key, &[moved.len()], &moved)?;
             self.editor.set_attribute(table, "_index", &Attribute::Text("_index"))?;
         }
@@ -471,7 +473,7 @@ impl<'a> Sink<'a> {
                 && which == 0
                 && !groups.colors().is_empty()
             {
-                let key = self.room(&format!("uns/{name}_colors"))?;
+                let key = self.with_groups(&format!("uns/{name}_colors"))?;
                 self.texts(&key, &[groups.colors().len()], groups.colors())?;
                 self.colored.insert(format!("{name}_colors"));
             }
@@ -515,7 +517,7 @@ impl<'a> Sink<'a> {
     }
 
     /// The same key, with the groups above it in place: slots, and what a `/` in a name makes of it.
-    fn room(&mut self, key: &str) -> Result<String, H5adError> {
+    fn with_groups(&mut self, key: &str) -> Result<String, H5adError> {
         for (at, _) in key.match_indices('/') {
             let above = &key[..at];
             let gone = self.gone.iter().any(|key| above == key || above.starts_with(&format!("{key}/")));
@@ -659,7 +661,7 @@ impl<'a> Sink<'a> {
             Uns::Map(map) => {
                 self.dictionary(key)?;
                 map.iter().try_for_each(|(name, value)| {
-                    let key = self.room(&format!("{key}/{name}"))?;
+                    let key = self.with_groups(&format!("{key}/{name}"))?;
                     self.uns(&key, value)
                 })
             }

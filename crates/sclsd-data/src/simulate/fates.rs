@@ -94,12 +94,12 @@ mod tests {
 
     use super::super::topology::Topology;
     use super::*;
-    use crate::random::{Purpose, stream};
+    use crate::random::{Purpose, random_stream};
 
     const NOISE: f64 = 0.08;
 
     fn draws(index: u64) -> ChaCha8Rng {
-        stream(0, Purpose::Fate, index)
+        random_stream(0, Purpose::Fate, index)
     }
 
     fn branching() -> impl Iterator<Item = (Topology, Landscape)> {

@@ -55,7 +55,8 @@ pub(super) struct Blend {
     /// The valley with the least U_e.
     pub(super) deepest: usize,
     /// The valley that the point is in: the one with the least U_e of those whose beginning it is past. Just before a
-    /// fork the valleys after it are lower and equally so, which must not call every cell there by the first one's name.
+    /// fork the valleys after it are lower and equally so, which must not call every cell there by the first one's
+    /// name.
     pub(super) entered: usize,
 }
 

@@ -1,13 +1,13 @@
 //! Approximate neighbours of many cells, with the same result on any number of threads.
 //!
-//! Cells are put into lists around √n centres. A cell is compared with the cells of the lists nearest to its own, by the
-//! same blocked products as the exact search, and then with the neighbours of the neighbours it has found. Of the 15
-//! nearest in 50 principal components of a pancreas, blurred to 60,000 and 200,000 cells, 99.0 and 98.9 % were found.
-//! (The usual crates for this, built on navigable small worlds, draw from the system's generator and depend on the
-//! number of threads.)
+//! Cells are put into lists around √n centres. A cell is compared with the cells of the lists nearest to its own, by
+//! the same blocked products as the exact search, and then with the neighbours of the neighbours it has found. Of the
+//! 15 nearest in 50 principal components of a pancreas, blurred to 60,000 and 200,000 cells, 99.0 and 98.9 % were
+//! found. (The usual crates for this, built on navigable small worlds, draw from the system's generator and depend on
+//! the number of threads.)
 
 use rayon::prelude::*;
-use sclsd_data::{Matrix, Purpose, stream};
+use sclsd_data::{Matrix, Purpose, random_stream};
 
 use super::error::KnnError;
 use super::neighbor_table::{Neighbors, Row};
@@ -53,8 +53,8 @@ pub fn approximate_neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> 
     Ok(Neighbors::from_rows(n_neighbors, &rows))
 }
 
-/// Compares every cell with its neighbours, with those whose neighbour it is, and with the neighbours of all these. Of those
-/// whose neighbour it is, which may be very many, the `k` nearest count.
+/// Compares every cell with its neighbours, with those whose neighbour it is, and with the neighbours of all these. Of
+/// those whose neighbour it is, which may be very many, the `k` nearest count.
 fn refine(points: &Points, rows: &[Row], k: usize) -> Vec<Row> {
     let back = reversed(rows, k);
     (0..rows.len())
@@ -93,7 +93,7 @@ impl Lists {
     fn new(points: &Points, seed: u64) -> Self {
         let n = points.n_cells();
         let count = n.isqrt().max(1);
-        let mut rng = stream(seed, Purpose::Centers, 0);
+        let mut rng = random_stream(seed, Purpose::Centers, 0);
         let mut chosen: Vec<usize> = rand::seq::index::sample(&mut rng, n, count).into_vec();
         chosen.sort_unstable();
         let first = chosen.iter().flat_map(|&cell| points.row(cell).iter().copied()).collect();
@@ -185,7 +185,7 @@ mod tests {
     fn branches(n: u64) -> Matrix {
         let mut values = Vec::new();
         for cell in 0..n {
-            let mut rng = stream(1, Purpose::Cell, cell);
+            let mut rng = random_stream(1, Purpose::Cell, cell);
             let (t, arm): (f32, usize) = (rng.random(), rng.random_range(0..3));
             values.extend((0..10).map(|d| {
                 let along = if d % 3 == arm { 8.0 * t } else { (3.0 * t).sin() };

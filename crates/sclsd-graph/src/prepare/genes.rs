@@ -1,5 +1,5 @@
-//! Which genes and which cells are kept: from counts that are looked at in windows, so that those of genes that are left
-//! out need not fit into memory.
+//! Which genes and which cells are kept: from counts that are looked at in windows, so that those of genes that are
+//! left out need not fit into memory.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -40,18 +40,18 @@ impl Source<'_> {
 }
 
 /// The data of the genes that are kept and of the cells that have a count of one of them, with counts and expression.
-pub(super) struct Kept {
+pub(super) struct SelectedGenes {
     pub(super) data: Dataset,
     pub(super) empty_cells: usize,
     pub(super) empty_genes: usize,
 }
 
-pub(super) fn keep(
+pub(super) fn select_genes(
     mut data: Dataset,
     counts: Source<'_>,
     expression: Option<Source<'_>>,
     spec: &PrepareSpec,
-) -> Result<Kept, PrepareError> {
+) -> Result<SelectedGenes, PrepareError> {
     let n_cells = data.n_cells();
     let totals = Totals::of(&data, counts.windows())?;
     let expressed = totals.genes.iter().filter(|&&seen| seen).count();
@@ -88,7 +88,7 @@ pub(super) fn keep(
     let mut data = select(data, cells.as_deref(), genes.as_deref());
     data.x = x;
     data.layers.insert(spec.counts.clone(), counts);
-    Ok(Kept { empty_cells: n_cells - data.n_cells(), empty_genes, data })
+    Ok(SelectedGenes { empty_cells: n_cells - data.n_cells(), empty_genes, data })
 }
 
 fn select(data: Dataset, cells: Option<&[usize]>, genes: Option<&[usize]>) -> Dataset {

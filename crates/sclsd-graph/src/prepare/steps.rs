@@ -142,9 +142,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Leaves out cells that the graph does not join to the root, if that is asked for, before anything is computed of the
-    /// graph; afterwards it is connected. Where the root is a cluster, its outermost cell in the whole graph says which
-    /// part of the graph that is.
+    /// Leaves out cells that the graph does not join to the root, if that is asked for, before anything is computed of
+    /// the graph; afterwards it is connected. Where the root is a cluster, its outermost cell in the whole graph says
+    /// which part of the graph that is.
     pub(super) fn drop_unreachable(&mut self) -> Result<usize, PrepareError> {
         let Some(root) = self.spec.root.as_ref().filter(|_| self.spec.drop_unreachable) else { return Ok(0) };
         let part = components(&self.data.obsp["connectivities"])?;
@@ -245,7 +245,8 @@ impl Work<'_> {
         if self.spec.force { Ok(()) } else { self.check_finite() }
     }
 
-    /// That what others compute from is finite. Pseudotime is infinite for a cell that the graph does not join to the root.
+    /// That what others compute from is finite. Pseudotime is infinite for a cell that the graph does not join to the
+    /// root.
     pub(super) fn check_finite(&self) -> Result<(), PrepareError> {
         let names = &self.data.obs.names;
         let refuse = |element: String, cell: usize, value: f64| {

@@ -7,10 +7,10 @@
 //! link(C, D)  = Σ_{c ∈ C, d ∈ D} w(c, d) / (|C| |D|)    ≥ half of D's strongest link to an earlier cluster
 //! ```
 //!
-//! save that C is no parent of D where both descend from a closer parent of D: they are siblings. A leaf descends from some
-//! cluster, and none descends from it. Two mature clusters that touch are of the same age, so
-//! neither descends from the other, however many edges join them: that is what maxima of pseudotime over the graph
-//! cannot tell apart from one cluster that follows the other.
+//! save that C is no parent of D where both descend from a closer parent of D: they are siblings. A leaf descends from
+//! some cluster, and none descends from it. Two mature clusters that touch are of the same age, so neither descends
+//! from the other, however many edges join them: that is what maxima of pseudotime over the graph cannot tell apart
+//! from one cluster that follows the other.
 
 use sclsd_data::{Categorical, CsrView};
 

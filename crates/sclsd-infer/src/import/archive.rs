@@ -1,5 +1,5 @@
-//! Whether a zip archive holds what it claims: `torch.save` stores everything as it is, so that what an archive lists has room
-//! in its file. Readers allocate what is claimed.
+//! Whether a zip archive holds what it claims: `torch.save` stores everything as it is, so that what an archive lists
+//! has room in its file. Readers allocate what is claimed.
 
 /// Signature of the record that ends an archive, and bytes of it without its comment.
 const END: ([u8; 4], usize) = (*b"PK\x05\x06", 22);
@@ -96,7 +96,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    /// The directory of an archive of one entry, which claims so many bytes stored and as they were, after `held` bytes.
+    /// The directory of an archive of one entry, which claims so many bytes stored and as they were, after `held`
+    /// bytes.
     fn archive(held: usize, [stored, claimed]: [u32; 2], extra: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; held];
         let start = u32::try_from(held).unwrap();
@@ -121,14 +122,14 @@ mod tests {
     #[test]
     fn an_archive_may_not_claim_more_than_its_file_holds() {
         assert_eq!(check(&archive(100, [100, 100], &[])), Ok(()));
-        let said = check(&archive(100, [4_000_000_000; 2], &[])).unwrap_err();
-        assert_eq!(said, "its entry data.pkl claims 4000000000 bytes, but the file has 176");
-        let said = check(&archive(100, [100, 4_000_000_000], &[])).unwrap_err();
-        assert_eq!(said, "its entry data.pkl is compressed");
+        let message = check(&archive(100, [4_000_000_000; 2], &[])).unwrap_err();
+        assert_eq!(message, "its entry data.pkl claims 4000000000 bytes, but the file has 176");
+        let message = check(&archive(100, [100, 4_000_000_000], &[])).unwrap_err();
+        assert_eq!(message, "its entry data.pkl is compressed");
         let wide = |size: u64| [&[1, 0, 16, 0][..], &size.to_le_bytes(), &size.to_le_bytes()].concat();
         assert_eq!(check(&archive(100, [u32::MAX; 2], &wide(100))), Ok(()));
-        let said = check(&archive(100, [u32::MAX; 2], &wide(1 << 60))).unwrap_err();
-        assert!(said.starts_with("its entry data.pkl claims 1152921504606846976 bytes"), "{said}");
+        let message = check(&archive(100, [u32::MAX; 2], &wide(1 << 60))).unwrap_err();
+        assert!(message.starts_with("its entry data.pkl claims 1152921504606846976 bytes"), "{message}");
     }
 
     #[test]

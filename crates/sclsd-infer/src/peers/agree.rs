@@ -36,13 +36,13 @@ mod tests {
 
     #[test]
     fn peers_that_would_do_different_things_are_told_apart_by_number() {
-        let said: Vec<Result<(), PeerError>> = std::thread::scope(|scope| {
+        let message: Vec<Result<(), PeerError>> = std::thread::scope(|scope| {
             let what = [b"one", b"one", b"two"];
             let all = threads(3).into_iter().zip(what).map(|(peers, what)| scope.spawn(move || agree(&peers, what)));
             all.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(said[0].as_ref().unwrap_err().peer, "2");
-        assert_eq!(said[1].as_ref().unwrap_err().peer, "2");
-        assert_eq!(said[2].as_ref().unwrap_err().peer, "0");
+        assert_eq!(message[0].as_ref().unwrap_err().peer, "2");
+        assert_eq!(message[1].as_ref().unwrap_err().peer, "2");
+        assert_eq!(message[2].as_ref().unwrap_err().peer, "0");
     }
 }

@@ -1,8 +1,8 @@
 //! Peers as processes, on one machine or several.
 //!
-//! The first peer listens, all others connect to it. For a sum each sends its numbers; the first adds them up in order of rank
-//! and sends the sum back. A message is its length in bytes (8 bytes, little endian) and `f32`s, little endian; a length of
-//! 2⁶⁴ − 1 tells of a peer that is gone, and is followed by its name.
+//! The first peer listens, all others connect to it. For a sum each sends its numbers; the first adds them up in order
+//! of rank and sends the sum back. A message is its length in bytes (8 bytes, little endian) and `f32`s, little endian;
+//! a length of 2⁶⁴ − 1 tells of a peer that is gone, and is followed by its name.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -35,14 +35,14 @@ struct Link {
 }
 
 impl Network {
-    /// Meets the others: `addresses` are those of all peers, in order of rank, as `host:port`. Waits for at most `patience`
-    /// until all are there, and later for as long whenever a peer is silent.
+    /// Meets the others: `addresses` are those of all peers, in order of rank, as `host:port`. Waits for at most
+    /// `patience` until all are there, and later for as long whenever a peer is silent.
     ///
     /// # Errors
     /// [`PeerError`] names the peer that could not be reached, or that is of another kind.
     pub fn join(addresses: &[String], rank: usize, patience: Duration) -> Result<Self, PeerError> {
-        let meeting = Meeting { addresses, rank, patience, until: Instant::now() + patience };
-        let links = if rank == 0 { meeting.receive()? } else { vec![meeting.connect()?] };
+        let rendezvous = Rendezvous { addresses, rank, patience, until: Instant::now() + patience };
+        let links = if rank == 0 { rendezvous.receive()? } else { vec![rendezvous.connect()?] };
         Ok(Self { rank, addresses: addresses.to_vec(), links: Mutex::new(links) })
     }
 
@@ -125,14 +125,14 @@ fn silence(error: &io::Error) -> String {
 }
 
 /// How peers find each other.
-struct Meeting<'a> {
+struct Rendezvous<'a> {
     addresses: &'a [String],
     rank: usize,
     patience: Duration,
     until: Instant,
 }
 
-impl Meeting<'_> {
+impl Rendezvous<'_> {
     /// The first peer: waits for all others.
     fn receive(&self) -> Result<Vec<Link>, PeerError> {
         let failed = |what: String| PeerError { peer: name(self.addresses, 0), what };
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_stops_is_an_error_for_all_others_that_names_it() {
-        let said = everyone(3, |peers| {
+        let message = everyone(3, |peers| {
             peers.sum(&mut [1.0]);
             if peers.rank() == 1 {
                 return None;
@@ -330,18 +330,21 @@ mod tests {
             peers.sum(&mut [1.0]);
             Some(peers.check().unwrap_err())
         });
-        for error in [0, 2].map(|rank| said[rank].clone().unwrap()) {
+        for error in [0, 2].map(|rank| message[rank].clone().unwrap()) {
             assert!(error.peer.starts_with("1 (127.0.0.1:") && error.what == "has stopped", "{error}");
         }
     }
 
     #[test]
     fn peers_that_add_up_different_numbers_are_an_error() {
-        let said = everyone(2, |peers| {
+        let message = everyone(2, |peers| {
             peers.sum(&mut vec![1.0; 3 + peers.rank()]);
             peers.check().unwrap_err().to_string()
         });
-        assert!(said.iter().all(|said| said.contains("adds up 4 numbers where this one adds up 3")), "{said:?}");
+        assert!(
+            message.iter().all(|message| message.contains("adds up 4 numbers where this one adds up 3")),
+            "{message:?}"
+        );
     }
 
     #[test]

@@ -7,13 +7,13 @@ use sclsd_model::{Exchange, PeerError, Peers};
 /// So many peers, in order of rank, for so many threads.
 #[must_use]
 pub fn threads(count: usize) -> Vec<Peers> {
-    let table = Arc::new(Table { state: Mutex::new(State::new(count)), changed: Condvar::new() });
-    (0..count).map(|rank| Peers::new(Seat { rank, count, table: Arc::clone(&table) })).collect()
+    let barrier = Arc::new(ReduceBarrier { state: Mutex::new(State::new(count)), changed: Condvar::new() });
+    (0..count).map(|rank| Peers::new(ThreadRank { rank, count, barrier: Arc::clone(&barrier) })).collect()
 }
 
-/// Where everyone puts their numbers down.
+/// The sum that all threads meet at.
 #[derive(Debug)]
-struct Table {
+struct ReduceBarrier {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -36,16 +36,16 @@ impl State {
 }
 
 #[derive(Debug)]
-struct Seat {
+struct ThreadRank {
     rank: usize,
     count: usize,
-    table: Arc<Table>,
+    barrier: Arc<ReduceBarrier>,
 }
 
-impl Seat {
+impl ThreadRank {
     fn state(&self) -> MutexGuard<'_, State> {
-        // a peer that panicked has left, which its seat says when it is dropped
-        self.table.state.lock().unwrap_or_else(PoisonError::into_inner)
+        // a peer that panicked has left, which its rank records when it is dropped
+        self.barrier.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for as long as `busy`; an error where a peer leaves meanwhile.
@@ -58,13 +58,13 @@ impl Seat {
             if let Some(peer) = state.gone {
                 return Err(PeerError { peer: peer.to_string(), what: "has stopped".into() });
             }
-            state = self.table.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.barrier.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         Ok(state)
     }
 }
 
-impl Exchange for Seat {
+impl Exchange for ThreadRank {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -81,7 +81,7 @@ impl Exchange for Seat {
                 std::mem::replace(&mut state.parts, vec![None; self.count]).into_iter().flatten().collect();
             state.sum = total(parts);
             state.takers = self.count;
-            self.table.changed.notify_all();
+            self.barrier.changed.notify_all();
         }
         let mut state = self.wait(state, |state| state.takers == 0)?;
         let result = match &state.sum {
@@ -93,7 +93,7 @@ impl Exchange for Seat {
         };
         state.takers -= 1;
         if state.takers == 0 {
-            self.table.changed.notify_all();
+            self.barrier.changed.notify_all();
         }
         result
     }
@@ -119,10 +119,10 @@ fn out_of_step(lengths: &[usize], ours: usize) -> PeerError {
     PeerError { peer: peer.to_string(), what: super::agree::out_of_step(lengths[peer], ours) }
 }
 
-impl Drop for Seat {
+impl Drop for ThreadRank {
     fn drop(&mut self) {
         self.state().gone.get_or_insert(self.rank);
-        self.table.changed.notify_all();
+        self.barrier.changed.notify_all();
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn peers_that_add_up_different_numbers_are_an_error() {
-        let said: Vec<String> = std::thread::scope(|scope| {
+        let message: Vec<String> = std::thread::scope(|scope| {
             let each = |peers: Peers| {
                 scope.spawn(move || {
                     peers.sum(&mut vec![1.0; [3, 3, 4][peers.rank()]]);
@@ -170,7 +170,7 @@ mod tests {
                 "peer {peer} adds up {theirs} numbers where this one adds up {ours}: they do not train the same model"
             )
         };
-        assert_eq!(said, [expected(2, 4, 3), expected(2, 4, 3), expected(0, 3, 4)]);
+        assert_eq!(message, [expected(2, 4, 3), expected(2, 4, 3), expected(0, 3, 4)]);
     }
 
     #[test]

@@ -27,11 +27,12 @@ impl<'a> Rows<'a> {
 
     /// Whether each has so many numbers.
     pub(super) fn hold(self, width: usize) -> bool {
-        room(self.values.len(), self.stride, self.count(), width)
+        fits(self.values.len(), self.stride, self.count(), width)
     }
 }
 
-/// Numbers of bf16 that matrix units make of each of `f32`. Products by vectors are those of `f32`, whichever is asked for.
+/// Numbers of bf16 that AMX tiles make of each of `f32`. Products by vectors are those of `f32`, whichever is asked
+/// for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Terms {
     /// All of its digits, for values: products as in single precision.
@@ -52,6 +53,6 @@ impl Terms {
 }
 
 /// Whether numbers are enough for so many rows, the last of which may end with its content.
-pub(super) fn room(len: usize, stride: usize, rows: usize, width: usize) -> bool {
+pub(super) fn fits(len: usize, stride: usize, rows: usize, width: usize) -> bool {
     rows == 0 || stride >= width && len >= (rows - 1) * stride + width
 }

@@ -1,25 +1,25 @@
-//! Products on matrix units (Intel's AMX), where the processor has them and the system lends them.
+//! Products on AMX tiles (Intel), where the CPU has them and the system lends them.
 //!
-//! Units multiply numbers of 8 binary digits (bf16) and add up in `f32`. A number of 24 digits is three such numbers exactly,
-//! a = a₁ + a₂ + a₃, each what is nearest to the rest of the ones before, and
+//! Units multiply numbers of 8 binary digits (bf16) and add up in `f32`. A number of 24 digits is three such numbers
+//! exactly, a = a₁ + a₂ + a₃, each what is nearest to the rest of the ones before, and
 //!
 //! ```text
 //! a b = a₁b₁ + (a₁b₂ + a₂b₁) + (a₁b₃ + a₂b₂ + a₃b₁) + what is below 2⁻²³ |a b|
 //!     = a₁b₁ + (a₁b₂ + a₂b₁) + what is below 2⁻¹⁵ |a b|, on average 2⁻¹⁸
 //! ```
 //!
-//! so that six products of the units make one in the precision of `f32`, and three one that is exact to five digits. Infinite
-//! factors make `NaN`.
+//! so that six products of tiles make one in the precision of `f32`, and three one that is exact to five digits.
+//! Infinite factors make `NaN`.
 //!
-//! A unit's register, a tile, has 16 rows of 32 numbers. Factors are packed ([`Packing`]) into tiles that a unit loads as they
-//! are: in the first factor a row is 32 numbers of a row; in the second the numbers of 16 columns, two of every column side by
-//! side, belong to 32 rows.
+//! A unit's register, a tile, has 16 rows of 32 numbers. Factors are packed ([`Packing`]) into tiles that a unit loads
+//! as they are: in the first factor a row is 32 numbers of a row; in the second the numbers of 16 columns, two of every
+//! column side by side, belong to 32 rows.
 
-#![expect(unsafe_code, reason = "matrix units are to be had through instructions alone")]
+#![expect(unsafe_code, reason = "AMX tiles are to be had through instructions alone")]
 
+mod amx;
 mod packing;
 mod tile;
-mod units;
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -27,16 +27,16 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::factors::{Rows, Terms};
-use crate::matrix_units::present;
+use crate::amx::present;
+use amx::{AmxTiles, Factors, sums};
 use packing::fill;
 pub(super) use tile::{DEPTH, Packing};
 use tile::{GROUP, SIDE, Tile};
-use units::{Factors, Units, sums};
 
-/// A factor in tiles: groups of 32 rows (of the first factor) or columns (of the second), in each the depth in steps of 32,
-/// in each of these two halves, and in each of these the terms.
+/// A factor in tiles: groups of 32 rows (of the first factor) or columns (of the second), in each the depth in steps of
+/// 32, in each of these two halves, and in each of these the terms.
 #[derive(Debug)]
-pub(super) struct Packed {
+pub(super) struct PackedTiles {
     tiles: Vec<Tile>,
     shape: Shape,
 }
@@ -80,7 +80,7 @@ impl<'a> Groups<'a> {
     }
 }
 
-impl Packed {
+impl PackedTiles {
     /// Of so many columns of some rows, which are read from their beginning to their end.
     pub(super) fn new(from: Rows<'_>, columns: usize, packing: Packing) -> Self {
         Self::filled(from, columns, packing, |tiles, shape, fill| {
@@ -162,7 +162,7 @@ pub(super) fn multiply(out: &mut [f32], stride: usize, pairs: &[[Groups<'_>; 2]]
         return;
     }
     assert!(stride >= b && out.len() >= (a - 1) * stride + b, "room for the product");
-    let units = Units::set_up();
+    let amx = AmxTiles::set_up();
     let mut of_block = Vec::with_capacity(pairs.len());
     for column in (0..b).step_by(GROUP) {
         for row in (0..a).step_by(GROUP) {
@@ -171,11 +171,11 @@ pub(super) fn multiply(out: &mut [f32], stride: usize, pairs: &[[Groups<'_>; 2]]
             let (high, wide) = ((a - row).min(GROUP), (b - column).min(GROUP));
             let out = &mut out[row * stride + column..];
             if high == GROUP && wide == GROUP {
-                sums(&units, out, stride, &of_block, terms, add);
+                sums(&amx, out, stride, &of_block, terms, add);
                 continue;
             }
             let mut edge = [0.0; GROUP * GROUP];
-            sums(&units, &mut edge, GROUP, &of_block, terms, false);
+            sums(&amx, &mut edge, GROUP, &of_block, terms, false);
             for (row, edge) in edge.chunks_exact(GROUP).take(high).enumerate() {
                 for (out, edge) in out[row * stride..][..wide].iter_mut().zip(edge) {
                     *out = if add { *out + edge } else { *edge };
@@ -194,7 +194,7 @@ mod tests {
     /// Says aloud where there is nothing to test.
     fn missing() -> bool {
         if !present() {
-            eprintln!("SKIPPED: this machine has no matrix units, or does not lend them");
+            eprintln!("SKIPPED: this machine has no AMX tiles, or does not lend them");
         }
         !present()
     }
@@ -210,16 +210,16 @@ mod tests {
         let (rows, columns) = (a.len() / depth, b.len() / depth);
         let packing = |first| Packing { first, along: true, terms };
         let (a, b) = (
-            Packed::new(Rows::new(a, depth), depth, packing(true)),
-            Packed::in_parallel(Rows::new(b, depth), depth, packing(false)),
+            PackedTiles::new(Rows::new(a, depth), depth, packing(true)),
+            PackedTiles::in_parallel(Rows::new(b, depth), depth, packing(false)),
         );
         let mut out = vec![7.0; rows * columns];
         multiply(&mut out, columns, &[[a.all(), b.all()]], false);
         out
     }
 
-    /// Every sum of three terms is as near to the exact one as single precision can be expected to be: within some units of its
-    /// terms. Of two terms, within five digits.
+    /// Every sum of three terms is as near to the exact one as single precision can be expected to be: within some
+    /// units of its terms. Of two terms, within five digits.
     #[test]
     fn products_have_the_precision_of_f32_or_that_of_derivatives_at_every_size() {
         if missing() {
@@ -227,13 +227,13 @@ mod tests {
         }
         for (rows, depth, columns) in [(1, 1, 1), (31, 33, 17), (32, 64, 32), (70, 100, 65), (128, 1000, 40)] {
             let (a, b) = (draw(rows * depth, 1), draw(columns * depth, 2));
-            for (terms, units) in [(Terms::Three, 4.0), (Terms::Two, 128.0)] {
+            for (terms, allowed) in [(Terms::Three, 4.0), (Terms::Two, 128.0)] {
                 for (at, found) in product(&a, &b, depth, terms).into_iter().enumerate() {
                     let (a, b) = (&a[at / columns * depth..][..depth], &b[at % columns * depth..][..depth]);
                     let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
                     let (sum, size) = products.fold((0.0, 0.0), |(sum, size): (f64, f64), t| (sum + t, size + t.abs()));
                     let error = (f64::from(found) - sum).abs() / (f64::from(f32::EPSILON) * size);
-                    assert!(error < units, "{rows} × {depth} × {columns}, {at}, {terms:?}: {error} units");
+                    assert!(error < allowed, "{rows} × {depth} × {columns}, {at}, {terms:?}: {error} units");
                 }
             }
         }
@@ -273,7 +273,7 @@ mod tests {
         for terms in [Terms::Three, Terms::Two] {
             let expected = product(&a, &b, depth, terms);
             let across = |m: &[f32], wide: usize, first: bool| {
-                Packed::new(Rows::new(m, wide), wide, Packing { first, along: false, terms })
+                PackedTiles::new(Rows::new(m, wide), wide, Packing { first, along: false, terms })
             };
             let (first, second) = (across(&a_across, rows, true), across(&b_across, columns, false));
             let mut out = vec![0.0; rows * columns];

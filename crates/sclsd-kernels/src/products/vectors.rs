@@ -1,15 +1,15 @@
 //! Products by vectors: sums in registers, over a few rows and two vectors of columns at a time.
 //!
-//! Libraries of products copy both factors into an order that suits them, every time. Here rows are taken as they lie, wider
-//! than their content where that keeps them from falling on the same places of the cache. Measured against the crates gemm
-//! and faer: see `docs/performance.md`.
+//! Libraries of products copy both factors into an order that suits them, every time. Here rows are taken as they lie,
+//! wider than their content where that keeps them from falling on the same places of the cache. Measured against the
+//! crates gemm and faer: see `docs/performance.md`.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::factors::{Rows, room};
+use super::factors::{Rows, fits};
 use crate::simd::arch;
 
 /// Vectors of columns that are worked on at a time.
@@ -17,7 +17,7 @@ const SIDE: usize = 2;
 /// And rows, where there are 32 registers, and where there are 16.
 const MANY: usize = 8;
 const FEW: usize = 6;
-/// Numbers of a sum that are added up in registers before they go to memory: so much of a panel stays in the first cache.
+/// Numbers of a sum that are added up in registers before they go to memory: so much of a panel stays in the L1 cache.
 const DEPTH: usize = 256;
 
 /// A second factor, `inputs × outputs`.
@@ -39,7 +39,7 @@ impl Panels {
         })
     }
 
-    /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the way forward.
+    /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the forward pass.
     pub(super) fn transposed(matrix: &[f32], inputs: usize) -> Self {
         Self::of(inputs, matrix.len() / inputs, |panel, columns, side| {
             /// Numbers of a row that are moved before the next row's, so that what they go to stays in the cache.
@@ -67,7 +67,7 @@ impl Panels {
 
     /// `out = a b` or `out += a b`, for sizes that fit.
     pub(super) fn product(&self, out: &mut [f32], stride: usize, a: Rows<'_>, add: bool) {
-        assert!(a.hold(self.inputs) && room(out.len(), stride, a.count(), self.outputs), "sizes that fit");
+        assert!(a.hold(self.inputs) && fits(out.len(), stride, a.count(), self.outputs), "sizes that fit");
         let product = Product {
             out: out.as_mut_ptr(),
             stride,
@@ -84,8 +84,8 @@ impl Panels {
     }
 }
 
-/// Some rows as a factor of a sum of products over them: a tile's rows or columns of every row one after the other, the last
-/// filled up with zeros: `width / side × rows × side`.
+/// Some rows as a factor of a sum of products over them: a tile's rows or columns of every row one after the other, the
+/// last filled up with zeros: `width / side × rows × side`.
 #[derive(Debug)]
 pub(super) struct Strips {
     values: Vec<f32>,
@@ -168,7 +168,7 @@ impl WithSimd for Narrow<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        /// Rows whose numbers stay in the first cache.
+        /// Rows whose numbers stay in the L1 cache.
         const RUN: usize = 16;
         let Self { sums, a, columns, b, width, rows } = self;
         for first in rows.clone().step_by(RUN) {
@@ -253,12 +253,13 @@ impl WithSimd for TileSize {
     }
 }
 
-/// Rows of a sum of products that are whole tiles: 24 or 32, the latter of matrix units' tiles too.
-pub(super) fn whole_tiles() -> usize {
+/// Rows of a sum of products that are whole tiles: 24 or 32, the latter of AMX tiles too.
+pub(super) fn rows_per_full_tile() -> usize {
     4 * arch().dispatch(TileSize).rows
 }
 
-/// `out = a b` or `out += a b`; [`product`] and [`add_sum_of_products`] see to it that all places are inside their slices.
+/// `out = a b` or `out += a b`; [`product`] and [`add_sum_of_products`] see to it that all places are inside their
+/// slices.
 #[derive(Clone, Copy)]
 struct Product {
     /// `rows × columns`, rows `stride` apart.
@@ -384,7 +385,7 @@ mod tests {
         (0..count).map(|i| f32::from(u16::try_from(i * step % 19).unwrap()) - 9.0).collect()
     }
 
-    /// On machines with matrix units most products are not made here, so these are asked directly.
+    /// On machines with AMX tiles most products are not made here, so these are asked directly.
     #[test]
     fn panels_strips_and_narrow_sums_are_those_of_the_definition() {
         for [m, k, n] in [[1, 1, 1], [17, 40, 33], [130, 70, 100], [64, 256, 65], [9, 300, 64], [11, 513, 35]] {

@@ -3,12 +3,12 @@
 use std::ops::Deref;
 
 use super::fold::fold;
-use super::sum::{Inputs, evaluate};
-use crate::derivative::OfSum;
+use super::sum::{Inputs, log_likelihood};
+use crate::derivative::PrecomputedGradients;
 use crate::expression::SparseRows;
-use crate::likelihood::Counts;
-use crate::peers::Whole;
-use crate::stack::{Input, Moments, RowWeights, Sizes, backward, forward};
+use crate::likelihood::CountLikelihood;
+use crate::peers::GlobalBatch;
+use crate::stack::{BatchMoments, Input, RowWeights, Sizes, backward, forward};
 
 /// What Σ ln p(x | z, xl) depends on.
 #[derive(Debug, Clone, Copy)]
@@ -24,35 +24,36 @@ pub struct Decoder<'a, N> {
     /// ln θ, `genes`.
     pub log_theta: &'a [f32],
     /// How counts are distributed.
-    pub likelihood: &'a Counts,
+    pub likelihood: &'a CountLikelihood,
 }
 
-/// Σ ln p(x | z, xl) over visits and genes, the moments of every layer, and the derivatives by z, ln xl, ln θ and all weights.
+/// Σ ln p(x | z, xl) over visits and genes, the moments of every layer, and the derivatives by z, ln xl, ln θ and all
+/// weights.
 #[must_use]
 pub fn reconstruct<N: Deref<Target = [f32]>>(
     from: &Decoder<'_, N>,
     counts: SparseRows<'_>,
-    whole: &Whole,
-) -> (f32, Vec<Moments>, OfSum) {
+    global: &GlobalBatch,
+) -> (f32, Vec<BatchMoments>, PrecomputedGradients) {
     let Decoder { z, weights: held, widths, log_library, log_theta, likelihood } = *from;
     let sizes = |widths: &[usize], activated| Sizes { widths: widths.to_vec(), normalized: true, activated };
     let below = sizes(&widths[..widths.len() - 1], true);
     let (weights_below, weights_of_last) = held.split_at(held.len() - below.parts());
     let last = sizes(&widths[widths.len() - 2..], false).layers(weights_of_last)[0];
     let below_layers = below.layers(weights_below);
-    let weights = RowWeights::equal(log_library.len(), whole);
+    let weights = RowWeights::equal(log_library.len(), global);
 
-    let (kept, mut moments) = forward(&below_layers, Input::Rows(z), &weights);
-    let hidden = if below_layers.is_empty() { z } else { kept.out() };
+    let (saved, mut moments) = forward(&below_layers, Input::Rows(z), &weights);
+    let hidden = if below_layers.is_empty() { z } else { saved.out() };
     let (folded, last_moments) = fold(&last, hidden, &weights);
     moments.push(last_moments);
     let inputs = Inputs { hidden, weight: &folded.weight, bias: &folded.bias, log_library, log_theta, likelihood };
-    let mut value = evaluate(inputs, counts);
-    let by_last = folded.back(&last, [&value.weight, &value.bias], &mut value.hidden, whole);
-    let (by_z, by_below) = backward(&below, &below_layers, Input::Rows(z), &weights, &kept, value.hidden);
+    let mut value = log_likelihood(inputs, counts);
+    let grad_last = folded.back(&last, [&value.weight, &value.bias], &mut value.hidden, global);
+    let (grad_z, grad_below) = backward(&below, &below_layers, Input::Rows(z), &weights, &saved, value.hidden);
 
     #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
     let sum = value.log_likelihood as f32;
-    let slopes = [by_z, value.log_library, value.log_theta].into_iter().chain(by_below).chain(by_last).collect();
-    (sum, moments, OfSum(slopes))
+    let grads = [grad_z, value.log_library, value.log_theta].into_iter().chain(grad_below).chain(grad_last).collect();
+    (sum, moments, PrecomputedGradients(grads))
 }

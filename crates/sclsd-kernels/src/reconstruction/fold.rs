@@ -4,26 +4,26 @@
 //! mean = W m + b,   var_j = w_jᵀ C w_j,   W' = W s,   b' = β − (W m) s,   s = γ / √(var + 1e-5)
 //! ```
 //!
-//! with m and C mean and covariance of the layer's input h: the statistics of all outputs follow from these, without a pass
-//! over the outputs. C is made of centered rows, so that it stays accurate.
+//! with m and C mean and covariance of the layer's input h: the statistics of all outputs follow from these, without a
+//! pass over the outputs. C is made of centered rows, so that it stays accurate.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::peers::Whole;
-use crate::products::{self, Packed, Rows, Terms};
-use crate::rows::{BLOCK, add, groups, made, total};
+use crate::peers::GlobalBatch;
+use crate::products::{self, PackedFactor, Rows, Terms};
+use crate::rows::{BLOCK, add, filled_rows, groups, total};
 use crate::simd::arch;
-use crate::stack::{Layer, Moments, RowWeights, sums};
+use crate::stack::{BatchMoments, RowWeights, StackLayer, sums};
 use crate::vector::Lanes;
 
 const EPSILON: f32 = 1e-5;
 
 /// The folded layer, and what its derivative needs.
 #[derive(Debug)]
-pub(super) struct Folded {
+pub(super) struct FoldedBatchNorm {
     /// W', `[out, in]`.
     pub weight: Vec<f32>,
     /// b'.
@@ -39,23 +39,23 @@ pub(super) struct Folded {
 }
 
 /// Folds a layer that sees `h`, `rows × in`, all rows of which count the same; its moments come with it.
-pub(super) fn fold(layer: &Layer<'_>, h: &[f32], weights: &RowWeights) -> (Folded, Moments) {
+pub(super) fn fold(layer: &StackLayer<'_>, h: &[f32], weights: &RowWeights) -> (FoldedBatchNorm, BatchMoments) {
     let width = layer.inputs;
     let mean = sums(h, width, weights, None);
-    let centered = made(h.len() / width, width, BLOCK, |first, rows| {
+    let centered = filled_rows(h.len() / width, width, BLOCK, |first, rows| {
         for (row, h) in rows.chunks_exact_mut(width).zip(h[first * width..].chunks_exact(width)) {
             row.iter_mut().zip(h).zip(&mean).for_each(|((row, h), mean)| *row = h - mean);
         }
     });
-    let covariance = covariance(Rows::new(&centered, width), &weights.whole);
-    let packed = Packed::new(&covariance, width, Terms::Three);
+    let covariance = covariance(Rows::new(&centered, width), &weights.global);
+    let packed = PackedFactor::new(&covariance, width, Terms::Three);
     let spread = products::product_of_rows(Rows::new(layer.weight, width), &packed);
     let of_output = |(w, spread): (&[f32], &[f32])| (dot(w, spread), dot(w, &mean));
     let (variance, level): (Vec<f32>, Vec<f32>) =
         layer.weight.par_chunks(width).zip(spread.par_chunks(width)).map(of_output).unzip();
     let inverse: Vec<f32> = variance.iter().map(|v| (v + EPSILON).sqrt().recip()).collect();
     let scale: Vec<f32> = layer.norm.0.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
-    let weight = made(layer.outputs, width, BLOCK, |first, rows| {
+    let weight = filled_rows(layer.outputs, width, BLOCK, |first, rows| {
         let from = layer.weight[first * width..].chunks_exact(width).zip(&scale[first..]);
         rows.chunks_exact_mut(width).zip(from).for_each(|(row, (w, scale))| {
             row.iter_mut().zip(w).for_each(|(row, w)| *row = w * scale);
@@ -64,19 +64,19 @@ pub(super) fn fold(layer: &Layer<'_>, h: &[f32], weights: &RowWeights) -> (Folde
     let bias = (0..layer.outputs).map(|j| layer.norm.1[j] - level[j] * scale[j]).collect();
     let unbiased = weights.unbiased();
     #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
-    let moments = Moments {
+    let moments = BatchMoments {
         mean: level.iter().zip(layer.bias).map(|(level, b)| level + b).collect(),
         variance: variance.iter().map(|v| (f64::from(*v) * unbiased) as f32).collect(),
     };
-    (Folded { weight, bias, mean, centered, spread, inverse }, moments)
+    (FoldedBatchNorm { weight, bias, mean, centered, spread, inverse }, moments)
 }
 
-fn covariance(centered: Rows<'_>, whole: &Whole) -> Vec<f32> {
+fn covariance(centered: Rows<'_>, global: &GlobalBatch) -> Vec<f32> {
     let width = centered.stride;
     let mut covariance = products::sum_of_products((centered, width), (centered, width), Terms::Three);
     #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
-    covariance.iter_mut().for_each(|c| *c /= whole.visits as f32);
-    whole.peers.sum(&mut covariance);
+    covariance.iter_mut().for_each(|c| *c /= global.visits as f32);
+    global.peers.sum(&mut covariance);
     covariance
 }
 
@@ -99,63 +99,65 @@ impl WithSimd for Dot<'_> {
     }
 }
 
-impl Folded {
-    /// Given the derivatives by W' and b', those by W, b, γ and β; those by h are added to `by_h`.
+impl FoldedBatchNorm {
+    /// Given the derivatives by W' and b', those by W, b, γ and β; those by h are added to `grad_h`.
     pub(super) fn back(
         &self,
-        layer: &Layer<'_>,
-        [by_weight, by_bias]: [&[f32]; 2],
-        by_h: &mut [f32],
-        whole: &Whole,
+        layer: &StackLayer<'_>,
+        [grad_weight, grad_bias]: [&[f32]; 2],
+        grad_h: &mut [f32],
+        global: &GlobalBatch,
     ) -> Vec<Vec<f32>> {
         let (width, outputs) = (layer.inputs, layer.outputs);
-        let given = |j: usize| &by_weight[j * width..(j + 1) * width];
+        let given = |j: usize| &grad_weight[j * width..(j + 1) * width];
         let own = |j: usize| &layer.weight[j * width..(j + 1) * width];
         let scale = |j: usize| layer.norm.0[j] * self.inverse[j];
-        let by_scale: Vec<f32> = (0..outputs)
+        let grad_scale: Vec<f32> = (0..outputs)
             .into_par_iter()
-            .map(|j| dot(own(j), given(j)) - by_bias[j] * dot(own(j), &self.mean))
+            .map(|j| dot(own(j), given(j)) - grad_bias[j] * dot(own(j), &self.mean))
             .collect();
-        let by_level = |j: usize| -by_bias[j] * scale(j);
-        let by_variance = |j: usize| -0.5 * by_scale[j] * scale(j) * self.inverse[j] * self.inverse[j];
-        let gamma = by_scale.iter().zip(&self.inverse).map(|(by_scale, inverse)| by_scale * inverse).collect();
-        let weight = made(outputs, width, BLOCK, |first, rows| {
+        let grad_level = |j: usize| -grad_bias[j] * scale(j);
+        let grad_variance = |j: usize| -0.5 * grad_scale[j] * scale(j) * self.inverse[j] * self.inverse[j];
+        let gamma = grad_scale.iter().zip(&self.inverse).map(|(grad_scale, inverse)| grad_scale * inverse).collect();
+        let weight = filled_rows(outputs, width, BLOCK, |first, rows| {
             for (j, row) in (first..).zip(rows.chunks_exact_mut(width)) {
-                let (scale, by_level, by_variance) = (scale(j), by_level(j), by_variance(j));
+                let (scale, grad_level, grad_variance) = (scale(j), grad_level(j), grad_variance(j));
                 let (given, spread) = (given(j), &self.spread[j * width..(j + 1) * width]);
                 for i in 0..width {
-                    row[i] = scale * given[i] + by_level * self.mean[i] + 2.0 * by_variance * spread[i];
+                    row[i] = scale * given[i] + grad_level * self.mean[i] + 2.0 * grad_variance * spread[i];
                 }
             }
         });
-        let weighted = made(outputs, width, BLOCK, |first, rows| {
+        let weighted = filled_rows(outputs, width, BLOCK, |first, rows| {
             for (j, row) in (first..).zip(rows.chunks_exact_mut(width)) {
-                let by_variance = by_variance(j);
-                row.iter_mut().zip(own(j)).for_each(|(row, w)| *row = by_variance * w);
+                let grad_variance = grad_variance(j);
+                row.iter_mut().zip(own(j)).for_each(|(row, w)| *row = grad_variance * w);
             }
         });
-        let by_mean = |group: Range<usize>| {
+        let grad_mean = |group: Range<usize>| {
             let mut sum = vec![0.0; width];
             for j in group {
-                let by_level = by_level(j);
-                sum.iter_mut().zip(own(j)).for_each(|(sum, w)| *sum += by_level * w);
+                let grad_level = grad_level(j);
+                sum.iter_mut().zip(own(j)).for_each(|(sum, w)| *sum += grad_level * w);
             }
             sum
         };
-        let mut by_mean = total(groups(outputs).into_par_iter().map(by_mean).collect());
+        let mut grad_mean = total(groups(outputs).into_par_iter().map(grad_mean).collect());
         let (weights, weighted) = (Rows::new(layer.weight, width), Rows::new(&weighted, width));
         // by C: Wᵀ (W by variance), symmetric
-        let mut by_covariance = products::sum_of_products((weights, width), (weighted, width), Terms::Two);
+        let mut grad_covariance = products::sum_of_products((weights, width), (weighted, width), Terms::Two);
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
-        let n = whole.visits as f32;
-        whole.peers.sum_all(&mut [&mut by_mean, &mut by_covariance]);
-        by_covariance.iter_mut().for_each(|c| *c *= 2.0 / n);
-        by_mean.iter_mut().for_each(|m| *m /= n);
-        let by_covariance = Packed::new(&by_covariance, width, Terms::Two);
-        by_h.par_chunks_mut(BLOCK * width).zip(self.centered.par_chunks(BLOCK * width)).for_each(|(by_h, centered)| {
-            by_h.chunks_exact_mut(width).for_each(|row| add(row, &by_mean));
-            products::add_times(by_h, width, Rows::new(centered, width), &by_covariance);
-        });
-        vec![weight, vec![0.0; outputs], gamma, by_bias.to_vec()]
+        let n = global.visits as f32;
+        global.peers.sum_all(&mut [&mut grad_mean, &mut grad_covariance]);
+        grad_covariance.iter_mut().for_each(|c| *c *= 2.0 / n);
+        grad_mean.iter_mut().for_each(|m| *m /= n);
+        let grad_covariance = PackedFactor::new(&grad_covariance, width, Terms::Two);
+        grad_h.par_chunks_mut(BLOCK * width).zip(self.centered.par_chunks(BLOCK * width)).for_each(
+            |(grad_h, centered)| {
+                grad_h.chunks_exact_mut(width).for_each(|row| add(row, &grad_mean));
+                products::add_times(grad_h, width, Rows::new(centered, width), &grad_covariance);
+            },
+        );
+        vec![weight, vec![0.0; outputs], gamma, grad_bias.to_vec()]
     }
 }

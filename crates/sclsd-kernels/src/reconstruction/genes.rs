@@ -59,8 +59,8 @@ impl Genes {
         Self { count, theta, inverse, dispersed, table }
     }
 
-    /// What Γ functions add to ln p, less x ln(θ + ε), and to its derivative by θ, less x / (θ + ε) where θ is above x: both
-    /// stay small where θ is large.
+    /// What Γ functions add to ln p, less x ln(θ + ε), and to its derivative by θ, less x / (θ + ε) where θ is above x:
+    /// both stay small where θ is large.
     ///
     /// ```text
     /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) − x ln(θ + ε)
@@ -109,10 +109,10 @@ fn rising(x: f64, theta: f64) -> (f64, f64) {
         (theta, 0.0, 0.0)
     };
     let log = (x / y).ln_1p();
-    let ((low, low_slope), (high, high_slope)) = (series(y), series(y + x));
+    let ((low, low_grad), (high, high_grad)) = (series(y), series(y + x));
     let shift = x * ((y - theta - E) / (theta + E)).ln_1p(); // x ln(y / (θ + ε))
     let linear = if x < theta { x / (theta + E) } else { 0.0 };
-    let psi = log - linear + x / (2.0 * y * (y + x)) - (high_slope - low_slope) + sum;
+    let psi = log - linear + x / (2.0 * y * (y + x)) - (high_grad - low_grad) + sum;
     ((y + x - 0.5) * log - x + shift + (high - low) + log_ratio, psi)
 }
 
@@ -124,7 +124,8 @@ fn ln_factorial(x: f64) -> f64 {
     (y - 0.5) * y.ln() - y + 0.5 * std::f64::consts::TAU.ln() + series(y).0 - log_product
 }
 
-/// c(y) and s(y) of Stirling's series ln Γ(y) = (y − ½) ln y − y + ½ ln 2π + c(y) and ψ(y) = ln y − 1/(2y) − s(y), for y ≥ 8.
+/// c(y) and s(y) of Stirling's series ln Γ(y) = (y − ½) ln y − y + ½ ln 2π + c(y) and ψ(y) = ln y − 1/(2y) − s(y), for
+/// y ≥ 8.
 fn series(y: f64) -> (f64, f64) {
     let inverse = 1.0 / y;
     let q = inverse * inverse;

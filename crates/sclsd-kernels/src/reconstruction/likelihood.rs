@@ -1,7 +1,8 @@
 //! One visit: its likelihood and the derivatives of that, gene beside gene.
 //!
-//! Every formula holds for a count of 0 and for one above it, with two or three choices between them, so that a row of genes
-//! is one loop without branches. What Γ functions add ([`Genes::choose`]) is looked up for the counts above 0 alone.
+//! Every formula holds for a count of 0 and for one above it, with two or three choices between them, so that a row of
+//! genes is one loop without branches. What Γ functions add ([`Genes::choose`]) is looked up for the counts above 0
+//! alone.
 //!
 //! Rows of genes are filled up to whole vectors ([`padded`]), with numbers that add nothing to any sum.
 
@@ -10,7 +11,7 @@ use std::marker::PhantomData;
 use pulp::{Simd, WithSimd};
 
 use super::genes::{EPSILON, Genes, VECTOR, padded};
-use crate::likelihood::{CountRow, CountSlopes, Likelihood};
+use crate::likelihood::{CountGradients, CountRow, Likelihood};
 use crate::simd::arch;
 use crate::vector::{Lanes, exp};
 
@@ -42,7 +43,7 @@ pub(super) struct Visit<'a> {
 }
 
 /// What is summed over visits, with places as in a row.
-pub(super) struct Sums {
+pub(super) struct VisitSums {
     pub(super) log_likelihood: f64,
     /// By b.
     pub(super) bias: Vec<f32>,
@@ -50,33 +51,33 @@ pub(super) struct Sums {
     pub(super) theta: Vec<f32>,
 }
 
-impl Sums {
+impl VisitSums {
     pub(super) fn new(genes: usize) -> Self {
         Self { log_likelihood: 0.0, bias: vec![0.0; 2 * padded(genes)], theta: vec![0.0; padded(genes)] }
     }
 }
 
-/// Room for what a visit needs on the way.
-pub(super) struct Room {
+/// Scratch space for what a visit needs on the way.
+pub(super) struct Scratch {
     share: Vec<f32>,
     /// All 0 between visits.
     count: Vec<f32>,
 }
 
-impl Room {
+impl Scratch {
     pub(super) fn new(genes: usize) -> Self {
         Self { share: vec![0.0; padded(genes)], count: vec![0.0; padded(genes)] }
     }
 }
 
-/// Adds a visit to the sums and returns its derivative by ln xl. Takes W h in `logits` and leaves the derivatives by the logits
-/// there.
+/// Adds a visit to the sums and returns its derivative by ln xl. Takes W h in `logits` and leaves the derivatives by
+/// the logits there.
 pub(super) struct BuiltIn<'a, D> {
     pub(super) density: PhantomData<D>,
     pub(super) visit: Visit<'a>,
     pub(super) logits: &'a mut [f32],
-    pub(super) sums: &'a mut Sums,
-    pub(super) room: &'a mut Room,
+    pub(super) sums: &'a mut VisitSums,
+    pub(super) scratch: &'a mut Scratch,
 }
 
 impl<D: Density> WithSimd for BuiltIn<'_, D> {
@@ -84,29 +85,30 @@ impl<D: Density> WithSimd for BuiltIn<'_, D> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f32 {
-        let Self { visit, logits, sums, room, .. } = self;
-        let places = room.share.len();
+        let Self { visit, logits, sums, scratch, .. } = self;
+        let places = scratch.share.len();
         let (gate, rate) = logits.split_at_mut(places);
         let (gate_bias, rate_bias) = visit.bias.split_at(places);
-        let (by_gate_bias, by_rate_bias) = sums.bias.split_at_mut(places);
-        let scale = exponentials(simd, rate, rate_bias, &mut room.share);
+        let (grad_gate_bias, grad_rate_bias) = sums.bias.split_at_mut(places);
+        let scale = exponentials(simd, rate, rate_bias, &mut scratch.share);
 
         let (genes, counts) = visit.counts;
         for i in 0..genes.len() {
-            room.count[genes[i] as usize] = counts[i];
+            scratch.count[genes[i] as usize] = counts[i];
         }
 
         let vectors = places / S::F32_LANES;
         let (gate, rate) = (&mut of_mut::<S>(gate)[..vectors], &mut of_mut::<S>(rate)[..vectors]);
-        let (by_theta, by_gate_bias) = (&mut of_mut::<S>(&mut sums.theta)[..vectors], of_mut::<S>(by_gate_bias));
-        let (by_gate_bias, by_rate_bias) = (&mut by_gate_bias[..vectors], &mut of_mut::<S>(by_rate_bias)[..vectors]);
-        let (gate_bias, share, count) = (of::<S>(gate_bias), of::<S>(&room.share), of::<S>(&room.count));
+        let (grad_theta, grad_gate_bias) = (&mut of_mut::<S>(&mut sums.theta)[..vectors], of_mut::<S>(grad_gate_bias));
+        let (grad_gate_bias, grad_rate_bias) =
+            (&mut grad_gate_bias[..vectors], &mut of_mut::<S>(grad_rate_bias)[..vectors]);
+        let (gate_bias, share, count) = (of::<S>(gate_bias), of::<S>(&scratch.share), of::<S>(&scratch.count));
         let (gate_bias, share, count) = (&gate_bias[..vectors], &share[..vectors], &count[..vectors]);
         let (theta, inverse) = (of::<S>(&visit.genes.theta), of::<S>(&visit.genes.inverse));
         let (theta, inverse) = (&theta[..vectors], &inverse[..vectors]);
         let lanes = |raw: S::f32s| Lanes::new(simd, raw);
         let library = scale * exp(visit.log_library);
-        let (mut value, mut pull) = (Lanes::all(simd, 0.0), Lanes::all(simd, 0.0));
+        let (mut value, mut softmax_sum) = (Lanes::all(simd, 0.0), Lanes::all(simd, 0.0));
         let mut product = Lanes::all(simd, 1.0);
         for i in 0..vectors {
             let term = D::term(
@@ -122,22 +124,22 @@ impl<D: Density> WithSimd for BuiltIn<'_, D> {
                 value = value + product.ln();
                 product = Lanes::all(simd, 1.0);
             }
-            pull = pull + term.by_log_rate;
-            (gate[i], rate[i]) = (term.by_gate.raw, term.by_log_rate.raw);
-            by_theta[i] = (lanes(by_theta[i]) + term.by_theta).raw;
-            by_gate_bias[i] = (lanes(by_gate_bias[i]) + term.by_gate).raw;
+            softmax_sum = softmax_sum + term.grad_log_rate;
+            (gate[i], rate[i]) = (term.grad_gate.raw, term.grad_log_rate.raw);
+            grad_theta[i] = (lanes(grad_theta[i]) + term.grad_theta).raw;
+            grad_gate_bias[i] = (lanes(grad_gate_bias[i]) + term.grad_gate).raw;
         }
         value = value + product.ln();
-        let pull = pull.sum();
-        let through_softmax = Lanes::all(simd, -scale * pull);
+        let softmax_sum = softmax_sum.sum();
+        let through_softmax = Lanes::all(simd, -scale * softmax_sum);
         for i in 0..vectors {
-            let slope = lanes(share[i]).mul_add(through_softmax, lanes(rate[i]));
-            rate[i] = slope.raw;
-            by_rate_bias[i] = (lanes(by_rate_bias[i]) + slope).raw;
+            let grad = lanes(share[i]).mul_add(through_softmax, lanes(rate[i]));
+            rate[i] = grad.raw;
+            grad_rate_bias[i] = (lanes(grad_rate_bias[i]) + grad).raw;
         }
         sums.log_likelihood += f64::from(value.sum());
-        room.count.fill(0.0);
-        pull
+        scratch.count.fill(0.0);
+        softmax_sum
     }
 }
 
@@ -146,40 +148,40 @@ pub(super) fn custom(
     likelihood: &dyn Likelihood,
     visit: Visit<'_>,
     logits: &mut [f32],
-    sums: &mut Sums,
-    room: &mut Room,
+    sums: &mut VisitSums,
+    scratch: &mut Scratch,
 ) -> f32 {
     let genes = visit.genes.count;
-    let places = room.share.len();
+    let places = scratch.share.len();
     let (gate, rate) = logits.split_at_mut(places);
     let (gate_bias, rate_bias) = visit.bias.split_at(places);
-    let scale = arch().dispatch(Exponentials { logits: rate, bias: rate_bias, out: &mut room.share });
+    let scale = arch().dispatch(Exponentials { logits: rate, bias: rate_bias, out: &mut scratch.share });
     for (&gene, &count) in visit.counts.0.iter().zip(visit.counts.1) {
-        room.count[gene as usize] = count;
+        scratch.count[gene as usize] = count;
     }
     let library = visit.log_library.exp();
-    room.share[..genes].iter_mut().for_each(|share| *share *= scale);
-    let rates: Vec<f32> = room.share[..genes].iter().map(|share| share * library).collect();
+    scratch.share[..genes].iter_mut().for_each(|share| *share *= scale);
+    let rates: Vec<f32> = scratch.share[..genes].iter().map(|share| share * library).collect();
     let gates: Vec<f32> = gate.iter().zip(gate_bias).take(genes).map(|(gate, bias)| gate + bias).collect();
     gate.fill(0.0);
     rate.fill(0.0);
     let mut log_theta = vec![0.0; genes];
     let theta = &visit.genes.theta[..genes];
-    let row = CountRow { counts: &room.count[..genes], rates: &rates, gates: &gates, theta };
-    let slopes = CountSlopes { log_rates: &mut rate[..genes], gates: &mut gate[..genes], log_theta: &mut log_theta };
-    sums.log_likelihood += likelihood.log_density(row, slopes);
-    room.count.fill(0.0);
+    let row = CountRow { counts: &scratch.count[..genes], rates: &rates, gates: &gates, theta };
+    let grads = CountGradients { log_rates: &mut rate[..genes], gates: &mut gate[..genes], log_theta: &mut log_theta };
+    sums.log_likelihood += likelihood.log_density(row, grads);
+    scratch.count.fill(0.0);
     #[expect(clippy::cast_possible_truncation, reason = "logits are f32")]
-    let pull = rate[..genes].iter().map(|v| f64::from(*v)).sum::<f64>() as f32;
-    let (by_gate_bias, by_rate_bias) = sums.bias.split_at_mut(places);
+    let softmax_sum = rate[..genes].iter().map(|v| f64::from(*v)).sum::<f64>() as f32;
+    let (grad_gate_bias, grad_rate_bias) = sums.bias.split_at_mut(places);
     for gene in 0..genes {
-        rate[gene] -= room.share[gene] * pull;
-        by_gate_bias[gene] += gate[gene];
-        by_rate_bias[gene] += rate[gene];
+        rate[gene] -= scratch.share[gene] * softmax_sum;
+        grad_gate_bias[gene] += gate[gene];
+        grad_rate_bias[gene] += rate[gene];
         // sums are of derivatives by θ, not by its logarithm
         sums.theta[gene] += if theta[gene] > 0.0 { log_theta[gene] / theta[gene] } else { 0.0 };
     }
-    pull
+    softmax_sum
 }
 
 struct Exponentials<'a> {
@@ -232,9 +234,9 @@ pub(super) struct Term<S: Simd> {
     value: Lanes<S>,
     /// Between ½ and 2.
     of_logarithm: Lanes<S>,
-    by_gate: Lanes<S>,
-    by_log_rate: Lanes<S>,
-    by_theta: Lanes<S>,
+    grad_gate: Lanes<S>,
+    grad_log_rate: Lanes<S>,
+    grad_theta: Lanes<S>,
 }
 
 /// A distribution of counts, vector by vector.
@@ -259,8 +261,8 @@ const LARGE: f32 = 1e6;
 ///          = −s (ln(1 + u) − v) + v (x − s ε) / (θ + ε)   and x / (θ + ε)            x < θ
 /// ```
 ///
-/// Where θ is large, ln(1 + u) and v agree in all digits of `f32`: their difference is found as such, and x / (θ + ε) is left to
-/// Genes::choose, where it cancels in `f64`.
+/// Where θ is large, ln(1 + u) and v agree in all digits of `f32`: their difference is found as such, and x / (θ + ε)
+/// is left to Genes::choose, where it cancels in `f64`.
 pub(super) struct Zinb;
 
 impl Density for Zinb {
@@ -275,19 +277,19 @@ impl Density for Zinb {
         let theta_log = theta * log;
         let d = -(theta_log + gate); // ln NB(0) − γ
         let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
-        let (by_a, by_b) = (a + 1.0, b + 1.0);
+        let (one_plus_a, one_plus_b) = (a + 1.0, b + 1.0);
         // four reciprocals from one
-        let both = by_a * by_b;
+        let both = one_plus_a * one_plus_b;
         let three = both * above;
         let all = one / (three * bounded);
         let (of_bounded, of_three) = (all * three, all * bounded);
         let (of_above, of_both) = (of_three * both, of_three * above);
-        let (of_a, of_b) = (of_both * by_b, of_both * by_a);
+        let (of_a, of_b) = (of_both * one_plus_b, of_both * one_plus_a);
         let sigmoid = gate.below(0.0, a, one) * of_a; // σ(γ)
         let not_gate = gate.below(0.0, one, a) * of_a; // 1 − σ(γ)
         let share = x.above(0.0, one, d.below(0.0, b, one) * of_b); // of what is not the gate: σ(d), or all
         // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b);  ln σ(−γ) = −max(γ, 0) − ln(1 + a)
-        let of_logarithm = x.above(0.0, of_a, by_b * of_a);
+        let of_logarithm = x.above(0.0, of_a, one_plus_b * of_a);
         let nothing = gate.min(zero) + d.max(zero);
         let something = x.mul_add((rate * of_above).ln(), -theta_log) - gate.max(zero);
         let w = of_above * (x - share * theta * u);
@@ -297,9 +299,9 @@ impl Density for Zinb {
         Term {
             value: x.above(0.0, something, nothing),
             of_logarithm,
-            by_gate: x.above(0.0, -sigmoid, not_gate - share),
-            by_log_rate: w * bounded_rate * of_bounded,
-            by_theta: (x - theta).below(0.0, flat, steep),
+            grad_gate: x.above(0.0, -sigmoid, not_gate - share),
+            grad_log_rate: w * bounded_rate * of_bounded,
+            grad_theta: (x - theta).below(0.0, flat, steep),
         }
     }
 }
@@ -325,9 +327,9 @@ impl Density for Nb {
         Term {
             value: x.mul_add((rate * of_above).ln(), -(theta * log)),
             of_logarithm: one,
-            by_gate: zero,
-            by_log_rate: w * bounded_rate * of_bounded,
-            by_theta: (x - theta).below(0.0, flat, steep),
+            grad_gate: zero,
+            grad_log_rate: w * bounded_rate * of_bounded,
+            grad_theta: (x - theta).below(0.0, flat, steep),
         }
     }
 }
@@ -343,9 +345,9 @@ impl Density for Poisson {
         Term {
             value: theta.above(0.0, x.mul_add(mean.ln(), -mean), zero),
             of_logarithm: one,
-            by_gate: zero,
-            by_log_rate: (x / mean - 1.0) * rate,
-            by_theta: zero,
+            grad_gate: zero,
+            grad_log_rate: (x / mean - 1.0) * rate,
+            grad_theta: zero,
         }
     }
 }

@@ -6,11 +6,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::genes::{Genes, padded};
-use super::likelihood::{BuiltIn, Nb, Poisson, Room, Sums, Visit, Zinb, custom, padded_bias};
+use super::likelihood::{BuiltIn, Nb, Poisson, Scratch, Visit, VisitSums, Zinb, custom, padded_bias};
 use crate::expression::SparseRows;
-use crate::likelihood::{Counts, GeneLikelihood};
-use crate::products::{self, Packed, Rows, Summand, Terms};
-use crate::rows::{BLOCK, add, blocks, groups, made};
+use crate::likelihood::{CountLikelihood, GeneLikelihood};
+use crate::products::{self, PackedFactor, Rows, Summand, Terms};
+use crate::rows::{BLOCK, add, blocks, filled_rows, groups};
 use crate::simd::arch;
 
 /// What the likelihood depends on.
@@ -27,7 +27,7 @@ pub struct Inputs<'a> {
     /// ln θ, `genes`.
     pub log_theta: &'a [f32],
     /// How counts are distributed.
-    pub likelihood: &'a Counts,
+    pub likelihood: &'a CountLikelihood,
 }
 
 /// The sum over visits and genes, and its derivative with respect to every input.
@@ -47,13 +47,13 @@ pub struct Value {
     pub log_theta: Vec<f32>,
 }
 
-/// Visits whose derivatives by the logits are kept until those by the weights are made of them: what there is room for in the
-/// caches.
+/// Visits whose derivatives by the logits are kept until those by the weights are made of them: what there is space for
+/// in the caches.
 const CHUNK: usize = 512;
 
 /// Evaluates it.
 #[must_use]
-pub fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
+pub fn log_likelihood(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     let visits = inputs.log_library.len();
     let genes = inputs.log_theta.len();
     let width = inputs.hidden.len() / visits.max(1);
@@ -61,16 +61,16 @@ pub fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     let (places, stride) = (padded(genes), decoder.stride);
     let mut value = Value {
         log_likelihood: 0.0,
-        hidden: made(visits, width, BLOCK, |_, _| {}),
-        weight: made(2 * genes, width, BLOCK, |_, _| {}),
+        hidden: filled_rows(visits, width, BLOCK, |_, _| {}),
+        weight: filled_rows(2 * genes, width, BLOCK, |_, _| {}),
         bias: vec![0.0; 2 * genes],
         log_library: vec![0.0; visits],
         log_theta: vec![0.0; genes],
     };
-    if matches!(inputs.likelihood, Counts::BuiltIn(_)) {
+    if matches!(inputs.likelihood, CountLikelihood::BuiltIn(_)) {
         choose(&decoder.genes, counts, &mut value);
     }
-    let mut logits = made(CHUNK.min(visits), stride, BLOCK, |_, _| {});
+    let mut logits = filled_rows(CHUNK.min(visits), stride, BLOCK, |_, _| {});
     for first in (0..visits).step_by(CHUNK) {
         let chunk = first..visits.min(first + CHUNK);
         let logits = &mut logits[..chunk.len() * stride];
@@ -78,14 +78,14 @@ pub fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
         let library = &mut value.log_library[chunk.clone()];
         let blocks: Vec<_> = blocks(chunk.clone()).collect();
         let size = blocks[0].len();
-        let made: Vec<Made> = logits
+        let filled_rows: Vec<BlockOutput> = logits
             .par_chunks_mut(size * stride)
             .zip(hidden.par_chunks_mut(size * width))
             .zip(library.par_chunks_mut(size))
             .zip(blocks.into_par_iter())
             .map(|(((logits, hidden), library), visits)| decoder.block(counts, visits, logits, hidden, library))
             .collect();
-        for Made { sums, .. } in &made {
+        for BlockOutput { sums, .. } in &filled_rows {
             value.log_likelihood += sums.log_likelihood;
             for (bias, sums) in value.bias.chunks_mut(genes.max(1)).zip(sums.bias.chunks(places.max(1))) {
                 add(bias, sums);
@@ -93,7 +93,9 @@ pub fn evaluate(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
             add(&mut value.log_theta, &sums.theta);
         }
         let (gates, rates) = value.weight.split_at_mut(genes * width);
-        let pairs = |half: usize| made.iter().map(|made| [&made.slopes[half], &made.hidden]).collect::<Vec<_>>();
+        let pairs = |half: usize| {
+            filled_rows.iter().map(|filled_rows| [&filled_rows.grads[half], &filled_rows.hidden]).collect::<Vec<_>>()
+        };
         rayon::join(|| products::add_sums(gates, &pairs(0)), || products::add_sums(rates, &pairs(1)));
     }
     value.log_theta.iter_mut().zip(&decoder.genes.theta).for_each(|(d, theta)| *d *= theta);
@@ -107,39 +109,40 @@ fn choose(genes: &Genes, counts: SparseRows<'_>, value: &mut Value) {
     visits.sort_unstable_by_key(|&visit| counts.rows[visit]);
     let cells: Vec<&[usize]> = visits.chunk_by(|&a, &b| counts.rows[a] == counts.rows[b]).collect();
     let of_cells = |group: Range<usize>| {
-        let (mut sum, mut by_theta) = (0.0, vec![0.0; genes.count]);
+        let (mut sum, mut grad_theta) = (0.0, vec![0.0; genes.count]);
         for visits in &cells[group] {
             let (columns, values) = counts.row(visits[0]);
             #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^24")]
             let often = visits.len() as f32;
             for (&gene, &x) in columns.iter().zip(values).filter(|(_, x)| **x > 0.0) {
-                let (log, slope) = genes.choose(gene as usize, x);
+                let (log, grad) = genes.choose(gene as usize, x);
                 sum += f64::from(often) * f64::from(log);
-                by_theta[gene as usize] += often * slope;
+                grad_theta[gene as usize] += often * grad;
             }
         }
-        (sum, by_theta)
+        (sum, grad_theta)
     };
     let parts: Vec<(f64, Vec<f32>)> = groups(cells.len()).into_par_iter().map(of_cells).collect();
-    for (sum, by_theta) in &parts {
+    for (sum, grad_theta) in &parts {
         value.log_likelihood += sum;
-        add(&mut value.log_theta, by_theta);
+        add(&mut value.log_theta, grad_theta);
     }
 }
 
 /// What all visits have in common.
 struct Decoder<'a> {
     hidden: Rows<'a>,
-    /// Numbers in a row of logits: gates, rates, and so many more that rows do not all fall on the same places of the cache.
+    /// Numbers in a row of logits: gates, rates, and so many more that rows do not all fall on the same places of the
+    /// cache.
     stride: usize,
-    /// Of gates and of rates, for the way forward.
-    forward: [Packed; 2],
-    /// And for the way back.
-    back: [Packed; 2],
+    /// Of gates and of rates, for the forward pass.
+    forward: [PackedFactor; 2],
+    /// And for the backward pass.
+    back: [PackedFactor; 2],
     bias: Vec<f32>,
     log_library: &'a [f32],
     genes: Genes,
-    likelihood: &'a Counts,
+    likelihood: &'a CountLikelihood,
 }
 
 impl<'a> Decoder<'a> {
@@ -151,16 +154,19 @@ impl<'a> Decoder<'a> {
         Self {
             hidden: Rows::new(inputs.hidden, width),
             stride: ((2 * padded(genes) / LINE) | 1) * LINE,
-            forward: [gates, rates].map(|weight| Packed::transposed(weight, width, Terms::Three)),
-            back: [gates, rates].map(|weight| Packed::new(weight, width, Terms::Two)),
+            forward: [gates, rates].map(|weight| PackedFactor::transposed(weight, width, Terms::Three)),
+            back: [gates, rates].map(|weight| PackedFactor::new(weight, width, Terms::Two)),
             bias: padded_bias(inputs.bias),
             log_library: inputs.log_library,
-            genes: Genes::new(inputs.log_theta, !matches!(inputs.likelihood, Counts::BuiltIn(GeneLikelihood::Poisson))),
+            genes: Genes::new(
+                inputs.log_theta,
+                !matches!(inputs.likelihood, CountLikelihood::BuiltIn(GeneLikelihood::Poisson)),
+            ),
             likelihood: inputs.likelihood,
         }
     }
 
-    /// A block of visits: fills in the derivatives by h and ln xl. In `logits` is room for the logits.
+    /// A block of visits: fills in the derivatives by h and ln xl. In `logits` is space for the logits.
     fn block(
         &self,
         counts: SparseRows<'_>,
@@ -168,45 +174,45 @@ impl<'a> Decoder<'a> {
         logits: &mut [f32],
         hidden: &mut [f32],
         library: &mut [f32],
-    ) -> Made {
+    ) -> BlockOutput {
         let (width, stride) = (self.hidden.stride, self.stride);
         let places = self.bias.len() / 2;
         let genes = self.genes.count;
         for (half, weight) in self.forward.iter().enumerate() {
             products::times(&mut logits[half * places..], stride, self.hidden.some(visits.clone()), weight);
         }
-        let (arch, mut sums, mut room) = (arch(), Sums::new(genes), Room::new(genes));
-        for ((visit, logits), slope) in visits.clone().zip(logits.chunks_exact_mut(stride)).zip(library) {
+        let (arch, mut sums, mut scratch) = (arch(), VisitSums::new(genes), Scratch::new(genes));
+        for ((visit, logits), grad) in visits.clone().zip(logits.chunks_exact_mut(stride)).zip(library) {
             let log_library = self.log_library[visit];
             let visit = Visit { genes: &self.genes, bias: &self.bias, log_library, counts: counts.row(visit) };
             let logits = &mut logits[..2 * places];
-            let (sums, room) = (&mut sums, &mut room);
-            *slope = match self.likelihood {
-                Counts::BuiltIn(GeneLikelihood::Zinb) => {
-                    arch.dispatch(BuiltIn { density: PhantomData::<Zinb>, visit, logits, sums, room })
+            let (sums, scratch) = (&mut sums, &mut scratch);
+            *grad = match self.likelihood {
+                CountLikelihood::BuiltIn(GeneLikelihood::Zinb) => {
+                    arch.dispatch(BuiltIn { density: PhantomData::<Zinb>, visit, logits, sums, scratch })
                 }
-                Counts::BuiltIn(GeneLikelihood::Nb) => {
-                    arch.dispatch(BuiltIn { density: PhantomData::<Nb>, visit, logits, sums, room })
+                CountLikelihood::BuiltIn(GeneLikelihood::Nb) => {
+                    arch.dispatch(BuiltIn { density: PhantomData::<Nb>, visit, logits, sums, scratch })
                 }
-                Counts::BuiltIn(GeneLikelihood::Poisson) => {
-                    arch.dispatch(BuiltIn { density: PhantomData::<Poisson>, visit, logits, sums, room })
+                CountLikelihood::BuiltIn(GeneLikelihood::Poisson) => {
+                    arch.dispatch(BuiltIn { density: PhantomData::<Poisson>, visit, logits, sums, scratch })
                 }
-                Counts::Custom(likelihood) => custom(&**likelihood, visit, logits, sums, room),
+                CountLikelihood::Custom(likelihood) => custom(&**likelihood, visit, logits, sums, scratch),
             };
         }
-        let slopes = [&*logits, &logits[places..]].map(|values| Rows { values, stride });
-        products::times(hidden, width, slopes[0], &self.back[0]);
-        products::add_times(hidden, width, slopes[1], &self.back[1]);
-        let slopes = slopes.map(|slopes| Summand::first(slopes, genes, Terms::Two));
-        Made { sums, slopes, hidden: Summand::second(self.hidden.some(visits), width, Terms::Two) }
+        let grads = [&*logits, &logits[places..]].map(|values| Rows { values, stride });
+        products::times(hidden, width, grads[0], &self.back[0]);
+        products::add_times(hidden, width, grads[1], &self.back[1]);
+        let grads = grads.map(|grads| Summand::first(grads, genes, Terms::Two));
+        BlockOutput { sums, grads, hidden: Summand::second(self.hidden.some(visits), width, Terms::Two) }
     }
 }
 
 /// What a block leaves for the sums over all visits.
-struct Made {
-    sums: Sums,
+struct BlockOutput {
+    sums: VisitSums,
     /// By gates and by rates.
-    slopes: [Summand; 2],
+    grads: [Summand; 2],
     hidden: Summand,
 }
 
@@ -217,7 +223,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
-    use crate::likelihood::{CountRow, CountSlopes, Likelihood};
+    use crate::likelihood::{CountGradients, CountRow, Likelihood};
     use crate::oracle::{self, Count, assert_close, linear, wide};
 
     /// Visits, genes, width.
@@ -245,14 +251,14 @@ mod tests {
         }
 
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
-        fn log_density(&self, row: CountRow<'_>, slopes: CountSlopes<'_>) -> f64 {
+        fn log_density(&self, row: CountRow<'_>, grads: CountGradients<'_>) -> f64 {
             let mut sum = 0.0;
             for gene in 0..row.counts.len() {
                 let [theta, rate, gate] = [row.theta, row.rates, row.gates].map(|values| f64::from(values[gene]));
                 let found = oracle(self.0, row.counts[gene] as u32, theta, rate, gate);
-                slopes.log_rates[gene] = found.by_log_rate as f32;
-                slopes.gates[gene] = found.by_gate as f32;
-                slopes.log_theta[gene] = found.by_log_theta as f32;
+                grads.log_rates[gene] = found.grad_log_rate as f32;
+                grads.gates[gene] = found.grad_gate as f32;
+                grads.log_theta[gene] = found.grad_log_theta as f32;
                 sum += found.value;
             }
             sum
@@ -294,11 +300,11 @@ mod tests {
                     oracle(kind, counts[visit * genes + g] as u32, theta, shares[g] * library, gates[g])
                 })
                 .collect();
-            let pull: f64 = each.iter().map(|c| c.by_log_rate).sum();
-            found.log_library[visit] = pull;
-            let by_rates = each.iter().zip(&shares).map(|(c, share)| c.by_log_rate - share * pull);
-            let by_logits: Vec<f64> = each.iter().map(|c| c.by_gate).chain(by_rates).collect();
-            for (o, by) in by_logits.iter().enumerate() {
+            let softmax_sum: f64 = each.iter().map(|c| c.grad_log_rate).sum();
+            found.log_library[visit] = softmax_sum;
+            let grad_rates = each.iter().zip(&shares).map(|(c, share)| c.grad_log_rate - share * softmax_sum);
+            let grad_logits: Vec<f64> = each.iter().map(|c| c.grad_gate).chain(grad_rates).collect();
+            for (o, by) in grad_logits.iter().enumerate() {
                 found.bias[o] += by;
                 for i in 0..width {
                     found.weight[o * width + i] += by * hidden[visit * width + i];
@@ -307,7 +313,7 @@ mod tests {
             }
             for (g, count) in each.iter().enumerate() {
                 found.value += count.value;
-                found.log_theta[g] += count.by_log_theta;
+                found.log_theta[g] += count.grad_log_theta;
             }
         }
         found
@@ -342,7 +348,7 @@ mod tests {
             let counts = SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows };
             assert!(visits < 100 || values.iter().any(|&x| x > 16.0) && values.contains(&1.0) && values.contains(&0.0));
             for kind in built_in() {
-                for likelihood in [Counts::BuiltIn(kind), Counts::Custom(Arc::new(Own(kind)))] {
+                for likelihood in [CountLikelihood::BuiltIn(kind), CountLikelihood::Custom(Arc::new(Own(kind)))] {
                     let inputs = Inputs {
                         hidden: &hidden,
                         weight: &weight,
@@ -351,7 +357,7 @@ mod tests {
                         log_theta: &log_theta,
                         likelihood: &likelihood,
                     };
-                    let (found, exact) = (evaluate(inputs, counts), exact(&inputs, &counts.dense(genes), kind));
+                    let (found, exact) = (log_likelihood(inputs, counts), exact(&inputs, &counts.dense(genes), kind));
                     let far = (found.log_likelihood - exact.value).abs();
                     assert!(far < 2e-6 * exact.value.abs(), "{} {}", found.log_likelihood, exact.value);
                     for (name, found, exact) in [
@@ -397,7 +403,7 @@ mod tests {
             let counts = SparseRows { indptr: &[0, genes], indices: &indices, values: &values, rows: &[0] };
             let bias: Vec<f32> = [vec![gate; genes], vec![0.0; genes]].concat();
             let (weight, log_library) = (vec![0.0; 2 * genes], [library.ln()]);
-            let likelihood = Counts::BuiltIn(kind);
+            let likelihood = CountLikelihood::BuiltIn(kind);
             let inputs = Inputs {
                 hidden: &[0.0],
                 weight: &weight,
@@ -406,7 +412,7 @@ mod tests {
                 log_theta: &log_theta,
                 likelihood: &likelihood,
             };
-            let found = evaluate(inputs, counts);
+            let found = log_likelihood(inputs, counts);
 
             let rates: Vec<f64> = vec![f64::from(log_library[0]).exp() / 7.0; genes];
             let exact: Vec<Count> = (0..genes)
@@ -425,17 +431,21 @@ mod tests {
                 case("value", 0),
                 found.log_likelihood
             );
-            let by_library: f64 = exact.iter().map(|o| o.by_log_rate).sum();
+            let grad_library: f64 = exact.iter().map(|o| o.grad_log_rate).sum();
             let scale: f64 = exact.iter().map(|o| o.rate_size).sum();
-            assert!(close(found.log_library[0], by_library, scale), "{}", case("by library", 0));
+            assert!(close(found.log_library[0], grad_library, scale), "{}", case("by library", 0));
             for (gene, exact) in exact.iter().enumerate() {
-                let theta = (found.log_theta[gene], exact.by_log_theta, exact.theta_size);
+                let theta = (found.log_theta[gene], exact.grad_log_theta, exact.theta_size);
                 assert!(close(theta.0, theta.1, theta.2), "{}: {theta:?}", case("by theta", gene));
-                let by_gate = (found.bias[gene], exact.by_gate);
+                let grad_gate = (found.bias[gene], exact.grad_gate);
                 // 1 - sigma(gate) and sigma(d) are of order 1
-                assert!(close(by_gate.0, by_gate.1, by_gate.1.abs() + 0.02), "{}: {by_gate:?}", case("by gate", gene));
-                let by_rate = exact.by_log_rate - by_library / 7.0;
-                assert!(close(found.bias[genes + gene], by_rate, scale), "{}", case("by rate", gene));
+                assert!(
+                    close(grad_gate.0, grad_gate.1, grad_gate.1.abs() + 0.02),
+                    "{}: {grad_gate:?}",
+                    case("by gate", gene)
+                );
+                let grad_rate = exact.grad_log_rate - grad_library / 7.0;
+                assert!(close(found.bias[genes + gene], grad_rate, scale), "{}", case("by rate", gene));
             }
         }
     }
@@ -449,7 +459,7 @@ mod tests {
         let (log_library, log_theta) = (draw(visits), draw(genes));
         let rows: Vec<u32> = vec![0; visits];
         let counts = SparseRows { indptr: &[0, 2], indices: &[3, 9], values: &[2.0, 40.0], rows: &rows };
-        for likelihood in built_in().map(Counts::BuiltIn) {
+        for likelihood in built_in().map(CountLikelihood::BuiltIn) {
             let inputs = Inputs {
                 hidden: &hidden,
                 weight: &weight,
@@ -460,7 +470,7 @@ mod tests {
             };
             let on = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let value = pool.install(|| evaluate(inputs, counts));
+                let value = pool.install(|| log_likelihood(inputs, counts));
                 (value.log_likelihood.to_bits(), value.weight, value.hidden, value.log_theta)
             };
             assert_eq!(on(1), on(2));

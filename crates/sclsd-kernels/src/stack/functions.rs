@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::layer::Sizes;
-use super::normalized::{self, Input, Moments, RowWeights};
+use super::normalized::{self, BatchMoments, Input, RowWeights};
 use super::plain;
 use crate::derivative::Derivative;
 use crate::expression::Expression;
@@ -15,16 +15,17 @@ pub trait Numbers: Deref<Target = [f32]> + Debug + Send + Sync + 'static {}
 
 impl<N: Deref<Target = [f32]> + Debug + Send + Sync + 'static> Numbers for N {}
 
-/// A normalised stack of the expression of cells: `cells × out`, the moments of every layer, and the derivative by all weights.
+/// A normalised stack of the expression of cells: `cells × out`, the moments of every layer, and the derivative by all
+/// weights.
 #[must_use]
 pub fn encode<N: Numbers>(
     weights: Vec<N>,
     sizes: Sizes,
     expression: Arc<Expression>,
     rows: Arc<RowWeights>,
-) -> (Vec<f32>, Vec<Moments>, impl Derivative) {
-    let (kept, moments) = normalized::forward(&sizes.layers(&weights), Input::Cells(&expression), &rows);
-    (kept.out().to_vec(), moments, Encoded { sizes, weights, expression, rows, kept })
+) -> (Vec<f32>, Vec<BatchMoments>, impl Derivative) {
+    let (saved, moments) = normalized::forward(&sizes.layers(&weights), Input::Cells(&expression), &rows);
+    (saved.out().to_vec(), moments, Encoded { sizes, weights, expression, rows, saved })
 }
 
 #[derive(Debug)]
@@ -33,20 +34,20 @@ struct Encoded<N> {
     weights: Vec<N>,
     expression: Arc<Expression>,
     rows: Arc<RowWeights>,
-    kept: normalized::Kept,
+    saved: normalized::Saved,
 }
 
 impl<N: Numbers> Derivative for Encoded<N> {
-    fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
+    fn vjp(&self, grad: Vec<f32>) -> Vec<Vec<f32>> {
         let (layers, input) = (self.sizes.layers(&self.weights), Input::Cells(&self.expression));
-        normalized::backward(&self.sizes, &layers, input, &self.rows, &self.kept, slope).1
+        normalized::backward(&self.sizes, &layers, input, &self.rows, &self.saved, grad).1
     }
 }
 
 /// A stack without normalisation of `x`, `rows × in`: `rows × out`, and the derivative by `x` and all weights.
 pub fn run_plain<N: Numbers>(x: N, weights: Vec<N>, sizes: Sizes) -> (Vec<f32>, impl Derivative + use<N>) {
-    let kept = plain::forward(&sizes.layers(&weights), &x);
-    (kept.out().to_vec(), Ran { sizes, weights, x, kept })
+    let saved = plain::forward(&sizes.layers(&weights), &x);
+    (saved.out().to_vec(), Ran { sizes, weights, x, saved })
 }
 
 #[derive(Debug)]
@@ -54,14 +55,14 @@ struct Ran<N> {
     sizes: Sizes,
     weights: Vec<N>,
     x: N,
-    kept: plain::Kept,
+    saved: plain::Saved,
 }
 
 impl<N: Numbers> Derivative for Ran<N> {
-    fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
+    fn vjp(&self, grad: Vec<f32>) -> Vec<Vec<f32>> {
         let layers = self.sizes.layers(&self.weights);
-        let (by_x, by_weights) = plain::backward(&self.sizes, &layers, &self.x, &self.kept, slope);
-        [by_x].into_iter().chain(by_weights).collect()
+        let (grad_x, grad_weights) = plain::backward(&self.sizes, &layers, &self.x, &self.saved, grad);
+        [grad_x].into_iter().chain(grad_weights).collect()
     }
 }
 
@@ -79,7 +80,7 @@ struct Projected {
 }
 
 impl Derivative for Projected {
-    fn by_inputs(&self, slope: Vec<f32>) -> Vec<Vec<f32>> {
-        vec![self.expression.weight_slope(&slope, self.outputs)]
+    fn vjp(&self, grad: Vec<f32>) -> Vec<Vec<f32>> {
+        vec![self.expression.weight_grad(&grad, self.outputs)]
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 /// One layer.
 #[derive(Debug, Clone, Copy)]
-pub struct Layer<'a> {
+pub struct StackLayer<'a> {
     /// Numbers in a row of its input.
     pub inputs: usize,
     /// Numbers in a row of its output.
@@ -44,9 +44,9 @@ impl Sizes {
     }
 
     /// The layers whose weights these are.
-    pub fn layers<'a, N: Deref<Target = [f32]>>(&self, weights: &'a [N]) -> Vec<Layer<'a>> {
+    pub fn layers<'a, N: Deref<Target = [f32]>>(&self, weights: &'a [N]) -> Vec<StackLayer<'a>> {
         let last = self.widths.len().saturating_sub(2);
-        let layer = |(depth, (pair, parts)): (usize, (&[usize], &'a [N]))| Layer {
+        let layer = |(depth, (pair, parts)): (usize, (&[usize], &'a [N]))| StackLayer {
             inputs: pair[0],
             outputs: pair[1],
             weight: &parts[0],
@@ -57,13 +57,13 @@ impl Sizes {
         self.widths.windows(2).zip(weights.chunks(self.parts())).enumerate().map(layer).collect()
     }
 
-    /// Room for the derivatives by all weights, those by matrices aside.
+    /// Scratch space for the derivatives by all weights, those by matrices aside.
     #[must_use]
     pub fn zeros(&self) -> Vec<Vec<f32>> {
-        let room = |pair: &[usize]| {
+        let scratch = |pair: &[usize]| {
             let outputs = pair[1];
             [0, outputs, outputs, outputs].into_iter().take(self.parts()).map(|n| vec![0.0; n])
         };
-        self.widths.windows(2).flat_map(room).collect()
+        self.widths.windows(2).flat_map(scratch).collect()
     }
 }

@@ -15,7 +15,7 @@ fn softplus<S: Simd>(x: Lanes<S>) -> Lanes<S> {
 
 /// σ(x) from y = ln(1 + eˣ): 1 − e⁻ʸ.
 #[inline(always)]
-fn slope_of_softplus<S: Simd>(y: Lanes<S>) -> Lanes<S> {
+fn softplus_grad<S: Simd>(y: Lanes<S>) -> Lanes<S> {
     y.one_minus_exp()
 }
 
@@ -46,29 +46,29 @@ impl WithSimd for Bias<'_> {
 }
 
 /// Through the softplus whose values are `out`, if there is one: `g ← g σ`; adds the rows to `sum`.
-pub(super) fn bias_slope(slope: &mut [f32], out: &[f32], sum: &mut [f32], activated: bool) {
-    arch().dispatch(BiasSlope { slope, out, sum, activated });
+pub(super) fn bias_grad(grad: &mut [f32], out: &[f32], sum: &mut [f32], activated: bool) {
+    arch().dispatch(BiasGradient { grad, out, sum, activated });
 }
 
-struct BiasSlope<'a> {
-    slope: &'a mut [f32],
+struct BiasGradient<'a> {
+    grad: &'a mut [f32],
     out: &'a [f32],
     sum: &'a mut [f32],
     activated: bool,
 }
 
-impl WithSimd for BiasSlope<'_> {
+impl WithSimd for BiasGradient<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let width = self.sum.len();
-        for (slope, out) in self.slope.chunks_exact_mut(width).zip(self.out.chunks_exact(width)) {
+        for (grad, out) in self.grad.chunks_exact_mut(width).zip(self.out.chunks_exact(width)) {
             for at in (0..width).step_by(S::F32_LANES) {
-                let mut g = Lanes::from(simd, slope, at);
+                let mut g = Lanes::from(simd, grad, at);
                 if self.activated {
-                    g = g * slope_of_softplus(Lanes::from(simd, out, at));
-                    g.to(slope, at);
+                    g = g * softplus_grad(Lanes::from(simd, out, at));
+                    g.to(grad, at);
                 }
                 (Lanes::from(simd, self.sum, at) + g).to(self.sum, at);
             }
@@ -156,7 +156,7 @@ impl WithSimd for Normalize<'_> {
     }
 }
 
-/// A layer's normalisation as its slopes see it.
+/// A layer's normalisation as its gradients see it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Normed<'a> {
     /// Before it.
@@ -168,30 +168,30 @@ pub(super) struct Normed<'a> {
 }
 
 /// Through the softplus, if there is one; adds `g` and `g x̂` of every column to `sums`.
-pub(super) fn norm_sums(slope: &mut [f32], normed: Normed<'_>, sums: [&mut [f32]; 2]) {
-    arch().dispatch(NormSums { slope, normed, sums });
+pub(super) fn norm_grad_sums(grad: &mut [f32], normed: Normed<'_>, sums: [&mut [f32]; 2]) {
+    arch().dispatch(NormGradientSums { grad, normed, sums });
 }
 
-struct NormSums<'a> {
-    slope: &'a mut [f32],
+struct NormGradientSums<'a> {
+    grad: &'a mut [f32],
     normed: Normed<'a>,
     sums: [&'a mut [f32]; 2],
 }
 
-impl WithSimd for NormSums<'_> {
+impl WithSimd for NormGradientSums<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let ([sum, product], normed) = (self.sums, self.normed);
         let width = sum.len();
-        let rows = self.slope.chunks_exact_mut(width).zip(normed.rows.chunks_exact(width));
-        for ((slope, row), out) in rows.zip(normed.out.chunks_exact(width)) {
+        let rows = self.grad.chunks_exact_mut(width).zip(normed.rows.chunks_exact(width));
+        for ((grad, row), out) in rows.zip(normed.out.chunks_exact(width)) {
             for at in (0..width).step_by(S::F32_LANES) {
-                let mut g = Lanes::from(simd, slope, at);
+                let mut g = Lanes::from(simd, grad, at);
                 if normed.activated {
-                    g = g * slope_of_softplus(Lanes::from(simd, out, at));
-                    g.to(slope, at);
+                    g = g * softplus_grad(Lanes::from(simd, out, at));
+                    g.to(grad, at);
                 }
                 (Lanes::from(simd, sum, at) + g).to(sum, at);
                 let x = normed.center.normed(simd, row, at);
@@ -202,19 +202,19 @@ impl WithSimd for NormSums<'_> {
 }
 
 /// Through the normalisation: `g ← γ/sd (g − w Σ g − w x̂ Σ g x̂)`, with w the weight of a row.
-pub(super) fn norm_slope(
-    slope: &mut [f32],
+pub(super) fn norm_grad(
+    grad: &mut [f32],
     rows: &[f32],
     center: Center<'_>,
     weights: &[f32],
     scale: &[f32],
     sums: [&[f32]; 2],
 ) {
-    arch().dispatch(NormSlope { slope, rows, center, weights, scale, sums });
+    arch().dispatch(NormGradient { grad, rows, center, weights, scale, sums });
 }
 
-struct NormSlope<'a> {
-    slope: &'a mut [f32],
+struct NormGradient<'a> {
+    grad: &'a mut [f32],
     rows: &'a [f32],
     center: Center<'a>,
     weights: &'a [f32],
@@ -222,21 +222,21 @@ struct NormSlope<'a> {
     sums: [&'a [f32]; 2],
 }
 
-impl WithSimd for NormSlope<'_> {
+impl WithSimd for NormGradient<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let width = self.scale.len();
         let [sum, product] = self.sums;
-        let rows = self.slope.chunks_exact_mut(width).zip(self.rows.chunks_exact(width));
-        for ((slope, row), &w) in rows.zip(self.weights) {
+        let rows = self.grad.chunks_exact_mut(width).zip(self.rows.chunks_exact(width));
+        for ((grad, row), &w) in rows.zip(self.weights) {
             let w = Lanes::all(simd, -w);
             for at in (0..width).step_by(S::F32_LANES) {
                 let x = self.center.normed(simd, row, at);
                 let common = x.mul_add(Lanes::from(simd, product, at), Lanes::from(simd, sum, at));
-                let g = w.mul_add(common, Lanes::from(simd, slope, at));
-                (g * Lanes::from(simd, self.scale, at)).to(slope, at);
+                let g = w.mul_add(common, Lanes::from(simd, grad, at));
+                (g * Lanes::from(simd, self.scale, at)).to(grad, at);
             }
         }
     }
@@ -247,17 +247,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slope_of_softplus_follows_from_its_value() {
+    fn the_gradient_of_softplus_follows_from_its_value() {
         let x: Vec<f32> = (-300..301_i16).map(|i| f32::from(i) * 0.1).collect();
-        let (mut y, mut slope, mut sum) = (x.clone(), vec![1.0; x.len()], vec![0.0; x.len()]);
+        let (mut y, mut grad, mut sum) = (x.clone(), vec![1.0; x.len()], vec![0.0; x.len()]);
         bias(&mut y, &vec![0.0; x.len()], true);
-        bias_slope(&mut slope, &y, &mut sum, true);
-        assert_eq!(slope, sum);
-        for ((x, y), slope) in x.into_iter().zip(y).zip(slope) {
+        bias_grad(&mut grad, &y, &mut sum, true);
+        assert_eq!(grad, sum);
+        for ((x, y), grad) in x.into_iter().zip(y).zip(grad) {
             let exact = f64::from(x).exp().ln_1p();
             assert!((f64::from(y) - exact).abs() < 4e-7 * exact, "{x}: {y}");
             let exact = 1.0 / (1.0 + f64::from(-x).exp());
-            assert!((f64::from(slope) - exact).abs() < 8e-7 * exact, "{x}: {slope}");
+            assert!((f64::from(grad) - exact).abs() < 8e-7 * exact, "{x}: {grad}");
         }
     }
 }

@@ -9,12 +9,12 @@
 
 use rayon::prelude::*;
 
-use super::layer::{Layer, Sizes};
+use super::layer::{Sizes, StackLayer};
 use super::loops::{self, Center, Normed};
 use crate::expression::Expression;
-use crate::peers::Whole;
-use crate::products::{self, Packed, Rows, Terms};
-use crate::rows::{BLOCK, blocks, groups, made, per_group};
+use crate::peers::GlobalBatch;
+use crate::products::{self, PackedFactor, Rows, Terms};
+use crate::rows::{BLOCK, blocks, filled_rows, groups, per_group};
 
 const EPSILON: f32 = 1e-5;
 
@@ -33,16 +33,16 @@ pub struct RowWeights {
     /// One per row; over all peers they sum to one.
     pub rows: Vec<f32>,
     /// The batch that the rows stand for.
-    pub whole: Whole,
+    pub global: GlobalBatch,
 }
 
 impl RowWeights {
     /// The same for all rows, each a visit.
     #[must_use]
-    pub fn equal(rows: usize, whole: &Whole) -> Self {
+    pub fn equal(rows: usize, global: &GlobalBatch) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
-        let weight = 1.0 / whole.visits as f32;
-        Self { rows: vec![weight; rows], whole: whole.clone() }
+        let weight = 1.0 / global.visits as f32;
+        Self { rows: vec![weight; rows], global: global.clone() }
     }
 
     /// How often every cell is visited, as a share of all visits; `places` are the cells of these visits.
@@ -50,34 +50,34 @@ impl RowWeights {
     /// # Panics
     /// When a place is not below `cells`.
     #[must_use]
-    pub fn of_visits(places: &[u32], cells: usize, whole: &Whole) -> Self {
+    pub fn of_visits(places: &[u32], cells: usize, global: &GlobalBatch) -> Self {
         let mut rows = vec![0.0_f32; cells];
         places.iter().for_each(|&place| rows[place as usize] += 1.0);
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^24")]
-        let all = whole.visits as f32;
+        let all = global.visits as f32;
         rows.iter_mut().for_each(|count| *count /= all);
-        Self { rows, whole: whole.clone() }
+        Self { rows, global: global.clone() }
     }
 
     /// What the variance is to be multiplied by to be the unbiased one.
     #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
     pub(crate) fn unbiased(&self) -> f64 {
-        self.whole.visits as f64 / (self.whole.visits as f64 - 1.0)
+        self.global.visits as f64 / (self.global.visits as f64 - 1.0)
     }
 }
 
 /// Mean and unbiased variance of a layer's outputs, before normalisation.
 #[derive(Debug, Clone)]
-pub struct Moments {
+pub struct BatchMoments {
     /// `outputs`.
     pub mean: Vec<f32>,
     /// `outputs`.
     pub variance: Vec<f32>,
 }
 
-/// What is kept of a layer.
+/// What the backward pass needs of a layer.
 #[derive(Debug)]
-struct KeptLayer {
+struct SavedLayer {
     /// a.
     linear: Vec<f32>,
     mean: Vec<f32>,
@@ -87,19 +87,19 @@ struct KeptLayer {
     out: Vec<f32>,
 }
 
-/// What is kept of a stack.
+/// What the backward pass needs of a stack.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    layers: Vec<KeptLayer>,
+pub(crate) struct Saved {
+    layers: Vec<SavedLayer>,
 }
 
-impl KeptLayer {
+impl SavedLayer {
     fn center(&self) -> Center<'_> {
         Center { mean: &self.mean, inverse: &self.inverse }
     }
 }
 
-impl Kept {
+impl Saved {
     /// The output.
     pub(crate) fn out(&self) -> &[f32] {
         self.layers.last().map_or(&[], |layer| &layer.out)
@@ -107,77 +107,79 @@ impl Kept {
 }
 
 /// Runs the stack; every layer's moments come with it.
-pub(crate) fn forward(layers: &[Layer<'_>], input: Input<'_>, weights: &RowWeights) -> (Kept, Vec<Moments>) {
+pub(crate) fn forward(layers: &[StackLayer<'_>], input: Input<'_>, weights: &RowWeights) -> (Saved, Vec<BatchMoments>) {
     let rows = weights.rows.len();
-    let (mut kept, mut moments): (Vec<KeptLayer>, Vec<Moments>) = (Vec::new(), Vec::new());
+    let (mut saved, mut moments): (Vec<SavedLayer>, Vec<BatchMoments>) = (Vec::new(), Vec::new());
     for layer in layers {
-        let below = kept.last().map_or(input, |below| Input::Rows(&below.out));
+        let below = saved.last().map_or(input, |below| Input::Rows(&below.out));
         let linear = linear(layer, below, rows);
         let mean = sums(&linear, layer.outputs, weights, None);
         let variance = sums(&linear, layer.outputs, weights, Some(&mean));
         let inverse: Vec<f32> = variance.iter().map(|v| (v + EPSILON).sqrt().recip()).collect();
-        let out = made(rows, layer.outputs, BLOCK, |first, out| {
+        let out = filled_rows(rows, layer.outputs, BLOCK, |first, out| {
             let rows = &linear[first * layer.outputs..][..out.len()];
             loops::normalize(rows, out, Center { mean: &mean, inverse: &inverse }, layer.norm, layer.activated);
         });
         let unbiased = weights.unbiased();
         #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
         let variance = variance.iter().map(|v| (f64::from(*v) * unbiased) as f32).collect();
-        moments.push(Moments { mean: mean.iter().zip(layer.bias).map(|(m, b)| m + b).collect(), variance });
-        kept.push(KeptLayer { linear, mean, inverse, out });
+        moments.push(BatchMoments { mean: mean.iter().zip(layer.bias).map(|(m, b)| m + b).collect(), variance });
+        saved.push(SavedLayer { linear, mean, inverse, out });
     }
-    (Kept { layers: kept }, moments)
+    (Saved { layers: saved }, moments)
 }
 
 /// Derivatives by the input (empty for cells) and by all weights, given that by the output.
 pub(crate) fn backward(
     sizes: &Sizes,
-    layers: &[Layer<'_>],
+    layers: &[StackLayer<'_>],
     input: Input<'_>,
     weights: &RowWeights,
-    kept: &Kept,
-    mut slope: Vec<f32>,
+    saved: &Saved,
+    mut grad: Vec<f32>,
 ) -> (Vec<f32>, Vec<Vec<f32>>) {
     let rows = weights.rows.len();
-    let mut by_weights = sizes.zeros();
+    let mut grad_weights = sizes.zeros();
     for (depth, layer) in layers.iter().enumerate().rev() {
-        let (below, this) = kept.layers.split_at(depth);
+        let (below, this) = saved.layers.split_at(depth);
         let below = below.last().map_or(input, |below| Input::Rows(&below.out));
-        let [weight, _, gamma, beta] = &mut by_weights[4 * depth..4 * depth + 4] else {
+        let [weight, _, gamma, beta] = &mut grad_weights[4 * depth..4 * depth + 4] else {
             unreachable!("four rows a layer")
         };
-        slope_sums(layer, &this[0], &mut slope, beta, gamma);
+        grad_sums(layer, &this[0], &mut grad, beta, gamma);
         // this peer's are the derivatives by its β and γ, those of all flow back through the moments
         let (mut sum, mut product) = (beta.clone(), gamma.clone());
-        weights.whole.peers.sum_all(&mut [&mut sum, &mut product]);
+        weights.global.peers.sum_all(&mut [&mut sum, &mut product]);
         let scale: Vec<f32> =
             layer.norm.0.iter().zip(&this[0].inverse).map(|(gamma, inverse)| gamma * inverse).collect();
         let size = per_group(rows).max(1);
-        slope
-            .par_chunks_mut(size * layer.outputs)
+        grad.par_chunks_mut(size * layer.outputs)
             .zip(this[0].linear.par_chunks(size * layer.outputs))
             .zip(weights.rows.par_chunks(size))
-            .for_each(|((slope, rows), weights)| {
-                loops::norm_slope(slope, rows, this[0].center(), weights, &scale, [&sum, &product]);
+            .for_each(|((grad, rows), weights)| {
+                loops::norm_grad(grad, rows, this[0].center(), weights, &scale, [&sum, &product]);
             });
         match below {
             Input::Cells(cells) => {
-                *weight = cells.weight_slope(&slope, layer.outputs);
-                slope = Vec::new();
+                *weight = cells.weight_grad(&grad, layer.outputs);
+                grad = Vec::new();
             }
-            Input::Rows(x) => (*weight, slope) = products::linear_slopes(layer.weight, layer.inputs, x, &slope),
+            Input::Rows(x) => (*weight, grad) = products::linear_vjp(layer.weight, layer.inputs, x, &grad),
         }
     }
-    (slope, by_weights)
+    (grad, grad_weights)
 }
 
-fn linear(layer: &Layer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
+fn linear(layer: &StackLayer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
     let x = match input {
         Input::Cells(cells) => return cells.times_transposed(layer.weight, layer.outputs),
         Input::Rows(x) => x,
     };
     debug_assert_eq!(x.len(), rows * layer.inputs);
-    products::product_of_rows(Rows::new(x, layer.inputs), &Packed::transposed(layer.weight, layer.inputs, Terms::Three))
+    products::product_of_rows(
+        Rows::new(x, layer.inputs),
+        &PackedFactor::transposed(layer.weight, layer.inputs, Terms::Three),
+    )
 }
 
 /// `Σ w a`, or `Σ w (a − center)²`, of every column, over all peers.
@@ -199,29 +201,29 @@ pub(crate) fn sums(a: &[f32], width: usize, weights: &RowWeights, center: Option
     #[expect(clippy::cast_possible_truncation, reason = "kept in f32")]
     let column = |j: usize| parts.iter().map(|part| part[j]).sum::<f64>() as f32;
     let mut sums: Vec<f32> = (0..width).map(column).collect();
-    weights.whole.peers.sum(&mut sums);
+    weights.global.peers.sum(&mut sums);
     sums
 }
 
 /// Through the activation; `Σ g` and `Σ g x̂` of every column, which are the derivatives by β and γ.
-fn slope_sums(layer: &Layer<'_>, kept: &KeptLayer, slope: &mut [f32], beta: &mut [f32], gamma: &mut [f32]) {
+fn grad_sums(layer: &StackLayer<'_>, saved: &SavedLayer, grad: &mut [f32], beta: &mut [f32], gamma: &mut [f32]) {
     let width = layer.outputs;
-    let rows = slope.len() / width;
-    let parts: Vec<[Vec<f64>; 2]> = slope
+    let rows = grad.len() / width;
+    let parts: Vec<[Vec<f64>; 2]> = grad
         .par_chunks_mut((per_group(rows) * width).max(1))
         .zip(groups(rows))
-        .map(|(slope, group)| {
+        .map(|(grad, group)| {
             let first = group.start;
             let mut totals = [vec![0.0; width], vec![0.0; width]];
             let mut part = [vec![0.0; width], vec![0.0; width]];
             for block in blocks(group) {
                 part.iter_mut().for_each(|part| part.fill(0.0));
-                let slope = &mut slope[(block.start - first) * width..(block.end - first) * width];
+                let grad = &mut grad[(block.start - first) * width..(block.end - first) * width];
                 let span = block.start * width..block.end * width;
                 let [sum, product] = &mut part;
-                let (rows, out) = (&kept.linear[span.clone()], &kept.out[span]);
-                let normed = Normed { rows, center: kept.center(), out, activated: layer.activated };
-                loops::norm_sums(slope, normed, [sum, product]);
+                let (rows, out) = (&saved.linear[span.clone()], &saved.out[span]);
+                let normed = Normed { rows, center: saved.center(), out, activated: layer.activated };
+                loops::norm_grad_sums(grad, normed, [sum, product]);
                 for (total, part) in totals.iter_mut().zip(&part) {
                     total.iter_mut().zip(part).for_each(|(total, part)| *total += f64::from(*part));
                 }
@@ -269,7 +271,7 @@ mod tests {
         for (rows, widths) in [(5, vec![3, 2]), (9, vec![4, 5, 3]), (140, vec![3, 4, 4, 2])] {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(rows as u64);
             let mut draw = |n: usize, low: f32| -> Vec<f32> { (0..n).map(|_| rng.random_range(low..1.0)).collect() };
-            let (x, slope) = (draw(rows * widths[0], -1.0), draw(rows * widths[widths.len() - 1], -1.0));
+            let (x, grad) = (draw(rows * widths[0], -1.0), draw(rows * widths[widths.len() - 1], -1.0));
             let parts: Vec<Vec<f32>> = widths
                 .windows(2)
                 .flat_map(|pair| [(pair[0] * pair[1], -1.0), (pair[1], -1.0), (pair[1], 0.5), (pair[1], -1.0)])
@@ -277,19 +279,20 @@ mod tests {
                 .collect();
             let shares = draw(rows, 0.1);
             let all: f32 = shares.iter().sum();
-            let weights = RowWeights { rows: shares.iter().map(|s| s / all).collect(), whole: Whole::alone(rows) };
+            let weights =
+                RowWeights { rows: shares.iter().map(|s| s / all).collect(), global: GlobalBatch::alone(rows) };
             let sizes = Sizes { widths: widths.clone(), normalized: true, activated: false };
             let layers = sizes.layers(&parts);
-            let (kept, _) = forward(&layers, Input::Rows(&x), &weights);
-            let [wide_x, wide_weights, along] = [&x, &weights.rows, &slope].map(|v| wide(v));
+            let (saved, _) = forward(&layers, Input::Rows(&x), &weights);
+            let [wide_x, wide_weights, along] = [&x, &weights.rows, &grad].map(|v| wide(v));
             let flat = wide(&parts.concat());
-            assert_close(kept.out(), &exact(&widths, &wide_x, &wide_weights, &flat), 2e-6, "out");
+            assert_close(saved.out(), &exact(&widths, &wide_x, &wide_weights, &flat), 2e-6, "out");
             let sum = |out: Vec<f64>| out.iter().zip(&along).map(|(v, w)| v * w).sum::<f64>();
-            let (by_x, by_parts) = backward(&sizes, &layers, Input::Rows(&x), &weights, &kept, slope.clone());
+            let (grad_x, grad_parts) = backward(&sizes, &layers, Input::Rows(&x), &weights, &saved, grad.clone());
             let by = gradient(|x| sum(exact(&widths, x, &wide_weights, &flat)), &wide_x);
-            assert_close(&by_x, &by, 1e-4, "by x");
+            assert_close(&grad_x, &by, 1e-4, "by x");
             let by = gradient(|flat| sum(exact(&widths, &wide_x, &wide_weights, flat)), &flat);
-            assert_close(&by_parts.concat(), &by, 2e-5, "by weights");
+            assert_close(&grad_parts.concat(), &by, 2e-5, "by weights");
         }
     }
 }

@@ -11,8 +11,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use sclsd_kernels::Whole;
-use sclsd_kernels::stack::{Moments, RowWeights};
+use sclsd_kernels::GlobalBatch;
+use sclsd_kernels::stack::{BatchMoments, RowWeights};
 
 use super::linear::Linear;
 use super::parameters::buffer;
@@ -48,27 +48,28 @@ pub struct BatchStatistics<B: Backend> {
 
 /// How often each row counts in a batch: a cell that walks visit often is one row with a large share.
 #[derive(Debug, Clone)]
-pub struct Shares<B: Backend> {
-    /// Visits of each row as a share of all, `[rows, 1]`; over all peers they sum to one. Nothing where each row is a visit.
+pub struct RowShares<B: Backend> {
+    /// Visits of each row as a share of all, `[rows, 1]`; over all peers they sum to one. Nothing where each row is a
+    /// visit.
     pub shares: Option<Tensor<B, 2>>,
     /// The batch that the rows stand for.
-    pub whole: Whole,
+    pub global: GlobalBatch,
 }
 
-impl<B: Backend> Shares<B> {
+impl<B: Backend> RowShares<B> {
     pub(super) fn new(weights: &RowWeights, device: &B::Device) -> Self {
         let data = TensorData::new(weights.rows.clone(), [weights.rows.len(), 1]);
-        Self { shares: Some(Tensor::from_data(data, device)), whole: weights.whole.clone() }
+        Self { shares: Some(Tensor::from_data(data, device)), global: weights.global.clone() }
     }
 
     /// Each row is a visit.
-    pub(super) fn equal(whole: &Whole) -> Self {
-        Self { shares: None, whole: whole.clone() }
+    pub(super) fn equal(global: &GlobalBatch) -> Self {
+        Self { shares: None, global: global.clone() }
     }
 }
 
 impl<B: Backend> BatchStatistics<B> {
-    pub(super) fn new(moments: Moments, device: &B::Device) -> Self {
+    pub(super) fn new(moments: BatchMoments, device: &B::Device) -> Self {
         let row = |values: Vec<f32>| {
             let n = values.len();
             Tensor::from_data(TensorData::new(values, [1, n]), device)
@@ -95,7 +96,7 @@ impl<B: Backend> BatchNorm<B> {
     /// # Shapes
     /// - `x`: `[rows, features]` → `[rows, features]`
     #[must_use]
-    pub fn evaluate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+    pub fn forward_eval(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let scale = self.running_var.val().add_scalar(EPSILON).sqrt().recip() * self.weight.val(); // [features]
         (x - self.running_mean.val().unsqueeze()) * scale.unsqueeze() + self.bias.val().unsqueeze()
     }
@@ -123,17 +124,17 @@ impl<B: Trainable> BatchNorm<B> {
         &self,
         linear: &Linear<B>,
         x: Tensor<B, 2>,
-        shares: &Shares<B>,
+        shares: &RowShares<B>,
         kernels: Kernels,
     ) -> (Tensor<B, 2>, BatchStatistics<B>) {
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
-        let visits = shares.whole.visits as f64;
+        let visits = shares.global.visits as f64;
         let average = |x: Tensor<B, 2>| {
             let part = match &shares.shares {
                 Some(shares) => exact_product(kernels, shares.clone().transpose(), x),
                 None => x.sum_dim(0).div_scalar(visits),
             };
-            total_of_peers(&shares.whole.peers, part)
+            total_of_peers(&shares.global.peers, part)
         };
         let x = product(kernels, x, linear.weight.val().transpose());
         let b: Tensor<B, 2> = linear.bias.val().unsqueeze();
@@ -162,17 +163,17 @@ impl<B: Trainable> BatchNorm<B> {
         &self,
         linear: &Linear<B>,
         h: &Tensor<B, 2>,
-        whole: &Whole,
+        global: &GlobalBatch,
         kernels: Kernels,
     ) -> (Tensor<B, 2>, Tensor<B, 1>, BatchStatistics<B>) {
         #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
-        let visits = whole.visits as f64;
+        let visits = global.visits as f64;
         let (w, b) = (linear.weight.val(), linear.bias.val());
         let outputs = w.dims()[0];
-        let mean = total_of_peers(&whole.peers, h.clone().sum_dim(0).div_scalar(visits)); // [1, in]
+        let mean = total_of_peers(&global.peers, h.clone().sum_dim(0).div_scalar(visits)); // [1, in]
         let centered = h.clone() - mean.clone();
         let covariance = exact_product(kernels, centered.clone().transpose(), centered).div_scalar(visits);
-        let covariance = total_of_peers(&whole.peers, covariance);
+        let covariance = total_of_peers(&global.peers, covariance);
         let level = (w.clone() * mean).sum_dim(1); // [out, 1]
         let variance = (exact_product(kernels, w.clone(), covariance) * w.clone()).sum_dim(1); // [out, 1]
         let row = |column: Tensor<B, 2>| column.detach().reshape([1, outputs]);

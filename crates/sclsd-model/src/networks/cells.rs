@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use sclsd_kernels::stack::RowWeights;
-use sclsd_kernels::{ByCell, Expression, Whole};
+use sclsd_kernels::{Expression, GlobalBatch, VisitsByCell};
 
 use crate::accelerated::{gathered, scatter};
 use crate::derivative::Trainable;
@@ -22,7 +22,7 @@ pub struct Cells<B: Backend> {
     places: Tensor<B, 1, Int>,
     kernels: Kernels,
     /// The visits of every cell, and the expression where the tensors are, for kernels that run there.
-    on_device: Option<(Arc<ByCell>, Tensor<B, 2>)>,
+    on_device: Option<(Arc<VisitsByCell>, Tensor<B, 2>)>,
     device: B::Device,
 }
 
@@ -32,11 +32,17 @@ impl<B: Trainable> Cells<B> {
     /// # Panics
     /// When a place is not below the number of cells.
     #[must_use]
-    pub fn new(expression: Expression, places: Vec<u32>, whole: &Whole, kernels: Kernels, device: &B::Device) -> Self {
-        let weights = RowWeights::of_visits(&places, expression.n_cells(), whole);
+    pub fn new(
+        expression: Expression,
+        places: Vec<u32>,
+        global: &GlobalBatch,
+        kernels: Kernels,
+        device: &B::Device,
+    ) -> Self {
+        let weights = RowWeights::of_visits(&places, expression.n_cells(), global);
         let on_device = match kernels {
             Kernels::Device(kernels) => {
-                let by_cell = ByCell::new(&places, expression.n_cells());
+                let by_cell = VisitsByCell::new(&places, expression.n_cells());
                 let dense = match expression.sparse() {
                     Some(rows) => Tensor::from_inner(scatter(kernels, rows, expression.n_genes(), device)),
                     None => dense(&expression, device),

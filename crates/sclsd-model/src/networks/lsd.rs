@@ -3,10 +3,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 
-use sclsd_kernels::reconstruction::{Decoder, Inputs, evaluate, reconstruct};
-use sclsd_kernels::{Counts, GeneLikelihood, OfSum, SparseRows, Whole};
+use sclsd_kernels::reconstruction::{Decoder, Inputs, log_likelihood, reconstruct};
+use sclsd_kernels::{CountLikelihood, GeneLikelihood, GlobalBatch, PrecomputedGradients, SparseRows};
 
-use super::batch_norm::{BatchStatistics, Shares};
+use super::batch_norm::{BatchStatistics, RowShares};
 use super::potential::PotentialNetwork;
 use super::recurrent::RecurrentPrior;
 use super::stack::Stack;
@@ -14,7 +14,7 @@ use crate::accelerated;
 use crate::density::zero_inflated_negative_binomial;
 use crate::derivative::{Trainable, all_numbers, function, input, numbers};
 use crate::executor::Kernels;
-use crate::folded::Folded;
+use crate::folded::FoldedLastLayer;
 use crate::spec::CheckedModelSpec;
 use crate::special::softplus;
 use crate::weights::{Weights, WeightsError, weights_of, with_weights};
@@ -45,7 +45,7 @@ pub struct Lsd<B: Backend> {
     pub log_inverse_dispersion: Param<Tensor<B, 1>>,
     /// How counts are distributed.
     #[module(skip)]
-    pub(crate) likelihood: Counts,
+    pub(crate) likelihood: CountLikelihood,
 }
 
 /// What the last layers of encoder and decoder give on average before training.
@@ -153,7 +153,7 @@ impl<B: Backend> Lsd<B> {
     /// - `x`: `[rows, genes]` → two of `[rows, z]`
     #[must_use]
     pub fn encode_x(&self, x: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
-        Self::location_scale(self.x_encoder.evaluate(x))
+        Self::location_scale(self.x_encoder.forward_eval(x))
     }
 
     /// Location and scale of q(B | z).
@@ -162,7 +162,7 @@ impl<B: Backend> Lsd<B> {
     /// - `z`: `[rows, z]` → two of `[rows, B]`
     #[must_use]
     pub fn encode_z(&self, z: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
-        Self::location_scale(self.z_encoder.evaluate(z))
+        Self::location_scale(self.z_encoder.forward_eval(z))
     }
 
     /// Location and scale of p(z | B) at time 0.
@@ -171,7 +171,7 @@ impl<B: Backend> Lsd<B> {
     /// - `b`: `[rows, B]` → two of `[rows, z]`
     #[must_use]
     pub fn decode_b(&self, b: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
-        Self::location_scale(self.b_decoder.evaluate(b))
+        Self::location_scale(self.b_decoder.forward_eval(b))
     }
 
     /// Gate logits and rates of p(x | z) from the decoder's output; the rates of a row sum to one.
@@ -216,12 +216,12 @@ impl<B: Trainable> Lsd<B> {
         z: Tensor<B, 2>,
         log_library: Tensor<B, 2>,
         counts: SparseRows<'_>,
-        whole: &Whole,
+        global: &GlobalBatch,
         kernels: Kernels,
     ) -> (Tensor<B, 1>, Vec<BatchStatistics<B>>) {
         let device = z.device();
         let log_theta = self.log_inverse_dispersion.val();
-        let zinb = matches!(self.likelihood, Counts::BuiltIn(GeneLikelihood::Zinb));
+        let zinb = matches!(self.likelihood, CountLikelihood::BuiltIn(GeneLikelihood::Zinb));
         match self.z_decoder.suited(kernels) {
             Kernels::Host => {
                 let weights = self.z_decoder.inputs();
@@ -236,24 +236,26 @@ impl<B: Trainable> Lsd<B> {
                     log_theta: theta_held,
                     likelihood: &self.likelihood,
                 };
-                let (sum, moments, derivative) = reconstruct(&from, counts, whole);
+                let (sum, moments, derivative) = reconstruct(&from, counts, global);
                 let inputs = [input(z), input(log_library), input(log_theta)].into_iter().chain(weights);
                 let sum = function(&inputs.collect::<Vec<_>>(), vec![sum], [1], derivative);
                 (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect())
             }
-            // the tensor code and GPUs know one likelihood: others are the host's, after a decoder where the tensors are
+            // the tensor code and GPUs know one likelihood: others are the host's, after a decoder where the tensors
+            // are
             kernels if !zinb => {
-                let (folded, statistics) = self.z_decoder.train_folded(z, whole, kernels);
+                let (folded, statistics) = self.z_decoder.train_folded(z, global, kernels);
                 (counted(folded, log_library, log_theta, &self.likelihood, counts), statistics)
             }
             Kernels::Device(kernels) => {
-                let (folded, statistics) = self.z_decoder.train_folded(z, whole, Kernels::Device(kernels));
+                let (folded, statistics) = self.z_decoder.train_folded(z, global, Kernels::Device(kernels));
                 (accelerated::reconstruct(kernels, folded, log_library, log_theta, counts), statistics)
             }
             Kernels::Tensors => {
                 let (visits, genes) = (z.dims()[0], log_theta.dims()[0]);
                 let counts = Tensor::from_data(TensorData::new(counts.dense(genes), [visits, genes]), &device);
-                let (decoded, statistics) = Stack::train(&self.z_decoder, z, &Shares::equal(whole), Kernels::Tensors);
+                let (decoded, statistics) =
+                    Stack::train(&self.z_decoder, z, &RowShares::equal(global), Kernels::Tensors);
                 let (gate, rate) = Self::gate_and_rate(decoded); // [visits, genes] each
                 let theta = log_theta.exp().unsqueeze::<2>(); // [1, genes]
                 let each = zero_inflated_negative_binomial(counts, theta, rate * log_library.exp(), gate);
@@ -265,22 +267,23 @@ impl<B: Trainable> Lsd<B> {
 
 /// Σ ln p of counts on the host, `[1]`, given a decoder up to its last layer.
 fn counted<B: Trainable>(
-    decoder: Folded<B>,
+    decoder: FoldedLastLayer<B>,
     log_library: Tensor<B, 2>,
     log_theta: Tensor<B, 1>,
-    likelihood: &Counts,
+    likelihood: &CountLikelihood,
     counts: SparseRows<'_>,
 ) -> Tensor<B, 1> {
     let held = [numbers(&decoder.hidden), numbers(&decoder.weight)];
     let rows = [numbers(&decoder.bias), numbers(&log_library), numbers(&log_theta)];
     let ([hidden, weight], [bias, library, theta]) = (&held, &rows);
-    let value = evaluate(Inputs { hidden, weight, bias, log_library: library, log_theta: theta, likelihood }, counts);
+    let value =
+        log_likelihood(Inputs { hidden, weight, bias, log_library: library, log_theta: theta, likelihood }, counts);
     let inputs =
         [input(decoder.hidden), input(decoder.weight), input(decoder.bias), input(log_library), input(log_theta)];
     #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
     let sum = value.log_likelihood as f32;
-    let slopes = OfSum(vec![value.hidden, value.weight, value.bias, value.log_library, value.log_theta]);
-    function(&inputs, vec![sum], [1], slopes)
+    let grads = PrecomputedGradients(vec![value.hidden, value.weight, value.bias, value.log_library, value.log_theta]);
+    function(&inputs, vec![sum], [1], grads)
 }
 
 fn halves<B: Backend>(out: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn other_likelihoods_have_the_same_sum_and_slopes_however_deep_the_decoder_and_wherever_it_runs() {
+    fn other_likelihoods_have_the_same_sum_and_gradients_however_deep_the_decoder_and_wherever_it_runs() {
         type B = burn::backend::Autodiff<Flex>;
         for (likelihood, deep) in [GeneLikelihood::Nb, GeneLikelihood::Poisson]
             .into_iter()
@@ -348,11 +351,11 @@ mod tests {
                 let rows = [0_u32, 1].repeat(6);
                 let counts =
                     SparseRows { indptr: &[0, 2, 3], indices: &[0, 3, 1], values: &[2.0, 7.0, 1.0], rows: &rows };
-                let (sum, _) = model.reconstruct(z.clone(), library, counts, &Whole::alone(12), kernels);
+                let (sum, _) = model.reconstruct(z.clone(), library, counts, &GlobalBatch::alone(12), kernels);
                 let gradients = sum.backward();
-                let by_z: Vec<f32> = z.grad(&gradients).unwrap().into_data().to_vec().unwrap();
+                let grad_z: Vec<f32> = z.grad(&gradients).unwrap().into_data().to_vec().unwrap();
                 let theta = model.log_inverse_dispersion.val().grad(&gradients).unwrap();
-                (sum.into_scalar(), by_z, theta.into_data().to_vec::<f32>().unwrap())
+                (sum.into_scalar(), grad_z, theta.into_data().to_vec::<f32>().unwrap())
             };
             let (host, tensors) = (run(Kernels::Host), run(Kernels::Tensors));
             assert!(

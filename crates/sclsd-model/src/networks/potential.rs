@@ -12,7 +12,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 
-use sclsd_kernels::{Downhill, FlowPlan, OfSum, Peers, Potential, PotentialWeights};
+use sclsd_kernels::{Downhill, FlowPlan, Peers, Potential, PotentialWeights, PrecomputedGradients};
 use sclsd_ode::{CheckedOdeSpec, OdeError, Work, check_grid, solve};
 
 use super::linear::Linear;
@@ -92,7 +92,7 @@ impl<B: Backend> PotentialNetwork<B> {
         input.into_iter().chain(self.layers.iter().map(|layer| layer.linear.weight.dims()[0])).collect()
     }
 
-    /// All weights as one row of numbers: of every layer the matrix and the biases, at last the gate.
+    /// All weights as one row of numbers: of every layer the matrix and the biases, finally the gate.
     pub(crate) fn flat(&self) -> Tensor<B, 1> {
         let row = |layer: &Layer<B>| {
             let weight = layer.linear.weight.val();
@@ -139,17 +139,17 @@ impl<B: Backend> PotentialNetwork<B> {
             let (shape, device) = (z.dims(), z.device());
             return Tensor::from_data(TensorData::new(field.drifts(&numbers_of(z)), shape), &device);
         }
-        let mut slopes = Vec::with_capacity(self.layers.len());
+        let mut grads = Vec::with_capacity(self.layers.len());
         let mut h = z;
         for (depth, layer) in self.layers.iter().enumerate() {
             let a = layer.linear.forward(h.clone()); // [cells, width]
-            slopes.push(a.clone().tanh());
+            grads.push(a.clone().tanh());
             h = if depth + 1 < self.layers.len() { log_cosh(a) } else { a };
         }
-        let back = self.layers.iter().zip(slopes).rev().fold(None, |above: Option<Tensor<B, 2>>, (layer, slope)| {
+        let back = self.layers.iter().zip(grads).rev().fold(None, |above: Option<Tensor<B, 2>>, (layer, grad)| {
             let g = match above {
-                Some(above) => above * slope,
-                None => slope,
+                Some(above) => above * grad,
+                None => grad,
             };
             Some(g.matmul(layer.linear.weight.val())) // [cells, width below]
         });
@@ -216,8 +216,8 @@ impl<B: Trainable> PotentialNetwork<B> {
                 let all = field.values(&values(&z));
                 let row = z.narrow(0, largest_of(&all), 1);
                 let value = all.get(largest_of(&all)).copied().unwrap_or(0.0);
-                let slopes = OfSum(field.value_slopes(&values(&row)).into());
-                function::<B, 1>(&[input(row), input(parameters)], vec![value], [1], slopes).powi_scalar(2)
+                let grads = PrecomputedGradients(field.value_grads(&values(&row)).into());
+                function::<B, 1>(&[input(row), input(parameters)], vec![value], [1], grads).powi_scalar(2)
             }
             (None, Kernels::Tensors | Kernels::Device(_)) => {
                 self.value_through(z, |layer, z| layer.train(z, kernels)).powi_scalar(2).max()
@@ -332,11 +332,11 @@ mod tests {
             c * h
         }
 
-        fn value_vjp(&self, p: &[f32], z: &[f32], slope: f32, by_p: &mut [f32]) {
+        fn value_vjp(&self, p: &[f32], z: &[f32], grad: f32, grad_p: &mut [f32]) {
             let ([h, t, c], n) = (parts(p, z), z.len());
-            (0..n).for_each(|i| by_p[i] += slope * c * t * z[i]);
-            by_p[n] += slope * c * t;
-            by_p[n + 1] += slope * c * (1.0 - c) * h;
+            (0..n).for_each(|i| grad_p[i] += grad * c * t * z[i]);
+            grad_p[n] += grad * c * t;
+            grad_p[n + 1] += grad * c * (1.0 - c) * h;
         }
 
         fn drift(&self, p: &[f32], z: &[f32], out: &mut [f32]) {
@@ -345,16 +345,16 @@ mod tests {
             out.iter_mut().zip(p).for_each(|(out, w)| *out -= c * t * w);
         }
 
-        fn drift_vjp(&self, p: &[f32], z: &[f32], slope: &[f32], by_z: &mut [f32], by_p: &mut [f32]) {
+        fn drift_vjp(&self, p: &[f32], z: &[f32], grad: &[f32], grad_z: &mut [f32], grad_p: &mut [f32]) {
             let ([_, t, c], n) = (parts(p, z), z.len());
-            let along: f32 = p.iter().zip(slope).map(|(w, s)| w * s).sum();
+            let along: f32 = p.iter().zip(grad).map(|(w, s)| w * s).sum();
             let bend = c * (1.0 - t * t) * along;
             for i in 0..n {
-                by_z[i] -= bend * p[i];
-                by_p[i] -= bend * z[i] + c * t * slope[i];
+                grad_z[i] -= bend * p[i];
+                grad_p[i] -= bend * z[i] + c * t * grad[i];
             }
-            by_p[n] -= bend;
-            by_p[n + 1] -= c * (1.0 - c) * t * along;
+            grad_p[n] -= bend;
+            grad_p[n + 1] -= c * (1.0 - c) * t * along;
         }
     }
 
@@ -384,9 +384,9 @@ mod tests {
                     (values(&path), (path * tensor(&weight, 3 * width)).sum())
                 };
                 let gradients = sum.backward();
-                let by_start: Vec<f32> = start.grad(&gradients).unwrap().into_data().to_vec().unwrap();
+                let grad_start: Vec<f32> = start.grad(&gradients).unwrap().into_data().to_vec().unwrap();
                 let grad = |t: Option<Tensor<Flex, 1>>| t.unwrap().into_data().to_vec::<f32>().unwrap();
-                let by_parameters = match &potential.custom {
+                let grad_parameters = match &potential.custom {
                     Some(custom) => grad(custom.parameters.val().grad(&gradients)),
                     None => {
                         let linear = &potential.layers[0].linear;
@@ -395,7 +395,7 @@ mod tests {
                             .concat()
                     }
                 };
-                [out, by_start, by_parameters]
+                [out, grad_start, grad_parameters]
             };
             for square in [false, true] {
                 for (found, exact) in run(&own, square).iter().zip(run(&network, square)) {

@@ -6,15 +6,15 @@ use burn::module::{Module, Param};
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use sclsd_kernels::Whole;
+use sclsd_kernels::GlobalBatch;
 use sclsd_kernels::stack::{self, Sizes};
 
-use super::batch_norm::{BatchNorm, BatchStatistics, Shares};
+use super::batch_norm::{BatchNorm, BatchStatistics, RowShares};
 use super::cells::Cells;
 use super::linear::Linear;
 use crate::derivative::{INPUTS, Trainable, all_numbers, function, input, numbers};
 use crate::executor::Kernels;
-use crate::folded::Folded;
+use crate::folded::FoldedLastLayer;
 use crate::special::softplus;
 
 /// One linear layer, normalised or not.
@@ -85,11 +85,11 @@ impl<B: Backend> Stack<B> {
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, out]`
     #[must_use]
-    pub fn evaluate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+    pub fn forward_eval(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         self.run(x, |x, layer| {
             let x = layer.linear.forward(x);
             match &layer.norm {
-                Some(norm) => norm.evaluate(x),
+                Some(norm) => norm.forward_eval(x),
                 None => x,
             }
         })
@@ -151,7 +151,7 @@ impl<B: Trainable> Stack<B> {
     pub fn train(
         &self,
         x: Tensor<B, 2>,
-        shares: &Shares<B>,
+        shares: &RowShares<B>,
         kernels: Kernels,
     ) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         let mut statistics = Vec::new();
@@ -167,8 +167,8 @@ impl<B: Trainable> Stack<B> {
         (out, statistics)
     }
 
-    /// In training mode up to the last layer, which is folded with its normalisation into one linear layer; each row is a
-    /// visit.
+    /// In training mode up to the last layer, which is folded with its normalisation into one linear layer; each row is
+    /// a visit.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, width below]`, and the last layer's `[out, width below]` and `[out]`
@@ -179,19 +179,19 @@ impl<B: Trainable> Stack<B> {
     pub(crate) fn train_folded(
         &self,
         x: Tensor<B, 2>,
-        whole: &Whole,
+        global: &GlobalBatch,
         kernels: Kernels,
-    ) -> (Folded<B>, Vec<BatchStatistics<B>>) {
+    ) -> (FoldedLastLayer<B>, Vec<BatchStatistics<B>>) {
         let (last, below) = self.layers.split_last().expect("a stack has a layer");
         let below = Self { layers: below.to_vec() };
-        let (mut hidden, mut statistics) = Self::train(&below, x, &Shares::equal(whole), kernels);
+        let (mut hidden, mut statistics) = Self::train(&below, x, &RowShares::equal(global), kernels);
         if !below.layers.is_empty() {
             hidden = softplus(hidden);
         }
         let norm = last.norm.as_ref().expect("a normalised stack");
-        let (weight, bias, batch) = norm.fold(&last.linear, &hidden, whole, kernels);
+        let (weight, bias, batch) = norm.fold(&last.linear, &hidden, global, kernels);
         statistics.push(batch);
-        (Folded { hidden, weight, bias }, statistics)
+        (FoldedLastLayer { hidden, weight, bias }, statistics)
     }
 
     /// In training mode, of the expression of cells, for a normalised stack.
@@ -202,7 +202,7 @@ impl<B: Trainable> Stack<B> {
     pub fn train_cells(&self, cells: &Cells<B>, kernels: Kernels) -> (Tensor<B, 2>, Vec<BatchStatistics<B>>) {
         match self.suited(kernels) {
             Kernels::Tensors | Kernels::Device(_) => {
-                let shares = Shares::new(&cells.weights, cells.device());
+                let shares = RowShares::new(&cells.weights, cells.device());
                 Self::train(self, cells.to_tensor(), &shares, kernels)
             }
             Kernels::Host => {

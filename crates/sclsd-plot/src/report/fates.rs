@@ -9,15 +9,15 @@
 use sclsd_data::Categorical;
 use serde::Serialize;
 
-use super::packed::{Packed, byte};
+use super::packed::{PackedNumbers, byte};
 use crate::color::hex;
-use crate::fate_probabilities::{FateProbabilities, reaches};
+use crate::fate_probabilities::{ColoredFates, reaches};
 
 /// Fate probabilities by one method after another. Each has the shape of the model's, `n_cells × n_fates`.
 #[derive(Debug, Clone)]
 pub struct FateEstimates<'a> {
     /// Of the trained model, with the names and colors of fates.
-    pub model: &'a FateProbabilities,
+    pub model: &'a ColoredFates,
     /// Of the prior, without a model.
     pub prior: Option<&'a [f64]>,
     /// Of the neighbors.
@@ -48,7 +48,7 @@ pub struct ReportFates {
 struct Method {
     name: &'static str,
     /// Cells that are shown × fates.
-    values: Packed,
+    values: PackedNumbers,
     /// Clusters × fates; nothing where no cell of a cluster reaches a terminal state.
     means: Vec<Option<f64>>,
 }
@@ -104,14 +104,14 @@ impl Rows<'_> {
         &self.values[cell * self.n_fates..(cell + 1) * self.n_fates]
     }
 
-    fn packed(&self, shown: &[usize]) -> Packed {
+    fn packed(&self, shown: &[usize]) -> PackedNumbers {
         let mut bytes = Vec::with_capacity(shown.len() * self.n_fates);
         for &cell in shown {
             let row = self.of(cell);
             let reaches = reaches(row);
             bytes.extend(row.iter().map(|&p| if reaches { byte(p, [0.0, 1.0]) } else { 255 }));
         }
-        Packed::new(bytes, vec![[0.0, 1.0]])
+        PackedNumbers::new(bytes, vec![[0.0, 1.0]])
     }
 
     /// Means of each cluster's cells that reach a terminal state, clusters × fates.
@@ -145,9 +145,9 @@ mod tests {
 
     use super::*;
 
-    fn model() -> FateProbabilities {
+    fn model() -> ColoredFates {
         let values = vec![1.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0];
-        FateProbabilities { names: vec!["a".into(), "b".into()], colors: vec![[255, 0, 0], [0, 0, 255]], values }
+        ColoredFates { names: vec!["a".into(), "b".into()], colors: vec![[255, 0, 0], [0, 0, 255]], values }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::embedding::range;
 
 /// Whole numbers in base64, little-endian, and the range they stand for.
 #[derive(Debug, Clone, Serialize)]
-pub struct Packed {
+pub struct PackedNumbers {
     /// The numbers.
     pub(super) data: String,
     /// What 0 and the greatest number stand for, for each dimension.
@@ -18,7 +18,7 @@ pub struct Packed {
     lengths: Vec<usize>,
 }
 
-impl Packed {
+impl PackedNumbers {
     /// Numbers, as bytes, and what they stand for.
     pub(super) fn new(bytes: Vec<u8>, range: Vec<[f64; 2]>) -> Self {
         Self { data: STANDARD.encode(bytes), range, lengths: Vec::new() }

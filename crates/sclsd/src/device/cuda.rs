@@ -1,4 +1,5 @@
-//! Which NVIDIA GPUs there are. The driver is loaded at run time; Burn would panic where it is missing, so it is looked for first.
+//! Which NVIDIA GPUs there are. The driver is loaded at run time; Burn would panic where it is missing, so it is looked
+//! for first.
 
 use burn::backend::cuda::CudaDevice;
 use cudarc::{driver, nvrtc};

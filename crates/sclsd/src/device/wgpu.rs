@@ -4,7 +4,7 @@ use burn::backend::wgpu::WgpuDevice;
 use burn::backend::wgpu::graphics::{AutoGraphicsApi, GraphicsApi};
 use wgpu::{DeviceType, Instance, InstanceDescriptor};
 
-/// GPUs of their own memory first, processors last.
+/// GPUs of their own memory first, CPUs last.
 const ORDER: [DeviceType; 5] =
     [DeviceType::DiscreteGpu, DeviceType::IntegratedGpu, DeviceType::VirtualGpu, DeviceType::Other, DeviceType::Cpu];
 

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 
 use anyhow::bail;
-use sclsd::analysis::{EndOfFlow, FateProbabilities, agreement, kept_fates, off_data, sister_agreement};
+use sclsd::analysis::{EndOfFlow, FateProbabilities, agreement, fate_retention, off_data, sister_agreement};
 use sclsd::data::{Categorical, Dataset, Uns};
 use sclsd::graph::Terminal;
 use serde_json::{Map, Value, json};
 
 use crate::args::EvaluateArgs;
-use crate::commands::telling::{self, BY_NEIGHBORS, BY_PRIOR, PROBABILITIES, Teller};
+use crate::commands::fate_estimates::{self, BY_NEIGHBORS, BY_PRIOR, FateEstimator, PROBABILITIES};
 use crate::escape;
 use crate::figures::Figures;
 
@@ -20,12 +20,12 @@ pub(super) const TRUTH: &str = "true_fate_";
 pub(super) fn report(
     args: &EvaluateArgs,
     cluster_key: &str,
-    teller: &Teller<'_>,
+    estimator: &FateEstimator<'_>,
     clusters: &Categorical,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let data = teller.data;
-    let Some(fates) = telling::stored(data, PROBABILITIES) else {
+    let data = estimator.data;
+    let Some(fates) = fate_estimates::stored(data, PROBABILITIES) else {
         if args.sisters.is_some() {
             bail!(
                 "obsm[\"{PROBABILITIES}\"] is missing, which sclsd fates writes: there is nothing to compare with sisters"
@@ -33,13 +33,13 @@ pub(super) fn report(
         }
         return Ok(());
     };
-    let method = telling::stored_method(data).unwrap_or_else(|| "model".into());
+    let method = fate_estimates::stored_method(data).unwrap_or_else(|| "model".into());
     let mut all = vec![(method, fates)];
     for (name, key) in [("prior", BY_PRIOR), ("neighbors", BY_NEIGHBORS)] {
-        all.extend(telling::stored(data, key).map(|found| (name.to_owned(), found)));
+        all.extend(fate_estimates::stored(data, key).map(|found| (name.to_owned(), found)));
     }
-    let terminal = teller.terminal(&[], Some(cluster_key))?;
-    let truth = telling::truth(data, &all[0].1)?;
+    let terminal = estimator.terminal(&[], Some(cluster_key))?;
+    let truth = fate_estimates::truth(data, &all[0].1)?;
     let sisters = sisters(args, data)?;
     let (mut shown, mut values) = (String::new(), Map::new());
     for (name, fates) in &all {
@@ -48,7 +48,7 @@ pub(super) fn report(
         values.insert(name.clone(), value);
     }
     figures.nested("fates", shown, Value::Object(values));
-    if let Some(checkpoint) = teller.checkpoint
+    if let Some(checkpoint) = estimator.checkpoint
         && let Some(states) = data.obsm.get("X_cell_state")
     {
         let ode = checkpoint.spec.ode.clone().check()?;
@@ -83,7 +83,7 @@ fn one(
             bins.iter().map(|b| json!({"predicted": b.predicted, "observed": b.observed, "count": b.count})).collect();
         value.insert("calibration".into(), Value::Array(curve));
     }
-    let kept = kept_fates(fates, clusters, terminal);
+    let kept = fate_retention(fates, clusters, terminal);
     let listed: Vec<String> = kept
         .iter()
         .filter_map(|(name, share, _)| share.map(|share| format!("{} {share:.3}", escape::line(name))))

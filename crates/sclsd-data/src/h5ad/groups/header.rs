@@ -119,7 +119,8 @@ impl Header {
         LinkInfo::of(&message.body).map(Some)
     }
 
-    /// Puts `messages` into a block at the end of the file, and a continuation to it into the place of those there were.
+    /// Puts `messages` into a block at the end of the file, and a continuation to it into the place of those there
+    /// were.
     pub(super) fn write(&self, file: &mut dyn Blocks, address: u64, messages: &[Message]) -> Result<()> {
         let mut block = b"OCHK".to_vec();
         for message in messages {

@@ -59,7 +59,8 @@ struct Tree<'a> {
     file: &'a mut dyn Blocks,
     /// Bytes of a record.
     record: u64,
-    /// Bytes that say how many records a node of a level has, and how many there are below it, and how many those can be.
+    /// Bytes that say how many records a node of a level has, and how many there are below it, and how many those can
+    /// be.
     levels: Vec<(u64, u64, u64)>,
     records: &'a mut Vec<Vec<u8>>,
     visited: usize,

@@ -1,5 +1,6 @@
-//! Arrays as HDF5 2.0 lays them out with `libver="latest"`: the message about it says version 5, in which all is as in version 4
-//! but the width of a chunk's size, and that stands in the index of the chunks too. Read as version 4 it is understood.
+//! Arrays as HDF5 2.0 lays them out with `libver="latest"`: the message about it says version 5, in which all is as in
+//! version 4 but the width of a chunk's size, and that stands in the index of the chunks too. Read as version 4 it is
+//! understood.
 
 use std::collections::BTreeSet;
 use std::io::{Result, SeekFrom};
@@ -12,8 +13,8 @@ use crate::h5ad::superblock::lookup3;
 /// Kind of the message about a layout.
 const LAYOUT: u8 = 8;
 
-/// Makes version 4 of the layouts of version 5 below the group at `root`; says how many. For reading alone: the HDF5 library
-/// takes the width of a chunk's size from the version.
+/// Makes version 4 of the layouts of version 5 below the group at `root`; says how many. For reading alone: the HDF5
+/// library takes the width of a chunk's size from the version.
 ///
 /// # Errors
 /// Where the file cannot be read or written, or is not made as expected.

@@ -1,8 +1,8 @@
-//! Groups whose links lie in a heap, as h5py with `libver="latest"` writes groups of more than eight members, and those that
-//! keep the order of creation: the HDF5 library adds to neither.
+//! Groups whose links lie in a heap, as h5py with `libver="latest"` writes groups of more than eight members, and those
+//! that keep the order of creation: the HDF5 library adds to neither.
 //!
-//! The header of such a group is given one more block, at the end of the file, that holds its links one after the other.
-//! Every form of the HDF5 format since 1.8 allows that, nothing moves, and nothing but the links is read:
+//! The header of such a group is given one more block, at the end of the file, that holds its links one after the
+//! other. Every form of the HDF5 format since 1.8 allows that, nothing moves, and nothing but the links is read:
 //!
 //! ```text
 //! header at its place: [continuation → block]      block: [link info: no heap][group info][link]…[attribute]…
@@ -18,8 +18,8 @@ use crate::h5ad::blocks::{Blocks, NOWHERE};
 /// Links that a group may have without a heap from then on.
 const MOST_LINKS: u16 = u16::MAX;
 
-/// Makes the groups named, such as `obs`, those that the HDF5 library adds to; `""` is the root. A group that is not there,
-/// or is one already, is left as it is.
+/// Makes the groups named, such as `obs`, those that the HDF5 library adds to; `""` is the root. A group that is not
+/// there, or is one already, is left as it is.
 ///
 /// # Errors
 /// Where the file cannot be read or written, or is not made as expected: then nothing was changed about that group.

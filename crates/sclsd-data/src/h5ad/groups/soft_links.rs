@@ -1,5 +1,5 @@
-//! Soft links made hard: a name that stands for a path gets the object that the path leads to, so that nothing above has to
-//! know of two kinds of links. What leads out of the file, nowhere, or to a group around it stays as it is.
+//! Soft links made hard: a name that stands for a path gets the object that the path leads to, so that nothing above
+//! has to know of two kinds of links. What leads out of the file, nowhere, or to a group around it stays as it is.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -43,7 +43,7 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
         let target =
             groups.soft.get(&(group, name.clone())).and_then(|soft| groups.at(root, group, &soft.path, DEEPEST));
         let Some(target) = target.filter(|&target| !groups.holds(target, group)) else { continue };
-        let room = match groups.soft.get(&(group, name.clone())).and_then(|soft| soft.place.as_ref()) {
+        let with_groups = match groups.soft.get(&(group, name.clone())).and_then(|soft| soft.place.as_ref()) {
             Some(Place::Entry(_)) => true,
             Some(Place::Message(_, body)) => in_place(body, target)?.is_some(),
             None => match new_headers.get(&group) {
@@ -55,7 +55,7 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
                 }
             },
         };
-        if !room {
+        if !with_groups {
             continue;
         }
         // from now on a way in which a circle may close

@@ -1,4 +1,4 @@
-//! Numbers of `f32` cut into terms, in the order in which matrix units read them; by vectors of 512 bits, which every
+//! Numbers of `f32` cut into terms, in the order in which AMX tiles read them; by vectors of 512 bits, which every
 //! machine with such units has.
 
 use std::arch::x86_64::{

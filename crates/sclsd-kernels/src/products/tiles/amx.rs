@@ -1,16 +1,16 @@
-//! The loops of the matrix units.
+//! The loops of the AMX tiles.
 
 use std::arch::asm;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use super::tile::{GROUP, SIDE, Tile};
-use crate::matrix_units::present;
+use crate::amx::present;
 use crate::products::Terms;
 
-/// What the units are to be like: eight tiles of 16 rows of 64 bytes.
+/// The configuration of the tile registers: eight tiles of 16 rows of 64 bytes.
 #[repr(align(64))]
-struct Configuration(#[expect(dead_code, reason = "read by the units")] [u8; 64]);
+struct Configuration(#[expect(dead_code, reason = "read by ldtilecfg")] [u8; 64]);
 
 static CONFIGURATION: Configuration = {
     let mut bytes = [0; 64];
@@ -24,19 +24,19 @@ static CONFIGURATION: Configuration = {
     Configuration(bytes)
 };
 
-/// The units of the processor at hand, set up for as long as this lives.
-pub(super) struct Units {
-    /// Another thread may be on a processor whose units are not.
+/// The tile registers of this CPU, configured for as long as this lives.
+pub(super) struct AmxTiles {
+    /// Another thread may be on a CPU whose units are not.
     of_this_thread: PhantomData<*const ()>,
 }
 
-impl Units {
+impl AmxTiles {
     /// Sets them up.
     ///
     /// # Panics
     /// When there are none.
     pub(super) fn set_up() -> Self {
-        assert!(present(), "matrix units");
+        assert!(present(), "AMX tiles");
         // SAFETY: there are units, and eight tiles are what they have
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly, preserves_flags));
@@ -45,14 +45,14 @@ impl Units {
     }
 }
 
-impl Drop for Units {
+impl Drop for AmxTiles {
     fn drop(&mut self) {
         // SAFETY: nobody counts on what the tiles held
         unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
     }
 }
 
-/// Groups of both factors, as the units' loop reads them.
+/// Groups of both factors, as the tile loop reads them.
 #[repr(C)]
 pub(super) struct Factors<'a> {
     a: *const Tile,
@@ -71,7 +71,7 @@ impl<'a> Factors<'a> {
 }
 
 /// 32 × 32 sums over pairs of groups, by units that are set up.
-pub(super) fn sums(_: &Units, out: &mut [f32], stride: usize, factors: &[Factors<'_>], terms: Terms, add: bool) {
+pub(super) fn sums(_: &AmxTiles, out: &mut [f32], stride: usize, factors: &[Factors<'_>], terms: Terms, add: bool) {
     assert!(out.len() >= (GROUP - 1) * stride + GROUP && !factors.is_empty(), "room for 32 × 32 sums");
     let mut idle = MaybeUninit::<Tile>::uninit();
     let places = Places {
@@ -80,7 +80,8 @@ pub(super) fn sums(_: &Units, out: &mut [f32], stride: usize, factors: &[Factors
         stride: stride * size_of::<f32>(),
         idle: idle.as_mut_ptr(),
     };
-    // SAFETY: the units are set up; the sums have room, and the groups have as many steps and terms as they say
+    // SAFETY: the tiles are configured; the sums are large enough, and the groups have as many steps and terms as they
+    // say
     unsafe {
         match terms {
             Terms::Three => three_terms(&places, factors, add),
@@ -96,8 +97,8 @@ struct Places {
     lower: *mut f32,
     /// Bytes between rows.
     stride: usize,
-    /// A tile goes there at every step, and is never read. Units whose results are stored once in a long while take as long
-    /// for it as for two steps.
+    /// A tile goes there at every step, and is never read. Units whose results are stored once in a long while take as
+    /// long for it as for two steps.
     idle: *mut Tile,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use sclsd::analysis::{Absorbed, DriftDirected, EndOfFlow, FateMethod, FateProbabilities, Neighbors, drift};
+use sclsd::analysis::{Absorbed, DriftDirected, EndOfFlow, FateMethod, FateProbabilities, NeighborVote, drift};
 use sclsd::data::{Additions, Categorical, Column, Dataset, Inspection, Keys, Uns, pca};
 use sclsd::graph::{Leaves, Phylogeny, Terminal, Transition};
 use sclsd::infer::{Checkpoint, PriorSpec, StepKernel, TrainSpec};
@@ -29,14 +29,14 @@ const SOFTMAX_SCALE: f64 = 10.0;
 const N_PCS: usize = 50;
 
 /// What fates are told from.
-pub(super) struct Teller<'a> {
+pub(super) struct FateEstimator<'a> {
     pub data: &'a Dataset,
     pub record: Option<&'a Record>,
     pub checkpoint: Option<&'a Checkpoint>,
     /// β of the walks that are absorbed, in 1/pseudotime.
     pub beta: f64,
-    /// Share of the prior's steps in the walks of method `transitions`; none: [`PRIOR_WEIGHT`], or 0 where the prior is not at
-    /// hand.
+    /// Share of the prior's steps in the walks of method `transitions`; none: [`PRIOR_WEIGHT`], or 0 where the prior is
+    /// not at hand.
     pub prior_weight: Option<f64>,
     pub output: Output,
 }
@@ -71,7 +71,7 @@ pub(super) struct Estimate {
     pub about: Vec<(&'static str, f64)>,
 }
 
-impl Teller<'_> {
+impl FateEstimator<'_> {
     fn spec(&self) -> TrainSpec {
         let recorded = self.record.map(|record| record.spec.clone());
         recorded.or_else(|| self.checkpoint.map(|c| c.spec.clone())).unwrap_or_default()
@@ -107,7 +107,8 @@ impl Teller<'_> {
         self.record.and_then(|record| record.phylogeny.as_ref())
     }
 
-    /// The time that directed the run's walks, or where the file does not say which it was or lacks it, the model's own.
+    /// The time that directed the run's walks, or where the file does not say which it was or lacks it, the model's
+    /// own.
     fn time(&self) -> anyhow::Result<Vec<f64>> {
         match self.record.map(|record| record.time(self.data)).transpose()?.flatten() {
             Some(time) => Ok(time),
@@ -116,7 +117,12 @@ impl Teller<'_> {
     }
 
     /// Fates by one method.
-    pub(super) fn tell(&self, method: FateMethodArg, terminal: &Terminal, time_range: f64) -> anyhow::Result<Estimate> {
+    pub(super) fn estimate(
+        &self,
+        method: FateMethodArg,
+        terminal: &Terminal,
+        time_range: f64,
+    ) -> anyhow::Result<Estimate> {
         let mut about = Vec::new();
         if matches!(method, FateMethodArg::Prior | FateMethodArg::Transitions) {
             about.push(("beta", self.beta));
@@ -170,7 +176,7 @@ impl Teller<'_> {
                 &computed
             }
         };
-        Neighbors { points, k: VOTERS }.probabilities(terminal).context("obsm[\"X_pca\"]")
+        NeighborVote { points, k: VOTERS }.probabilities(terminal).context("obsm[\"X_pca\"]")
     }
 
     fn recorded(&self) -> anyhow::Result<&Record> {
@@ -193,8 +199,8 @@ impl Teller<'_> {
         PriorChoice::recorded(record).unending(self.data, &spec)
     }
 
-    /// The model's transitions, at the temperature of the prior's: V has no scale of its own, so β is that of V turned over and
-    /// scaled to 0…1, `lsd_pseudotime`.
+    /// The model's transitions, at the temperature of the prior's: V has no scale of its own, so β is that of V turned
+    /// over and scaled to 0…1, `lsd_pseudotime`.
     fn transitions(&self) -> anyhow::Result<Transition> {
         let spec = self.spec();
         let graph = self.data.graph(&spec.keys.connectivities)?;
@@ -204,8 +210,8 @@ impl Teller<'_> {
         made.weighted_by(graph).and_then(|p| p.metropolis(&time, self.beta)).with_context(place)
     }
 
-    /// Steps of the model or of its prior, and the share of the prior's; the model's alone where the file does not have the
-    /// prior and no share of it was asked for.
+    /// Steps of the model or of its prior, and the share of the prior's; the model's alone where the file does not have
+    /// the prior and no share of it was asked for.
     fn combined(&self) -> anyhow::Result<(Transition, f64)> {
         let own = self.transitions()?;
         let share = self.prior_weight.unwrap_or(PRIOR_WEIGHT);
@@ -226,8 +232,8 @@ impl Teller<'_> {
     pub(super) fn baselines(&self, terminal: &Terminal) -> Vec<(&'static str, FateProbabilities)> {
         [(BY_PRIOR, FateMethodArg::Prior), (BY_NEIGHBORS, FateMethodArg::Neighbors)]
             .into_iter()
-            .filter_map(|(key, method)| match self.tell(method, terminal, 0.0) {
-                Ok(told) => Some((key, told.found)),
+            .filter_map(|(key, method)| match self.estimate(method, terminal, 0.0) {
+                Ok(fates) => Some((key, fates.found)),
                 Err(error) => {
                     self.output.note(format!("obsm[\"{key}\"] is not written: {error:#}"));
                     None
