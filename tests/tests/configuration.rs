@@ -10,10 +10,10 @@ use serde_json::Value;
 const HEAD: &str = "# Configuration
 
 Everything that can be chosen about a training run. A TOML or JSON file (`sclsd train --config FILE`) has these keys in
-tables, `--set walks.path_len=20` sets one of them, and an unknown key is an error that lists the known ones. They are set on
-top of a preset: `--preset recommended`, which is the default and follows from the data (here: 1,000 cells, 10 steps from a
-leaf), or `--preset reference`, the Python package's settings. The names are the Python package's. This page is made from the
-types in the source, and a test keeps it so.
+tables, `--set walks.path_len=20` sets one of them, and an unknown key is an error that lists the known ones. They are
+set on top of a preset: `--preset recommended`, which is the default and follows from the data (here: 1,000 cells, 10
+steps from a leaf), or `--preset reference`, the Python package's settings. The names are the Python package's. This
+page is made from the types in the source, and a test keeps it so.
 
 ```toml
 num_epochs = 100
@@ -51,6 +51,22 @@ fn described(schema: &Value, resolved: &Value) -> String {
     text.replace('|', "\\|")
 }
 
+/// The text in lines of at most 120 characters, as all Markdown here.
+fn wrapped(text: &str) -> String {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= 120 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 fn table(page: &mut String, path: &str, schema: &Value, [recommended, reference]: [&Value; 2], root: &Value) {
     let shown = |value: &Value| if value.is_null() { "none".to_owned() } else { value.to_string() };
     let (mut rows, mut tables) = (String::new(), Vec::new());
@@ -69,7 +85,7 @@ fn table(page: &mut String, path: &str, schema: &Value, [recommended, reference]
     if !rows.is_empty() {
         let _ = write!(page, "\n## {title}\n\n");
         if !about.is_empty() {
-            let _ = write!(page, "{about}\n\n");
+            let _ = write!(page, "{}\n\n", wrapped(&about));
         }
         let _ = write!(page, "| key | recommended | reference | meaning |\n| --- | --- | --- | --- |\n{rows}");
     }

@@ -51,13 +51,9 @@ fn main() -> Result<(), Error> {
     let model = Checkpoint::load(path.as_ref())?.model;
     let networks = Evaluator::new(&model)?;
     let (z, _) = networks.encode_dense(&vec![0.0; networks.n_genes()])?;
-    let states = networks.follow(&z, &linspace(0.0, 1.0, 5), &OdeSpec::default().check()?)?;
-    for state in &states {
-        println!(
-            "V = {:.4}, expected count of the first gene {:.3}",
-            networks.potential(state)[0],
-            networks.decode(state, 1000.0)[0]
-        );
+    for state in networks.follow(&z, &linspace(0.0, 1.0, 5), &OdeSpec::default().check()?)? {
+        let (v, expected) = (networks.potential(&state)[0], networks.decode(&state, 1000.0)[0]);
+        println!("V = {v:.4}, expected count of the first gene {expected:.3}");
     }
     Ok(())
 }
