@@ -87,6 +87,7 @@ pub fn all() -> Vec<String> {
         errors(&metadata),
         packages(&metadata),
         pins(),
+        wide_lines(),
     ]
     .concat()
 }
@@ -124,6 +125,44 @@ fn layers(metadata: &Metadata) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// Characters in a line of prose.
+const WIDTH: usize = 120;
+
+/// Comments and Markdown wrap at [`WIDTH`]; tables and blocks of code need not, nor does a single word that is longer.
+fn wide_lines() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut complaints = Vec::new();
+    for path in prose(&root) {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let shown = path.strip_prefix(&root).unwrap_or(&path);
+        let rust = path.extension().is_some_and(|extension| extension == "rs");
+        let mut code = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            let comment = || line.trim_start().strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!']).trim());
+            let Some(words) = (if rust { comment() } else { Some(line.trim()) }) else { continue };
+            code ^= words.starts_with("```");
+            if !code && line.chars().count() > WIDTH && words.contains(' ') && !words.starts_with('|') {
+                complaints.push(format!("{}:{number} is wider than {WIDTH} characters", shown.display()));
+            }
+        }
+    }
+    complaints
+}
+
+/// Files of Rust and Markdown in the repository, built ones left out.
+fn prose(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let hidden = |path: &Path| {
+        path.file_name().is_some_and(|name| ["target", "book"].iter().any(|n| name == *n))
+            || path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    };
+    entries
+        .filter(|path| !hidden(path))
+        .flat_map(|path| if path.is_dir() { prose(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs" || extension == "md"))
+        .collect()
 }
 
 /// Asks `cargo tree`, which knows what is compiled into something of ours; `cargo metadata` also lists what features
@@ -313,6 +352,11 @@ mod tests {
     #[test]
     fn packages_have_what_a_registry_asks_for() {
         assert_eq!(packages(&metadata()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn comments_and_markdown_wrap_at_120_characters() {
+        assert_eq!(wide_lines(), Vec::<String>::new());
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! Expression and counts of the same cells are non-zero at the same places, and so are the connectivities of a
 //! neighbour graph and the transition probabilities on it. A [`Csr`] therefore holds its [`Pattern`] behind an
-//! [`Arc`]: two matrices over one pattern cost one set of indices. [`Csr::view`] is the same matrix as one of sprs, without
-//! a copy, and `From` takes one in.
+//! [`Arc`]: two matrices over one pattern cost one set of indices. [`Csr::view`] is the same matrix as one of sprs,
+//! without a copy, and `From` takes one in.
 
 use std::ops::AddAssign;
 use std::sync::Arc;

@@ -111,7 +111,7 @@ impl TrainSpec {
     /// Settings that follow from the data:
     ///
     /// ```text
-    /// kernel, β    the first of Metropolis at 20, at 50, softmax at 50 by which a walk takes at most 30 steps to a leaf
+    /// kernel, β    the first of Metropolis at 20, at 50, softmax at 50 whose walks take at most 30 steps to a leaf
     /// walks        a quarter as many as cells, from 1,024 to 16,384, in batches of 64
     /// path length  steps to a leaf, from 8 to 30 cells
     /// rate         one cycle up to 0.01 over 20 epochs, or until held-out walks have not improved for 5
