@@ -65,7 +65,7 @@ fn counts_that_cannot_be_prepared_are_named() {
         counts(data);
         data.x = Some(Csr::from_rows(20, vec![Vec::new(); 60]).expect("an empty matrix"));
     });
-    refused(d, &prepare(&[]), &["in.h5ad: no cell has a count of any of the 20 genes"]);
+    refused(d, &prepare(&[]), &["in.h5ad: no cell has a count of any of the 20 selected genes"]);
 }
 
 #[test]

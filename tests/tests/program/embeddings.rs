@@ -29,7 +29,7 @@ fn a_cell_without_a_place_is_left_out_and_said_and_others_have_directions() {
     let message = String::from_utf8_lossy(&run.stderr);
     assert!(
         message.contains(
-            "1 of 60 cells have no finite coordinates in obsm[\"X_umap\"], the first is cell07: they are left out of"
+            "1 of 60 cells have no finite coordinates in obsm[\"X_umap\"], the first is cell07: directions leave these cells out"
         ),
         "{message}"
     );

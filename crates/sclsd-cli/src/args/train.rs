@@ -85,8 +85,8 @@ pub(crate) struct TrainArgs {
     /// theirs. The most strongly connected cluster is always a child.
     #[arg(long, value_name = "FRACTION", default_value_t = 0.3, requires = "infer_phylogeny", help_heading = PHYLOGENY)]
     pub ratio: f64,
-    /// Weakest connection, as for --ratio, if the parent is connected to the cluster more strongly than each child
-    /// found by --ratio is.
+    /// Weakest connection, measured as for --ratio, between a parent and a cluster to which it is connected more
+    /// strongly than each child found by --ratio is.
     ///
     /// Such a cluster probably descends from the parent itself, so a weaker connection is enough. Lower it if a small
     /// side branch is missing from the inferred phylogeny. Set it to the value of --ratio to switch this second
@@ -117,7 +117,7 @@ pub(crate) struct TrainArgs {
     pub preset: Preset,
     /// Configuration file (.toml or .json) [default: none].
     ///
-    /// Its settings replace those of --preset. Options of their own, such as --epochs, replace those of the file.
+    /// Its settings replace those of --preset. --set and options such as --epochs replace those of the file.
     #[arg(long, value_name = "FILE", help_heading = SETTINGS)]
     pub config: Option<PathBuf>,
     /// One setting of the configuration, such as walks.path_len=20 [default: none]; may be repeated.
@@ -155,8 +155,8 @@ pub(crate) struct TrainArgs {
     ///
     /// The result is then the same as without the interruption. The data, the prior (time, phylogeny, terminal states),
     /// the configuration and the seed must stay the same; otherwise an error names the first difference. Only --epochs,
-    /// --threads, --checkpoint-every and the names of files may change. Raise --epochs to train a finished model for
-    /// longer. On another device or CPU the result differs by rounding.
+    /// --threads, --checkpoint-every and the names of files may change. Raise --epochs to continue a run that has
+    /// reached its last epoch. On another device or CPU the result differs by rounding.
     #[arg(long, help_heading = CHECKPOINTS)]
     pub resume: bool,
     #[command(flatten)]

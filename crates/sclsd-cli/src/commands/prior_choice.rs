@@ -191,7 +191,7 @@ fn terminal(
         (TerminalSpec::Clusters(names), _) => (names.clone(), "as named".to_owned()),
         (_, Some(leaves)) if !leaves.is_empty() => (leaves, "leaves of the phylogeny".to_owned()),
         _ => match Leaves::find(graph, &clusters, time) {
-            Ok(leaves) => (leaves.names(), "clusters from which no later one descends".to_owned()),
+            Ok(leaves) => (leaves.names(), "clusters from which no later cluster descends".to_owned()),
             Err(TerminalError::NoStates) => {
                 output.note(
                     "warning: no terminal state was found, because no cluster is clearly later than its neighbors. Walks do \

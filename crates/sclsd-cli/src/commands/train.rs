@@ -215,24 +215,10 @@ impl Job<'_> {
         let trainer = Trainer::new(spec.clone()).devices(&self.devices).peers(self.peers.clone());
         let fit = trainer.resume(from).observe(observe).fit(&training, &walks);
         progress.finish();
-        if let Err(error @ TrainError::Peer(_)) = &fit {
-            let model = self.model.display();
-            bail!("{error}; {model} is complete up to the last checkpoint: continue from it with --resume");
-        }
         if let Some(error) = failed {
             return Err(error.into());
         }
-        if let Err(TrainError::Checkpoint(error @ CheckpointError::Mismatch { .. })) = &fit {
-            bail!(
-                "{} cannot resume from {}: {error}; repeat the settings of that run, or train anew without --resume",
-                self.input.display(),
-                self.model.display()
-            );
-        }
-        let fit = fit.with_context(|| match done {
-            None => input(),
-            Some(_) => format!("{} cannot resume from {}", self.input.display(), self.model.display()),
-        })?;
+        let fit = fit.map_err(|error| self.failed(error, done.is_some()))?;
         if writes {
             fit.save(self.model)?;
         }
@@ -283,6 +269,22 @@ impl Job<'_> {
         }
         figures.number("seconds", began.elapsed().as_secs_f64(), 1);
         Ok((annotation.pseudotime, figures))
+    }
+
+    /// The error of a training that failed, with the files it is about and the way out.
+    fn failed(&self, error: TrainError, resumed: bool) -> anyhow::Error {
+        let (input, model) = (self.input.display(), self.model.display());
+        match error {
+            error @ TrainError::Peer(_) => {
+                anyhow!("{error}; {model} is complete up to the last checkpoint: continue from it with --resume")
+            }
+            TrainError::Checkpoint(error @ CheckpointError::Mismatch { .. }) if resumed => anyhow!(
+                "{input} cannot resume from {model}: {error}; repeat the settings of that run, or train anew without \
+                 --resume"
+            ),
+            error if resumed => anyhow::Error::new(error).context(format!("{input} cannot resume from {model}")),
+            error => anyhow::Error::new(error).context(input.to_string()),
+        }
     }
 
     /// Where training stopped, and how to continue from there.
