@@ -24,7 +24,7 @@ pub enum GenesError {
         first: String,
     },
     /// The model does not know its genes' names, and the numbers differ.
-    #[error("the model is one of {model} genes and knows no names, but the data has {data} genes")]
+    #[error("the model has {model} genes without names, but the data has {data} genes")]
     Count {
         /// Genes of the model.
         model: usize,

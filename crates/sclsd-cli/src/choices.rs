@@ -1,4 +1,4 @@
-//! The library's choices as values of flags, each with what it means.
+//! The library's choices as values of flags, each with its meaning.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use sclsd::analysis::Directions;
@@ -6,7 +6,7 @@ use sclsd::data::{Compression, Flavor, Topology};
 use sclsd::infer::Preset;
 use sclsd::spec::Choice;
 
-/// Values and what they mean, in a biologist's words.
+/// Values and their meanings, in a biologist's words.
 type Meanings<T> = &'static [(T, &'static str)];
 
 pub(crate) const TOPOLOGIES: Meanings<Topology> = &[
@@ -18,7 +18,7 @@ pub(crate) const TOPOLOGIES: Meanings<Topology> = &[
         Topology::UnequalTree,
         "A short early branch and two later ones: about 30, 55 and 15 of 100 cells become Fate A, B and C",
     ),
-    (Topology::Cycle, "A cycle. The model cannot describe a cycle; use it to see how such a result looks"),
+    (Topology::Cycle, "A cycle, which the model cannot describe. Use it to see how such a result looks"),
 ];
 
 pub(crate) const FLAVORS: Meanings<Flavor> = &[
@@ -32,7 +32,7 @@ pub(crate) const PRESETS: Meanings<Preset> = &[
         Preset::Recommended,
         "Chosen from the data: walks that end in terminal states, and epochs and a learning rate to match",
     ),
-    (Preset::Reference, "Exactly the settings of the Python package"),
+    (Preset::Reference, "The settings of the Python package, exactly"),
 ];
 
 pub(crate) const COMPRESSIONS: Meanings<Compression> =
@@ -43,7 +43,7 @@ pub(crate) const DIRECTIONS: Meanings<Directions> = &[
     (Directions::Drift, "The drift of the potential, −∇V"),
 ];
 
-/// Takes the name of a choice; `--help` lists the names with what they mean.
+/// A parser of the names of a choice; `--help` lists the names with their meanings.
 pub(crate) fn choices<T: Choice + Send + Sync>(all: Meanings<T>) -> ValueParser {
     let values = all.iter().map(|(value, meaning)| PossibleValue::new(value.name()).help(*meaning));
     PossibleValuesParser::new(values).try_map(|name| T::named(&name)).into()
@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn every_value_of_a_choice_can_be_asked_for() {
         fn complete<T: Choice>(all: Meanings<T>) {
-            let told: Vec<&str> = all.iter().map(|(value, _)| value.name()).collect();
-            assert_eq!(told, T::ALL.iter().map(|value| value.name()).collect::<Vec<_>>(), "{}", T::WHAT);
+            let listed: Vec<&str> = all.iter().map(|(value, _)| value.name()).collect();
+            assert_eq!(listed, T::ALL.iter().map(|value| value.name()).collect::<Vec<_>>(), "{}", T::WHAT);
         }
         complete(TOPOLOGIES);
         complete(FLAVORS);

@@ -1,4 +1,4 @@
-//! The commands, one file each, and what several of them share.
+//! The commands, one file each, and the code that several of them use.
 
 mod adding;
 pub(crate) mod annotate;

@@ -7,7 +7,7 @@ use sclsd::data::plain_reason;
 use sclsd::infer::TrainSpec;
 use serde_json::Value;
 
-/// The specification that a file and single settings make of a preset.
+/// The specification of a preset, overridden by a file and then by single settings.
 pub(crate) fn read(preset: &TrainSpec, file: Option<&Path>, settings: &[String]) -> anyhow::Result<TrainSpec> {
     let mut value = serde_json::to_value(preset)?;
     if let Some(path) = file {
@@ -18,7 +18,7 @@ pub(crate) fn read(preset: &TrainSpec, file: Option<&Path>, settings: &[String])
         let Some((key, text)) = setting.split_once('=') else {
             bail!("--set {setting}: expected key=value, such as walks.path_len=20");
         };
-        // what is no JSON is text: keys.time=prior_time needs no quotes
+        // a value that is not JSON is text: keys.time=prior_time needs no quotes
         let leaf = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
         let nested = key.rsplit('.').fold(leaf, |value, part| Value::from_iter([(part.to_owned(), value)]));
         merge(&mut value, nested, "").with_context(|| format!("--set {setting}"))?;
@@ -40,10 +40,11 @@ fn parse_file(path: &Path) -> anyhow::Result<Value> {
     parsed.map_err(|error| anyhow::anyhow!("{shown} is not well-formed: {error}"))
 }
 
-/// The text of a file, which must be one of a size that configurations have: a pipe or a device may never end.
+/// Bytes that no configuration needs.
+const LARGE: u64 = 1 << 24;
+
+/// The text of a regular file of at most [`LARGE`] bytes; a pipe or a device might never end.
 fn read_text(path: &Path) -> std::io::Result<String> {
-    /// Bytes that no configuration needs.
-    const LARGE: u64 = 1 << 24;
     let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
@@ -54,7 +55,7 @@ fn read_text(path: &Path) -> std::io::Result<String> {
     std::fs::read_to_string(path)
 }
 
-/// Puts `new` over `old`, which has every key there is.
+/// Overrides values of `old`, which has all known keys, by those of `new`.
 fn merge(old: &mut Value, new: Value, path: &str) -> anyhow::Result<()> {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {

@@ -1,4 +1,4 @@
-//! Names as they may be shown: on a terminal, in JSON, in a table that a spreadsheet opens.
+//! Escapes names so that they are safe to show: on a terminal, in JSON, in a table that a spreadsheet opens.
 //!
 //! Names of cells, genes and clusters come from files, and a file may hold anything. (SVG has its own rule, in
 //! `sclsd-plot/src/picture.rs`.)
@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// What a spreadsheet takes for the beginning of a formula.
+/// Characters that a spreadsheet takes for the beginning of a formula.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// Text of one line: characters that steer a terminal are written out, `\u{1b}`, line breaks as `\n`.
+/// Text of one line: characters that control a terminal are written as escapes such as `\u{1b}`, line breaks as `\n`.
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     written_out(text, steers)
 }
@@ -35,12 +35,12 @@ pub(crate) fn json(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// A name in a table: where it begins as a formula does, an apostrophe before it says that it is text.
+/// A name in a table: if it begins like a formula, an apostrophe is put before the name to mark text.
 pub(crate) fn table_name(name: &str) -> Cow<'_, str> {
     if is_formula(name.trim_start_matches('\'')) { format!("'{name}").into() } else { name.into() }
 }
 
-/// The name that [`table_name`] made a field of.
+/// The name from a field that [`table_name`] wrote.
 pub(crate) fn from_table(field: &str) -> &str {
     match field.strip_prefix('\'') {
         Some(name) if is_formula(name.trim_start_matches('\'')) => name,
@@ -52,7 +52,7 @@ fn is_formula(text: &str) -> bool {
     text.starts_with(FORMULA)
 }
 
-/// Control characters, and those that turn the direction of writing.
+/// Control characters, and those that change the direction of writing.
 fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

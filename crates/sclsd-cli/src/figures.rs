@@ -8,7 +8,7 @@ use crate::{escape, standard};
 /// Version of what `--json` prints (docs/formats.md).
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
-/// Named figures in the order they are to be read.
+/// Named figures, in the order of printing.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     rows: Vec<(String, String, Value)>,
@@ -25,7 +25,7 @@ impl Figures {
         self.rows.push((name.to_owned(), value.to_string(), Value::from(value)));
     }
 
-    /// A real number that may not be there, with the reason why it is not.
+    /// A real number that may be missing, with the reason why.
     pub(crate) fn optional(&mut self, name: &str, value: Option<f64>, decimals: usize, absent: &str) {
         let shown = value.map_or_else(|| absent.to_owned(), |v| format!("{v:.decimals$}"));
         self.rows.push((name.to_owned(), shown, Value::from(value)));
@@ -36,7 +36,7 @@ impl Figures {
         self.rows.push((name.to_owned(), shown, value));
     }
 
-    /// A value for machines alone.
+    /// A value that only the JSON has.
     pub(crate) fn hidden(&mut self, name: &str, value: Value) {
         self.rows.push((name.to_owned(), String::new(), value));
     }
@@ -47,7 +47,7 @@ impl Figures {
         self.rows.push((name.to_owned(), escape::line(&text).into_owned(), Value::from(text)));
     }
 
-    /// Prints them on standard output; they are what the program is run for, so `--quiet` does not silence them.
+    /// Prints the figures on standard output. They are the result of the command, so `--quiet` does not silence them.
     pub(crate) fn print(self, output: Output) -> anyhow::Result<()> {
         if output.json {
             let mut object: Map<String, Value> =

@@ -1,4 +1,4 @@
-//! Which flag sets what an error complains of.
+//! The flag that sets the field named in an error.
 
 use std::error::Error;
 
@@ -41,7 +41,7 @@ const DEMO: Flags = &[("simulate.n_cells", "--cells"), ("simulate.n_genes", "--g
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FlagTable {
     flags: Flags,
-    /// Whether `--set` sets every other field.
+    /// Whether `--set` sets all other fields.
     sets_any: bool,
 }
 
@@ -59,11 +59,11 @@ impl FlagTable {
         Self { flags, sets_any }
     }
 
-    /// What to append to the error: the flag that sets the field; nothing where there is none.
+    /// The end of the error sentence: the flag that sets the field, or nothing if there is no such flag.
     pub(crate) fn advice(self, error: &anyhow::Error) -> String {
         let Some(field) = error.chain().find_map(field) else { return String::new() };
         if error.chain().any(<dyn Error>::is::<BootstrapError>) {
-            // of the small model, most of whose settings are fixed
+            // an error of the small model, most of whose settings are fixed
             let known = field == "num_epochs";
             return if known { "; set it with --bootstrap-epochs".into() } else { String::new() };
         }
@@ -76,7 +76,7 @@ impl FlagTable {
     }
 }
 
-/// The field that an error complains of. Errors that pass another on as it is hide it from the chain, hence the list.
+/// The field named in an error. A transparent error hides the inner error from the chain, hence the list.
 fn field(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(inner) = error.downcast_ref::<OutOfRange>() {
         return Some(inner.field);
@@ -143,6 +143,16 @@ fn of_spec(error: &TrainSpecError) -> Option<&'static str> {
 fn of_training(error: &(dyn Error + 'static)) -> Option<&'static str> {
     match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref()) {
         (Some(TrainError::Spec(inner)), ..) | (_, Some(BootstrapError::Spec(inner)), _) => of_spec(inner),
+        // the sentence says to try a smaller one
+        (
+            Some(
+                TrainError::Loss { .. }
+                | TrainError::Gradient { .. }
+                | TrainError::Diverged { .. }
+                | TrainError::NotFinite { .. },
+            ),
+            ..,
+        ) => Some("optimizer.adam.lr"),
         (_, _, Some(InferPhylogenyError::OutOfRange(inner))) => Some(inner.field),
         _ => None,
     }
@@ -165,6 +175,9 @@ mod tests {
         assert_eq!(train.advice(&bare().into()), "; set it with --set ode.rtol=VALUE");
         assert_eq!(train.advice(&TrainError::Spec(bare().into()).into()), "; set it with --set ode.rtol=VALUE");
 
+        let diverged = TrainError::NotFinite { epoch: 1, what: "h_0".into(), value: f64::NAN };
+        assert_eq!(train.advice(&diverged.into()), "; set it with --set optimizer.adam.lr=VALUE");
+
         let small = |num_epochs: usize, path_len: usize| {
             let mut spec = TrainSpec { num_epochs, ..TrainSpec::default() };
             spec.walks.path_len = path_len;
@@ -173,7 +186,7 @@ mod tests {
         assert_eq!(train.advice(&small(0, 10)), "; set it with --bootstrap-epochs");
         assert_eq!(train.advice(&small(5, 0)), "", "fixed for the small model");
         let neighbors = KnnError::from(OutOfRange::new("prepare.n_neighbors", 1, "at least 2"));
-        assert_eq!(train.advice(&neighbors.into()), "", "train makes no graph");
+        assert_eq!(train.advice(&neighbors.into()), "", "train computes no graph");
 
         let perturb = FlagTable { flags: PERTURB, sets_any: false };
         assert_eq!(perturb.advice(&bare().into()), "", "no flag sets it");

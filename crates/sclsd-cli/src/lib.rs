@@ -1,8 +1,8 @@
 //! The `sclsd` program: command line in, files and figures out.
 //!
-//! The only place with standard output, exit codes and `anyhow`. Exit status 0: done; 1: the data or the run is at
-//! fault; 2: the command line is; 130, 143, 129: training was stopped by Ctrl-C, SIGTERM, SIGHUP. An error is one
-//! sentence on standard error.
+//! The only crate with standard output, exit codes and `anyhow`. Exit status 0: success; 1: an error in the data or the
+//! run; 2: an error in the command line; 130, 143, 129: training was stopped by Ctrl-C, SIGTERM, SIGHUP. An error is
+//! one sentence on standard error.
 
 mod args;
 mod choices;

@@ -9,24 +9,24 @@ use sclsd::infer::Event;
 
 use crate::{escape, standard};
 
-/// How the program speaks.
+/// How the program prints.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     /// Errors and results only.
     pub quiet: bool,
     /// Figures as JSON.
     pub json: bool,
-    /// Figures on standard error, since a file goes to standard output.
+    /// Print figures on standard error, because a file goes to standard output.
     pub beside: bool,
 }
 
 impl Output {
-    /// The same for a command that writes a file to this path, which may be standard output.
+    /// The same, for a command that writes a file to this path, which may be standard output.
     pub(crate) fn with_file(self, path: &Path) -> Self {
         Self { beside: self.beside || standard::is_standard_output(path), ..self }
     }
 
-    /// A line about what is going on.
+    /// Prints a note on standard error, unless quiet.
     pub(crate) fn note(self, text: impl AsRef<str>) {
         if !self.quiet {
             standard::complain(&escape::line(text.as_ref()));
@@ -44,11 +44,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of epochs `first .. epochs`.
+    /// Progress of epochs `first .. epochs`.
     pub(crate) fn new(output: Output, first: usize, epochs: usize) -> Self {
         let bar = (!output.quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new((epochs - first.min(epochs)) as u64);
-            let style = ProgressStyle::with_template("{bar:30} epoch {msg}  {elapsed} gone, {eta} left");
+            let style = ProgressStyle::with_template("{bar:30} epoch {msg}  {elapsed} elapsed, {eta} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
@@ -86,7 +86,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();

@@ -1,7 +1,7 @@
-//! What happens when the program is told to end: by Ctrl-C, by `kill` (SIGTERM), or since its terminal goes (SIGHUP).
+//! What happens on a signal to end: Ctrl-C (SIGINT), `kill` (SIGTERM), or a closed terminal (SIGHUP).
 //!
-//! Training ends at its next step, with what it has come to saved; a second signal ends it at once. Everything else
-//! ends at once, temporary files removed first.
+//! Training ends after the current step and saves the model; a second signal ends training at once. Everything else
+//! ends at once, after temporary files are removed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,26 +13,27 @@ use std::time::{Duration, Instant};
 #[cfg(unix)]
 use sclsd::data::remove_own_temporaries;
 
-/// Outputs whose temporary files may be there. A signal belongs to the process, and so does this list.
+/// Outputs that may have temporary files. Global, because signals are sent to the process.
 static OUTPUTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// [`AT_ONCE`], [`AFTER_STEP`], or the number of the signal that training was told to stop by.
+/// [`AT_ONCE`], [`AFTER_STEP`], or the number of the signal that stops training.
 static STATE: AtomicI32 = AtomicI32::new(AT_ONCE);
 /// A signal ends the program.
 const AT_ONCE: i32 = 0;
 /// A signal ends training at its next step.
 const AFTER_STEP: i32 = -1;
 
-/// A terminal that closes tells of it more than once, by its shell and by the kernel: for so long these are one.
+/// A closed terminal sends SIGHUP more than once, from the shell and from the kernel: within this time they count as
+/// one.
 #[cfg(unix)]
 const SAME_HANGUP: Duration = Duration::from_secs(1);
 
-/// A signal that tells the program to end.
+/// A signal to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signal(i32);
 
 impl Signal {
-    /// What a shell calls the end by this signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+    /// The exit code by the convention of shells: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     pub(crate) fn exit_code(self) -> u8 {
         u8::try_from(128 + self.0).unwrap_or(u8::MAX)
     }
@@ -49,12 +50,12 @@ impl fmt::Display for Signal {
     }
 }
 
-/// The program ends since it was told to.
+/// The error with which the program ends after a signal.
 #[derive(Debug)]
 pub(crate) struct Stopped {
-    /// Which signal it was.
+    /// The signal.
     pub signal: Signal,
-    /// Where it stopped, and what is left.
+    /// Where training stopped, and how to continue.
     pub place: String,
 }
 
@@ -66,26 +67,26 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// While it lives, the first signal does not end the program, but asks that training stop.
+/// While this guard lives, the first signal does not end the program, but requests that training stop.
 #[derive(Debug)]
 pub(crate) struct StopAfterStep(());
 
 impl StopAfterStep {
-    /// From here on.
+    /// Starts to catch the first signal.
     pub(crate) fn begin() -> Self {
         STATE.store(AFTER_STEP, Ordering::SeqCst);
         pipes(false);
         Self(())
     }
 
-    /// The signal that came, if any did.
+    /// The signal that arrived, if any.
     #[expect(clippy::unused_self, reason = "asked only while signals are waited for")]
     pub(crate) fn asked(&self) -> Option<Signal> {
         let state = STATE.load(Ordering::SeqCst);
         (state > AT_ONCE).then_some(Signal(state))
     }
 
-    /// The signal that came, if any did. Drops the guard: from here on the next one ends the program.
+    /// The signal that arrived, if any. Drops the guard: from here on a signal ends the program.
     #[expect(clippy::unused_self, reason = "what is dropped")]
     pub(crate) fn end(self) -> Option<Signal> {
         let state = STATE.swap(AT_ONCE, Ordering::SeqCst);
@@ -102,12 +103,12 @@ impl Drop for StopAfterStep {
     }
 }
 
-/// Whether a pipe whose reader is gone ends the program. Not while there is a model to save: the reader of our lines,
-/// as `| tee` is, may end by the same signal.
+/// Sets whether a pipe without a reader ends the program. It must not while there is a model to save, because the same
+/// signal may also end the reader of our output, such as `| tee`.
 #[expect(unsafe_code, reason = "signals, for which the standard library has nothing")]
 fn pipes(end: bool) {
     #[cfg(unix)]
-    // SAFETY: neither way of taking the signal runs code of ours
+    // SAFETY: neither disposition runs code of this program
     unsafe {
         libc::signal(libc::SIGPIPE, if end { libc::SIG_DFL } else { libc::SIG_IGN });
     }
@@ -118,19 +119,19 @@ fn pipes(end: bool) {
 /// Remembers an output.
 pub(crate) fn remember(output: &Path) {
     if let Ok(mut outputs) = OUTPUTS.lock() {
-        // absolute, since this is read at another time
+        // absolute, because the working directory may differ when this is read
         outputs.push(std::path::absolute(output).unwrap_or_else(|_| output.to_owned()));
     }
 }
 
-/// Has a thread wait for SIGINT, SIGTERM and SIGHUP, which stops training or ends the program as ever, but for the
-/// temporary files, which it removes before. A signal that is ignored, as SIGHUP is under `nohup`, stays so.
+/// Starts a thread that waits for SIGINT, SIGTERM and SIGHUP; it stops training, or removes temporary files and ends
+/// the program. A signal that is ignored, as SIGHUP is under `nohup`, stays ignored.
 ///
-/// To be called before any other thread is started: threads take over which signals are blocked.
+/// Must be called before any other thread is started, because threads inherit which signals are blocked.
 #[expect(unsafe_code, reason = "signals, for which the standard library has nothing")]
 pub(crate) fn wait_for_end() {
     #[cfg(unix)]
-    // SAFETY: plain data, initialised by the calls before they are read; no handler runs any code of ours
+    // SAFETY: plain data, initialised by the calls before they are read; no handler runs code of this program
     unsafe {
         let mut awaited: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut awaited);
@@ -148,8 +149,8 @@ pub(crate) fn wait_for_end() {
     }
 }
 
-/// Waits for signals: the first stops training where there is any; else temporary files are removed, and the signal
-/// does what it does.
+/// Waits for signals. The first stops training, if there is any; otherwise temporary files are removed and the signal
+/// takes its default action.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "signals, for which the standard library has nothing")]
 fn wait(awaited: libc::sigset_t) {
@@ -169,7 +170,7 @@ fn wait(awaited: libc::sigset_t) {
     if let Ok(outputs) = OUTPUTS.lock() {
         outputs.iter().for_each(|output| remove_own_temporaries(output));
     }
-    // SAFETY: the default handler is no code of ours; the signal that is raised ends the process
+    // SAFETY: the default handler is not code of this program; the raised signal ends the process
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const awaited, std::ptr::null_mut());

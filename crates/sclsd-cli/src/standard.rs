@@ -1,4 +1,5 @@
-//! Standard output and standard error. A full or closed one is an error in words or ignored, never a panic.
+//! Standard output and standard error. If standard output cannot be written, that is an error; if standard error
+//! cannot, that is ignored; neither is a panic.
 
 use std::io::Write;
 
@@ -6,17 +7,17 @@ use sclsd::data::plain_reason;
 
 use crate::escape;
 
-/// Lines on standard output, without the break at their end.
+/// Prints lines on standard output; `text` has no line break at the end.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     write(format!("{}\n", escape::lines(text)).as_bytes())
 }
 
-/// A JSON text on standard output.
+/// Prints a JSON text on standard output.
 pub(crate) fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
     write(format!("{}\n", escape::json(&value.to_string())).as_bytes())
 }
 
-/// Bytes on standard output.
+/// Writes bytes to standard output.
 pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes)
@@ -24,12 +25,12 @@ pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("standard output cannot be written: {}", plain_reason(&error)))
 }
 
-/// Lines on standard error; where they cannot be said, nobody listens.
+/// Prints lines on standard error; errors of printing are ignored.
 pub(crate) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", escape::lines(text));
 }
 
-/// Whether a path leads to where this process's standard output goes.
+/// Whether a path is the file that the standard output of this process goes to.
 #[cfg(unix)]
 pub(crate) fn is_standard_output(path: &std::path::Path) -> bool {
     use std::os::fd::AsFd;
@@ -39,7 +40,7 @@ pub(crate) fn is_standard_output(path: &std::path::Path) -> bool {
     matches!((ours, theirs), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
 }
 
-/// Whether a path leads to where this process's standard output goes.
+/// Whether a path is the file that the standard output of this process goes to.
 #[cfg(not(unix))]
 pub(crate) fn is_standard_output(_: &std::path::Path) -> bool {
     false

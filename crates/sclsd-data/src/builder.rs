@@ -304,7 +304,7 @@ mod tests {
     fn a_part_that_is_wrong_is_named() {
         let six = [1.0; 6];
         assert_eq!(message(cells().expression((3, &six[..]))), "X is of 2 × 3, expected 3 × 2");
-        assert_eq!(message(cells().expression((4, &six[..]))), "X: 6 values are no whole rows of 4");
+        assert_eq!(message(cells().expression((4, &six[..]))), "X: 6 values do not fill rows of 4");
         assert_eq!(message(cells().layer("raw", (1, &six[..]))), "layers[\"raw\"] is of 6 × 1, expected 3 × 2");
         assert_eq!(message(cells().obs("day", vec![1.0])), "obs[\"day\"] is of 1 cells, expected 3");
         assert_eq!(message(cells().var("id", vec!["a"])), "var[\"id\"] is of 1 genes, expected 2");

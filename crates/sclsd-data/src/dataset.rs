@@ -202,7 +202,7 @@ impl Dataset {
     pub fn counts(&self, layer: &str) -> Result<&Csr, DatasetError> {
         let counts = self.layers.get(layer).ok_or_else(|| missing("layers", layer, self.layers.keys()))?;
         let name = format!("layers[\"{layer}\"]");
-        self.first_bad(&name, counts, is_count, "a whole count of 0 or more")?;
+        self.first_bad(&name, counts, is_count, "an integer count of 0 or more")?;
         Ok(counts)
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn parse(shown: &str, file: impl BufRead) -> Result<Csr<f64>, H5adErr
         let mut words = line.split_whitespace();
         let mut whole = || words.next().and_then(|w| w.parse::<usize>().ok());
         let Some((row, column)) = whole().zip(whole()) else {
-            return Err(bad(number, "expected two whole numbers first"));
+            return Err(bad(number, "expected two integers first, the row and the column"));
         };
         let Some([n_rows, n_cols, _]) = sizes else {
             let Some(count) = whole() else { return Err(bad(number, "expected rows, columns and entries")) };

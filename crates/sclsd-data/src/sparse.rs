@@ -50,7 +50,7 @@ pub enum SparseError {
         column: u32,
     },
     /// Values of a dense matrix do not fill whole rows.
-    #[error("{values} values are no whole rows of {n_cols}")]
+    #[error("{values} values do not fill rows of {n_cols}")]
     Rows {
         /// Number of values.
         values: usize,

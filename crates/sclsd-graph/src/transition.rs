@@ -69,7 +69,9 @@ pub enum TransitionError {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// All cells have one pseudotime.
-    #[error("the pseudotime is {value} in every cell, so it gives walks no direction; take another, or a beta of 0")]
+    #[error(
+        "the pseudotime is {value} in every cell, so it gives walks no direction; use another pseudotime, or a beta of 0"
+    )]
     ConstantTime {
         /// The pseudotime.
         value: f64,
@@ -92,7 +94,9 @@ pub enum TransitionError {
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
     /// No cell is left.
-    #[error("the phylogeny leaves no cell with a neighbour it may go to")]
+    #[error(
+        "the phylogeny forbids all steps between neighbours; check that it joins clusters that are neighbours in the graph"
+    )]
     NothingLeft,
 }
 
@@ -553,8 +557,7 @@ mod tests {
     #[test]
     fn a_constant_time_is_an_error_unless_it_is_not_gone_by() {
         let error = Transition::from_pseudotime(&chain(), &[0.5; 3], 50.0).unwrap_err();
-        let expected =
-            "the pseudotime is 0.5 in every cell, so it gives walks no direction; take another, or a beta of 0";
+        let expected = "the pseudotime is 0.5 in every cell, so it gives walks no direction; use another pseudotime, or a beta of 0";
         assert_eq!(error.to_string(), expected);
         let even = Transition::from_pseudotime(&chain(), &[0.5; 3], 0.0).unwrap();
         assert!(matches!(even.metropolis(&[0.5; 3], 5.0), Err(TransitionError::ConstantTime { .. })));

@@ -55,7 +55,7 @@ impl Default for BootstrapSpec {
 #[non_exhaustive]
 pub enum BootstrapError {
     /// The phylogeny does not say where to begin.
-    #[error("the phylogeny has {} clusters that begin it ({}); it must have one", .roots.len(), .roots.join(", "))]
+    #[error("the phylogeny has {} root clusters ({}), expected one", .roots.len(), .roots.join(", "))]
     Roots {
         /// Clusters with children but without a parent.
         roots: Vec<String>,

@@ -319,7 +319,7 @@ impl Checkpoint {
     pub fn check_same_run(&self, spec: &CheckedTrainSpec, fingerprint: &Fingerprint) -> Result<(), CheckpointError> {
         let mismatch = |difference| Err(CheckpointError::Mismatch { difference });
         if self.model.spec.custom() != spec.model().custom() {
-            return mismatch("its potential or likelihood is another".into());
+            return mismatch("its potential or likelihood differs".into());
         }
         let (ours, theirs) = (json(spec.get()), json(&self.spec));
         if let Some(difference) = first_difference("", &ours, &theirs) {
@@ -328,7 +328,7 @@ impl Checkpoint {
         let other = fingerprint.iter().find(|(part, hash)| self.fingerprint.get(*part) != Some(*hash));
         match other {
             Some((part, _)) if self.fingerprint.is_empty() => {
-                mismatch(format!("it was imported and has no training to go on from (nor a fingerprint of {part})"))
+                mismatch(format!("it was imported, so there is no training to continue (and no fingerprint of {part})"))
             }
             Some((part, _)) => mismatch(format!("the {part} differ from what it was trained on")),
             None => Ok(()),

@@ -45,7 +45,9 @@ pub enum TrainingDataError {
         expected: String,
     },
     /// Library sizes do not differ, so their prior has no width.
-    #[error("obs[\"{key}\"] is the same for all {n_cells} cells, so its prior has no width")]
+    #[error(
+        "obs[\"{key}\"] is the same for all {n_cells} cells, expected library sizes that vary: raw counts per cell"
+    )]
     Constant {
         /// Column of `obs`.
         key: String,
@@ -107,7 +109,7 @@ impl<'a> TrainingData<'a> {
             return bad("X", x, entry, "a finite number");
         }
         if let Some(entry) = counts.values().iter().position(|&value| !is_count(value)) {
-            return bad("the count", counts, entry, "a whole count of 0 or more");
+            return bad("the count", counts, entry, "an integer count of 0 or more");
         }
         let library = library(library_sizes, "librarysize", |cell| cell.to_string())?;
         Ok(Self { x, counts, genes, library })
@@ -205,7 +207,7 @@ mod tests {
         };
         assert_eq!(
             error(&counts(0.5), &[2.0, 3.0]),
-            "the count of cell 1 and gene b is 0.5, expected a whole count of 0 or more"
+            "the count of cell 1 and gene b is 0.5, expected an integer count of 0 or more"
         );
         assert_eq!(error(&good, &[2.0]), "the list of library sizes is of 1 cells, expected 2 cells");
         assert!(error(&good, &[2.0, 2.0]).contains("is the same for all 2 cells"));

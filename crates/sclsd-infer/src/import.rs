@@ -31,7 +31,7 @@ pub enum ImportError {
         reason: String,
     },
     /// The tensors are not those of the Python package's model.
-    #[error("{path} is no checkpoint of sclsd's Python package: {problem}")]
+    #[error("{path} is not a checkpoint of the Python package sclsd: {problem}")]
     NotLsd {
         /// The file.
         path: String,

@@ -108,7 +108,7 @@ fn what_cannot_be_written_again_is_named() {
         let lost = cut(name, &[1, 2], &copy);
         for key in ["nowhere", "circle", "around", "out"] {
             let named = format!(
-                "uns[\"{key}\"]: it is a link that is not followed: out of the file, to nothing, or to a group around it"
+                "uns[\"{key}\"]: it is a link out of the file, to nothing, or to a group that contains it, and such links are not followed"
             );
             assert!(lost.contains(&named), "{name}: {lost:?}");
         }
@@ -284,7 +284,7 @@ fn a_file_is_cut_to_cells_and_genes_with_everything_that_can_be_read_in_its_own_
         let output = directory.path().join(format!("{name}.h5ad"));
         let now = names.select_cells(&cells).select_genes(&genes);
         let lost = file.cut(&output, &now, &[], Compression::None).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let link = "]: it is a link that is not followed: out of the file, to nothing, or to a group around it";
+        let link = "]: it is a link out of the file, to nothing, or to a group that contains it, and such links are not followed";
         let links: Vec<String> =
             ["around", "circle", "nowhere", "out"].iter().map(|key| format!("uns[\"{key}\"{link}")).collect();
         let links: Vec<&str> = links.iter().map(String::as_str).collect();
@@ -334,7 +334,7 @@ fn what_cannot_be_read_is_named_where_it_is_asked_for() {
     let message = refused("not_utf8", column("a: b"));
     assert!(message.contains("not UTF-8"), "{message}");
     let message = refused("circle", Keys { uns: vec!["self".into()], ..Keys::none() });
-    assert!(message.ends_with("uns[\"self\"]: its groups go round in a circle"), "{message}");
+    assert!(message.ends_with("uns[\"self\"]: its groups contain one another in a cycle"), "{message}");
     let message = refused("no_x", Keys { x: true, ..Keys::none() });
     assert!(message.ends_with("lacks X (layers has raw)"), "{message}");
 }

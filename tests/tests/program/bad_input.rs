@@ -74,10 +74,10 @@ fn files_that_are_no_h5ad() {
     std::fs::write(d.join("text.h5ad"), "cell,gene\n1,2\n").expect("a file");
     std::fs::write(d.join("empty.h5ad"), "").expect("a file");
     refused(d, &train("nowhere.h5ad", &[]), &["nowhere.h5ad cannot be read: no such file or directory"]);
-    refused(d, &train("text.h5ad", &[]), &["text.h5ad is no .h5ad: it is a table of text"]);
-    refused(d, &train("empty.h5ad", &[]), &["empty.h5ad is not a whole HDF5 file: it is empty"]);
+    refused(d, &train("text.h5ad", &[]), &["text.h5ad is not an .h5ad file: it is a table of text"]);
+    refused(d, &train("empty.h5ad", &[]), &["empty.h5ad is not a complete HDF5 file: it is empty"]);
     refused(d, &train(".", &[]), &[". cannot be read: it is a directory"]);
-    refused(d, &["inspect", "text.h5ad"], &["text.h5ad is no .h5ad: it is a table of text"]);
+    refused(d, &["inspect", "text.h5ad"], &["text.h5ad is not an .h5ad file: it is a table of text"]);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn numbers_that_cannot_be_are_named_with_cell_and_gene() {
         }
     };
     let x = |value: f32| move |data: &mut Dataset| data.x = data.x.as_ref().map(|x| with_value(x, 0, value));
-    let whole = "expected a whole count of 0 or more";
+    let whole = "expected an integer count of 0 or more";
     file(d, "in.h5ad", raw(1.5));
     refused(d, &train("in.h5ad", &[]), &["in.h5ad: layers[\"raw\"] of cell cell00 and gene Gene", "is 1.5", whole]);
     file(d, "in.h5ad", raw(-2.0));
@@ -170,7 +170,7 @@ fn blind_pseudotimes_are_refused_and_scaling_is_offered() {
         let minutes = data.numbers("prior_time").expect("numbers").iter().map(|t| 100.0 + 500.0 * t).collect();
         data.obs.set("prior_time", Column::Float(minutes));
     });
-    refused(d, &train("in.h5ad", &[]), &["obs[\"prior_time\"] runs from 1", "give --scale-time to stretch it"]);
+    refused(d, &train("in.h5ad", &[]), &["obs[\"prior_time\"] runs from 1", "give --scale-time to rescale the time"]);
     succeed(d, &train("in.h5ad", &["--scale-time"]));
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");
     file(d, "in.h5ad", |data| data.obs.set("prior_time", Column::Float(vec![0.5; 60])));

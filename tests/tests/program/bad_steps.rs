@@ -65,7 +65,7 @@ fn counts_that_cannot_be_prepared_are_named() {
         counts(data);
         data.x = Some(Csr::from_rows(20, vec![Vec::new(); 60]).expect("an empty matrix"));
     });
-    refused(d, &prepare(&[]), &["in.h5ad: no cell has a count of any of the 20 genes"]);
+    refused(d, &prepare(&[]), &["in.h5ad: no cell has a count of any of the 20 selected genes"]);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn priors_that_cannot_be_made_are_named() {
     refused(
         d,
         &run(&["--phylogeny", "p.json", "--bootstrap-prior"]),
-        &["the phylogeny has 2 clusters that begin it (Progenitor, Stem); it must have one"],
+        &["the phylogeny has 2 root clusters (Progenitor, Stem), expected one"],
     );
     let market = |text: &str| std::fs::write(d.join("t.mtx"), text).expect("a file");
     market("%%MatrixMarket matrix coordinate real general\n2 2 1\n1 2 1.0\n");
@@ -218,7 +218,7 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
     refused(d, &on(&["--dt", "10"]), &["fates.dt is 10, expected at most half of time_range; set it with --dt"]);
     let whole = std::fs::read(d.join("result.h5ad")).expect("a result");
     std::fs::write(d.join("cut.h5ad"), &whole[..whole.len() / 2]).expect("a file");
-    refused(d, &fates("cut.h5ad", &key), &["error: cut.h5ad is not a whole HDF5 file"]);
+    refused(d, &fates("cut.h5ad", &key), &["error: cut.h5ad is not a complete HDF5 file"]);
     refused(d, &fates("nowhere.h5ad", &key), &["error: nowhere.h5ad cannot be read: no such file"]);
     refused(d, &fates("in.h5ad", &key), &["sclsd train or annotate writes", "in.h5ad lacks", "obsm[\"X_cell_state\"]"]);
     refused(d, &fates("result.h5ad", &["--cluster-key", "types"]), &["lacks obs[\"types\"] (obs has clusters"]);
@@ -229,7 +229,7 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
         refused(d, &fates("result.h5ad", &[beta]), &[shown, "expected a finite number of 0 or more"]);
     }
     let weighted = ["--method", "drift", "--prior-weight", "0.5"];
-    refused(d, &fates("result.h5ad", &weighted), &["--prior-weight is of --method transitions, not of --method drift"]);
+    refused(d, &fates("result.h5ad", &weighted), &["--prior-weight needs --method transitions, but --method is drift"]);
     refused(d, &fates("result.h5ad", &["--method", "flow", "--time-range", "0"]), &["time_range is 0, expected"]);
     refused(
         d,
@@ -287,11 +287,11 @@ fn evaluations_that_cannot_be_are_named_and_what_never_touches_has_no_score() {
     let evaluate =
         |more: &[&'static str]| [&["evaluate", "result.h5ad", "--cluster-key", "clusters"][..], more].concat();
     refused(d, &evaluate(&["--edges", "Stem>Nobody"]), &["cluster \"Nobody\" is not one of Far, "]);
-    refused(d, &evaluate(&["--edges", "Stem-Single"]), &["--edges: \"Stem-Single\" is no edge, expected A>B"]);
+    refused(d, &evaluate(&["--edges", "Stem-Single"]), &["--edges: \"Stem-Single\" is not an edge, expected A>B"]);
     refused(d, &evaluate(&["--basis", "X_tsne"]), &["lacks obsm[\"X_tsne\"] (obsm has X_cell_state"]);
     refused(d, &evaluate(&["--edges", "Stem>Single", "--time-key", "time"]), &["lacks obs[\"time\"]"]);
     let message = succeed(d, &evaluate(&["--edges", "Single>Far"]));
-    assert!(message.contains("Single->Far none: the two clusters never touch"), "{message}");
+    assert!(message.contains("Single->Far none: no cells of the two clusters are neighbours"), "{message}");
     assert!(message.contains("Single none: no two of its cells are neighbours"), "{message}");
     let message = succeed(d, &evaluate(&["--edges", "Single>Far", "--json"]));
     assert!(
@@ -301,5 +301,5 @@ fn evaluations_that_cannot_be_are_named_and_what_never_touches_has_no_score() {
         "{message}"
     );
     let circle = succeed(d, &evaluate(&["--edges", "Single>Stem,Stem>Single"]));
-    assert!(circle.contains("stage correlation") && circle.contains("the edges run in a circle"), "{circle}");
+    assert!(circle.contains("stage correlation") && circle.contains("the edges form a cycle"), "{circle}");
 }

@@ -240,6 +240,6 @@ fn what_results_replace_is_said_and_names_of_cells_that_are_called_as_a_result_s
     };
     let annotate = |input: &'static str| ["annotate", input, "--model", "m.safetensors", "-o", "a.h5ad"];
     let replaced = message(&annotate("theirs.h5ad"));
-    assert!(replaced.contains("replaced, as the results are called the same: obs[\"entropy\"]"), "{replaced}");
+    assert!(replaced.contains("replaced by results of the same name: obs[\"entropy\"]"), "{replaced}");
     assert!(!message(&annotate("result.h5ad")).contains("replaced"), "its own results");
 }

@@ -64,10 +64,10 @@ fn counts_are_found_in_x_or_a_layer_and_it_is_said_where() {
     write_h5ad(&d.join("two.h5ad"), &scaled, Compression::None).expect("a file");
     let (message, of_two) = prepare(d, "two.h5ad", &[]);
     assert!(message.contains("counts are taken from layers[\"counts\"]"), "{message}");
-    assert!(message.contains("layers[\"raw\"] held something else: it is replaced"), "{message}");
+    assert!(message.contains("layers[\"raw\"] held other values, which are replaced"), "{message}");
     assert_eq!(of_layer.layers, of_two.layers);
     let message = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "X"]));
-    assert!(message.contains("X of cell") && message.contains("expected a whole count"), "{message}");
+    assert!(message.contains("X of cell") && message.contains("expected an integer count"), "{message}");
     let message = failure(&sclsd(d, &["prepare", "layer.h5ad", "-o", "p.h5ad", "--counts", "spliced"]));
     assert!(message.contains("lacks layers[\"spliced\"] (layers has counts)"), "{message}");
     assert!(!d.join("p.h5ad").exists());
@@ -100,9 +100,9 @@ fn values_within_rounding_of_whole_numbers_are_counts_and_others_are_named() {
     data.x = Some(counts.map(|v| v * 0.9));
     write_h5ad(&d.join("not.h5ad"), &data, Compression::None).expect("a file");
     let message = failure(&sclsd(d, &["prepare", "not.h5ad", "-o", "p.h5ad"]));
-    assert!(message.contains("expected a whole count of 0 or more") && message.contains("--counts"), "{message}");
+    assert!(message.contains("expected an integer count of 0 or more") && message.contains("--counts"), "{message}");
     // counts of one are all alike after normalisation
-    assert!(message.contains("values of that cell are the same, so it is normalised"), "{message}");
+    assert!(message.contains("values of that cell are the same, so the data are normalized"), "{message}");
     let mut nth = 0.0;
     let mut values = counts.values().to_vec();
     for value in &mut values {
@@ -129,12 +129,13 @@ fn values_within_rounding_of_whole_numbers_are_counts_and_others_are_named() {
     data.layers.clear();
     write_h5ad(&d.join("scaled.h5ad"), &data, Compression::None).expect("a file");
     let message = failure(&sclsd(d, &["prepare", "scaled.h5ad", "-o", "p.h5ad"]));
-    assert!(message.contains("it is scaled"), "{message}");
+    assert!(message.contains("a negative value, so the data are scaled"), "{message}");
     data.layers.insert("counts".into(), counts.map(|v| v * 0.9));
     write_h5ad(&d.join("neither.h5ad"), &data, Compression::None).expect("a file");
     let message = failure(&sclsd(d, &["prepare", "neither.h5ad", "-o", "p.h5ad"]));
     assert!(
-        message.contains("so it is normalised") && message.contains("; X holds no counts either: it is scaled"),
+        message.contains("so the data are normalized")
+            && message.contains("; X holds no counts either: a negative value, so the data are scaled"),
         "{message}"
     );
 }
@@ -181,8 +182,7 @@ fn genes_are_found_by_their_symbols_or_the_column_is_named() {
     write_h5ad(&d.join("cells.h5ad"), &data, Compression::None).expect("a file");
     let plot = ["plot", "cells.h5ad", "--kind", "embedding", "-o", "p.svg", "--color", "Ins1"];
     let message = failure(&sclsd(d, &plot));
-    let wanted =
-        "no gene is named Ins1, but var[\"feature_name\"] has it, of gene ENS2; give --gene-symbols feature_name";
+    let wanted = "no gene is named Ins1, but var[\"feature_name\"] has this symbol for gene ENS2; give --gene-symbols feature_name";
     assert!(message.contains(wanted), "{message}");
     success(&sclsd(d, &[&plot[..], &["--gene-symbols", "feature_name"]].concat()));
     let lower = ["plot", "cells.h5ad", "--kind", "embedding", "-o", "q.svg", "--color", "ins1"];

@@ -29,7 +29,7 @@ fn a_cell_without_a_place_is_left_out_and_said_and_others_have_directions() {
     let message = String::from_utf8_lossy(&run.stderr);
     assert!(
         message.contains(
-            "1 of 60 cells have no finite coordinates in obsm[\"X_umap\"], the first is cell07: they are left out of"
+            "1 of 60 cells have no finite coordinates in obsm[\"X_umap\"], the first is cell07: directions leave these cells out"
         ),
         "{message}"
     );
@@ -117,7 +117,7 @@ fn the_first_usual_embedding_is_drawn_on_and_one_that_is_absent_is_an_error_befo
 
     let run = sclsd(d, &train("in.h5ad", &[]));
     let (message, told) = (String::from_utf8_lossy(&run.stderr), String::from_utf8_lossy(&run.stdout));
-    assert!(message.contains("directions are on obsm[\"X_tsne\"], since there is no obsm[\"X_umap\"]"), "{message}");
+    assert!(message.contains("directions are on obsm[\"X_tsne\"], because obsm[\"X_umap\"] is missing"), "{message}");
     assert!(told.lines().any(|line| line.starts_with("directions on") && line.ends_with("X_tsne")), "{told}");
     read_h5ad(&d.join("out.h5ad"), &Keys::none().with_obsm("velocity_tsne")).expect("directions");
     for kind in ["stream", "landscape"] {
@@ -157,8 +157,8 @@ fn coordinates_that_are_infinite_are_made_anew_by_prepare_and_said() {
     });
     let run = sclsd(d, &["prepare", "in.h5ad", "-o", "out.h5ad", "--n-pcs", "10"]);
     let message = String::from_utf8_lossy(&run.stderr);
-    assert!(message.contains("obsm[\"X_umap\"] of cell cell02 is inf: it is made anew"), "{message}");
-    assert!(message.contains("obsm[\"X_pca\"] of cell cell04 is NaN: it is made anew"), "{message}");
+    assert!(message.contains("obsm[\"X_umap\"] of cell cell02 is inf, so obsm[\"X_umap\"] is recomputed"), "{message}");
+    assert!(message.contains("obsm[\"X_pca\"] of cell cell04 is NaN, so obsm[\"X_pca\"] is recomputed"), "{message}");
     let keys = Keys::none().with_obsm("X_umap").with_obsm("X_pca");
     let made = read_h5ad(&d.join("out.h5ad"), &keys).expect("a prepared file");
     assert_eq!(made.obsm["X_pca"].n_cols(), 10);

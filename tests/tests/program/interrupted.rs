@@ -71,7 +71,10 @@ fn resuming_another_run_is_refused_and_the_difference_named() {
         assert_eq!(output.status.code(), Some(1), "{errors}");
         assert!(errors.contains(expected), "{errors}");
     };
-    refuse(train("m.safetensors", &["--resume", "--seed", "5"]), "random_state is 5, but it was trained with 42");
+    refuse(
+        train("m.safetensors", &["--resume", "--seed", "5"]),
+        "random_state is 5, but it was trained with 42; repeat the settings of that run, or train anew without --resume",
+    );
     refuse(
         train("m.safetensors", &["--resume", "--set", "model.z_dim=4"]),
         "model.z_dim is 4, but it was trained with 10",

@@ -260,7 +260,7 @@ fn a_device_makes_no_difference_to_analysis_and_is_said_so_and_a_lesser_simd_lev
     let annotate = ["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "annotated.h5ad", "--device", "cuda:0"];
     let message = sclsd(d, &annotate);
     let message = (message.status.success(), String::from_utf8_lossy(&message.stderr).into_owned());
-    assert!(message.0 && message.1.contains("--device cuda:0 makes no difference here"), "{message:?}");
+    assert!(message.0 && message.1.contains("--device cuda:0 has no effect here"), "{message:?}");
 
     let of = |epochs: &'static str, more: &[&'static str]| {
         let mut run = train("in.h5ad", more);
@@ -273,7 +273,7 @@ fn a_device_makes_no_difference_to_analysis_and_is_said_so_and_a_lesser_simd_lev
     of("1", &["--simd", "scalar"]);
     let best = sclsd::model::SimdLevel::all().last().copied().expect("a level");
     let resumed = of("2", &["--resume"]);
-    let expected = format!("it was trained with products by scalar, and goes on with {best}");
+    let expected = format!("the model was trained at SIMD level scalar, and training continues at {best}");
     assert!(resumed.contains(&expected), "{resumed}");
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");
     refused(d, &train("in.h5ad", &["--simd", "mmx"]), &["SIMD level \"mmx\" is not one of this machine's: scalar"]);

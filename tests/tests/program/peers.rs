@@ -87,7 +87,7 @@ fn a_peer_that_dies_is_an_error_that_names_it_and_the_checkpoint_is_kept() {
         assert_eq!(output.status.code(), Some(1));
         let message = errors(&output);
         assert!(message.contains(&format!("error: peer 1 ({address}) has stopped")), "{message}");
-        assert!(message.contains("go on from it with --resume"), "{message}");
+        assert!(message.contains("continue from it with --resume"), "{message}");
     }
     let left = Checkpoint::load(&model).expect("a whole checkpoint survives").epoch();
     assert!(left >= 2);
@@ -134,9 +134,9 @@ fn a_signal_to_one_peer_stops_all_after_the_same_step_and_resume_gives_the_bytes
         step => format!("in epoch {} of 30, after step {step} of 16", stopped.epoch() + 1),
     };
     assert_eq!(second.status.code(), Some(130), "{}", errors(&second));
-    assert!(errors(&second).contains(&format!("stopped by Ctrl-C {place}: the first peer saves it")), "{place}");
+    assert!(errors(&second).contains(&format!("stopped by Ctrl-C {place}: the first peer saves the model")), "{place}");
     assert_eq!(first.status.code(), Some(1), "{}", errors(&first));
-    let expected = format!("error: another peer was told to stop: training ended {place}: m0.safetensors holds");
+    let expected = format!("error: another peer was stopped: training ended {place}: m0.safetensors holds");
     assert!(errors(&first).contains(&expected), "{expected}: {}", errors(&first));
 
     std::fs::copy(&model, directory.join("m1.safetensors")).expect("a copy for the other peer");

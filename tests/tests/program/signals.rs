@@ -123,7 +123,7 @@ fn a_signal_stops_training_at_the_next_step_and_resume_gives_the_bytes_of_an_uni
             step => format!("in epoch {} of 40, after step {step} of {STEPS}", stopped.epoch() + 1),
         };
         let sentence = line(&mut message, "stopped by ");
-        let resume = "holds the training so far; run the same command with --resume to go on";
+        let resume = "holds the training so far; run the same command with --resume to continue";
         assert_eq!(sentence, format!("stopped by {name} {place}: {model} {resume}\n"));
         let mut rest = String::new();
         message.read_to_string(&mut rest).expect("text");
@@ -251,7 +251,7 @@ fn a_signal_while_the_prior_time_is_made_says_that_nothing_is_saved() {
     let mut message = begun(&mut child);
     tell(&child, "INT");
     let sentence = line(&mut message, "stopped by ");
-    let place = "while the prior time was made: nothing is saved, and the same command begins anew";
+    let place = "while the prior time was computed: nothing is saved, and the same command starts again";
     assert_eq!(sentence, format!("stopped by Ctrl-C {place}\n"));
     assert_eq!(end(&mut child).code(), Some(130));
     assert!(!d.join("m.st").exists() && !d.join("out.h5ad").exists());
@@ -271,7 +271,7 @@ fn a_demo_that_is_stopped_names_the_command_that_goes_on_to_the_same_bytes() {
     tell(&child, "INT");
     let sentence = line(&mut message, "stopped by ");
     assert_eq!(end(&mut child).code(), Some(130), "{sentence}");
-    let (_, command) = sentence.split_once("the training so far; to go on, run sclsd ").expect("a command");
+    let (_, command) = sentence.split_once("the training so far; to continue, run sclsd ").expect("a command");
     succeed(d, &command.trim_end().split(' ').collect::<Vec<_>>());
     // the demo goes on to fates, which it adds to its result
     let [whole, cut] = ["whole", "cut"].map(|demo| read(d, &format!("{demo}/model.safetensors")));

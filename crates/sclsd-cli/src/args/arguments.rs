@@ -46,10 +46,10 @@ demo runs all of it on simulated cells.";
     max_term_width = HELP_WIDTH
 )]
 pub(crate) struct Arguments {
-    /// Print errors and results only. Progress and notes are hidden.
+    /// Print only results and errors, without progress and notes.
     #[arg(long, global = true, help_heading = OUTPUT)]
     pub quiet: bool,
-    /// Print the figures of the result as JSON, for a script.
+    /// Print the numbers of the result as JSON, for use in a script.
     #[arg(long, global = true, help_heading = OUTPUT)]
     pub json: bool,
     /// SIMD level of the kernels: scalar, neon, avx2, avx512 or amx [default: the best that this CPU has].
@@ -75,7 +75,7 @@ pub(crate) enum Command {
     /// Prepare raw counts for training: select genes, normalize, and compute principal components, neighbors, clusters
     /// and pseudotime.
     ///
-    /// What the file already has is kept.
+    /// Elements that the file already has are reused, unless --force is given.
     #[command(after_help = examples::PREPARE)]
     Prepare(PrepareArgs),
     /// Train a model on a prepared .h5ad file and annotate its cells.
@@ -90,9 +90,9 @@ pub(crate) enum Command {
     /// Compute the probability that each cell ends in each terminal state.
     #[command(after_help = examples::FATES)]
     Fates(FatesArgs),
-    /// Score directions, pseudotime and fates against what is known.
+    /// Score directions, pseudotime and fates against what you know about the cells.
     ///
-    /// The scores of the prior stand beside those of the model.
+    /// The scores of the prior are printed beside those of the model.
     #[command(after_help = examples::EVALUATE)]
     Evaluate(EvaluateArgs),
     /// Predict the fates of cells after a knockout, or after genes are set to a level.
@@ -112,7 +112,7 @@ pub(crate) enum Command {
     /// Convert a checkpoint of the Python package.
     #[command(after_help = examples::CONVERT)]
     Convert(ConvertArgs),
-    /// Print a script with which a shell completes commands and options.
+    /// Print a script that lets your shell complete commands and options.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Write man pages, one for each command.

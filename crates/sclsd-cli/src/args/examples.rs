@@ -1,5 +1,4 @@
-//! Examples at the end of every `--help`. A line that begins with `  sclsd ` is a command that the program takes; a
-//! test holds them to that.
+//! Examples at the end of every `--help`. A line that begins with `  sclsd ` is a valid command; a test parses each.
 
 pub(super) const PROGRAM: &str = "\
 Examples:
@@ -11,7 +10,7 @@ Examples:
   sclsd fates result.h5ad --model model.safetensors -o fates.h5ad
   sclsd report fates.h5ad --model model.safetensors -o report.html
 
-sclsd COMMAND --help explains the options of a command; sclsd COMMAND -h lists them in short.";
+sclsd COMMAND --help explains the options of a command; sclsd COMMAND -h lists them briefly.";
 
 pub(super) const DEMO: &str = "\
 Examples:
@@ -35,7 +34,7 @@ Examples:
 pub(super) const PREPARE: &str = "\
 Examples:
   sclsd prepare raw.h5ad -o cells.h5ad --root-cluster Ductal
-  # From the folder or .h5 file of Cell Ranger; begin at a cell that you know to be early
+  # From the directory or .h5 file of Cell Ranger, with pseudotime from a known early cell
   sclsd prepare filtered_feature_bc_matrix -o cells.h5ad --root-cell AAACCTGAGCGTGAAC-1
   # Another graph and clusters than the file has
   sclsd prepare raw.h5ad -o cells.h5ad --force --n-neighbors 30 --n-top-genes 2000";
@@ -46,9 +45,9 @@ Examples:
   # Name the terminal states, and use days as the prior time
   sclsd train cells.h5ad -o result.h5ad --model m.safetensors --terminal Alpha Beta \\
     --time-key day --scale-time --smooth-time 3
-  # Direct the walks by a phylogeny, read off the graph from a root cluster
+  # Direct the walks by a phylogeny that is inferred from a root cluster
   sclsd train cells.h5ad -o result.h5ad --model m.safetensors --infer-phylogeny Ductal
-  # Go on after an interruption: the same command with --resume
+  # Continue after an interruption: the same command with --resume
   sclsd train cells.h5ad -o result.h5ad --model model.safetensors --resume";
 
 pub(super) const ANNOTATE: &str = "\
@@ -88,7 +87,7 @@ Examples:
   sclsd plot stream result.h5ad -o stream.svg
   sclsd plot landscape result.h5ad --surface --model model.safetensors -o landscape.png
 
-sclsd plot KIND --help has the options of a kind.";
+sclsd plot KIND --help explains the options of a kind.";
 
 pub(super) const REPORT: &str = "\
 Examples:

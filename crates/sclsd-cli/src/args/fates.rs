@@ -8,30 +8,34 @@ use super::headings::{CELLS, FILES, HARD, METHOD};
 use super::machine::ThreadArgs;
 use super::write::WriteArgs;
 
-/// β of the walks that are absorbed, unless another is asked for; `docs/fates.md` compares values.
+/// Default of `--beta`, the β of the absorbed walks; `docs/fates.md` compares values.
 pub(crate) const FATE_BETA: f64 = 50.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct FatesArgs {
     /// Result of sclsd train or annotate (.h5ad).
     pub input: PathBuf,
-    /// Copy of the input to write, with obsm fate_probabilities, obs fate and obs fate_entropy added.
+    /// Result to write (.h5ad): a copy of the input with obsm fate_probabilities, obs fate and obs fate_entropy added.
     ///
-    /// The probabilities of two methods without a model are added for comparison: fate_probabilities_prior and
-    /// fate_probabilities_neighbors.
+    /// The probabilities of two methods that use no model are added for comparison: obsm fate_probabilities_prior and
+    /// obsm fate_probabilities_neighbors.
     #[arg(short, long, value_name = "FILE", help_heading = FILES)]
     pub output: PathBuf,
-    /// Model that the input was trained or annotated with.
+    /// Model (.safetensors) that the input was trained or annotated with.
     #[arg(long, value_name = "FILE", help_heading = FILES)]
     pub model: PathBuf,
     #[command(flatten)]
     pub write: WriteArgs,
-    /// Clusters in which differentiation ends [default: those of the training]; may be repeated.
+    /// Clusters in which differentiation ends, such as mature cell types [default: those of the training]; may be
+    /// repeated.
     ///
-    /// Set it if the terminal states that training printed are not those you want to compare.
+    /// Name them if the terminal states that training printed are not those that you want to compare. Configuration key
+    /// of the training: prior.terminal.
     #[arg(long, num_args = 1.., value_name = "NAME", conflicts_with = "hard", help_heading = CELLS)]
     pub terminal: Vec<String>,
     /// Column of obs with the clusters (cell types) [default: the one that the model was trained with].
+    ///
+    /// Set it if the column has another name in this file. Configuration key of the training: keys.clusters.
     #[arg(long, value_name = "COLUMN", help_heading = CELLS)]
     pub cluster_key: Option<String>,
     /// Method that computes the fate probabilities. Change it to compare methods: prior and neighbors use no model.
@@ -43,10 +47,11 @@ pub(crate) struct FatesArgs {
         help_heading = METHOD
     )]
     pub method: FateMethodArg,
-    /// Inverse temperature β of the walks: a larger β makes steps back in pseudotime rarer.
+    /// Inverse temperature β of the walks to the fates: a larger β makes steps back in pseudotime rarer.
     ///
-    /// Lower it if mature cells get the fate of another cell type; raise it if all cells have nearly the same fates. It
-    /// is used by --method transitions and prior, and by the prior's fates that are always added.
+    /// Lower it if mature cells get the fate of another cell type; raise it if all cells have nearly the same fates. β
+    /// is used by --method transitions and prior, and for the fates of the prior that are always added. The β of the
+    /// training walks is another number: configuration key prior.beta.
     #[arg(
         long,
         default_value_t = FATE_BETA,
@@ -55,8 +60,11 @@ pub(crate) struct FatesArgs {
         help_heading = METHOD
     )]
     pub beta: f64,
-    /// Weight of the prior in the transitions, from 0 (model only) to 1 (prior only), with --method transitions
+    /// Weight of the prior in the transitions of --method transitions, from 0 (model only) to 1 (prior only)
     /// [default: 0.5].
+    ///
+    /// The prior is what directed the training walks: the prior time, or the file of sclsd train --prior. Use 0 to see
+    /// what the model alone predicts.
     #[arg(
         long,
         value_name = "WEIGHT",
@@ -66,19 +74,21 @@ pub(crate) struct FatesArgs {
         help_heading = METHOD
     )]
     pub prior_weight: Option<f64>,
-    /// Time for which cells are followed, in units of a training walk's length, with --hard or --method flow. Lower it
-    /// if everything ends in one cluster.
+    /// Time for which cells are followed with --hard or --method flow, in units of the length of a training walk. Lower
+    /// it if all cells end in one cluster.
     #[arg(long, value_name = "TIME", default_value_t = 15.0, help_heading = METHOD)]
     pub time_range: f64,
-    /// Follow each cell down the potential, and take the cluster of the nearest cell at the end as its only fate.
+    /// Follow each cell down the potential, and take the cluster of the cell nearest to the end as the only fate.
     ///
-    /// This is what the Python package does. It gives no probabilities and is less accurate.
+    /// Use this option to reproduce results of the Python package. This method gives no probabilities and is less
+    /// accurate.
     #[arg(long, help_heading = HARD)]
     pub hard: bool,
-    /// Time between two points of a path, with --hard.
+    /// Time between two points of a path with --hard, in units of the length of a training walk. Lower it for paths
+    /// with more points.
     #[arg(long, value_name = "TIME", default_value_t = 0.5, requires = "hard", help_heading = HARD)]
     pub dt: f64,
-    /// File for the nearest cell at every point of every path (.safetensors), with --hard [default: not written].
+    /// File to write (.safetensors) with the nearest cell at each point of each path of --hard [default: not written].
     #[arg(long, value_name = "FILE", requires = "hard", help_heading = HARD)]
     pub paths: Option<PathBuf>,
     #[command(flatten)]
@@ -86,7 +96,7 @@ pub(crate) struct FatesArgs {
 }
 
 impl FatesArgs {
-    /// The defaults, written into the result itself.
+    /// The defaults; the fates are added to the result itself.
     pub(crate) fn of(result: &Path, model: &Path) -> Self {
         Self {
             input: result.to_owned(),
@@ -114,20 +124,20 @@ fn fraction(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FateMethodArg {
-    /// Where walks end whose steps are those of the prior. No model is used.
+    /// Where walks of the prior end. No model is used.
     Prior,
-    /// The 15 nearest terminal cells in X_pca vote. No model is used.
+    /// Vote of the 15 nearest terminal cells in X_pca. No model is used.
     Neighbors,
-    /// Where walks end whose steps are those of the model or of the prior.
+    /// Where walks end that take steps of the model and of the prior.
     Transitions,
-    /// Where walks end whose steps go to neighbors in the direction of the model's drift.
+    /// Where walks end that step to neighbors in the direction of the model's drift.
     Drift,
-    /// The terminal cells nearest to the end of the model's flow vote.
+    /// Vote of the terminal cells nearest to where the model moves the cell.
     Flow,
 }
 
 impl FateMethodArg {
-    /// Its name on the command line and in files.
+    /// The name of the method on the command line and in files.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Prior => "prior",

@@ -1,4 +1,4 @@
-//! The headings that options stand under in `--help`, in the words of all commands.
+//! The headings of options in `--help`, the same for all commands.
 
 /// What is read and written.
 pub(super) const FILES: &str = "Files";
@@ -16,21 +16,21 @@ pub(super) const TIME: &str = "Time and terminal states";
 pub(super) const PHYLOGENY: &str = "Phylogeny";
 /// Configuration, epochs and seeds.
 pub(super) const SETTINGS: &str = "Settings";
-/// Checkpoints and going on from one.
+/// Checkpoints and resuming from one.
 pub(super) const CHECKPOINTS: &str = "Checkpoints";
 /// Several processes that train one model.
 pub(super) const PROCESSES: &str = "Several processes";
 /// How fates are computed.
 pub(super) const METHOD: &str = "Method";
-/// Fates as the Python package has them.
+/// Fates as the Python package computes them.
 pub(super) const HARD: &str = "Hard fates, as in the Python package";
-/// What results are compared with.
+/// Known facts that results are compared with.
 pub(super) const KNOWN: &str = "What is known";
 /// How far cells are followed.
 pub(super) const FOLLOWING: &str = "Following cells";
 /// Simulated cells.
 pub(super) const SIMULATION: &str = "Simulation";
-/// Looks of a picture.
+/// Appearance of a picture.
 pub(super) const LOOKS: &str = "Looks";
 /// Threads and devices.
 pub(super) const MACHINE: &str = "Machine";

@@ -1,4 +1,4 @@
-//! Options of the commands that take a model that is trained: `annotate`, `convert`, `inspect`.
+//! Options of the commands that read a trained model: `annotate`, `convert`, `inspect`.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,24 @@ use super::write::WriteArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct AnnotateArgs {
-    /// File with the cells (.h5ad): expression of the model's genes in X, and a neighbor graph.
+    /// File with the cells (.h5ad): expression of the model's genes in X, and a neighbor graph in obsp.
     pub input: PathBuf,
-    /// Result to write: a copy of the input with latent states, potential, pseudotime and directions added.
+    /// Result to write (.h5ad): a copy of the input with latent states, potential, pseudotime and directions added.
     #[arg(short, long, value_name = "FILE", help_heading = FILES)]
     pub output: PathBuf,
-    /// Trained model.
+    /// Trained model (.safetensors).
     #[arg(long, value_name = "FILE", help_heading = FILES)]
     pub model: PathBuf,
     #[command(flatten)]
     pub write: WriteArgs,
     /// Neighbor graph of obsp [default: the one that the model was trained with].
+    ///
+    /// Set it if the graph has another name in this file. Configuration key of the training: keys.connectivities.
     #[arg(long, value_name = "OBSP", help_heading = GRAPH)]
     pub connectivities: Option<String>,
-    /// Embedding of obsm that directions are written for [default: the first of X_umap, X_tsne and X_pca in the file].
+    /// Embedding of obsm that directions are computed on [default: the first of X_umap, X_tsne and X_pca in the file].
+    ///
+    /// Name another embedding to draw streamlines on it later.
     #[arg(long, value_name = "OBSM", help_heading = GRAPH)]
     pub basis: Option<String>,
     #[command(flatten)]
@@ -36,18 +40,21 @@ pub(crate) struct ConvertArgs {
     pub input: PathBuf,
     /// Model to write (.safetensors).
     pub output: PathBuf,
-    /// File with the genes of the model, in its order (.h5ad): the one that the model was trained on [default: none].
+    /// File (.h5ad) whose genes are those of the model, in the same order: the file that the model was trained on
+    /// [default: none].
     ///
-    /// Give it if you can. Without names of genes, a file is only checked for the number of its genes.
+    /// Give it if you can: without gene names, sclsd can check only the number of genes of other files. (In other
+    /// commands --genes is a text file or a number.)
     #[arg(long, value_name = "FILE", help_heading = FILES)]
     pub genes: Option<PathBuf>,
-    /// Configuration that the model was trained with (TOML or JSON) [default: the settings of the Python package].
+    /// Configuration that the model was trained with (.toml or .json) [default: the settings of the Python package].
+    /// Give it if the model was trained with other settings.
     #[arg(long, value_name = "FILE", help_heading = SETTINGS)]
     pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// An .h5ad file or a model (.safetensors).
+    /// File to inspect: an .h5ad file or a model (.safetensors).
     pub input: PathBuf,
 }

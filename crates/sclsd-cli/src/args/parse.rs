@@ -1,5 +1,5 @@
-//! From the words of the command line to [`Arguments`]: `plot --kind K` is read as `plot K`, and an option of another
-//! kind of picture is an error that names the kinds that have it.
+//! Parses the words of the command line into [`Arguments`]: `plot --kind K` is read as `plot K`, and an option of
+//! another kind of picture is an error that names the kinds with that option.
 
 use std::ffi::OsString;
 
@@ -10,14 +10,14 @@ use super::arguments::Arguments;
 use super::headings::OUTPUT;
 use super::version;
 
-/// The command that clap parses, prints help of, and that completions and man pages are made from.
+/// The command as clap knows it: for parsing, help, completions and man pages.
 pub(crate) fn command() -> clap::Command {
     let help = Arg::new("help").short('h').long("help").action(ArgAction::Help);
     let version = Arg::new("version").short('V').long("version").action(ArgAction::Version);
     // clap's own two would stand under a heading of their own, before all others
     Arguments::command()
         .long_version(version::long())
-        .arg(help.global(true).help_heading(OUTPUT).help("Print help: -h in short, --help with when to change what"))
+        .arg(help.global(true).help_heading(OUTPUT).help("Print help: brief with -h, in full with --help"))
         .arg(version.global(true).help_heading(OUTPUT).help("Print the version, with --version also the backends"))
 }
 
@@ -37,7 +37,7 @@ pub(super) fn parse_words(words: Vec<OsString>) -> Result<Arguments, clap::Error
         .map_err(|error| with_kinds(error, &command, &words))
 }
 
-/// Where `plot` stands among the words, if it is the command.
+/// Position of `plot` among the words, if it is the command.
 fn plot_at(words: &[OsString]) -> Option<usize> {
     let mut at = 1;
     while let Some(word) = words.get(at) {
@@ -66,7 +66,7 @@ fn kind_first(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
-/// An error of `plot` that says which kinds of pictures have the option that was refused, or that the kind comes first.
+/// Adds to an error of `plot` which kinds of pictures have the refused option, or that the kind comes first.
 fn with_kinds(mut error: clap::Error, command: &clap::Command, words: &[OsString]) -> clap::Error {
     let Some(kind) = plot_at(words).and_then(|at| words.get(at + 1)).and_then(|word| word.to_str()) else {
         return error;

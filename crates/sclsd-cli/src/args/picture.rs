@@ -1,5 +1,5 @@
-//! A picture that was asked for: what was typed for any kind becomes a [`Plot`], which has the options of all kinds.
-//! Those that a kind lacks are at their defaults.
+//! A requested picture: the arguments of each kind become a [`Plot`], which has the options of all kinds. Options that
+//! a kind lacks have their defaults.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub(crate) enum PlotKind {
     Perturb,
 }
 
-/// A picture that was asked for, of whatever kind.
+/// A requested picture of any kind.
 #[derive(Debug)]
 pub(crate) struct Plot {
     pub kind: PlotKind,
@@ -44,7 +44,7 @@ pub(crate) struct Plot {
     pub clusters: Vec<String>,
     /// Number of cells that paths start from.
     pub paths: usize,
-    /// In units of a training walk's length.
+    /// In units of the length of a training walk.
     pub time_range: f64,
     pub velocity: Directions,
     pub density: f64,

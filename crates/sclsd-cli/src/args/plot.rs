@@ -12,7 +12,7 @@ use super::machine::ThreadArgs;
 use super::symbols::SymbolArgs;
 use crate::choices::{DIRECTIONS, choices};
 
-/// Time for which cells are followed unless another is asked for, in units of a training walk's length.
+/// Default of `--time-range`, in units of the length of a training walk.
 pub(super) const TIME_RANGE: f64 = 15.0;
 
 #[derive(Debug, Subcommand)]
@@ -35,19 +35,19 @@ pub(crate) enum PlotCommand {
     /// The terms of the loss and the progress of training, by epoch.
     #[command(after_help = examples::LOSS)]
     Loss(ResultPlot),
-    /// Which fates the cells of each cluster have.
+    /// The fates of the cells of each cluster, as flows from clusters to fates.
     #[command(after_help = examples::FATE_FLOWS)]
     Fates(ClusterPlot),
     /// Fate probabilities on the embedding, one panel for each fate.
     #[command(after_help = examples::FATE_PROBABILITIES)]
     FateProbabilities(FateProbabilitiesPlot),
-    /// Each cell between its fates, which stand on a circle.
+    /// Cells between their fates: fates stand on a circle, and each cell is nearest to its likeliest fate.
     #[command(after_help = examples::FATE_CIRCLE)]
     FateCircle(ClusterPlot),
-    /// Predicted against true fate probabilities, of simulated cells (obs true_fate_…).
+    /// Predicted against true fate probabilities of simulated cells (obs true_fate_…).
     #[command(after_help = examples::CALIBRATION)]
     Calibration(ResultPlot),
-    /// What perturbed genes do to fates: log2 fold changes from the table of sclsd perturb.
+    /// The effect of perturbed genes on fates: log2 fold changes from the table of sclsd perturb.
     #[command(after_help = examples::PERTURBATIONS)]
     Perturb(PerturbPlot),
 }
@@ -65,7 +65,7 @@ pub(super) struct To {
     /// Picture to write: .svg or .png. A device or a pipe, such as /dev/stdout, gets SVG.
     #[arg(short, long, value_name = "FILE", help_heading = FILES)]
     pub(super) output: PathBuf,
-    /// Title [default: what is drawn].
+    /// Title of the picture [default: what is drawn].
     #[arg(long, value_name = "TEXT", help_heading = LOOKS)]
     pub(super) title: Option<String>,
 }
@@ -79,7 +79,7 @@ pub(super) struct On {
 
 #[derive(Debug, Args)]
 pub(super) struct Colored {
-    /// Column of obs, or gene, that cells are colored by [default: the clusters, or lsd_pseudotime if there are none].
+    /// Column of obs, or gene, to color cells by [default: the clusters, or lsd_pseudotime if there are no clusters].
     #[arg(long, value_name = "COLUMN|GENE", help_heading = LOOKS)]
     pub(super) color: Option<String>,
     #[command(flatten)]
@@ -89,6 +89,8 @@ pub(super) struct Colored {
 #[derive(Debug, Args)]
 pub(super) struct Clustered {
     /// Column of obs with the clusters (cell types) [default: the one that the model was trained with].
+    ///
+    /// Set it if the column has another name in this file. Configuration key of the training: keys.clusters.
     #[arg(long, value_name = "COLUMN", help_heading = CELLS)]
     pub(super) cluster_key: Option<String>,
 }
@@ -148,13 +150,14 @@ pub(crate) struct StreamPlot {
     /// Directions that the streamlines follow. Use drift if streamlines seem to follow the density of cells.
     #[arg(long, value_parser = choices(DIRECTIONS), default_value_t = Directions::Transitions, help_heading = LOOKS)]
     pub(super) velocity: Directions,
-    /// Density of the streamlines: 2 draws twice as many side by side.
+    /// Density of the streamlines, relative to the usual one. Raise it for more lines: 2 draws twice as many side by
+    /// side.
     #[arg(long, default_value_t = 1.0, help_heading = LOOKS)]
     pub(super) density: f64,
     /// Radius over which directions are averaged, in sixtieths of the picture. Raise it for smoother lines.
     #[arg(long, value_name = "RADIUS", default_value_t = 1.0, help_heading = LOOKS)]
     pub(super) smooth: f64,
-    /// Color the streamlines by speed. Their width always shows it.
+    /// Color the streamlines by speed. Without this option only their width shows the speed.
     #[arg(long, help_heading = LOOKS)]
     pub(super) color_by_speed: bool,
     #[command(flatten)]
@@ -169,10 +172,10 @@ pub(crate) struct LandscapePlot {
     pub(super) drawing: Drawing,
     #[command(flatten)]
     pub(super) on: On,
-    /// Draw a surface in three dimensions, not a map of contours.
+    /// Draw a surface in three dimensions instead of a map of contours.
     #[arg(long, help_heading = LOOKS)]
     pub(super) surface: bool,
-    /// Rotation of the surface, in degrees.
+    /// Rotation of the surface about the vertical axis, in degrees. Change it to see another side.
     #[arg(
         long,
         value_name = "DEGREES",
@@ -182,7 +185,7 @@ pub(crate) struct LandscapePlot {
         help_heading = LOOKS
     )]
     pub(super) azimuth: f64,
-    /// Height of the viewpoint above the horizon, in degrees.
+    /// Height of the viewpoint above the horizon, in degrees. Raise it to look down from higher.
     #[arg(
         long,
         value_name = "DEGREES",
@@ -194,7 +197,7 @@ pub(crate) struct LandscapePlot {
     pub(super) elevation: f64,
     #[command(flatten)]
     pub(super) clustered: Clustered,
-    /// Trained model [default: none]. With it, cells are drawn that roll down the landscape.
+    /// Trained model (.safetensors) [default: none]. Give it to draw cells that roll down the landscape.
     #[arg(long, value_name = "FILE", help_heading = FOLLOWING)]
     pub(super) model: Option<PathBuf>,
     /// Clusters whose cells are followed [default: all]; may be repeated.
@@ -203,7 +206,7 @@ pub(crate) struct LandscapePlot {
     /// Number of cells to follow.
     #[arg(long, value_name = "N", default_value_t = 16, requires = "model", help_heading = FOLLOWING)]
     pub(super) paths: usize,
-    /// Time for which cells are followed, in units of a training walk's length.
+    /// Time for which cells are followed, in units of the length of a training walk.
     #[arg(long, value_name = "TIME", default_value_t = TIME_RANGE, requires = "model", help_heading = FOLLOWING)]
     pub(super) time_range: f64,
     #[command(flatten)]
@@ -220,19 +223,19 @@ pub(crate) struct WalksPlot {
     pub(super) colored: Colored,
     #[command(flatten)]
     pub(super) clustered: Clustered,
-    /// Trained model [default: none]. Without it only walks of the prior are drawn.
+    /// Trained model (.safetensors) [default: none]. Give it to draw trajectories of the model beside the prior walks.
     #[arg(long, value_name = "FILE", help_heading = FOLLOWING)]
     pub(super) model: Option<PathBuf>,
-    /// Clusters whose cells the paths start from [default: all]; may be repeated.
+    /// Clusters in which the paths start [default: all]; may be repeated.
     #[arg(long, num_args = 1.., value_name = "NAME", help_heading = FOLLOWING)]
     pub(super) clusters: Vec<String>,
-    /// Number of cells that the paths start from.
+    /// Number of cells in which paths start.
     #[arg(long, value_name = "N", default_value_t = 6, help_heading = FOLLOWING)]
     pub(super) paths: usize,
-    /// Time for which the model's trajectories run, in units of a training walk's length.
+    /// Time for which the trajectories of the model run, in units of the length of a training walk.
     #[arg(long, value_name = "TIME", default_value_t = TIME_RANGE, requires = "model", help_heading = FOLLOWING)]
     pub(super) time_range: f64,
-    /// Seed of the prior's walks. Change it to see other walks from the same cells.
+    /// Seed of the random numbers of the prior walks. Change it to see other walks from the same cells.
     #[arg(long, default_value_t = 0, help_heading = FOLLOWING)]
     pub(super) seed: u64,
     #[command(flatten)]
@@ -245,7 +248,7 @@ pub(crate) struct ComponentsPlot {
     pub(super) drawing: Drawing,
     #[command(flatten)]
     pub(super) clustered: Clustered,
-    /// Trained model, which the cells follow.
+    /// Trained model (.safetensors), which moves the cells.
     #[arg(long, value_name = "FILE", help_heading = FOLLOWING)]
     pub(super) model: PathBuf,
     /// Clusters whose cells are followed [default: all]; may be repeated.
@@ -254,7 +257,7 @@ pub(crate) struct ComponentsPlot {
     /// Number of cells to follow.
     #[arg(long, value_name = "N", default_value_t = 400, help_heading = FOLLOWING)]
     pub(super) paths: usize,
-    /// Time for which cells are followed, in units of a training walk's length.
+    /// Time for which cells are followed, in units of the length of a training walk.
     #[arg(long, value_name = "TIME", default_value_t = TIME_RANGE, help_heading = FOLLOWING)]
     pub(super) time_range: f64,
     #[command(flatten)]

@@ -16,7 +16,8 @@ pub(crate) struct CompletionsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Directory for the pages: sclsd.1, sclsd-train.1 and so on. It is created if it does not exist.
+    /// Directory to write the pages to: sclsd.1, sclsd-train.1 and so on. The directory is created if it does not
+    /// exist.
     #[arg(long, value_name = "DIR", help_heading = FILES)]
     pub out: PathBuf,
 }

@@ -1,11 +1,11 @@
-//! What `--version` says: the version, the backends of this build, and the SIMD levels of this machine.
+//! The text of `--version`: the version, the backends of this build, and the SIMD levels of this machine.
 
 use sclsd::Device;
 use sclsd::model::SimdLevel;
 
 /// Several lines, as `--version` prints them; `-V` prints the number only.
 ///
-/// The levels are only listed: which one kernels run with is settled when the first of them runs.
+/// The levels are only listed here; the first kernel that runs chooses the level.
 pub(super) fn long() -> String {
     let backends: Vec<&str> = Device::compiled().collect();
     let backends = if backends.is_empty() { "none".to_owned() } else { backends.join(", ") };

@@ -1,4 +1,4 @@
-//! Results added to a copy of a file, and what is said of elements that they replace.
+//! Adds results to a copy of a file, and reports the elements that they replace.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use sclsd::data::{Additions, Compression, H5ad};
 use super::{fate_estimates, record};
 use crate::progress::Output;
 
-/// Writes a copy of a file with results, and says what is replaced and what could not be carried over.
+/// Writes a copy of a file with results; notes name replaced elements and those that could not be carried over.
 pub(super) fn add(
     file: &H5ad,
     to: &Path,
@@ -15,20 +15,20 @@ pub(super) fn add(
     compression: Compression,
     output: Output,
 ) -> anyhow::Result<()> {
-    say_replaced(file, additions, output)?;
+    report_replaced(file, additions, output)?;
     for lost in file.add(to, additions, compression)? {
         output.note(format!("not carried over: {lost}"));
     }
     Ok(())
 }
 
-/// Says which elements of a file that are none of our results are replaced by results of the same name, and what
-/// becomes of names of cells that are called as one of them.
-fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::Result<()> {
+/// Notes which elements of a file, other than earlier results of this program, are replaced by results of the same
+/// name, and whether the index of obs is renamed because a result has its name.
+fn report_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::Result<()> {
     let index = file.index_name("obs");
     if additions.obs.iter().any(|(name, _)| *name == index) {
         output.note(format!(
-            "the index of obs was named \"{index}\", as one of the results; the index is renamed to \"_index\""
+            "the index of obs is named \"{index}\", and so is one of the results: the index is renamed to \"_index\""
         ));
     }
     let all = file.keys()?;
@@ -53,7 +53,7 @@ fn say_replaced(file: &H5ad, additions: &Additions, output: Output) -> anyhow::R
         .map(|(slot, name)| format!("{slot}[\"{name}\"]"))
         .collect();
     if !replaced.is_empty() {
-        output.note(format!("replaced, as the results are called the same: {}", replaced.join(", ")));
+        output.note(format!("replaced by results of the same name: {}", replaced.join(", ")));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `sclsd annotate`: what a trained model says about the cells of a file.
+//! `sclsd annotate`: the states, potential, pseudotime and directions that a trained model gives the cells of a file.
 
 use anyhow::Context;
 use sclsd::analysis::annotate;
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &AnnotateArgs, output: Output) -> anyhow::Result<()> {
         && record.config != serde_json::to_value(&checkpoint.spec)?
     {
         output.note(
-            "uns[\"sclsd\"], and fates where there are any, are of another model and stay so: run sclsd fates again",
+            "uns[\"sclsd\"] and any fates in the file are of another model and are copied unchanged: run sclsd fates again",
         );
     }
     add(&file, &args.output, &additions, args.write.compress, output)?;

@@ -8,20 +8,20 @@ use sclsd::data::{Csr, Inspection, Keys, Matrix, closest_names, did_you_mean};
 
 use super::reading::read;
 
-/// Those that are sought where none is named, in this order.
+/// The embeddings that are looked for, in this order, if none is named.
 const USUAL: [&str; 3] = ["X_umap", "X_tsne", "X_pca"];
 
-/// An embedding that was chosen, and what is to be said of the choice.
+/// The chosen embedding, with a note on the choice.
 #[derive(Debug, Default)]
 pub(super) struct Basis {
-    /// Key of obsm; none where the file has no embedding.
+    /// Key of obsm; `None` if the file has no embedding.
     pub key: Option<String>,
     note: Option<String>,
 }
 
 impl Basis {
-    /// The embedding for directions: the one that was named, which must be there, or the first of the usual ones that
-    /// can be drawn on.
+    /// The embedding for directions: the named one, which must be in the file, or the first of [`USUAL`] that can be
+    /// drawn on.
     pub(super) fn choose(file: &Path, has: &Inspection, named: Option<&str>) -> anyhow::Result<Self> {
         if let Some(named) = named {
             let key = found(file, has, named)?;
@@ -36,7 +36,7 @@ impl Basis {
                     let note = match (key == USUAL[0], reasons.is_empty()) {
                         (true, _) => None,
                         (false, true) => Some(format!(
-                            "directions are on obsm[\"{key}\"], since there is no obsm[\"X_umap\"]; --basis names another"
+                            "directions are on obsm[\"{key}\"], because obsm[\"X_umap\"] is missing; choose another with --basis"
                         )),
                         (false, false) => Some(format!("directions are on obsm[\"{key}\"]: {because}")),
                     };
@@ -46,7 +46,7 @@ impl Basis {
             }
         }
         let note = format!(
-            "no directions are written: obsm has none of {} to draw them on, only {}{}; --basis names another",
+            "no directions are written: obsm has none of {} to draw them on, only {}{}; choose an embedding with --basis",
             USUAL.join(", "),
             listed(has),
             if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) }
@@ -54,14 +54,14 @@ impl Basis {
         Ok(Self { key: None, note: Some(note) })
     }
 
-    /// What is to be said of the choice, if anything.
+    /// The note on the choice, if there is one.
     pub(super) fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
 }
 
-/// The embedding of a picture: the one that was named, or the first of the usual ones that is there, rather one that
-/// `prefers`.
+/// The embedding of a picture: the named one, or the first of [`USUAL`] in the file, preferably one that `prefers`
+/// accepts.
 pub(super) fn of_picture(
     file: &Path,
     has: &Inspection,
@@ -75,7 +75,7 @@ pub(super) fn of_picture(
     match there.iter().find(|key| prefers(key)).or(there.first()) {
         Some(key) => Ok((*key).to_owned()),
         None => bail!(
-            "{} has none of {} in obsm to draw on, only {}; name an embedding with --basis",
+            "{} has none of {} in obsm to draw on, only {}; choose an embedding with --basis",
             file.display(),
             USUAL.join(", "),
             listed(has)
@@ -88,22 +88,22 @@ pub(super) fn suffix(key: &str) -> &str {
     key.strip_prefix("X_").unwrap_or(key)
 }
 
-/// Cells that have a place: both of its first coordinates are finite.
+/// Cells with a place on the embedding: their first two coordinates are finite.
 pub(super) fn placed(embedding: &Matrix) -> Vec<usize> {
     (0..embedding.n_rows()).filter(|&cell| embedding.row(cell).iter().take(2).all(|v| v.is_finite())).collect()
 }
 
-/// Transition probabilities among some of the cells, which rise in order: of each, those to the others, made to sum to
-/// one again. Where nothing is left, all its neighbours are as likely.
+/// Transition probabilities among some of the cells, `cells` in increasing order: each row is restricted to these cells
+/// and normalised to sum to one. If only zeros are left of a row, all neighbours are equally likely.
 pub(super) fn among(transitions: &Csr<f64>, cells: &[usize]) -> Csr<f64> {
     let part = transitions.select_rows(cells).select_columns(cells);
     let mut values = Vec::with_capacity(part.nnz());
     for row in 0..part.n_rows() {
-        let (_, left) = part.row(row);
-        let total: f64 = left.iter().sum();
+        let (_, remaining) = part.row(row);
+        let total: f64 = remaining.iter().sum();
         #[expect(clippy::cast_precision_loss, reason = "a cell has few neighbours")]
-        let even = 1.0 / left.len().max(1) as f64;
-        values.extend(left.iter().map(|p| if total > 0.0 { p / total } else { even }));
+        let even = 1.0 / remaining.len().max(1) as f64;
+        values.extend(remaining.iter().map(|p| if total > 0.0 { p / total } else { even }));
     }
     Csr::over(Arc::clone(part.pattern()), values)
 }

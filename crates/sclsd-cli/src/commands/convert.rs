@@ -1,4 +1,4 @@
-//! `sclsd convert`: a checkpoint of the Python package as one of ours.
+//! `sclsd convert`: a checkpoint of the Python package as a model of this program.
 
 use sclsd::data::Keys;
 use sclsd::infer::{Checkpoint, TrainSpec, import_pth};
@@ -23,14 +23,14 @@ pub(crate) fn run(args: &ConvertArgs, output: Output) -> anyhow::Result<()> {
         None => Vec::new(),
     };
     let mut model = import_pth(&args.input, genes)?;
-    let v_coeff = spec.model.v_coeff; // in no tensor of the checkpoint
+    let v_coeff = spec.model.v_coeff; // no tensor of the checkpoint has it
     spec.model = model.spec.get().clone();
     spec.model.v_coeff = v_coeff;
     model.spec = spec.model.clone().check()?;
     if model.genes.is_empty() {
         output.note(format!(
-            "the checkpoint holds no gene names, so files will only be checked for having {} genes; \
-             give --genes FILE.h5ad to add them",
+            "the checkpoint has no gene names, so other files can only be checked for having {} genes; \
+             give the genes with --genes FILE.h5ad",
             model.n_genes
         ));
     }

@@ -1,4 +1,4 @@
-//! Where a file keeps its counts.
+//! Where a file stores its counts.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -8,14 +8,14 @@ use sclsd::data::{Csr, Dataset, FileMatrix, H5ad, H5adError, Windows as _, first
 
 use crate::progress::Output;
 
-/// The layer that prepared files have counts in.
+/// The layer of counts in prepared files.
 pub(super) const LAYER: &str = "raw";
 
-/// That layer, as it is said.
+/// The name of that layer in messages.
 pub(super) const LAYER_RAW: &str = "layers[\"raw\"]";
 
-/// The counts of the cells and genes of `data`, and where they were found: where `wanted` says, or in the first of the
-/// layers `raw` and `counts`, `raw.X` and X that holds counts.
+/// The counts of the cells and genes of `data`, and where they were found: in the place `wanted`, or in the first of
+/// the layers `raw` and `counts`, `raw.X` and X that holds counts.
 pub(super) fn choose<'a>(
     input: &Path,
     file: &'a H5ad,
@@ -36,7 +36,7 @@ pub(super) fn choose<'a>(
     let (mut bad, mut passed) = (Vec::new(), String::new());
     for name in places {
         let found = match open(file, data, name) {
-            // a raw of other genes is none of these cells' counts, where they have an X
+            // a raw.X of other genes cannot be the counts of an X
             Err(error) if name == "raw.X" && all.x && wanted.is_none() => {
                 passed = format!("; raw.X was passed over: {error}");
                 continue;
@@ -74,7 +74,7 @@ pub(super) fn choose<'a>(
         passed = format!("{passed}; {} holds no counts either: {nature}", message(name));
     }
     bail!(
-        "{}: {} of cell {} and gene {} is {value}, expected a whole count of 0 or more: {}; layers has {layers}; name the counts \
+        "{}: {} of cell {} and gene {} is {value}, expected an integer count of 0 or more: {}; layers has {layers}; name the counts \
          with --counts{}{passed}",
         input.display(),
         message(name),
@@ -85,7 +85,7 @@ pub(super) fn choose<'a>(
     )
 }
 
-/// Where else counts are, as the end of a sentence.
+/// Names another place that holds counts, as the end of a sentence.
 fn elsewhere(file: &H5ad, data: &Dataset, tried: &str, there: &dyn Fn(&str) -> bool) -> String {
     let holds = |name: &&str| {
         *name != tried
@@ -96,38 +96,38 @@ fn elsewhere(file: &H5ad, data: &Dataset, tried: &str, there: &dyn Fn(&str) -> b
     found.map(|name| format!("; {} holds counts: --counts {name}", message(name))).unwrap_or_default()
 }
 
-/// What values are that are no counts, by one of them and the others of its cell.
+/// Why a matrix does not hold counts, judged by one value and the other values of the same cell.
 fn nature(matrix: &FileMatrix, cell: usize, value: f32) -> anyhow::Result<String> {
     if value < 0.0 {
-        return Ok("it is scaled".into());
+        return Ok("a negative value, so the data are scaled".into());
     }
     if !value.is_finite() {
-        return Ok("it is no number".into());
+        return Ok("not a finite number".into());
     }
     if (value - value.round()).abs() < NEARLY * value {
-        return Ok("it is only nearly whole; round such values first, as adata.X.data.round() does".into());
+        return Ok("close to an integer; round such values first: adata.X.data = adata.X.data.round()".into());
     }
-    // after normalisation all that were one count are still equal
+    // after normalisation, values that were equal counts are still equal
     let row = matrix.select(Some(&[cell]), None)?;
     let mut values: Vec<f32> = row.values().iter().copied().filter(|&v| v != 0.0).collect();
     values.sort_by(f32::total_cmp);
     let alike = values.chunk_by(|a, b| a.to_bits() == b.to_bits()).map(<[f32]>::len).max().unwrap_or(0);
     if values.len() >= 10 && alike * 5 >= values.len() {
         let n = values.len();
-        return Ok(format!("{alike} of the {n} values of that cell are the same, so it is normalised"));
+        return Ok(format!("{alike} of the {n} values of that cell are the same, so the data are normalized"));
     }
-    Ok("where counts were corrected, for ambient RNA say, round them first, as adata.X.data.round() does, or name what they \
-        were before"
+    Ok("if the counts were corrected, for example for ambient RNA, round them first (adata.X.data = adata.X.data.round()) or \
+        name the uncorrected counts"
         .into())
 }
 
-/// Whole numbers from here on are not all told apart in single precision.
+/// From here on, single precision does not represent every integer.
 const EXACT: f32 = 16_777_216.0;
 
-/// How far from a whole number, of itself, a value is nearly whole.
+/// Largest distance from an integer, relative to the value, of a value that is close to an integer.
 const NEARLY: f32 = 1e-3;
 
-/// How a place is called.
+/// The name of a place in messages.
 fn message(name: &str) -> String {
     if matches!(name, "X" | "raw.X") { name.to_owned() } else { format!("layers[\"{name}\"]") }
 }
@@ -140,26 +140,29 @@ fn open<'a>(file: &'a H5ad, data: &Dataset, name: &str) -> Result<FileMatrix<'a>
     }
 }
 
-/// Says where X holds counts, of which a model of normalised expression makes little.
+/// Notes that X holds counts although the model expects normalised expression.
 pub(super) fn warn(x: &Csr, output: Output) {
     if x.values().iter().all(|&value| is_count(value)) && x.values().iter().any(|&value| value > 1.0) {
         output.note("X holds counts, but normalized expression is expected. Run sclsd prepare first");
     }
 }
 
-/// X where it is kept: normalised expression, which is nowhere negative and not whole everywhere.
+/// X if it can be reused as normalised expression: no value is negative, and not all values are integers. `is_source`:
+/// X is where the counts are.
 pub(super) fn normalized(file: &H5ad, is_source: bool, output: Output) -> anyhow::Result<Option<FileMatrix<'_>>> {
     if is_source || !file.keys()?.x {
         return Ok(None);
     }
     let x = file.x()?;
     if first_bad(&x, |value| value >= 0.0 || value.is_nan())?.is_some() {
-        output.note("X has negative values, so it is scaled: it is made anew from the counts");
+        output.note(
+            "X has negative values, so X is scaled; normalized expression is computed from the counts and replaces X",
+        );
         return Ok(None);
     }
-    // without a value other than 0 it is neither
+    // an X of zeros alone is neither
     if first_bad(&x, is_count)?.is_none() && first_bad(&x, |value| value == 0.0)?.is_some() {
-        output.note("X holds counts: normalised expression takes its place");
+        output.note("X holds counts; normalized expression is computed from the counts and replaces X");
         return Ok(None);
     }
     Ok(Some(x))

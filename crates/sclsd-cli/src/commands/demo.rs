@@ -1,4 +1,4 @@
-//! `sclsd demo`: from nothing, by way of raw counts, to a trained model that can be compared with the truth.
+//! `sclsd demo`: simulates raw counts, prepares them, trains a model, and compares the result with the truth.
 
 use std::path::PathBuf;
 
@@ -23,13 +23,13 @@ use crate::args::{DemoArgs, FatesArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
 
-/// The cluster in which simulated cells begin.
+/// The cluster in which simulated cells start.
 const STEM: &str = "Stem";
 
 pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     let device = device(&args.machine)?;
     std::fs::create_dir_all(&args.out)
-        .map_err(|error| anyhow::anyhow!("{} cannot be made: {}", args.out.display(), plain_reason(&error)))?;
+        .map_err(|error| anyhow::anyhow!("{} cannot be created: {}", args.out.display(), plain_reason(&error)))?;
     let [simulated, prepared, result, model, page] =
         ["simulated.h5ad", "prepared.h5ad", "result.h5ad", "model.safetensors", "report.html"]
             .map(|name| args.out.join(name));
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         ..SimulateSpec::default()
     })?;
     write_h5ad(&simulated, &truth, Compression::None)?;
-    output.note("preparing them: genes, components, neighbours, diffusion pseudotime");
+    output.note("preparing the cells: genes, principal components, neighbours, diffusion pseudotime");
     let root = Some(Root::Cluster(STEM.into()));
     let cells = prepare(truth, &PrepareSpec { root, random_state: args.seed, ..PrepareSpec::default() })?.data;
     let time = spearman(&cells.numbers("dpt_pseudotime")?, &cells.numbers("true_time")?);
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
-/// How to go on with the training of a demo that was stopped: by `sclsd train`.
+/// The `sclsd train` command that continues the training of a demo that was stopped.
 fn goes_on(args: &DemoArgs, files: [&PathBuf; 3]) -> String {
     let [prepared, result, model] = files.map(|path| quoted(path));
     let epochs = args.epochs.map(|epochs| format!(" --epochs {epochs}")).unwrap_or_default();
@@ -103,7 +103,7 @@ fn goes_on(args: &DemoArgs, files: [&PathBuf; 3]) -> String {
         format!(" --device {}", args.machine.device)
     };
     format!(
-        "to go on, run sclsd train {prepared} -o {result} --model {model} --seed {}{epochs}{device} --resume",
+        "to continue, run sclsd train {prepared} -o {result} --model {model} --seed {}{epochs}{device} --resume",
         args.seed
     )
 }
@@ -117,19 +117,24 @@ fn score(written: &WrittenFates, cells: &Dataset, figures: &mut Figures) -> anyh
         let Some(found) = fate_estimates::truth(cells, fates)?.and_then(|truth| agreement(fates, &truth)) else {
             continue;
         };
-        let kept = fate_retention(fates, &clusters, &written.terminal);
+        let retention = fate_retention(fates, &clusters, &written.terminal);
         #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-        let (stay, mature) = kept.iter().fold((0.0, 0.0), |(stay, all), (_, share, cells)| {
-            (stay + share.unwrap_or(0.0) * *cells as f64, all + *cells as f64)
+        let (stay, mature) = retention.iter().fold((0.0, 0.0), |(stay, all), (_, fraction, cells)| {
+            (stay + fraction.unwrap_or(0.0) * *cells as f64, all + *cells as f64)
         });
-        figures.optional(&format!("fates by {name}: accuracy"), found.accuracy, 4, "no cell is decided");
+        figures.optional(
+            &format!("fates by {name}: accuracy"),
+            found.accuracy,
+            4,
+            "none: no cell has a clear true fate",
+        );
         figures.number(&format!("fates by {name}: mean squared error"), found.mean_squared_error, 4);
         figures.number(&format!("fates by {name}: mature cells that keep theirs"), stay / f64::max(mature, 1.0), 4);
     }
     Ok(())
 }
 
-/// The simulated counts in X, and what is true of the cells; nothing that preparation makes.
+/// The simulated counts in X, and the truth about the cells; without the elements that preparation computes.
 fn counts_only(spec: &SimulateSpec) -> anyhow::Result<Dataset> {
     let mut cells = simulate(&spec.clone().check()?);
     cells.x = cells.layers.remove("raw");

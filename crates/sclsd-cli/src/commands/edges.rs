@@ -1,4 +1,4 @@
-//! Which cluster gives rise to which: as text, as JSON, or as a result has it.
+//! Edges between clusters, from parent to child: given as text, given as JSON, or stored in a result.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Edges> {
             Ok((from.trim().to_owned(), to.trim().to_owned()))
         }
         _ => bail!(
-            "--edges: \"{part}\" is no edge, expected A>B; names with commas or > go into a .json file of \
+            "--edges: \"{part}\" is not an edge, expected A>B; names with commas or > go into a .json file of \
              {{\"parent\": [\"child\", …], …}}"
         ),
     };
@@ -58,13 +58,13 @@ fn from_json(text: &str) -> anyhow::Result<Edges> {
         _ => bail!(form),
     }
     if edges.is_empty() {
-        bail!("it names no edge; {form}");
+        bail!("the file names no edge; {form}");
     }
     Ok(edges)
 }
 
-/// The edges of a result whose ends are clusters: of the run's phylogeny, else those in uns `cluster_edges`; none where
-/// that is of another form.
+/// The edges of a result between known clusters: those of the run's phylogeny, or else those in uns `cluster_edges`;
+/// none if that element has another form.
 pub(super) fn of_result(record: Option<&Record>, data: &Dataset, clusters: &Categorical) -> Edges {
     let known = |(from, to): &(String, String)| [from, to].iter().all(|name| clusters.categories().contains(name));
     let of_tree: Edges = record

@@ -1,5 +1,5 @@
-//! `sclsd evaluate`: directions, pseudotime and fates against what is known, each beside the same score of the prior
-//! and, for fates, of nearest neighbours.
+//! `sclsd evaluate`: scores of directions, pseudotime and fates against known facts, each beside the same score of the
+//! prior and, for fates, of nearest neighbours.
 
 mod fates;
 
@@ -23,7 +23,7 @@ use crate::figures::Figures;
 use crate::progress::Output;
 
 /// Why a score across boundaries is missing.
-const APART: &str = "the two clusters never touch";
+const APART: &str = "no cells of the two clusters are neighbours";
 
 pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     use_threads(args.threads)?;
@@ -85,10 +85,10 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     scored.report(&cluster_key, output).with_context(shown)
 }
 
-/// Transitions, and the time they go by where there is one.
+/// Transitions, and the time that directs them, if there is one.
 type StepsAndTime = (Csr<f64>, Option<Vec<f64>>);
 
-/// A result and what it is scored with.
+/// A result and what its scores need.
 struct Scored<'a> {
     args: &'a EvaluateArgs,
     data: &'a Dataset,
@@ -97,13 +97,13 @@ struct Scored<'a> {
     basis: String,
     /// Graph of obsp.
     graph: &'a str,
-    /// Element of obsm with directions by the drift, where there is one.
+    /// Element of obsm with directions by the drift, if the file has it.
     drift: Option<String>,
     /// Edges of the command line.
     named: Option<Edges>,
 }
 
-/// What directions are scored on: the cells that have a place, of everything.
+/// What directions are scored on, restricted to the cells with a place on the embedding.
 struct Placed<'a> {
     embedding: Matrix,
     graph: Csr,
@@ -139,7 +139,7 @@ impl Scored<'_> {
         };
         if !placed.all {
             output.note(format!(
-                "{} of {} cells have no finite coordinates in obsm[\"{}\"]: scores of directions leave them out",
+                "{} of {} cells have no finite coordinates in obsm[\"{}\"]: scores of directions leave these cells out",
                 data.n_cells() - cells.len(),
                 data.n_cells(),
                 self.basis
@@ -154,7 +154,7 @@ impl Scored<'_> {
             Ok(evaluate(&placed.embedding, &velocity, &placed.graph, &placed.clusters, &edges, &time)?)
         };
         let found = score(&transitions, &pseudotime)?;
-        // the same of the prior: its own time and transitions, before walks end
+        // the same scores of the prior: from its own time and transitions, without terminal states
         let prior = self.prior()?;
         let prior_time = prior.as_ref().and_then(|(_, time)| time.as_ref());
         let before = match &prior {
@@ -189,7 +189,7 @@ impl Scored<'_> {
                 APART,
             );
         }
-        let absent = "none: the edges run in a circle, or pseudotime does not vary";
+        let absent = "none: the edges form a cycle, or the pseudotime does not vary";
         let prior_stage = before.as_ref().filter(|_| prior_time.is_some()).and_then(|before| before.stage_correlation);
         beside(&mut figures, "stage correlation", found.stage_correlation, prior_stage, absent);
         for key in &args.time_key {
@@ -203,7 +203,8 @@ impl Scored<'_> {
         figures.print(output)
     }
 
-    /// The prior's transitions and its time, where the file says what they were and has them; a matrix has no time.
+    /// The transitions and the time of the prior, if the file records and contains them. A prior that is a matrix has
+    /// no time.
     fn prior(&self) -> anyhow::Result<Option<StepsAndTime>> {
         let Some(record) = self.record else { return Ok(None) };
         let Ok(prior) = self.estimator.prior() else { return Ok(None) };
@@ -217,7 +218,7 @@ impl Scored<'_> {
         let edges = edges::of_result(self.record, self.data, clusters);
         if edges.is_empty() {
             bail!(
-                "neither the run's phylogeny nor uns[\"cluster_edges\"], a table of two columns of names, has an edge \
+                "neither the phylogeny of the training nor uns[\"cluster_edges\"] (a table of two columns of names) has an edge \
                  between these clusters; give --edges \"A>B,B>C\" or a JSON file"
             );
         }
@@ -225,7 +226,7 @@ impl Scored<'_> {
     }
 }
 
-/// A figure with the prior's beside it.
+/// A figure with that of the prior beside it.
 fn beside(figures: &mut Figures, name: &str, value: Option<f64>, prior: Option<f64>, absent: &str) {
     let shown = value.map_or_else(|| absent.to_owned(), |v| format!("{v:.4}"));
     let shown = prior.map_or(shown.clone(), |p| format!("{shown}  (prior {p:.4})"));
@@ -233,7 +234,7 @@ fn beside(figures: &mut Figures, name: &str, value: Option<f64>, prior: Option<f
     figures.hidden(&format!("{name} of the prior"), json!(prior));
 }
 
-/// The mean, then every score by itself, the prior's beside.
+/// The mean and each score, with those of the prior beside them.
 fn scores(figures: &mut Figures, title: &str, scores: &[Score], prior: Option<&Vec<Score>>, absent: &str) {
     let of_prior = |name: &str| prior.and_then(|all| all.iter().find(|s| s.name == name)).and_then(|s| s.mean);
     let all: Map<String, Value> = scores

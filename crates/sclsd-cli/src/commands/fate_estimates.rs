@@ -1,4 +1,4 @@
-//! Fates of a result's cells, by whichever method: what several commands share.
+//! Estimates of the fates of a result's cells, by any method, for several commands.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::record::{KEY, PRIOR_MATRIX, Record, TERMINAL};
 use crate::args::FateMethodArg;
 use crate::progress::Output;
 
-/// Probabilities by the method that was asked for.
+/// Probabilities by the chosen method.
 pub(super) const PROBABILITIES: &str = "fate_probabilities";
 /// Absorption of the prior.
 pub(super) const BY_PRIOR: &str = "fate_probabilities_prior";
@@ -25,27 +25,28 @@ pub(super) const BY_NEIGHBORS: &str = "fate_probabilities_neighbors";
 const VOTERS: usize = 15;
 /// Sharpness of the drift's preference for neighbors in its direction.
 const SOFTMAX_SCALE: f64 = 10.0;
-/// Components that neighbors are sought in where the file has none.
+/// Principal components for the neighbor search, if the file has none.
 const N_PCS: usize = 50;
 
-/// What fates are told from.
+/// What fates are estimated from.
 pub(super) struct FateEstimator<'a> {
     pub data: &'a Dataset,
     pub record: Option<&'a Record>,
     pub checkpoint: Option<&'a Checkpoint>,
-    /// β of the walks that are absorbed, in 1/pseudotime.
+    /// β of the absorbed walks, in 1/pseudotime.
     pub beta: f64,
-    /// Share of the prior's steps in the walks of method `transitions`; none: [`PRIOR_WEIGHT`], or 0 where the prior is
-    /// not at hand.
+    /// Weight of the prior's steps in the walks of method `transitions`; `None`: [`PRIOR_WEIGHT`], or 0 if the file
+    /// does not have the prior.
     pub prior_weight: Option<f64>,
     pub output: Output,
 }
 
-/// Share of the prior's steps in the walks of method `transitions`, unless another is asked for: where one training's
-/// potential leans to one branch, the prior holds against it. `docs/fates.md` has the model alone beside it.
+/// Default of `--prior-weight`, the weight of the prior's steps in the walks of method `transitions`: the prior
+/// counteracts the potential of a training that is biased to one branch. `docs/fates.md` compares this with the model
+/// alone.
 pub(crate) const PRIOR_WEIGHT: f64 = 0.5;
 
-/// What a command reads of a file to tell fates; `spec` is what the run was configured with.
+/// The elements of a file that estimates of fates need; `spec` is the configuration of the run.
 pub(super) fn keys(has: &Inspection, spec: &TrainSpec, cluster_key: Option<&String>) -> Keys {
     let present = |slot: &'static str, keys: &[&str]| -> Vec<String> {
         keys.iter().filter(|key| has.has(slot, key)).map(ToString::to_string).collect()
@@ -65,7 +66,7 @@ pub(super) fn keys(has: &Inspection, spec: &TrainSpec, cluster_key: Option<&Stri
     }
 }
 
-/// Probabilities, and the numbers they depend on by name.
+/// Probabilities, and the named numbers that they depend on.
 pub(super) struct Estimate {
     pub found: FateProbabilities,
     pub about: Vec<(&'static str, f64)>,
@@ -77,16 +78,18 @@ impl FateEstimator<'_> {
         recorded.or_else(|| self.checkpoint.map(|c| c.spec.clone())).unwrap_or_default()
     }
 
-    /// The terminal states: those named, those of the run, or those found.
+    /// The terminal states: those of `names`, else those of the run, else those found from the graph.
     pub(super) fn terminal(&self, names: &[String], cluster_key: Option<&str>) -> anyhow::Result<Terminal> {
         let spec = self.spec();
         if names.is_empty()
             && let Some(column) = self.data.obs.get(TERMINAL)
         {
-            let sets = column.to_categorical().with_context(|| format!("obs[\"{TERMINAL}\"] names no states"))?;
+            let sets =
+                column.to_categorical().with_context(|| format!("obs[\"{TERMINAL}\"] has no names of states"))?;
             return Terminal::new(&sets).with_context(|| format!("obs[\"{TERMINAL}\"]"));
         }
-        let key = cluster_key.context("no column of obs is known to have the clusters; name it with --cluster-key")?;
+        let key = cluster_key
+            .context("the column of obs with the clusters is not known; name the column with --cluster-key")?;
         let clusters = self.data.groups(key)?;
         let time = self.time()?;
         let names = match (names, self.phylogeny().map(Phylogeny::leaves)) {
@@ -107,8 +110,8 @@ impl FateEstimator<'_> {
         self.record.and_then(|record| record.phylogeny.as_ref())
     }
 
-    /// The time that directed the run's walks, or where the file does not say which it was or lacks it, the model's
-    /// own.
+    /// The time that directed the run's walks, or the model's pseudotime, if the file does not record or contain that
+    /// time.
     fn time(&self) -> anyhow::Result<Vec<f64>> {
         match self.record.map(|record| record.time(self.data)).transpose()?.flatten() {
             Some(time) => Ok(time),
@@ -133,8 +136,8 @@ impl FateEstimator<'_> {
             }
             FateMethodArg::Neighbors => self.neighbors(terminal)?,
             FateMethodArg::Transitions => {
-                let (transitions, share) = self.combined()?;
-                about.push(("prior_weight", share));
+                let (transitions, weight) = self.combined()?;
+                about.push(("prior_weight", weight));
                 Absorbed { transitions: transitions.matrix() }.probabilities(terminal)?
             }
             FateMethodArg::Drift => {
@@ -163,7 +166,7 @@ impl FateEstimator<'_> {
     }
 
     fn checkpoint(&self) -> anyhow::Result<&Checkpoint> {
-        self.checkpoint.context("this method follows the model's drift: give --model")
+        self.checkpoint.context("this method follows the drift of the model; give the model with --model")
     }
 
     fn neighbors(&self, terminal: &Terminal) -> anyhow::Result<FateProbabilities> {
@@ -180,18 +183,18 @@ impl FateEstimator<'_> {
     }
 
     fn recorded(&self) -> anyhow::Result<&Record> {
-        self.record.context(
-            "the file does not say what prior its model was trained with; sclsd train writes that to uns[\"sclsd\"]",
-        )
+        self.record
+            .context("the file does not record the prior of the training, which sclsd train writes to uns[\"sclsd\"]")
     }
 
-    /// The prior's transitions before walks end.
+    /// The prior's transitions, without terminal states.
     pub(super) fn prior(&self) -> anyhow::Result<Transition> {
         let record = self.recorded()?;
         PriorChoice::recorded(record).unending(self.data, &record.spec)
     }
 
-    /// The prior's transitions as walks that are absorbed take them: accepted at their own β, weighted by the graph.
+    /// The prior's transitions for absorbed walks: with the Metropolis kernel at [`beta`](Self::beta), weighted by the
+    /// graph.
     fn prior_of_fates(&self) -> anyhow::Result<Transition> {
         let record = self.recorded()?;
         let mut spec = record.spec.clone();
@@ -199,36 +202,36 @@ impl FateEstimator<'_> {
         PriorChoice::recorded(record).unending(self.data, &spec)
     }
 
-    /// The model's transitions, at the temperature of the prior's: V has no scale of its own, so β is that of V turned
-    /// over and scaled to 0…1, `lsd_pseudotime`.
+    /// The model's transitions at the same β as the prior's: V has no scale of its own, so β multiplies differences of
+    /// `lsd_pseudotime`, which is −V scaled to 0…1.
     fn transitions(&self) -> anyhow::Result<Transition> {
         let spec = self.spec();
         let graph = self.data.graph(&spec.keys.connectivities)?;
         let time = self.data.numbers("lsd_pseudotime")?;
         let place = || format!("obsp[\"{}\"]", spec.keys.connectivities);
-        let made = Transition::from_pseudotime(graph, &time, 0.0).with_context(place)?;
-        made.weighted_by(graph).and_then(|p| p.metropolis(&time, self.beta)).with_context(place)
+        let unbiased = Transition::from_pseudotime(graph, &time, 0.0).with_context(place)?;
+        unbiased.weighted_by(graph).and_then(|p| p.metropolis(&time, self.beta)).with_context(place)
     }
 
-    /// Steps of the model or of its prior, and the share of the prior's; the model's alone where the file does not have
-    /// the prior and no share of it was asked for.
+    /// Transitions of the model mixed with those of the prior, and the weight of the prior; the model's alone if the
+    /// file does not have the prior and `--prior-weight` was not given.
     fn combined(&self) -> anyhow::Result<(Transition, f64)> {
         let own = self.transitions()?;
-        let share = self.prior_weight.unwrap_or(PRIOR_WEIGHT);
-        if share <= 0.0 {
+        let weight = self.prior_weight.unwrap_or(PRIOR_WEIGHT);
+        if weight <= 0.0 {
             return Ok((own, 0.0));
         }
         match self.prior_of_fates() {
-            Ok(prior) => Ok((own.combined(&prior, share), share)),
+            Ok(prior) => Ok((own.combined(&prior, weight), weight)),
             Err(error) if self.prior_weight.is_some() => Err(error.context("--prior-weight")),
             Err(error) => {
-                self.output.note(format!("fates are told from the model's transitions alone: {error:#}"));
+                self.output.note(format!("fates are computed from the model's transitions alone: {error:#}"));
                 Ok((own, 0.0))
             }
         }
     }
 
-    /// Fates by the prior and by neighbors, as far as there are any: what a model is compared with.
+    /// Fates by the prior and by neighbors, if they can be estimated, to compare the model with.
     pub(super) fn baselines(&self, terminal: &Terminal) -> Vec<(&'static str, FateProbabilities)> {
         [(BY_PRIOR, FateMethodArg::Prior), (BY_NEIGHBORS, FateMethodArg::Neighbors)]
             .into_iter()
@@ -243,7 +246,7 @@ impl FateEstimator<'_> {
     }
 }
 
-/// The terminal states in the colors that clusters of their names have.
+/// The terminal states, in the colors of the clusters of the same names.
 pub(super) fn colored(fates: Categorical, clusters: Option<&Categorical>) -> Categorical {
     let own = group_colors(&fates);
     let hex = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
@@ -260,7 +263,7 @@ pub(super) fn colored(fates: Categorical, clusters: Option<&Categorical>) -> Cat
 /// Version of `uns["fate_probabilities"]` (docs/formats.md).
 const FORMAT_VERSION: i64 = 1;
 
-/// Everything about fates that a result gets.
+/// All elements about fates that are added to a result.
 pub(super) fn additions(
     Estimate { found: fates, about: settings }: &Estimate,
     method: &str,
@@ -289,7 +292,7 @@ pub(super) fn additions(
     added
 }
 
-/// Probabilities that a file has under a key, with the names it has for them.
+/// The probabilities that a file has under a key, with the names of the fates.
 pub(super) fn stored(data: &Dataset, key: &str) -> Option<FateProbabilities> {
     let Some(Uns::Map(about)) = data.uns.get(PROBABILITIES) else { return None };
     let Some(Uns::Texts(_, names)) = about.get("names") else { return None };
@@ -297,7 +300,7 @@ pub(super) fn stored(data: &Dataset, key: &str) -> Option<FateProbabilities> {
     FateProbabilities::from_rows(names.clone(), values.values().iter().map(|&v| f64::from(v)).collect()).ok()
 }
 
-/// The method that a file's probabilities were told by.
+/// The method that estimated a file's probabilities.
 pub(super) fn stored_method(data: &Dataset) -> Option<String> {
     match data.uns.get(PROBABILITIES) {
         Some(Uns::Map(about)) => match about.get("method") {
@@ -308,7 +311,7 @@ pub(super) fn stored_method(data: &Dataset) -> Option<String> {
     }
 }
 
-/// True probabilities in the order of the fates, from obs `true_fate_<name>`; nothing where the file lacks one of them.
+/// True probabilities in the order of the fates, from obs `true_fate_<name>`; `None` if the file lacks one of them.
 pub(super) fn truth(data: &Dataset, fates: &FateProbabilities) -> anyhow::Result<Option<Vec<f64>>> {
     let key = |name: &String| format!("true_fate_{}", name.replace(' ', "_"));
     if fates.names().iter().any(|name| data.obs.get(&key(name)).is_none()) {

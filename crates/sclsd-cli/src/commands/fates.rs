@@ -1,4 +1,4 @@
-//! `sclsd fates`: how likely every cell is to end in each terminal state, or where its flow ends.
+//! `sclsd fates`: the probability that a cell ends in each terminal state, or with `--hard` where its flow ends.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     }
     let checkpoint = Checkpoint::load(&args.model)?;
     if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
-        bail!("--prior-weight is of --method transitions, not of --method {}", args.method.name());
+        bail!("--prior-weight needs --method transitions, but --method is {}", args.method.name());
     }
     if args.hard {
         return hard(args, &checkpoint, output);
@@ -54,14 +54,14 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
-/// Fates that were told and written.
+/// Fates that were estimated and written.
 pub(super) struct WrittenFates {
     pub found: FateProbabilities,
     pub terminal: Terminal,
     pub baselines: Vec<(&'static str, FateProbabilities)>,
 }
 
-/// Tells the probabilities of every terminal state, beside those of the prior and of neighbors, and writes them.
+/// Estimates and writes the probabilities of all terminal states, and those of the prior and of neighbors.
 pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Result<WrittenFates> {
     let shown = || args.input.display().to_string();
     let file = H5ad::open(&args.input)?;
@@ -70,7 +70,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     let spec = record.as_ref().map_or(&checkpoint.spec, |record| &record.spec).clone();
     let specs = [record.as_ref().map(|record| &record.spec), Some(&checkpoint.spec)];
     let cluster_key = match groups::cluster_key(args.cluster_key.as_ref(), &specs, &has) {
-        // terminal cells are known already, and clusters only lend them their colors
+        // terminal cells are known already; clusters would only give them colors
         Err(_) if args.terminal.is_empty() && has.has("obs", TERMINAL) => None,
         key => Some(key.with_context(shown)?),
     };
@@ -79,19 +79,19 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
         [("obs", &mut wanted.obs, "lsd_pseudotime"), ("obsp", &mut wanted.obsp, spec.keys.connectivities.as_str())]
     {
         if !keys.iter().any(|k| k == key) && !has.has(slot, key) {
-            keys.push(key.to_owned()); // what is read is an error that says what is there
+            keys.push(key.to_owned()); // reading then fails with an error that lists what the file has
         }
     }
     if !has.has("obsm", "X_cell_state") {
         wanted.obsm.push("X_cell_state".into());
     }
-    let hint = "fates are told from what sclsd train or annotate writes";
+    let hint = "fates are computed from what sclsd train or annotate writes";
     let mut data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
     let genes: HashSet<&str> = data.var.names.iter().map(String::as_str).collect();
     let foreign = checkpoint.model.genes.iter().filter(|gene| !genes.contains(gene.as_str())).count();
     if foreign > 0 {
         bail!(
-            "{} with {}: {foreign} of the model's {} genes are not in the data, so it is a model of other data",
+            "{} with {}: {foreign} of the model's {} genes are not in the data, so the model was trained on other data",
             shown(),
             args.model.display(),
             checkpoint.model.genes.len()
@@ -110,7 +110,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     };
     let terminal = estimator.terminal(&args.terminal, cluster_key.as_deref()).with_context(shown)?;
     if let Some(lonely) = first_lonely(&data, &checkpoint.spec.keys.connectivities)? {
-        bail!("{}: {lonely}; leave such cells out, or rebuild the graph", args.input.display());
+        bail!("{}: {lonely}; remove such cells, or rebuild the graph", args.input.display());
     }
     let estimate = estimator
         .estimate(args.method, &terminal, args.time_range)
@@ -126,15 +126,15 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     let unreachable = found.unreachable();
     if unreachable > 0 {
         output.note(format!(
-            "{unreachable} of {} cells can reach no terminal state: the graph does not join them to one; their \
-             probabilities are zero and they have no fate",
+            "{unreachable} of {} cells cannot reach a terminal state, because the graph does not connect them to one: their \
+             probabilities are 0 and they have no fate",
             data.n_cells()
         ));
     }
     Ok(WrittenFates { found, terminal, baselines })
 }
 
-/// Every fate's terminal cells, likely cells and mean probability, the mean of the baselines beside.
+/// For each fate: its terminal cells, the cells it is likeliest for, its mean probability, and that of the baselines.
 fn table(fates: &WrittenFates) -> (String, Value) {
     let WrittenFates { found, terminal, baselines } = fates;
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
@@ -172,7 +172,7 @@ fn table(fates: &WrittenFates) -> (String, Value) {
     (shown, Value::Object(values))
 }
 
-/// The one cell every cell ends nearest to, as the Python package finds it.
+/// The cell nearest to where each cell ends, as the Python package finds it.
 fn hard(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Result<()> {
     let shown = || args.input.display().to_string();
     let file = H5ad::open(&args.input)?;
@@ -212,7 +212,7 @@ fn hard(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Re
     figures.print(output)
 }
 
-/// Cells that end in each cluster, and where they come from: for people and for machines.
+/// Cells that end in each cluster, and where they come from, as text and as JSON.
 fn summary(table: &FateTable) -> (String, Value) {
     let (ends, n) = (table.ends(), table.clusters.len());
     let all: usize = ends.iter().sum();
@@ -237,7 +237,7 @@ fn summary(table: &FateTable) -> (String, Value) {
     (shown, Value::Object(fates))
 }
 
-/// `times` in f64 and `cells`, times × cells, in u32; the version of this in the metadata (docs/formats.md).
+/// Writes `times` in f64 and `cells`, times × cells, in u32; the metadata has the version (docs/formats.md).
 fn write_paths(path: &Path, fates: &HardFates) -> anyhow::Result<()> {
     let times: Vec<u8> = fates.times.iter().flat_map(|t| t.to_le_bytes()).collect();
     let cells: Vec<u8> = fates.paths.iter().flatten().flat_map(|c| c.to_le_bytes()).collect();

@@ -1,8 +1,8 @@
-//! The files of a command: what it reads, what it writes, and that the two do not get in each other's way.
+//! The files that a command reads and writes, and the check that no output destroys an input or another output.
 //!
-//! Every command says what its files are before it does anything. Two names may be one file: by a link, a hard link or
-//! a path written otherwise. What is written is never what is read, but for an `.h5ad` file that becomes its own
-//! result.
+//! Every command declares its files before it does anything. Two names may lead to one file: by a link, a hard link or
+//! another spelling of the path. No output is an input, except that a result may replace the `.h5ad` file that it is a
+//! copy of.
 
 use std::path::{Path, PathBuf};
 
@@ -21,20 +21,20 @@ pub(super) struct Files<'a> {
 struct Written<'a> {
     option: &'static str,
     path: &'a Path,
-    /// An input that it may replace.
+    /// The input that this output may replace.
     over: Option<&'a Path>,
-    /// Whether it may go to a device or a pipe.
+    /// Whether this output may be a device or a pipe.
     flows: bool,
 }
 
 impl<'a> Files<'a> {
-    /// A file that is read; `option` is what a user knows it by.
+    /// A file that is read; `option` names it in messages.
     pub(super) fn reads(mut self, option: &'static str, path: &'a Path) -> Self {
         self.read.push((option, path));
         self
     }
 
-    /// A file that is read where it is given.
+    /// A file that is read if it is given.
     pub(super) fn may_read(self, option: &'static str, path: Option<&'a PathBuf>) -> Self {
         match path {
             Some(path) => self.reads(option, path),
@@ -60,7 +60,8 @@ impl<'a> Files<'a> {
         self
     }
 
-    /// Fails where a file could not be written or would destroy another; else clears away what a killed run left of it.
+    /// Fails if an output cannot be written or would destroy another file; otherwise removes temporary files that a
+    /// killed run left behind.
     pub(super) fn check(self) -> anyhow::Result<()> {
         for (i, written) in self.written.iter().enumerate() {
             let (option, shown) = (written.option, written.path.display());
@@ -85,7 +86,9 @@ impl<'a> Files<'a> {
                 continue;
             }
             if standard::is_standard_output(written.path) && !is_stream(written.path) {
-                bail!("{option} {shown} is where standard output goes; give {option} another name");
+                bail!(
+                    "{option} {shown} is standard output, which cannot take this kind of file; give {option} another name"
+                );
             }
             check_replaceable(written.path)
                 .map_err(|error| anyhow::anyhow!("{shown} cannot be written: {}", plain_reason(&error)))?;
@@ -96,7 +99,7 @@ impl<'a> Files<'a> {
     }
 }
 
-/// Whether two paths lead to one file, be it there or not. Devices and pipes are no files in this sense.
+/// Whether two paths lead to one file, whether or not the file exists. Devices and pipes do not count as files.
 fn same(a: &Path, b: &Path) -> bool {
     match (identity(a), identity(b)) {
         (Some(a), Some(b)) => a == b,
@@ -104,7 +107,7 @@ fn same(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// What a file is known by: device and number where it is there, else where it would be.
+/// The identity of a file: device and inode number if the file exists, else its resolved path.
 #[derive(PartialEq)]
 enum Identity {
     #[cfg(unix)]
@@ -124,8 +127,8 @@ fn identity(path: &Path) -> Option<Identity> {
     }
 }
 
-/// Writes a picture, a page or a table: to standard output where that is meant, into a device, or as a file that is
-/// there once it is whole.
+/// Writes a picture, a page or a table: to standard output, to a device, or to a file that appears only once it is
+/// complete.
 pub(super) fn write(output: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if standard::is_standard_output(output) {
         return standard::write(bytes);

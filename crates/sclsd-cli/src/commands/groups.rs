@@ -1,11 +1,11 @@
-//! Columns of obs that name groups of cells, of whatever kind they are, and which of them has the clusters.
+//! Columns of obs that name groups of cells, and the choice of the column with the clusters.
 
 use anyhow::{Context, bail};
 use sclsd::data::{Categorical, Column, Dataset, Inspection};
 use sclsd::infer::TrainSpec;
 
-/// The column of obs with the clusters: the one that was named (`flag`), or the first that a training records and the
-/// file has. Every training records one, `clusters` by default, whether or not it used it.
+/// The column of obs with the clusters: the named one (`flag`), or the first that a training recorded and the file has.
+/// Every training records such a column, by default `clusters`, even if the training did not use clusters.
 pub(super) fn cluster_key(
     flag: Option<&String>,
     recorded: &[Option<&TrainSpec>],
@@ -26,14 +26,14 @@ pub(super) fn cluster_key(
              --cluster-key (categorical columns of obs: {columns})"
         ),
         None => bail!(
-            "the file does not say which clusters its model was trained with; name the column of clusters with \
+            "the file does not record the clusters of the training; name the column of clusters with \
              --cluster-key (categorical columns of obs: {columns})"
         ),
     }
 }
 
-/// Makes a column of whole numbers or truth values one of names, as pandas prints them: `2`, `True`. A column that is
-/// not there is left to whoever needs it.
+/// Turns a column of integers or truth values into a column of names, as pandas prints them: `2`, `True`. Does nothing
+/// if the column is missing.
 pub(super) fn name(data: &mut Dataset, key: &str) -> anyhow::Result<()> {
     if data.obs.get(key).is_some() {
         let groups = of(data, key)?;
@@ -47,14 +47,14 @@ pub(super) fn of(data: &Dataset, key: &str) -> anyhow::Result<Categorical> {
     let column = data.obs.get(key).with_context(|| format!("obs[\"{key}\"] is missing"))?;
     of_column(column).with_context(|| {
         format!(
-            "obs[\"{key}\"] is a {} column, expected names of groups; if its numbers are whole, convert it in Python with \
+            "obs[\"{key}\"] is a {} column, expected names of groups; if the numbers are integers, convert the column in Python with \
              adata.obs[\"{key}\"] = adata.obs[\"{key}\"].astype(int).astype(\"category\")",
             column.kind()
         )
     })
 }
 
-/// The groups of a column of names, whole numbers or truth values; none for real numbers.
+/// The groups of a column of names, integers or truth values; `None` for real numbers.
 pub(super) fn of_column(column: &Column) -> Option<Categorical> {
     match column {
         Column::Integer(values) => {

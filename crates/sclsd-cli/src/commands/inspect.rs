@@ -1,4 +1,4 @@
-//! `sclsd inspect`: what is in a file, and what the next step would miss.
+//! `sclsd inspect`: lists the contents of a file, and what the next step still needs.
 
 use std::io::Read;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::{escape, standard};
 
 pub(crate) fn run(args: &InspectArgs, output: Output) -> anyhow::Result<()> {
     if args.input.is_dir() {
-        return print_h5ad(&args.input, output); // fails, saying what it is
+        return print_h5ad(&args.input, output); // fails with an error that says what the directory is
     }
     let start = start(&args.input)?;
     let named_so = !start.starts_with(b"\x89HDF") && args.input.extension().is_some_and(|e| e == "safetensors");
@@ -27,11 +27,11 @@ pub(crate) fn run(args: &InspectArgs, output: Output) -> anyhow::Result<()> {
     } else if start.starts_with(b"PK") {
         anyhow::bail!("{} looks like a PyTorch checkpoint. Convert it with sclsd convert", args.input.display())
     } else {
-        print_h5ad(&args.input, output) // fails where it is none, saying why
+        print_h5ad(&args.input, output) // fails with the reason if this is not an .h5ad file
     }
 }
 
-/// The first bytes of a file: what it is, whatever its name says.
+/// The first bytes of a file, which tell its format whatever its name.
 fn start(path: &Path) -> anyhow::Result<Vec<u8>> {
     let cannot = |error| anyhow::anyhow!("{} cannot be read: {}", path.display(), plain_reason(&error));
     let mut start = Vec::new();
@@ -39,12 +39,12 @@ fn start(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// The length of a header of JSON in eight bytes, and its beginning.
+/// Whether a file starts like `.safetensors`: the length of a JSON header in eight bytes, then the header.
 fn is_safetensors(start: &[u8]) -> bool {
     matches!(start, [_, _, _, _, _, _, 0, 0, b'{'])
 }
 
-/// What `sclsd train` needs with its default keys, and where.
+/// The elements that `sclsd train` needs with its default keys and the file lacks.
 fn missing(file: &Inspection, graph: Option<&String>) -> Vec<String> {
     let keys = DataKeys::default();
     let graph = graph.unwrap_or(&keys.connectivities).clone();
@@ -70,7 +70,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let (settings, message) = Settings::recommended(None, 0).of_file(path)?;
     let missing = missing(&file, settings.graph.as_ref());
     let repeated = read_h5ad(path, &Keys::none())?.check_names().err().map(|error| error.to_string());
-    // what is there by name may hold what training refuses
+    // elements that exist may still have values that training refuses
     let refused = if missing.is_empty() && repeated.is_none() { refused(path, settings, output) } else { None };
     if output.json {
         let entries: Vec<_> =
@@ -99,7 +99,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
         _ => {
             lines.push(format!("missing for sclsd train: {}", missing.join("; ")));
             lines.push(format!(
-                "next: sclsd prepare {} -o prepared.h5ad --root-cluster NAME (it makes what is missing from raw counts)",
+                "next: sclsd prepare {} -o prepared.h5ad --root-cluster NAME (computes the missing elements from raw counts)",
                 quoted(path)
             ));
         }
@@ -107,7 +107,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     standard::print(&lines.join("\n"))
 }
 
-/// What `sclsd train` would say of the file and stop.
+/// The error with which `sclsd train` would refuse the file.
 fn refused(path: &Path, settings: Settings, output: Output) -> Option<String> {
     let job = Job {
         input: path,
@@ -133,7 +133,7 @@ pub(super) fn quoted(path: &Path) -> String {
     if shown.chars().all(plain) { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
 }
 
-/// How far a run has come: epochs, and steps of one that is not finished.
+/// The progress of a run: finished epochs, and steps of the next one.
 fn trained(checkpoint: &Checkpoint) -> String {
     match checkpoint.step() {
         0 => format!("{} epochs", checkpoint.epoch()),
@@ -161,7 +161,10 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
     };
     let simd = checkpoint.simd.as_ref().map(|level| format!("SIMD level of the training: {level}"));
     let lines = [
-        format!("model of {} genes, z of {} dimensions, B of {}", model.n_genes, spec.z_dim, spec.b_dim),
+        format!(
+            "model of {} genes; cell state z has {} dimensions, differentiation state B has {}",
+            model.n_genes, spec.z_dim, spec.b_dim
+        ),
         format!("{} tensors, {n_values} values", model.weights.len()),
         format!("{} trained{}", trained(checkpoint), loss.map_or(String::new(), |l| format!(", loss {l:.4}"))),
     ];

@@ -1,4 +1,4 @@
-//! `sclsd perturb`: where cells end with genes knocked out or set to a level, beside where they end otherwise.
+//! `sclsd perturb`: where cells end if genes are knocked out or set to a level, beside where they end without that.
 
 use anyhow::{Context, bail};
 use sclsd::analysis::{FateTable, PerturbSpec, Perturbation, perturb};
@@ -146,7 +146,8 @@ fn cells(clusters: &Categorical, key: &str, names: &[String]) -> anyhow::Result<
 /// Version of both tables, in their last column (docs/formats.md).
 const FORMAT_VERSION: &str = "1";
 
-/// One row for every pair of clusters that cells go between, then one for every fate over all cells (`from` empty).
+/// Writes one row for each pair of clusters between which cells go, then one for each fate over all cells (`from`
+/// empty).
 fn tabulate(
     out: &mut csv::Writer<Vec<u8>>,
     genes: &str,
@@ -181,9 +182,9 @@ fn tabulate(
     let (ends, then) = (before.ends(), after.ends());
     let all: usize = ends.iter().sum();
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
-    let share = |count: usize| if all == 0 { 0.0 } else { count as f64 / all as f64 };
+    let fraction = |count: usize| if all == 0 { 0.0 } else { count as f64 / all as f64 };
     for to in 0..n {
-        row("", &before.clusters[to], [ends[to], then[to]], [share(ends[to]), share(then[to])])?;
+        row("", &before.clusters[to], [ends[to], then[to]], [fraction(ends[to]), fraction(then[to])])?;
     }
     Ok(())
 }
@@ -205,7 +206,7 @@ fn tabulate_cells(
     Ok(())
 }
 
-/// Cells that end in each cluster before and after, with the log2 fold change: for people and for machines.
+/// Cells that end in each cluster before and after, with the log2 fold change, as text and as JSON.
 fn summary(before: &FateTable, after: &FateTable) -> (String, Value) {
     let (ends, then, fold) = (before.ends(), after.ends(), after.log2_fold_change(before));
     let fates: Map<String, Value> = (0..ends.len())

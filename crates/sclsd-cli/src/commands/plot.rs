@@ -64,14 +64,14 @@ fn draw(args: &Plot, output: Output) -> anyhow::Result<Picture> {
         }
         PlotKind::FateCircle => file.fate_circle(),
         PlotKind::Calibration => file.calibration(),
-        PlotKind::Perturb => bail!("a table of perturbations is no .h5ad file"),
+        PlotKind::Perturb => bail!("a table of perturbations is not an .h5ad file"),
     }
 }
 
 /// What a picture is made of: the parts of the file that it needs.
 struct File<'a> {
     args: &'a Plot,
-    /// Embedding of a picture on cells; empty for others.
+    /// Embedding that cells are drawn on; empty for pictures without cells.
     basis: String,
     data: Dataset,
     record: Option<Record>,
@@ -91,7 +91,7 @@ impl<'a> File<'a> {
         let cluster_key = groups::cluster_key(args.cluster_key.as_ref(), &specs, &has);
         let must = args.kind == PlotKind::Fates || !args.clusters.is_empty();
         let cluster_key = if must { Some(cluster_key?) } else { cluster_key.ok() };
-        // a column of obs comes first; what is none is a gene, by its name or its symbol
+        // a column of obs comes first; any other name is a gene, by its name or its symbol
         let gene = args.color.iter().filter(|key| !has.has("obs", key)).cloned().collect::<Vec<_>>();
         let gene = symbols::names(&args.input, &gene, args.symbols.gene_symbols.as_deref())?.pop();
         let color = gene
@@ -118,7 +118,7 @@ impl<'a> File<'a> {
         if on_cells {
             keys.obsm.push(basis.clone());
             if args.basis.is_none() && basis != "X_umap" {
-                output.note(format!("drawn on obsm[\"{basis}\"]; --basis names another"));
+                output.note(format!("drawn on obsm[\"{basis}\"]; choose another with --basis"));
             }
         }
         if !on_cells || args.kind == PlotKind::FateProbabilities {
@@ -128,7 +128,7 @@ impl<'a> File<'a> {
             keys.obsm.push(fate_estimates::PROBABILITIES.into());
             keys.uns.push(fate_estimates::PROBABILITIES.into());
             if !has.has("obsm", fate_estimates::PROBABILITIES) {
-                bail!("obsm[\"{}\"] is missing, which sclsd fates writes", fate_estimates::PROBABILITIES);
+                bail!("obsm[\"{}\"] is missing; run sclsd fates first", fate_estimates::PROBABILITIES);
             }
         }
         if args.kind == PlotKind::Calibration {
@@ -187,7 +187,11 @@ impl<'a> File<'a> {
     fn places(&self) -> anyhow::Result<Places<'_>> {
         let points = &self.data.obsm[&self.basis];
         if points.n_cols() < 2 {
-            bail!("obsm[\"{}\"] has {} column, but a picture needs 2", self.basis, points.n_cols());
+            bail!(
+                "obsm[\"{}\"] has {} column, but a picture needs 2; choose another with --basis",
+                self.basis,
+                points.n_cols()
+            );
         }
         Ok(Places { basis: &self.basis, points })
     }
@@ -262,7 +266,9 @@ impl<'a> File<'a> {
             kinds.push(Paths { name: "model".into(), places: on_embedding(&flow, &self.data, &self.basis)? });
         }
         if kinds.is_empty() {
-            bail!("the file does not say how its walks were made, and no --model is given: there is nothing to draw");
+            bail!(
+                "the file does not record the prior of its walks, and --model is not given: there is nothing to draw"
+            );
         }
         Ok(walks(self.places()?, &self.coloring()?, &kinds, &self.color_name()))
     }
@@ -285,7 +291,7 @@ impl<'a> File<'a> {
                 let at = |states: &sclsd::data::Matrix| {
                     let mut values: Vec<f64> = members.iter().map(|&i| f64::from(states.row(i)[z])).collect();
                     values.sort_by(f64::total_cmp);
-                    [0.25, 0.5, 0.75].map(|share| quantile(&values, share))
+                    [0.25, 0.5, 0.75].map(|fraction| quantile(&values, fraction))
                 };
                 let quartiles: Vec<[f64; 3]> = flow.states.iter().map(at).collect();
                 let pick = |which: usize| quartiles.iter().map(|q| q[which]).collect();
@@ -305,7 +311,7 @@ impl<'a> File<'a> {
     fn loss(&self) -> anyhow::Result<Picture> {
         let history = self.record.as_ref().map(|r| &r.history).filter(|h| h.contains_key("loss"));
         let Some(history) = history else {
-            bail!("uns[\"sclsd\"] has no history of training, which sclsd train writes")
+            bail!("uns[\"sclsd\"] has no history of training; draw a result of sclsd train")
         };
         let epochs: Vec<f64> = (1_u32..).take(history["loss"].len()).map(f64::from).collect();
         let color = palette(1)[0];
@@ -332,7 +338,7 @@ impl<'a> File<'a> {
     fn fate_circle(&self) -> anyhow::Result<Picture> {
         let fates = self.probabilities()?;
         if fates.names.len() < 2 {
-            bail!("there is one fate, {}, so no cell is between fates", fates.names.join(", "));
+            bail!("there is only one fate, {}, so no cell is between fates", fates.names.join(", "));
         }
         let coloring = self.cluster_key.as_ref().map(|key| coloring(&self.data, key)).transpose()?;
         Ok(fate_circle(&fates, coloring.as_ref(), &self.title("between fates")))
@@ -353,7 +359,9 @@ impl<'a> File<'a> {
             let Some(agreement) =
                 fate_estimates::truth(&self.data, &fates)?.and_then(|truth| agreement(&fates, &truth))
             else {
-                bail!("the file has no true probabilities to compare with (obs[\"true_fate_…\"], one for every fate)");
+                bail!(
+                    "the file has no true probabilities (obs[\"true_fate_…\"], one for each fate); simulated cells have them"
+                );
             };
             let bins = agreement.calibration.bins;
             curves.push(CalibrationCurve {
@@ -368,11 +376,11 @@ impl<'a> File<'a> {
 
     fn fates(&self) -> anyhow::Result<Picture> {
         let Some(key) = &self.cluster_key else {
-            bail!("sclsd plot fates needs --cluster-key, the column of obs cells start in")
+            bail!("sclsd plot fates needs --cluster-key, the column of obs with the clusters that cells start in")
         };
         let (clusters, ends) = (self.data.groups(key)?, groups::of(&self.data, "fate")?);
         let counts = match fate_estimates::stored(&self.data, fate_estimates::PROBABILITIES) {
-            Some(fates) if agree(&fates, &ends) => fate_shares(&clusters, &fates),
+            Some(fates) if agree(&fates, &ends) => fate_flows(&clusters, &fates),
             _ => fate_counts(&clusters, &ends),
         };
         Ok(fates(&counts, &self.title("where cells end")))
@@ -395,14 +403,14 @@ impl From<FateEstimate> for ColoredFates {
     }
 }
 
-/// Whether the fates of obs are the likeliest of these probabilities, and not those of another method written since.
+/// Whether the fates in obs are the likeliest of these probabilities, and not those that another method wrote later.
 fn agree(fates: &sclsd::analysis::FateProbabilities, ends: &Categorical) -> bool {
     let likeliest = |cell: usize| fates.likeliest(cell).map(|k| fates.names()[k].as_str());
     (0..fates.n_cells()).all(|cell| ends.name(cell) == likeliest(cell))
 }
 
-/// Cells of each cluster by fate, each in the parts that are its probabilities.
-fn fate_shares(clusters: &Categorical, fates: &sclsd::analysis::FateProbabilities) -> FateCounts {
+/// Cells of each cluster by fate; each cell is divided among the fates by its probabilities.
+fn fate_flows(clusters: &Categorical, fates: &sclsd::analysis::FateProbabilities) -> FateCounts {
     flows(clusters, fates.names(), |cell| fates.row(cell).iter().copied().enumerate())
 }
 
@@ -411,11 +419,11 @@ fn fate_counts(clusters: &Categorical, ends: &Categorical) -> FateCounts {
     flows(clusters, ends.categories(), |cell| ends.codes()[cell].map(|fate| (fate as usize, 1.0)))
 }
 
-/// What goes from each cluster to each fate; a fate that is no cluster is left out.
+/// The number of cells that go from each cluster to each fate; a fate that is not a cluster is left out.
 fn flows<I: IntoIterator<Item = (usize, f64)>>(
     clusters: &Categorical,
     fates: &[String],
-    shares: impl Fn(usize) -> I,
+    fractions: impl Fn(usize) -> I,
 ) -> FateCounts {
     let names = clusters.categories();
     let n = names.len();
@@ -423,16 +431,16 @@ fn flows<I: IntoIterator<Item = (usize, f64)>>(
     let mut cells = vec![0.0; n * n];
     for (cell, from) in clusters.codes().iter().enumerate() {
         let Some(from) = from else { continue };
-        for (fate, share) in shares(cell) {
+        for (fate, fraction) in fractions(cell) {
             if let Some(to) = cluster_of[fate] {
-                cells[*from as usize * n + to] += share;
+                cells[*from as usize * n + to] += fraction;
             }
         }
     }
     FateCounts { clusters: names.to_vec(), colors: group_colors(clusters), cells }
 }
 
-/// Colours by a column of obs that was read, or by a gene.
+/// Colors cells by a column of obs that was read, or by a gene.
 pub(super) fn coloring(data: &Dataset, key: &str) -> anyhow::Result<Coloring> {
     if let Some(column) = data.obs.get(key) {
         return Ok(match column {
@@ -466,23 +474,26 @@ fn velocity_key(args: &Plot, basis: &str) -> String {
     args.velocity.key(basis::suffix(basis))
 }
 
-/// The value below which that share of sorted values lies.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+/// The value below which this fraction of sorted values lies.
+fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "an index"
     )]
-    let at = (share * (sorted.len() - 1) as f64).round() as usize;
+    let at = (fraction * (sorted.len() - 1) as f64).round() as usize;
     sorted[at]
 }
 
-/// The table that `sclsd perturb` writes: its rows over all cells.
+/// Draws the table that `sclsd perturb` writes: the rows over all cells.
 fn perturbation(args: &Plot) -> anyhow::Result<Picture> {
     let changes = read_changes(&args.input)?;
     if changes.is_empty() {
-        bail!("{} has no row with an empty \"from\": sclsd perturb writes one for each fate", args.input.display());
+        bail!(
+            "{} has no row with an empty \"from\", which sclsd perturb -o writes for each fate",
+            args.input.display()
+        );
     }
     Ok(perturbations(&changes, args.title.as_deref().unwrap_or("fates after perturbation")))
 }
@@ -495,7 +506,9 @@ fn read_changes(path: &Path) -> anyhow::Result<Vec<FateChange>> {
     let header = reader.headers().with_context(|| shown.clone())?.clone();
     let column = |name: &str| {
         header.iter().position(|h| h == name).with_context(|| {
-            format!("{shown} lacks the column \"{name}\"; sclsd plot perturb draws the table that sclsd perturb writes")
+            format!(
+                "{shown} lacks the column \"{name}\"; sclsd plot perturb draws the table that sclsd perturb -o writes"
+            )
         })
     };
     let at: Vec<usize> = names.into_iter().map(column).collect::<anyhow::Result<_>>()?;

@@ -1,4 +1,4 @@
-//! `sclsd prepare`: raw counts in, a file that can be trained on out.
+//! `sclsd prepare`: reads raw counts, writes a file that is ready for training.
 
 use anyhow::{Context, bail};
 use sclsd::data::{Dataset, Frame, H5ad, Keys, Uns, Windows, is_10x, read_10x, write_h5ad};
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     if args.input.is_dir() && !is_10x(&args.input) {
         bail!(
             "{} is a directory without the three files of Cell Ranger: one matrix.mtx, barcodes.tsv and features.tsv (or genes.tsv), \
-             packed with gzip or not, of any one prefix; give the directory that they are in, or an .h5ad or .h5 file",
+             gzipped or not, all with the same prefix; give the directory that has these files, or an .h5ad or .h5 file",
             args.input.display()
         );
     }
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &PrepareArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
-/// Prepares a file and writes a copy of it; returns what was found, and the numbers of cells and genes before.
+/// Prepares an `.h5ad` file and writes a copy; returns the prepared data, and the numbers of cells and genes before.
 fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Result<(Prepared, usize, usize)> {
     let shown = || args.input.display().to_string();
     let file = H5ad::open(&args.input)?;
@@ -88,7 +88,7 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     let (counts, source) = counts::choose(&args.input, &file, &before, args.counts.as_deref(), output)?;
     let x = if args.force { None } else { counts::normalized(&file, source == "X", output)? };
     groups::name(&mut before, &args.cluster_key).with_context(shown)?;
-    remake_what_is_not_finite(&mut before, output);
+    drop_what_is_not_finite(&mut before, output);
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
     let expression = x.as_ref().map(|x| x as &dyn Windows);
     let mut found = prepare_from(before, &counts, expression, spec).with_context(shown)?;
@@ -103,16 +103,16 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
             .for_each(|kept| *kept = format!("obsp {graph}"));
     }
     if source != counts::LAYER_RAW {
-        let gone = if source == "X" { "; X gets normalised expression" } else { "" };
+        let gone = if source == "X" { "; normalized expression replaces X" } else { "" };
         output.note(format!("counts are taken from {source}{gone}"));
         if file.keys()?.layers.iter().any(|layer| layer == counts::LAYER) {
-            output.note(format!("{} held something else: it is replaced by the counts", counts::LAYER_RAW));
+            output.note(format!("{} held other values, which are replaced by the counts", counts::LAYER_RAW));
         }
     }
     let repaired = found.one_way_edges + found.no_edges > 0;
     let mut kept: Vec<String> = found.kept.iter().map(|element| element.replacen(' ', "/", 1)).collect();
     kept.retain(|key| !(repaired && *key == format!("obsp/{graph}")));
-    // an entry without a base, or with the base None, says what the one written here would
+    // an entry without a base, or with the base None, means the same as the one written here
     if file.keys()?.uns.iter().any(|key| key == "log1p")
         && let Some(Uns::Map(entries)) =
             file.read(&Keys { uns: vec!["log1p".into()], ..Keys::none() })?.uns.get("log1p")
@@ -123,15 +123,15 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     if source == counts::LAYER_RAW {
         kept.push(format!("layers/{}", counts::LAYER));
     }
-    let made = made_anew(&file, &found.data, &kept)?;
-    if !made.is_empty() {
-        output.note(format!("recomputed, replacing what the file had: {}", made.join(", ")));
+    let replaced = recomputed(&file, &found.data, &kept)?;
+    if !replaced.is_empty() {
+        output.note(format!("recomputed, replacing what the file had: {}", replaced.join(", ")));
     }
     for (table, frame) in [("obs", &found.data.obs), ("var", &found.data.var)] {
         let index = file.index_name(table);
         if frame.get(&index).is_some() {
             output.note(format!(
-                "the index of {table} was named \"{index}\", as one of the results; the index is renamed to \"_index\""
+                "the index of {table} is named \"{index}\", and so is one of the results: the index is renamed to \"_index\""
             ));
         }
     }
@@ -141,17 +141,17 @@ fn of_h5ad(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Re
     Ok((found, n_cells, n_genes))
 }
 
-/// Prepares what Cell Ranger wrote.
+/// Prepares the output of Cell Ranger.
 fn of_10x(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Result<(Prepared, usize, usize)> {
     let read = read_10x(&args.input)?;
     if read.renamed > 0 {
         output.note(format!(
-            "{} genes bear the symbol of another and got -1, -2, … behind it; ids are in var[\"gene_ids\"]",
+            "{} genes have the symbol of another gene and are renamed with -1, -2, … at the end; ids are in var[\"gene_ids\"]",
             read.renamed
         ));
     }
     if read.other_features > 0 {
-        output.note(format!("{} features that are no genes are left out", read.other_features));
+        output.note(format!("{} features that are not genes are left out", read.other_features));
     }
     let before = named_apart(&args.input, read.data)?;
     let (n_cells, n_genes) = (before.n_cells(), before.n_genes());
@@ -160,8 +160,8 @@ fn of_10x(args: &PrepareArgs, spec: &PrepareSpec, output: Output) -> anyhow::Res
     Ok((found, n_cells, n_genes))
 }
 
-/// Elements of the file that others take the place of, save X and the counts, of which more is said.
-fn made_anew(file: &H5ad, data: &Dataset, kept: &[String]) -> anyhow::Result<Vec<String>> {
+/// Elements of the file that are replaced, except X and the counts, which have notes of their own.
+fn recomputed(file: &H5ad, data: &Dataset, kept: &[String]) -> anyhow::Result<Vec<String>> {
     let has = file.inspect()?;
     let columns = |frame: &Frame| frame.columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let slots = [
@@ -177,10 +177,10 @@ fn made_anew(file: &H5ad, data: &Dataset, kept: &[String]) -> anyhow::Result<Vec
     Ok(anew.map(|(slot, name)| format!("{slot}[\"{name}\"]")).collect())
 }
 
-/// The graph that preparation makes.
+/// The graph that preparation computes.
 const GRAPH: &str = "connectivities";
 
-/// What preparation can keep of a file; the rest follows the cells and genes without being looked at.
+/// The elements of a file that preparation can reuse; all others are copied for the cells and genes that stay.
 fn keys(all: &Keys, clusters: &str, graph: &str) -> Keys {
     let there = |names: &[String], wanted: &[&str]| -> Vec<String> {
         wanted.iter().filter(|key| names.iter().any(|name| name == *key)).map(ToString::to_string).collect()
@@ -193,13 +193,13 @@ fn keys(all: &Keys, clusters: &str, graph: &str) -> Keys {
     }
 }
 
-/// Takes away coordinates that preparation would keep although some of them are no numbers, so that they are made anew.
-fn remake_what_is_not_finite(data: &mut Dataset, output: Output) {
+/// Drops coordinates that are not all finite, so that preparation recomputes them.
+fn drop_what_is_not_finite(data: &mut Dataset, output: Output) {
     for key in ["X_pca", "X_umap"] {
         let Some(matrix) = data.obsm.get(key) else { continue };
         if let Some(at) = matrix.values().iter().position(|value| !value.is_finite()) {
             output.note(format!(
-                "obsm[\"{key}\"] of cell {} is {}: it is made anew",
+                "obsm[\"{key}\"] of cell {} is {}, so obsm[\"{key}\"] is recomputed",
                 data.obs.names[at / matrix.n_cols()],
                 matrix.values()[at]
             ));

@@ -1,24 +1,24 @@
-//! Transitions of the walks of a training run, and what they were made of.
+//! Transitions of the walks of a training run, and what they were computed from.
 
 use anyhow::bail;
 use sclsd::data::Dataset;
 use sclsd::graph::{ByPseudotime, GraphError, Phylogeny, Prior as _, Terminal, Transition, TransitionError};
 use sclsd::infer::TrainSpec;
 
-/// Transitions and what they were made of.
+/// Transitions and what they were computed from.
 pub(super) struct Prior {
     pub transition: Transition,
-    /// Time of every cell, where there is one.
+    /// Time of each cell; `None` if a matrix directs the walks.
     pub time: Option<Vec<f64>>,
-    /// Whether the time was made here, and is to be kept.
+    /// Whether a small model computed the time, which is then stored in the result.
     pub bootstrapped: bool,
     pub phylogeny: Option<Phylogeny>,
-    /// Where walks end; nothing where they do not.
+    /// Where walks end; `None` if they do not end.
     pub terminal: Option<Terminal>,
 }
 
 impl Prior {
-    /// The same by other settings of its transitions: time, phylogeny and terminal states stay.
+    /// Recomputes the transitions with other settings; time, phylogeny and terminal states stay the same.
     pub(super) fn again(self, data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Self> {
         let Some(time) = &self.time else { return Ok(self) };
         let unending = transition(data, spec, time, self.phylogeny.as_ref())?;
@@ -30,7 +30,7 @@ impl Prior {
     }
 }
 
-/// Steps by a time, before walks end.
+/// Transitions directed by a time, without terminal states.
 pub(super) fn transition(
     data: &Dataset,
     spec: &TrainSpec,
@@ -47,7 +47,7 @@ pub(super) fn transition(
         weighted: choice.weighted,
         phylogeny: phylogeny.zip(clusters.as_ref()).map(|(phylogeny, clusters)| (phylogeny, clusters, choice.descent)),
     };
-    let made = prior.transition(graph.into()).map_err(|error| match error {
+    let found = prior.transition(graph.into()).map_err(|error| match error {
         TransitionError::Isolated { cell, isolated } => anyhow::anyhow!(
             "obsp[\"{}\"]: cell {} has no neighbour ({isolated} such cells in all); remove them or rebuild the graph",
             keys.connectivities,
@@ -57,20 +57,21 @@ pub(super) fn transition(
             anyhow::Error::new(time).context(format!("obs[\"{}\"]", keys.time))
         }
         TransitionError::Graph(GraphError::Weight { from, to, weight }) => anyhow::anyhow!(
-            "obsp[\"{}\"] has weight {weight} on the edge from cell {} to cell {}, expected a finite number of 0 or more; build \
-             the graph anew, as sc.pp.neighbors(adata) does",
+            "obsp[\"{}\"] has weight {weight} on the edge from cell {} to cell {}, expected a finite number of 0 or more; \
+             rebuild the graph, in scanpy with sc.pp.neighbors(adata)",
             keys.connectivities,
             data.obs.names[from],
             data.obs.names[to as usize]
         ),
         other => anyhow::Error::new(other).context(format!("obsp[\"{}\"]", keys.connectivities)),
     })?;
-    if choice.require_all_cells && !made.dropped().is_empty() {
+    if choice.require_all_cells && !found.dropped().is_empty() {
         bail!(
-            "{} cells have no neighbour that the phylogeny lets them go to, the first is {}",
-            made.dropped().len(),
-            data.obs.names[made.dropped()[0]]
+            "the phylogeny forbids all steps from {} cells to their neighbours, the first is cell {}; set \
+             prior.require_all_cells=false to leave such cells out",
+            found.dropped().len(),
+            data.obs.names[found.dropped()[0]]
         );
     }
-    Ok(made)
+    Ok(found)
 }

@@ -1,4 +1,4 @@
-//! Where the walks of a training run come from: a time, a phylogeny, both, neither, or a matrix of one's own.
+//! The prior of a training run, which directs the walks: a time, a phylogeny, both, or the user's own matrix.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -25,12 +25,12 @@ use crate::signals::{StopAfterStep, Stopped};
 #[derive(Debug, Default)]
 pub(super) struct PriorChoice {
     phylogeny: PhylogenyChoice,
-    /// A small model that makes the prior time, and where it is trained.
+    /// A small model that computes the prior time, and the device that trains it.
     bootstrap: Option<(BootstrapSpec, Device)>,
     matrix: Option<PathBuf>,
-    /// Whether the matrix of a run that is over is not at hand.
+    /// Whether the prior of a finished run was the user's own matrix, which its result stores.
     own: bool,
-    /// Whether a column with clusters was named: it has to be there, needed or not.
+    /// Whether `--cluster-key` was given: the column must then exist, even if nothing needs it.
     clusters_named: bool,
 }
 
@@ -69,13 +69,13 @@ impl PriorChoice {
         Ok(Self { phylogeny, bootstrap, matrix: args.prior.clone(), own: false, clusters_named })
     }
 
-    /// The prior of a run that is over: by its time, within its phylogeny.
+    /// The prior of a finished run, as its result records it.
     pub(super) fn recorded(record: &Record) -> Self {
         let phylogeny = record.phylogeny.clone().map_or(PhylogenyChoice::None, PhylogenyChoice::Given);
         Self { phylogeny, own: record.own_prior, ..Self::default() }
     }
 
-    /// Its transitions as they are without terminal states.
+    /// The transitions without terminal states.
     pub(super) fn unending(&self, data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Transition> {
         if self.own {
             return own_matrix(data);
@@ -138,7 +138,7 @@ impl PriorChoice {
     }
 }
 
-/// A time that a small model makes, unless a signal stops it.
+/// The prior time that a small model computes, unless a signal stops the training.
 fn bootstrapped(
     data: &Dataset,
     spec: &TrainSpec,
@@ -147,7 +147,7 @@ fn bootstrapped(
     device: Device,
     output: Output,
 ) -> anyhow::Result<Vec<f64>> {
-    output.note(format!("making a prior time: {} epochs of a small model", bootstrap.num_epochs));
+    output.note(format!("computing the prior time: {} epochs of a small model", bootstrap.num_epochs));
     let progress = Progress::new(output, 0, bootstrap.num_epochs);
     let stop = StopAfterStep::begin();
     let observe = |event: Event<'_>| {
@@ -158,14 +158,14 @@ fn bootstrapped(
     progress.finish();
     match stop.end() {
         Some(signal) => {
-            let place = "while the prior time was made: nothing is saved, and the same command begins anew".into();
+            let place = "while the prior time was computed: nothing is saved, and the same command starts again".into();
             Err(Stopped { signal, place }.into())
         }
         None => Ok(time?),
     }
 }
 
-/// The terminal states that were asked for, and a word on which they are and why.
+/// The terminal states, with a note on which they are and why.
 fn terminal(
     data: &Dataset,
     spec: &TrainSpec,
@@ -179,7 +179,10 @@ fn terminal(
     let clusters = match (&spec.prior.terminal, data.obs.get(&spec.keys.clusters)) {
         (TerminalSpec::None, _) => return Ok(None),
         (TerminalSpec::Auto, None) => {
-            output.note(format!("{} is missing: terminal states are sought among clusters made by Leiden", place()));
+            output.note(format!(
+                "{} is missing: terminal states are looked for among clusters computed by the Leiden algorithm",
+                place()
+            ));
             leiden(graph, 1.0, spec.random_state)?
         }
         _ => data.groups(&spec.keys.clusters)?,
@@ -188,7 +191,7 @@ fn terminal(
         (TerminalSpec::Clusters(names), _) => (names.clone(), "as named".to_owned()),
         (_, Some(leaves)) if !leaves.is_empty() => (leaves, "leaves of the phylogeny".to_owned()),
         _ => match Leaves::find(graph, &clusters, time) {
-            Ok(leaves) => (leaves.names(), "clusters from which no later one descends".to_owned()),
+            Ok(leaves) => (leaves.names(), "clusters from which no later cluster descends".to_owned()),
             Err(TerminalError::NoStates) => {
                 output.note(
                     "warning: no terminal state was found, because no cluster is clearly later than its neighbors. Walks do \
@@ -206,12 +209,12 @@ fn terminal(
     output.note(format!("terminal states, {why}: {}", listed.collect::<Vec<_>>().join(", ")));
     if names.len() == 1 {
         output.note(format!(
-            "warning: {} is the only terminal state, so every cell's fate is to become it; name others with --terminal \
+            "warning: {} is the only terminal state, so it is the only possible fate; name others with --terminal \
              if there are any",
             names[0]
         ));
     }
-    // only for a warning: where the solver does not converge, training goes on
+    // only for a warning: if the solver does not converge, training continues
     let steps = steps_to_absorption(unending.matrix(), &terminal).unwrap_or_default();
     let lost = steps.iter().filter(|steps| steps.is_infinite()).count();
     if lost > 0 {
@@ -233,7 +236,7 @@ fn from_matrix(path: &Path, data: &Dataset) -> anyhow::Result<Transition> {
     Transition::from_matrix(&weights).with_context(|| path.display().to_string())
 }
 
-/// The matrix that directed the walks of a run that is over.
+/// The matrix that directed the walks of a finished run.
 fn own_matrix(data: &Dataset) -> anyhow::Result<Transition> {
     let Some(weights) = data.obsp.get(PRIOR_MATRIX) else {
         bail!(

@@ -1,4 +1,4 @@
-//! What a result says of the run it came from, in `uns["sclsd"]`: version, configuration, history, phylogeny.
+//! The record of the training run in a result, `uns["sclsd"]`: version, configuration, history, phylogeny.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,40 +11,40 @@ use sclsd::infer::{Checkpoint, EpochRecord, TrainSpec};
 use super::prior::Prior;
 use super::time::used_time;
 
-/// Where it stands in `uns`.
+/// Key of the record in `uns`.
 pub(super) const KEY: &str = "sclsd";
 
-/// Column of obs with a prior time that was made by a small model.
+/// Column of obs with the prior time that a small model computed.
 pub(super) const PRIOR_TIME: &str = "prior_pseudotime";
-/// Element of obsp with the walks' transitions where they were a matrix of the user's own.
+/// Element of obsp with the transitions of the walks, if the user gave them as a matrix (`--prior`).
 pub(super) const PRIOR_MATRIX: &str = "prior_transitions";
 /// Column of obs with the terminal state of every terminal cell.
 pub(super) const TERMINAL: &str = "terminal_states";
-/// What directed walks: a time of the file, a time that was made, or a matrix of the user's own.
+/// What directed walks: a time in the input file, a time computed by a small model, or the user's own matrix.
 const GIVEN: &str = "time";
-const MADE: &str = "bootstrap";
+const BOOTSTRAPPED: &str = "bootstrap";
 const OWN: &str = "matrix";
 
-/// A run as its result remembers it.
+/// A run as recorded in its result.
 pub(super) struct Record {
     pub spec: TrainSpec,
-    /// The configuration as it stands in the file, which says what was used.
+    /// The configuration as stored in the file.
     pub config: serde_json::Value,
-    /// Values by epoch, under the names they have in the file.
+    /// Values by epoch, under their names in the file.
     pub history: BTreeMap<String, Vec<f64>>,
     pub phylogeny: Option<Phylogeny>,
-    /// Whether walks were directed by a matrix of the user's own, [`PRIOR_MATRIX`], and not by a time.
+    /// Whether the user's own matrix, [`PRIOR_MATRIX`], directed the walks, and not a time.
     pub own_prior: bool,
 }
 
 impl Record {
-    /// Column of obs with the time that directed walks; none where a matrix did.
+    /// Column of obs with the time that directed the walks; `None` if a matrix did.
     pub(super) fn time_key(&self) -> Option<&str> {
         (!self.own_prior).then_some(self.spec.keys.time.as_str())
     }
 
-    /// The time that directed walks, stretched and smoothed as it was then; none where a matrix did, or where the file
-    /// does not have it.
+    /// The time that directed the walks, scaled and smoothed as in the training; `None` if a matrix did, or if the file
+    /// lacks the time.
     pub(super) fn time(&self, data: &Dataset) -> anyhow::Result<Option<Vec<f64>>> {
         match self.time_key() {
             Some(key) if data.obs.get(key).is_some() => used_time(data, &self.spec).map(Some),
@@ -53,7 +53,7 @@ impl Record {
     }
 }
 
-/// The record of a file that has been looked into.
+/// The record of a file; `has` lists the elements of the file.
 pub(super) fn of_file(path: &Path, has: &Inspection) -> anyhow::Result<Option<Record>> {
     if !has.has("uns", KEY) {
         return Ok(None);
@@ -61,7 +61,7 @@ pub(super) fn of_file(path: &Path, has: &Inspection) -> anyhow::Result<Option<Re
     read(&read_h5ad(path, &Keys { uns: vec![KEY.into()], ..Keys::none() })?)
 }
 
-/// Reads what [`write`] wrote; nothing where the file was not trained here.
+/// Reads what [`write`] wrote; `None` if the file is not a result of training.
 pub(super) fn read(data: &Dataset) -> anyhow::Result<Option<Record>> {
     let Some(Uns::Map(entries)) = data.uns.get(KEY) else { return Ok(None) };
     let Some(Uns::Text(config)) = entries.get("config") else { return Ok(None) };
@@ -72,9 +72,9 @@ pub(super) fn read(data: &Dataset) -> anyhow::Result<Option<Record>> {
         Some(Uns::Text(prior)) => prior.as_str(),
         _ => GIVEN,
     };
-    if prior == MADE {
-        // in files of earlier versions, whose configuration says what was asked for
-        as_made(&mut spec);
+    if prior == BOOTSTRAPPED {
+        // files of earlier versions have the requested configuration, not the one used
+        as_bootstrapped(&mut spec);
     }
     let own_prior = prior == OWN;
     let history = match entries.get("history") {
@@ -93,8 +93,8 @@ pub(super) fn read(data: &Dataset) -> anyhow::Result<Option<Record>> {
     Ok(Some(Record { spec, config, history, phylogeny, own_prior }))
 }
 
-/// A time that was made is stored as it was used.
-fn as_made(spec: &mut TrainSpec) {
+/// Names the time that a small model computed, which is stored scaled and smoothed.
+fn as_bootstrapped(spec: &mut TrainSpec) {
     spec.keys.time = PRIOR_TIME.into();
     (spec.prior.scale_time, spec.prior.smooth_time) = (false, 0);
 }
@@ -109,8 +109,8 @@ fn floats(value: &Uns) -> Option<Vec<f64>> {
 /// Version of `uns["sclsd"]` (docs/formats.md); files without one are older and read alike.
 const FORMAT_VERSION: i64 = 1;
 
-/// What is recorded of the run in `uns["sclsd"]`: version, configuration with the prior that was used, history, and the
-/// phylogeny that bounded the walks.
+/// The record for `uns["sclsd"]`: version, configuration with the prior that was used, history, and the phylogeny that
+/// bounded the walks.
 pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
     let epochs = fit.history.len();
     let curve = |f: &dyn Fn(&EpochRecord) -> f64| Uns::Floats(vec![epochs], fit.history.iter().map(f).collect());
@@ -128,12 +128,12 @@ pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
     }
     let from = match (&prior.time, prior.bootstrapped) {
         (None, _) => OWN,
-        (Some(_), true) => MADE,
+        (Some(_), true) => BOOTSTRAPPED,
         (Some(_), false) => GIVEN,
     };
     let mut used = fit.spec.clone();
     if prior.bootstrapped {
-        as_made(&mut used);
+        as_bootstrapped(&mut used);
     }
     let mut config = serde_json::to_value(&used)?;
     if prior.time.is_none()

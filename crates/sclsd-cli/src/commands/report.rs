@@ -1,4 +1,4 @@
-//! `sclsd report`: everything a result says, on one page.
+//! `sclsd report`: a result on one page.
 
 use std::path::Path;
 
@@ -29,7 +29,8 @@ const PATHS: usize = 150;
 const BINS: usize = 40;
 /// Genes whose trends are shown at first.
 const FIRST: usize = 6;
-/// Share of all cells that must enter a cluster in a step, per cell of it, for it to count as entered.
+/// A cluster counts as entered if the probability of entering it in one step, summed over all cells, is at least this
+/// fraction of its number of cells.
 const ENTERED: f64 = 0.002;
 
 pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &ReportArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
-/// What a report is made of.
+/// What a report shows, and how.
 pub(super) struct Choice<'a> {
     pub input: &'a Path,
     pub model: Option<&'a Path>,
@@ -70,7 +71,7 @@ pub(super) struct Choice<'a> {
     pub title: Option<String>,
 }
 
-/// Makes a report and writes it.
+/// Writes a report.
 pub(super) fn write(choice: &Choice<'_>, output: &Path) -> anyhow::Result<()> {
     let checkpoint = choice.model.map(Checkpoint::load).transpose()?;
     let source = Source::read(choice, checkpoint).with_context(|| choice.input.display().to_string())?;
@@ -203,7 +204,7 @@ impl<'a> Source<'a> {
         facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// The time that directed the run's walks, where the file says what it was and has it.
+    /// The time that directed the run's walks, if the file records and contains it.
     fn time(&self) -> Option<Vec<f64>> {
         self.record.as_ref().and_then(|record| record.time(&self.data).ok().flatten())
     }
@@ -222,8 +223,8 @@ impl<'a> Source<'a> {
         let mut warnings = Vec::new();
         if let Some(correlation) = self.time().and_then(|time| spearman(&self.pseudotime, &time)).filter(|c| *c < 0.0) {
             warnings.push(format!(
-                "Pseudotime runs against the prior time (Spearman {correlation:.2}): the potential has settled the wrong way \
-                 round. Give more epochs, longer walks or another seed."
+                "Pseudotime runs against the prior time (Spearman {correlation:.2}): the potential is upside \
+                 down. Train again with more epochs, longer walks or another seed."
             ));
         }
         if let Some(loss) = self.record.as_ref().and_then(|r| r.history.get("loss")).filter(|loss| loss.len() >= 10) {
@@ -252,7 +253,7 @@ impl<'a> Source<'a> {
         warnings
     }
 
-    /// Clusters that hardly a cell goes to, but for the one that is first in pseudotime.
+    /// Clusters that hardly any cell enters, except the cluster that is first in pseudotime.
     fn never_entered(&self) -> Vec<String> {
         let (Some((_, clusters)), Some(transitions)) = (&self.clusters, self.data.obsp.get("transitions")) else {
             return Vec::new();
@@ -273,8 +274,8 @@ impl<'a> Source<'a> {
         alone
             .map(|c| {
                 format!(
-                    "Hardly any cell of another cluster goes to {}, though pseudotime does not begin there: it is joined to \
-                     nothing, or everything flows out of it.",
+                    "Hardly any cell of another cluster goes to {}, although pseudotime does not start there: the graph does not \
+                     connect this cluster to others, or all cells flow out of the cluster.",
                     clusters.categories()[c]
                 )
             })
@@ -348,8 +349,8 @@ impl<'a> Source<'a> {
         Ok(Some(ReportTrajectories::new(flow.times, &paths, &colors)))
     }
 
-    /// Fate probabilities: those the file has, or those told now from the model's and the prior's transitions; the
-    /// prior's beside.
+    /// Fate probabilities: those in the file, or else computed now from the transitions of model and prior; with those
+    /// of the baselines.
     fn fates(&self) -> anyhow::Result<Option<ReportFates>> {
         let data = &self.data;
         let (found, baselines, note) = match fate_estimates::stored(data, fate_estimates::PROBABILITIES) {
@@ -401,7 +402,7 @@ impl<'a> Source<'a> {
         let x = self.data.x.as_ref()?;
         let found = trends(x, &self.pseudotime, BINS);
         let bins = found.times.len().max(1);
-        // Those that change most along pseudotime.
+        // genes that change most along pseudotime
         let change = |row: &[f64]| {
             let (low, high) = row.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
             high - low
@@ -413,7 +414,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What a reader must know of a method.
+/// The explanation of a method for readers of the report.
 fn method_sentence(method: &str) -> &'static str {
     match method {
         "prior" => {
@@ -426,17 +427,17 @@ fn method_sentence(method: &str) -> &'static str {
              terminal cells."
         }
         "flow" => {
-            "Model: the terminal cells nearest to where the flow ends, which knows no noise. Prior: the probability that a \
+            "Model: the terminal cells nearest to where the flow ends, without noise. Prior: the probability that a \
              walk of the prior is absorbed in each terminal state. Neighbors: the states of the 15 nearest terminal cells."
         }
         _ => {
-            "Model: the probability that a walk down the model's potential, with steps of the prior among its own unless \
-             there were none, is absorbed in each terminal state. Prior: the same for a walk by the prior time alone. Neighbors: the states of the 15 nearest terminal cells."
+            "Model: the probability that a walk down the model's potential, mixed with steps of the prior if the file \
+             has them, is absorbed in each terminal state. Prior: the same for a walk by the prior time alone. Neighbors: the states of the 15 nearest terminal cells."
         }
     }
 }
 
-/// Columns that are shown where the file has them; genes among `colors` are read with X.
+/// Columns that are shown if the file has them; genes among `colors` are read with X.
 fn optional_columns(has: &Inspection, record: Option<&Record>, colors: &[String]) -> Vec<String> {
     let known = ["entropy", "fate", "fate_entropy", "terminal_states", "true_time", "prior_pseudotime"]
         .into_iter()
@@ -445,7 +446,7 @@ fn optional_columns(has: &Inspection, record: Option<&Record>, colors: &[String]
     known.chain(time).chain(colors.iter().cloned()).filter(|key| has.has("obs", key)).collect()
 }
 
-/// The colouring of some of the cells.
+/// The coloring of some of the cells.
 fn pick(coloring: Coloring, cells: &[usize]) -> Coloring {
     match coloring {
         Coloring::Groups(groups) => Coloring::Groups(groups::some(&groups, cells)),

@@ -1,4 +1,5 @@
-//! The settings of a run: a preset, a file over it, single settings, and flags of their own.
+//! The settings of a run: a preset, overridden by a configuration file, then by `--set`, then by flags such as
+//! `--epochs`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use sclsd::infer::{DataKeys, DataScale, Preset, TrainSpec};
 use crate::args::TrainArgs;
 use crate::config;
 
-/// What was chosen, before it is known how large the data are.
+/// The choices of the command line, before the size of the data is known.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub preset: Preset,
@@ -21,12 +22,12 @@ pub(super) struct Settings {
     pub scale_time: bool,
     pub epochs: Option<usize>,
     pub seed: Option<u64>,
-    /// The graph that the file names, where no other is chosen.
+    /// The graph that the file names, used unless another is chosen.
     pub graph: Option<String>,
 }
 
-/// The entry of uns that names another graph than the usual one, and the graph: scanpy's own entry, or the only one
-/// where the usual graph is not there.
+/// The entry of uns that names a graph other than the default one, and that graph: scanpy's entry `neighbors`, or the
+/// only entry if the default graph is missing.
 pub(super) fn named_graph(file: &H5ad) -> Result<Option<(String, String)>, H5adError> {
     let usual = DataKeys::default().connectivities;
     let graphs = file.graphs()?;
@@ -74,15 +75,15 @@ impl Settings {
         }
     }
 
-    /// The same for a file that names its graph in `uns`: scanpy's own entry `neighbors` goes first, others count where
-    /// there is no `connectivities` and one alone is named. Returns what is to be said of it, too.
+    /// The settings for a file that names its graph in `uns`: scanpy's entry `neighbors` comes first; the only other
+    /// entry counts if `connectivities` is missing. Also returns a note on the graph.
     pub(super) fn of_file(mut self, input: &Path) -> Result<(Self, Option<String>), H5adError> {
         if self.set.iter().any(|set| set.starts_with("keys.connectivities")) {
             return Ok((self, None));
         }
         let Some((entry, graph)) = named_graph(&H5ad::open(input)?)? else { return Ok((self, None)) };
         let note = format!(
-            "the graph is obsp[\"{graph}\"], which uns[\"{entry}\"] names; --set keys.connectivities=NAME takes another"
+            "the graph is obsp[\"{graph}\"], which uns[\"{entry}\"] names; choose another with --set keys.connectivities=NAME"
         );
         self.graph = Some(graph);
         Ok((self, Some(note)))

@@ -1,4 +1,4 @@
-//! `sclsd completions` and `sclsd man`: what a shell and `man` know of the program, made from the command line itself.
+//! `sclsd completions` and `sclsd man`: completion scripts and man pages, generated from the command-line definition.
 
 use sclsd::data::plain_reason;
 

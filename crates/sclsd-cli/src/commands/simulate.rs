@@ -1,4 +1,4 @@
-//! `sclsd simulate`: cells whose truth is known, ready for `train`, with a layout to draw them on.
+//! `sclsd simulate`: cells with known fates, ready for `train`, with a layout to draw them on.
 
 use sclsd::data::{Dataset, SimulateSpec, Topology, pca, simulate, write_h5ad};
 use sclsd::graph::{connectivities, diffusion_map, layout, neighbors};
@@ -8,17 +8,17 @@ use crate::args::SimulateArgs;
 use crate::figures::Figures;
 use crate::progress::Output;
 
-/// Principal components that neighbours are sought in.
+/// Principal components for the neighbour search.
 const N_PCS: usize = 30;
-/// Neighbours of a cell, itself included.
+/// Neighbours of a cell, the cell itself included.
 const N_NEIGHBORS: usize = 15;
-/// Diffusion components that the layout starts from: the stationary state, which it leaves out, and two.
+/// Diffusion components that the layout starts from: two, and the stationary state, which the layout ignores.
 const N_LAYOUT_COMPONENTS: usize = 3;
 
 pub(crate) fn run(args: &SimulateArgs, output: Output) -> anyhow::Result<()> {
     if args.topology == Topology::Cycle {
         output.note(
-            "warning: no potential drives cells round a cycle, so no model of this kind describes these cells; \
+            "warning: no potential drives cells around a cycle, so no model of this kind can describe these cells; \
              use them to see what that looks like",
         );
     }

@@ -1,12 +1,13 @@
-//! Genes by what people call them, where a file names them otherwise (Ensembl ids, with symbols in a column of var).
+//! Finds genes by their symbols in files that name genes by other ids, such as Ensembl ids.
 
 use std::path::Path;
 
 use anyhow::bail;
 use sclsd::data::{Column, H5ad, Keys, closest_names, did_you_mean};
 
-/// The file's names of the genes `wanted`: those of that symbol in `column` of var, where one is named. What no gene is
-/// called comes back as it is, for whoever looks it up to refuse, unless a column of var has it: that is said.
+/// The names in the file of the genes `wanted`, which may be symbols if `column` of var is given. A name that no gene
+/// has is returned unchanged, and the later look-up fails; but if a column of var has that name, the error here says
+/// so.
 pub(super) fn names(input: &Path, wanted: &[String], column: Option<&str>) -> anyhow::Result<Vec<String>> {
     let file = H5ad::open(input)?;
     let all = file.read(&Keys::none())?.var.names;
@@ -27,7 +28,9 @@ pub(super) fn names(input: &Path, wanted: &[String], column: Option<&str>) -> an
     if let Some(column) = column {
         let symbols = read(column)?;
         if symbols.is_empty() && !all.is_empty() {
-            bail!("{shown}: var[\"{column}\"] is no column of text, so it has no symbols of genes");
+            bail!(
+                "{shown}: var[\"{column}\"] is not a column of text; name a column of gene symbols with --gene-symbols"
+            );
         }
         let found = |symbol: &String| match &with(&symbols, symbol)[..] {
             [name] => Ok(name.clone()),
@@ -53,7 +56,7 @@ pub(super) fn names(input: &Path, wanted: &[String], column: Option<&str>) -> an
                 unknown.iter().find_map(|symbol| with(&symbols, symbol).first().cloned().map(|name| (symbol, name)))
             {
                 bail!(
-                    "{shown}: no gene is named {symbol}, but var[\"{key}\"] has it, of gene {name}; give --gene-symbols {key}"
+                    "{shown}: no gene is named {symbol}, but var[\"{key}\"] has this symbol for gene {name}; give --gene-symbols {key}"
                 );
             }
         }

@@ -1,11 +1,11 @@
-//! The time that directs walks: in range, and stretched and smoothed where that was asked for.
+//! The prior time, which directs walks: checked for its range, and scaled and smoothed as configured.
 
 use anyhow::bail;
 use sclsd::data::{Column, Dataset};
 use sclsd::graph::{pseudotime_in_range, scale_time, smooth_time};
 use sclsd::infer::TrainSpec;
 
-/// The time of a file as it directs walks: stretched and smoothed, where that was asked for.
+/// The prior time in a file, scaled and smoothed as configured.
 pub(super) fn used_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec<f64>> {
     smoothed(data, spec, given_time(data, spec)?)
 }
@@ -17,15 +17,15 @@ pub(super) fn smoothed(data: &Dataset, spec: &TrainSpec, time: Vec<f64>) -> anyh
     }
 }
 
-/// A finite time of every cell.
+/// The time of each cell, all finite.
 fn times(data: &Dataset, key: &str) -> anyhow::Result<Vec<f64>> {
     data.numbers(key).map_err(|error| {
         let values = data.obs.get(key).and_then(Column::to_floats).unwrap_or_default();
         match values.iter().filter(|time| !time.is_finite()).count() {
             0 => error.into(),
             without => anyhow::anyhow!(
-                "{error}; {without} of {} cells have no finite time: sclsd prepare --drop-unreachable leaves out those that the \
-                 graph does not join to the root, or leave them out with adata[np.isfinite(adata.obs[\"{key}\"])].copy()",
+                "{error}; {without} of {} cells have no finite time: sclsd prepare --drop-unreachable drops those that the \
+                 graph does not connect to the root, or drop them in Python with adata[np.isfinite(adata.obs[\"{key}\"])].copy()",
                 values.len()
             ),
         }
@@ -36,7 +36,7 @@ pub(super) fn given_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec
     let time = times(data, &spec.keys.time)?;
     if time.windows(2).all(|pair| pair[0].total_cmp(&pair[1]).is_eq()) {
         bail!(
-            "obs[\"{}\"] is {} for every cell, but a time that directs walks differs between cells; name another column \
+            "obs[\"{}\"] is {} for every cell, but the prior time must differ between cells; name another column \
              with --time-key",
             spec.keys.time,
             time.first().copied().unwrap_or_default()
@@ -49,8 +49,8 @@ pub(super) fn given_time(data: &Dataset, spec: &TrainSpec) -> anyhow::Result<Vec
         let low = time.iter().copied().fold(f64::INFINITY, f64::min);
         let high = time.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         bail!(
-            "obs[\"{}\"] runs from {low} to {high}, but walks need a pseudotime of 0 to 1 (with others they are \
-             blind to all but the largest step); give --scale-time to stretch it",
+            "obs[\"{}\"] runs from {low} to {high}, but walks need a pseudotime of 0 to 1 (with larger times, \
+             only the largest steps would be taken); give --scale-time to rescale the time",
             spec.keys.time
         );
     }

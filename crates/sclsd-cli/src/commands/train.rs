@@ -1,4 +1,4 @@
-//! `sclsd train`: a prepared file in, a checkpoint and an annotated copy of the file out.
+//! `sclsd train`: reads a prepared file, writes a checkpoint and an annotated copy of the file.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,7 +10,8 @@ use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Column, Compression, Csr, Dataset, H5ad, H5adError, Inspection, Keys};
 use sclsd::graph::{TerminalSpec, Walks, absorption};
 use sclsd::infer::{
-    CheckedTrainSpec, Checkpoint, DataScale, Event, ModelLock, Network, TrainError, TrainSpec, Trainer, TrainingData,
+    CheckedTrainSpec, Checkpoint, CheckpointError, DataScale, Event, ModelLock, Network, TrainError, TrainSpec,
+    Trainer, TrainingData,
 };
 use sclsd::model::{Peers, SimdLevel};
 
@@ -60,8 +61,8 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         checkpoint_every: args.checkpoint_every as usize,
         resume: args.resume,
         goes_on: match peers.count() {
-            1 => "run the same command with --resume to go on".into(),
-            _ => "give every peer a copy of it and run the same commands with --resume to go on".into(),
+            1 => "run the same command with --resume to continue".into(),
+            _ => "give each peer a copy of this file and run the same commands with --resume to continue".into(),
         },
         devices,
         peers,
@@ -97,13 +98,13 @@ fn draw(prior: &Prior, spec: &TrainSpec) -> anyhow::Result<Walks> {
     Ok(prior.transition.walks_weighted(&weights, &walks))
 }
 
-/// A matrix as files hold it.
+/// A matrix in single precision, as files store it.
 fn single(matrix: &Csr<f64>) -> Csr {
     #[expect(clippy::cast_possible_truncation, reason = "probabilities, whose rows are normalised when they are read")]
     matrix.map(|value| value as f32)
 }
 
-/// What a run was and how it ended.
+/// Figures about the run and its result.
 fn figures(fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Figures {
     let mut figures = Figures::default();
     figures.count("cells", n_cells);
@@ -134,14 +135,14 @@ fn figures(fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Fi
     figures
 }
 
-/// Those to train with, once all of them are there.
+/// The processes to train with, once all of them have joined.
 fn peers(args: &TrainArgs, output: Output) -> anyhow::Result<Peers> {
     let (Some(rank), count) = (args.rank, args.peers.len()) else { return Ok(Peers::alone()) };
     if rank >= count {
-        bail!("--rank is {rank}, but there are {count} --peers, counted from 0");
+        bail!("--rank is {rank}, but there are {count} --peers, counted from 0; give a rank below {count}");
     }
     if args.machine.device.contains(',') {
-        bail!("--device {}: a peer has one device; give each its own process", args.machine.device);
+        bail!("--device {}: a peer has one device; start one process for each device", args.machine.device);
     }
     output.note(format!("waiting for {} other peers", count - 1));
     let patience = Duration::from_secs(args.peer_timeout);
@@ -159,13 +160,13 @@ pub(super) struct Job<'a> {
     pub compression: Compression,
     pub checkpoint_every: usize,
     pub resume: bool,
-    /// What to do to go on when training is stopped.
+    /// How to continue when training is stopped, as part of a sentence.
     pub goes_on: String,
     pub devices: Vec<Device>,
     pub peers: Peers,
 }
 
-/// What a run begins with: settings as far as they are known before the data are, and the data.
+/// What a run begins with: the settings that do not depend on the data, and the data.
 struct Begun {
     first: CheckedTrainSpec,
     file: H5ad,
@@ -186,7 +187,7 @@ impl Job<'_> {
         let dropped = prior.transition.dropped().len();
         if dropped > 0 {
             output.note(format!(
-                "{dropped} of {} cells have no neighbour that the phylogeny lets them go to; walks leave them out",
+                "the phylogeny forbids all steps from {dropped} of {} cells to their neighbours; walks leave these cells out",
                 data.n_cells()
             ));
         }
@@ -214,30 +215,23 @@ impl Job<'_> {
         let trainer = Trainer::new(spec.clone()).devices(&self.devices).peers(self.peers.clone());
         let fit = trainer.resume(from).observe(observe).fit(&training, &walks);
         progress.finish();
-        if let Err(error @ TrainError::Peer(_)) = &fit {
-            let model = self.model.display();
-            bail!("{error}; what {model} holds is good, go on from it with --resume");
-        }
         if let Some(error) = failed {
             return Err(error.into());
         }
-        let fit = fit.with_context(|| match done {
-            None => input(),
-            Some(_) => format!("{} cannot go on from {}", self.input.display(), self.model.display()),
-        })?;
+        let fit = fit.map_err(|error| self.failed(error, done.is_some()))?;
         if writes {
             fit.save(self.model)?;
         }
         // not before the model is saved: from here on a signal ends the program
         let signal = stop.end();
         if let (Some(signal), true) = (signal, fit.is_finished()) {
-            output.note(format!("{signal} came as training ended: the result is still written"));
+            output.note(format!("{signal} arrived when training had ended: the result is still written"));
         }
         if !fit.is_finished() {
             let place = self.stopped_at(&fit, walks.len().div_ceil(spec.get().walks.batch_size));
             return Err(match signal {
                 Some(signal) => Stopped { signal, place }.into(),
-                None => anyhow!("another peer was told to stop: training ended {place}"),
+                None => anyhow!("another peer was stopped: training ended {place}"),
             });
         }
 
@@ -267,8 +261,8 @@ impl Job<'_> {
             let correlation = spearman(&annotation.pseudotime, time);
             if correlation.is_some_and(|correlation| correlation < 0.0) {
                 output.note(
-                    "warning: the pseudotime runs against the prior time; short training does not settle which way the \
-                     potential falls: give more epochs, longer walks or another seed",
+                    "warning: the pseudotime runs against the prior time; a short training may leave the potential upside \
+                     down: give more epochs (--epochs), longer walks (--set walks.path_len=N) or another --seed",
                 );
             }
             figures.optional("spearman with prior time", correlation, 4, "none: one of the two does not vary");
@@ -277,7 +271,23 @@ impl Job<'_> {
         Ok((annotation.pseudotime, figures))
     }
 
-    /// Where training stopped, and what goes on from there.
+    /// The error of a training that failed, with the files it is about and the way out.
+    fn failed(&self, error: TrainError, resumed: bool) -> anyhow::Error {
+        let (input, model) = (self.input.display(), self.model.display());
+        match error {
+            error @ TrainError::Peer(_) => {
+                anyhow!("{error}; {model} is complete up to the last checkpoint: continue from it with --resume")
+            }
+            TrainError::Checkpoint(error @ CheckpointError::Mismatch { .. }) if resumed => anyhow!(
+                "{input} cannot resume from {model}: {error}; repeat the settings of that run, or train anew without \
+                 --resume"
+            ),
+            error if resumed => anyhow::Error::new(error).context(format!("{input} cannot resume from {model}")),
+            error => anyhow::Error::new(error).context(input.to_string()),
+        }
+    }
+
+    /// Where training stopped, and how to continue from there.
     fn stopped_at(&self, fit: &Checkpoint, steps: usize) -> String {
         let epochs = fit.spec.num_epochs;
         let place = match fit.step() {
@@ -286,11 +296,11 @@ impl Job<'_> {
         };
         match self.peers.rank() {
             0 => format!("{place}: {} holds the training so far; {}", self.model.display(), self.goes_on),
-            _ => format!("{place}: the first peer saves it, unless it reports an error"),
+            _ => format!("{place}: the first peer saves the model, unless it reports an error"),
         }
     }
 
-    /// Reads what is trained on.
+    /// Reads the data to train on.
     fn begin(&self) -> anyhow::Result<Begun> {
         let first = self.settings.spec(&DataScale::unknown())?.check()?;
         let file = H5ad::open(self.input)?;
@@ -300,7 +310,7 @@ impl Job<'_> {
         Ok(Begun { first, file, basis, data })
     }
 
-    /// Whether training would begin: reads what it reads, checks what it checks, and makes the prior.
+    /// Whether training would begin: reads and checks the same data, and computes the prior.
     pub(super) fn check(&self, output: Output) -> anyhow::Result<()> {
         let Begun { first, data, .. } = self.begin()?;
         let input = || self.input.display().to_string();
@@ -311,7 +321,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The prior, as flat as lets its walks arrive, and the scale of the data by it.
+    /// The prior, with settings that let walks reach terminal states, and the resulting scale of the data.
     fn prior(&self, data: &Dataset, output: Output) -> anyhow::Result<(Prior, DataScale)> {
         let mut scale = DataScale { n_cells: data.n_cells(), n_genes: data.n_genes(), ..DataScale::unknown() };
         let mut spec = self.settings.spec(&scale)?;
@@ -367,19 +377,19 @@ impl Job<'_> {
             0 => String::new(),
             step => format!(", step {step} of the next"),
         };
-        output.note(format!("going on from epoch {}{step} of {}", from.epoch(), self.model.display()));
+        output.note(format!("continuing after epoch {}{step} of {}", from.epoch(), self.model.display()));
         let here = SimdLevel::used().to_string();
         if let Some(there) = from.simd.as_ref().filter(|there| **there != here) {
             output.note(format!(
-                "it was trained with products by {there}, and goes on with {here}: the result differs by rounding from that of \
-                 one run"
+                "the model was trained at SIMD level {there}, and training continues at {here}: the result differs by rounding from \
+                 that of one run"
             ));
         }
         Ok(Some(from))
     }
 }
 
-/// The same error; where elements are missing, with what makes them.
+/// The same error; if elements are missing, with what computes them.
 fn prepared(error: H5adError) -> H5adError {
     match error {
         H5adError::Missing { path, missing } => {
@@ -387,7 +397,7 @@ fn prepared(error: H5adError) -> H5adError {
                 if missing.contains("layers[") { "; --set keys.counts=NAME names the layer of counts" } else { "" };
             H5adError::Missing {
                 path,
-                missing: format!("{missing}{layer}; sclsd prepare makes what is missing of raw counts"),
+                missing: format!("{missing}{layer}; sclsd prepare computes missing elements from raw counts"),
             }
         }
         other => other,

@@ -1,4 +1,4 @@
-//! Paths to draw: walks of the prior and trajectories of the model, as places on an embedding.
+//! Paths to draw on an embedding: walks of the prior and trajectories of the model.
 
 use anyhow::{Context, bail};
 use sclsd::analysis::propagate;
@@ -18,7 +18,7 @@ pub(super) type Path = Vec<[f64; 2]>;
 /// Points of a trajectory.
 const POINTS: usize = 120;
 
-/// Up to `n` cells, spread evenly over those of the chosen clusters, or over all where none is chosen.
+/// Up to `n` cells, spread evenly over those of the chosen clusters, or over all cells if no cluster is chosen.
 pub(super) fn choose(
     data: &Dataset,
     key: Option<&str>,
@@ -60,15 +60,15 @@ pub(super) fn follow(
         bail!("--time-range is {time_range}, expected a finite time above 0");
     }
     let start = data.obsm["X_cell_state"].select_rows(cells);
-    // Cells move most at first, so that is where points lie close.
-    let times: Vec<f64> = linspace(0.0, 1.0, POINTS).into_iter().map(|share| time_range * share * share).collect();
+    // cells move most at first, so points in time are densest there
+    let times: Vec<f64> = linspace(0.0, 1.0, POINTS).into_iter().map(|part| time_range * part * part).collect();
     let ode = checkpoint.spec.ode.clone().check()?;
     let states = propagate(&checkpoint.model, &start, &times, &ode)?;
     Ok(Flow { times, states })
 }
 
-/// Where trajectories run on an embedding: at the cell whose state is nearest, smoothed along the path. Of very many
-/// cells an even sample stands for all; cells without a place stand for none.
+/// Trajectories on an embedding: each point is at the cell with the nearest state, smoothed along the path. If there
+/// are very many cells, only an even sample of them is used; cells without a place on the embedding are not used.
 pub(super) fn on_embedding(flow: &Flow, data: &Dataset, basis: &str) -> anyhow::Result<Vec<Path>> {
     let mut known = shown_cells(data.n_cells());
     known.retain(|&cell| has_place(data, basis, cell));
@@ -79,7 +79,7 @@ pub(super) fn on_embedding(flow: &Flow, data: &Dataset, basis: &str) -> anyhow::
     Ok((0..n).map(|i| smoothed(&smoothed(&path(i)))).collect())
 }
 
-/// A walk of the prior from each of the cells, as long as those of training.
+/// A walk of the prior from each of the cells, as long as the training walks.
 pub(super) fn prior_walks(
     record: &Record,
     data: &Dataset,

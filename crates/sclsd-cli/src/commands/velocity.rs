@@ -1,4 +1,4 @@
-//! Directions on an embedding, for the files that have one.
+//! Directions on an embedding.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use sclsd::model::Model;
 use super::basis::{Basis, among, placed, suffix};
 use crate::progress::Output;
 
-/// `velocity_umap` from the transitions and `drift_velocity_umap` from the drift, on the embedding that was chosen and
-/// read; nothing where there is none. A cell without a place has direction 0 and no part in the directions of others.
+/// `velocity_umap` from the transitions and `drift_velocity_umap` from the drift, on the chosen embedding; empty if
+/// there is none. A cell without a place on the embedding has direction 0 and does not affect the directions of others.
 pub(super) fn velocities(
     model: &Model,
     data: &Dataset,
@@ -45,8 +45,8 @@ pub(super) fn velocities(
         return Ok(names.into_iter().zip(both).collect());
     }
     output.note(format!(
-        "{} of {n_cells} cells have no finite coordinates in obsm[\"{key}\"], the first is {}: they are left out of \
-         directions",
+        "{} of {n_cells} cells have no finite coordinates in obsm[\"{key}\"], the first is {}: directions leave \
+         these cells out",
         n_cells - cells.len(),
         (0..n_cells).find(|cell| cells.binary_search(cell).is_err()).map_or("", |cell| &data.obs.names[cell])
     ));

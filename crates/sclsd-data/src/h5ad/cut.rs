@@ -431,7 +431,7 @@ fn sparse(
         && indptr.last() == Some(&stored)
         && file.shape(&part("data"))? == [stored];
     let Some(kind) = file.plain_type(&part("data"))?.filter(|_| whole) else {
-        return Ok(Err("it is no whole sparse matrix".into()));
+        return Ok(Err("it is not a complete sparse matrix".into()));
     };
     let outside = |places: Option<&[usize]>, n: usize| places.is_some_and(|p| p.iter().any(|&place| place >= n));
     if outside(along, major) || outside(across, minor) {

@@ -13,7 +13,7 @@ pub enum H5adError {
         reason: String,
     },
     /// The file is not HDF5, or is cut short.
-    #[error("{path} is not a whole HDF5 file: {reason}")]
+    #[error("{path} is not a complete HDF5 file: {reason}")]
     NotHdf5 {
         /// The file.
         path: String,
@@ -21,7 +21,7 @@ pub enum H5adError {
         reason: String,
     },
     /// The file is of another kind.
-    #[error("{path} is no .h5ad: {reason}")]
+    #[error("{path} is not an .h5ad file: {reason}")]
     Foreign {
         /// The file.
         path: String,
@@ -45,7 +45,7 @@ pub enum H5adError {
         reason: String,
     },
     /// The file is HDF5, but not AnnData.
-    #[error("{path} is an HDF5 file, but no AnnData: {reason}")]
+    #[error("{path} is an HDF5 file, but not an AnnData file: {reason}")]
     NotAnnData {
         /// The file.
         path: String,

@@ -21,30 +21,30 @@ pub(super) fn not_hdf5(path: &Path) -> Option<String> {
     }
     let message = if start.starts_with(b"\x1f\x8b") {
         if named(path, ".rds") || named(path, ".rdata") {
-            "it is an R object (.rds); in R, anndataR::write_h5ad(object, \"cells.h5ad\") makes an .h5ad of it"
+            "it is an R object (.rds); in R, anndataR::write_h5ad(object, \"cells.h5ad\") converts it to .h5ad"
         } else if named(path, ".mtx.gz") {
-            "it is a Matrix Market file compressed with gzip; give sclsd prepare the folder it lies in"
+            "it is a Matrix Market file compressed with gzip; give sclsd prepare the directory that contains it"
         } else {
-            "it is compressed with gzip as a whole; unpack it first: gunzip FILE.h5ad.gz"
+            "it is compressed with gzip; unpack it first: gunzip FILE.h5ad.gz"
         }
     } else if start.starts_with(b"BZh") || start.starts_with(b"\xfd7zXZ") || start.starts_with(b"\x28\xb5\x2f\xfd") {
-        "it is compressed as a whole; unpack it first"
+        "it is compressed; unpack it first"
     } else if start.starts_with(b"PK") {
         if named(path, ".zip") && path.to_string_lossy().to_lowercase().contains(".zarr") {
-            "it is a zarr store in a zip file; in Python, anndata.read_zarr(path).write_h5ad(\"cells.h5ad\") makes an .h5ad of it"
+            "it is a zarr store in a zip file; in Python, anndata.read_zarr(path).write_h5ad(\"cells.h5ad\") converts it to .h5ad"
         } else {
             "it is a zip file; unpack it first"
         }
     } else if text.starts_with("<!doctype html") || text.starts_with("<html") || text.starts_with("<?xml") {
         "it is a web page, as a download that failed or needs a login leaves one; download the file again"
     } else if text.starts_with("%%matrixmarket") {
-        "it is a Matrix Market file; give sclsd prepare the folder it lies in, with its barcodes and features"
+        "it is a Matrix Market file; give sclsd prepare the directory that contains it, with barcodes and features"
     } else if text.starts_with("version https://git-lfs") {
         "it is a pointer of Git LFS, not the file itself; fetch it with git lfs pull"
     } else if start.starts_with(b"RDX") || start.starts_with(b"X\n\0") {
-        "it is an R object (.rds); in R, anndataR::write_h5ad(object, \"cells.h5ad\") makes an .h5ad of it"
+        "it is an R object (.rds); in R, anndataR::write_h5ad(object, \"cells.h5ad\") converts it to .h5ad"
     } else if looks_like_table(&start) {
-        "it is a table of text; in Python, anndata.read_csv(path).write_h5ad(\"cells.h5ad\") makes an .h5ad of one whose rows are cells"
+        "it is a table of text; in Python, anndata.read_csv(path).write_h5ad(\"cells.h5ad\") converts it to .h5ad if its rows are cells"
     } else {
         return None;
     };
@@ -65,7 +65,7 @@ fn looks_like_table(start: &[u8]) -> bool {
 fn directory(path: &Path) -> String {
     let has = |name: &str| path.join(name).exists();
     if has(".zgroup") || has("zarr.json") || has(".zattrs") {
-        "it is a zarr store; in Python, anndata.read_zarr(path).write_h5ad(\"cells.h5ad\") makes an .h5ad of it".into()
+        "it is a zarr store; in Python, anndata.read_zarr(path).write_h5ad(\"cells.h5ad\") converts it to .h5ad".into()
     } else if has("matrix.mtx") || has("matrix.mtx.gz") {
         "it is a folder of 10x; sclsd prepare reads it".into()
     } else {
@@ -83,14 +83,14 @@ pub(super) fn not_anndata(top: &[String], attributes: &[String]) -> Option<&'sta
     }
     if has("matrix") && has("row_attrs") && has("col_attrs") {
         return Some(
-            "it is a loom file; in Python, anndata.read_loom(path).write_h5ad(\"cells.h5ad\") makes an .h5ad of it",
+            "it is a loom file; in Python, anndata.read_loom(path).write_h5ad(\"cells.h5ad\") converts it to .h5ad",
         );
     }
     if has("matrix") || (attributes.iter().any(|a| a == "chemistry_description") && !has("obs")) {
         return Some("it is an .h5 of 10x; sclsd prepare reads it");
     }
     if has("assays") && (has("meta.data") || has("cell.names")) {
-        return Some("it is an .h5Seurat; in R, SeuratDisk::Convert(path, dest = \"h5ad\") makes an .h5ad of it");
+        return Some("it is an .h5Seurat; in R, SeuratDisk::Convert(path, dest = \"h5ad\") converts it to .h5ad");
     }
     None
 }

@@ -289,7 +289,7 @@ pub(super) fn row_names(file: &Reader, table: &str) -> Result<Vec<String>, H5adE
         Column::String(names) => names.into_iter().collect::<Option<Vec<_>>>(),
         Column::Integer(names) => names.into_iter().map(|n| n.map(|n| n.to_string())).collect(),
         Column::Categorical(names) => (0..rows).map(|row| names.name(row).map(str::to_owned)).collect(),
-        _ => return Err(file.bad(&key, "the index is neither text nor whole numbers")),
+        _ => return Err(file.bad(&key, "the index is neither text nor integers")),
     };
     names.ok_or_else(|| file.bad(&key, "a name is missing"))
 }
@@ -384,7 +384,7 @@ fn masked<T>(mask: &[bool], values: impl IntoIterator<Item = Option<T>>) -> Vec<
 fn read_categories(file: &Reader, key: &str) -> Result<Vec<String>, H5adError> {
     if file.kind(key) == Some(Kind::Group) {
         let column = read_group_column(file, key)?;
-        let Column::String(names) = column else { return Err(file.bad(key, "the categories are no names")) };
+        let Column::String(names) = column else { return Err(file.bad(key, "the categories are not names")) };
         return Ok(names.into_iter().map(Option::unwrap_or_default).collect());
     }
     Ok(match file.element(key)? {
@@ -434,9 +434,10 @@ fn read_plain_column(file: &Reader, key: &str) -> Result<Column, H5adError> {
 /// An entry of `uns`; `None` for what has no counterpart here (it stays in the file).
 fn read_uns(file: &Reader, key: &str) -> Result<Option<Uns>, H5adError> {
     if key.matches('/').count() > DEEPEST {
-        return Err(
-            file.bad(key.split('/').take(2).collect::<Vec<_>>().join("/").as_str(), "its groups go round in a circle")
-        );
+        return Err(file.bad(
+            key.split('/').take(2).collect::<Vec<_>>().join("/").as_str(),
+            "its groups contain one another in a cycle",
+        ));
     }
     if file.is_null(key) {
         return Ok(None);

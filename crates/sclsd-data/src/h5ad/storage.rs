@@ -230,7 +230,7 @@ impl Reader {
         let (parent, name) = split(key);
         self.listing(parent)?
             .and_then(|listing| listing.datasets.get(name).cloned())
-            .ok_or_else(|| self.bad(key, "it is missing, or no array"))
+            .ok_or_else(|| self.bad(key, "it is missing or not an array"))
     }
 
     fn attributes(&self, key: &str) -> HashMap<String, AttrValue> {
@@ -488,7 +488,7 @@ impl Reader {
             // a group that holds itself twice is met twice as often at every level
             if key.matches('/').count() > 32 || found.len() > MOST_GROUPS {
                 let top: Vec<&str> = key.split('/').take(2).collect();
-                return Err(self.bad(&top.join("/"), "its groups go round in a circle"));
+                return Err(self.bad(&top.join("/"), "its groups contain one another in a cycle"));
             }
             for name in self.listing(&key)?.iter().flat_map(|listing| listing.groups.keys()) {
                 found.push(if key.is_empty() { name.clone() } else { format!("{key}/{name}") });

@@ -95,7 +95,7 @@ fn in_the_way(reader: &Reader, link: Option<(String, String)>, error: H5adError)
     reader.bad(
         &key,
         format!(
-            "{reason}, and the file cannot be written with it; take it away with del h5py.File(path, \"a\")[\"{key}\"]"
+            "{reason}, and the file cannot be written with it; delete the element with del h5py.File(path, \"a\")[\"{key}\"]"
         ),
     )
 }
@@ -196,7 +196,8 @@ pub(super) fn cut(
 const ROOT: &str = "uns/iroot";
 
 /// Why links are not carried.
-const LINK: &str = "it is a link that is not followed: out of the file, to nothing, or to a group around it";
+const LINK: &str =
+    "it is a link out of the file, to nothing, or to a group that contains it, and such links are not followed";
 
 /// Why numbers are not carried.
 const LONG_DOUBLE: &str = "its numbers are of more than 8 bytes, which are not written here";

@@ -24,7 +24,7 @@ pub enum PrepareError {
     #[error(transparent)]
     VariableGenes(#[from] VariableGenesError),
     /// No cell has a count of any gene that is kept.
-    #[error("no cell has a count of any of the {n_genes} genes that are kept")]
+    #[error("no cell has a count of any of the {n_genes} selected genes")]
     AllEmpty {
         /// Genes that are kept.
         n_genes: usize,
@@ -35,7 +35,7 @@ pub enum PrepareError {
     /// A graph that was kept has a weight that is none.
     #[error(
         "obsp[\"connectivities\"] has weight {weight} on the edge from cell {from} to cell {to}, expected a finite number of \
-         0 or more; make everything anew (--force), or the graph alone (in scanpy: sc.pp.neighbors)"
+         0 or more; recompute everything (--force), or only the graph (in scanpy: sc.pp.neighbors)"
     )]
     Weight {
         /// Name of the cell it starts from.
@@ -50,8 +50,8 @@ pub enum PrepareError {
     Graph(#[from] GraphError),
     /// Something that was kept or computed is not finite.
     #[error(
-        "{element} of cell {cell} is {value}, expected a finite number; leave the cell or the element out, or make \
-         everything anew (--force)"
+        "{element} of cell {cell} is {value}, expected a finite number; remove the cell or the element, or recompute \
+         everything (--force)"
     )]
     NotFinite {
         /// Where it is.

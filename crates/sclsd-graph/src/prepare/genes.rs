@@ -131,7 +131,7 @@ impl Totals {
         })?;
         if !whole && let Some((cell, gene, value)) = first_bad(counts, is_count)? {
             let place = format!("the count of cell {} and gene {}", data.obs.names[cell], data.var.names[gene]);
-            let expected = "a whole count of 0 or more";
+            let expected = "an integer count of 0 or more";
             return Err(DatasetError::Value { place, value: f64::from(value), expected }.into());
         }
         Ok(all)

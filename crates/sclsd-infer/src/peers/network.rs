@@ -153,7 +153,7 @@ impl Rendezvous<'_> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if Instant::now() > self.until {
                         let (peer, seconds) = (name(self.addresses, missing + 1), self.patience.as_secs());
-                        return Err(PeerError { peer, what: format!("has not come within {seconds} s") });
+                        return Err(PeerError { peer, what: format!("has not joined within {seconds} s") });
                     }
                     std::thread::sleep(PAUSE);
                 }
@@ -190,7 +190,7 @@ impl Rendezvous<'_> {
                     return Err(failed(format!("could not be reached within {seconds} s: {error}")));
                 }
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    return Err(failed("does not speak as this version of sclsd does".into()));
+                    return Err(failed("does not use the protocol of this version of sclsd".into()));
                 }
                 Err(_) => std::thread::sleep(PAUSE),
             }
@@ -354,7 +354,10 @@ mod tests {
             let first = scope.spawn(|| Network::join(&addresses, 0, Duration::from_millis(600)).unwrap_err());
             std::thread::sleep(Duration::from_millis(200));
             drop(TcpStream::connect(&addresses[0]).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n"));
-            assert_eq!(first.join().unwrap().to_string(), format!("peer 1 ({}) has not come within 0 s", addresses[1]));
+            assert_eq!(
+                first.join().unwrap().to_string(),
+                format!("peer 1 ({}) has not joined within 0 s", addresses[1])
+            );
         });
         let nobody = Network::join(&addresses, 1, Duration::from_millis(300)).unwrap_err().to_string();
         assert!(nobody.starts_with(&format!("peer 0 ({}) could not be reached", addresses[0])), "{nobody}");

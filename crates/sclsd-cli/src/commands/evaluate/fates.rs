@@ -1,4 +1,4 @@
-//! Fates against true probabilities, sister cells and maturity, by every method the file has.
+//! Scores of fates against true probabilities, sister cells and mature cells, for each method in the file.
 
 use std::fmt::Write;
 
@@ -13,10 +13,10 @@ use crate::commands::fate_estimates::{self, BY_NEIGHBORS, BY_PRIOR, FateEstimato
 use crate::escape;
 use crate::figures::Figures;
 
-/// Beginning of the columns of obs with true probabilities; spaces of a fate's name are underscores.
+/// Beginning of the names of columns of obs with true probabilities; spaces in the name of a fate are underscores.
 pub(super) const TRUTH: &str = "true_fate_";
 
-/// Adds the scores of fates, where the file has any.
+/// Adds the scores of fates, if the file has fates.
 pub(super) fn report(
     args: &EvaluateArgs,
     cluster_key: &str,
@@ -28,7 +28,7 @@ pub(super) fn report(
     let Some(fates) = fate_estimates::stored(data, PROBABILITIES) else {
         if args.sisters.is_some() {
             bail!(
-                "obsm[\"{PROBABILITIES}\"] is missing, which sclsd fates writes: there is nothing to compare with sisters"
+                "obsm[\"{PROBABILITIES}\"] is missing, so there are no fates to score against --sisters; run sclsd fates first"
             );
         }
         return Ok(());
@@ -69,7 +69,8 @@ fn one(
     let mut words = Vec::new();
     let mut value = Map::new();
     if let Some(found) = truth.and_then(|truth| agreement(fates, truth)) {
-        let accuracy = found.accuracy.map_or_else(|| "none decided".into(), |a| format!("{a:.4}"));
+        let accuracy =
+            found.accuracy.map_or_else(|| "none (no cell has a clear true fate)".into(), |a| format!("{a:.4}"));
         words.push(format!(
             "accuracy {accuracy}  squared error {:.4}  Brier {:.4}  calibration error {:.4}",
             found.mean_squared_error, found.brier, found.calibration.error
@@ -83,17 +84,17 @@ fn one(
             bins.iter().map(|b| json!({"predicted": b.predicted, "observed": b.observed, "count": b.count})).collect();
         value.insert("calibration".into(), Value::Array(curve));
     }
-    let kept = fate_retention(fates, clusters, terminal);
-    let listed: Vec<String> = kept
+    let retention = fate_retention(fates, clusters, terminal);
+    let listed: Vec<String> = retention
         .iter()
-        .filter_map(|(name, share, _)| share.map(|share| format!("{} {share:.3}", escape::line(name))))
+        .filter_map(|(name, fraction, _)| fraction.map(|fraction| format!("{} {fraction:.3}", escape::line(name))))
         .collect();
     if !listed.is_empty() {
         words.push(format!("mature cells that keep their fate: {}", listed.join(", ")));
     }
-    let kept: Map<String, Value> =
-        kept.into_iter().map(|(name, share, cells)| (name, json!({"share": share, "cells": cells}))).collect();
-    value.insert("kept".into(), Value::Object(kept));
+    let retention: Map<String, Value> =
+        retention.into_iter().map(|(name, share, cells)| (name, json!({"share": share, "cells": cells}))).collect();
+    value.insert("kept".into(), Value::Object(retention));
     value.insert("unreachable".into(), json!(fates.unreachable()));
     if let Some(found) = sisters.and_then(|(names, counts)| sister_agreement(fates, names, counts)) {
         words.push(format!("sisters: r {:.3}  AUROC {:.3} ({} cells)", found.pearson, found.auroc, found.n_cells));
@@ -112,7 +113,7 @@ fn sisters(args: &EvaluateArgs, data: &Dataset) -> anyhow::Result<Option<(Vec<St
     match data.uns.get(&args.sister_names) {
         Some(Uns::Texts(_, names)) if names.len() == counts.n_cols() => Ok(Some((names.clone(), counts.clone()))),
         _ => bail!(
-            "uns[\"{}\"] is no list of {} names, one for each column of obsm[\"{key}\"]; name it with --sister-names",
+            "uns[\"{}\"] is not a list of {} names, one for each column of obsm[\"{key}\"]; name the element of uns with --sister-names",
             args.sister_names,
             counts.n_cols()
         ),
