@@ -140,7 +140,8 @@ fn wide_lines() -> Vec<String> {
         let rust = path.extension().is_some_and(|extension| extension == "rs");
         let mut code = false;
         for (number, line) in (1..).zip(text.lines()) {
-            let comment = || line.trim_start().strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!']).trim());
+            let comment =
+                || line.trim_start().strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!']).trim());
             let Some(words) = (if rust { comment() } else { Some(line.trim()) }) else { continue };
             code ^= words.starts_with("```");
             if !code && line.chars().count() > WIDTH && words.contains(' ') && !words.starts_with('|') {
