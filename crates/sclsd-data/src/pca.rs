@@ -70,7 +70,7 @@ fn axes_by_genes(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     let mut loadings = vec![0.0; n_genes * kept];
     let mut variance = Vec::with_capacity(kept);
     for component in 0..kept {
-        let column = n_genes - 1 - component; // eigenvalues rise
+        let column = n_genes - 1 - component; // eigenvalues ascend
         variance.push(values[column].max(0.0));
         (0..n_genes).for_each(|gene| loadings[gene * kept + component] = vectors[(gene, column)]);
     }

@@ -180,7 +180,7 @@ fn draw_cell(spec: &SimulateSpec, index: u64, landscape: &Landscape, fates: &Fat
         }
     }
     if counts.is_empty() {
-        counts.push((0, 1.0)); // a cell without a count would not have been found
+        counts.push((0, 1.0)); // a cell without a count would not have been detected
     }
 
     let ends = fates.probabilities(place, &mut random_stream(spec.seed, Purpose::Fate, index));

@@ -53,7 +53,7 @@ pub(crate) fn largest(
             continue;
         }
         let (ritz, vectors) = eigenvectors(projected.submatrix(0, 0, size, size));
-        let coefficient = |rank: usize, row: usize| vectors[(row, size - 1 - rank)]; // eigenvalues rise
+        let coefficient = |rank: usize, row: usize| vectors[(row, size - 1 - rank)]; // eigenvalues ascend
         let residual = |rank: usize| beta * coefficient(rank, size - 1).abs();
         let found = (0..wanted).take_while(|&rank| residual(rank) <= tolerance).count();
         let keep = if found == wanted { wanted } else { kept };

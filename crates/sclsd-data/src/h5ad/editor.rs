@@ -399,7 +399,7 @@ impl LongArray<'_> {
         if self.held.len() < HELD {
             return Ok(());
         }
-        // whole chunks, so that no chunk is written twice
+        // full chunks, so that no chunk is written twice
         let chunk = self.chunk() * self.kind.size;
         let rest = self.held.split_off(self.held.len() - self.held.len() % chunk);
         let whole = std::mem::replace(&mut self.held, rest);

@@ -166,7 +166,7 @@ impl<'a> FileMatrix<'a> {
         each: &mut dyn FnMut(&[usize], &Csr) -> ControlFlow<()>,
     ) -> Result<(), H5adError> {
         let (n_rows, n_cols) = self.stored;
-        // whole chunks, so that each is decompressed once
+        // full chunks, so that each is decompressed once
         let chunk = self.file.chunk_rows(&self.key).max(1);
         let rows = (ENTRIES / n_cols.max(1)).clamp(1, n_rows.max(1));
         let rows = match chunk {

@@ -51,7 +51,7 @@ impl<'a> Fates<'a> {
         if let Some(end) = self.end(&self.landscape.blend(p)) {
             return self.all_in(end);
         }
-        let rollouts = if self.noise > 0.0 { ROLLOUTS } else { 1 }; // without noise all are the same
+        let rollouts = if self.noise > 0.0 { ROLLOUTS } else { 1 }; // without noise all roll-outs are equal
         let mut sums = vec![0.0; self.leaves.len()];
         for _ in 0..rollouts {
             let shares = match self.roll_out(p, rng) {

@@ -257,7 +257,7 @@ impl Valleys {
 mod tests {
     use super::*;
 
-    /// A stem that parts in two at (0.5, 0), at potential −0.5.
+    /// A stem that forks into two at (0.5, 0), at potential −0.5.
     fn fork() -> Valleys {
         let mut valleys = Valleys::new();
         valleys.push(None, [0.5, 0.0], 0.5);
