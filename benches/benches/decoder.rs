@@ -1,4 +1,4 @@
-//! The likelihood of a batch of visits, the decoder included, forward and back.
+//! Likelihood of a batch of visits including the decoder, forward and backward pass.
 
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData};

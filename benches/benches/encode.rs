@@ -1,4 +1,4 @@
-//! Cells through the encoders, for annotation.
+//! Encoding of cells, as in annotation.
 
 use sclsd::Device;
 use sclsd::analysis::annotate;

@@ -1,4 +1,4 @@
-//! States followed down the potential.
+//! Gradient flow of latent states down the potential.
 
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData};
@@ -12,7 +12,7 @@ fn main() {
     divan::main();
 }
 
-/// Forward and back.
+/// Forward and backward pass.
 #[divan::bench(args = [Kernels::Host, Kernels::Tensors], sample_count = 10)]
 fn rows_256_of_10_over_50_times(bencher: divan::Bencher, kernels: Kernels) {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);

@@ -1,4 +1,4 @@
-//! A training epoch of one step: loss, gradients, update.
+//! A training epoch of one step: loss, gradients and update.
 
 use sclsd::Device;
 use sclsd::infer::{TrainSpec, Trainer, TrainingData};

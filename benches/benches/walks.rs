@@ -1,4 +1,4 @@
-//! Random walks on the graph of neighbours.
+//! Random walks on the neighbour graph.
 
 fn main() {
     divan::main();

@@ -1,14 +1,13 @@
-//! Benchmarks, one file per hot path under `benches/`: `cargo bench -p sclsd-benches`. Beside them the program
-//! `stages`, which times every stage on a file as the Python package's own timing script does;
-//! `cargo xtask bench-reference` runs the two in turn.
+//! Benchmarks, one file per hot path in `benches/`: `cargo bench -p sclsd-benches`. The program `stages` times every
+//! stage on a file, like the Python package's timing script. `cargo xtask bench-reference` runs the two alternately.
 
 use sclsd::data::{Dataset, SimulateSpec, simulate};
 use sclsd::graph::{Transition, WalkSpec, Walks, connectivities, nearest_neighbors};
 
-/// Simulated cells with a graph of neighbours.
+/// Simulated cells with a neighbour graph.
 ///
 /// # Panics
-/// When the sizes are too small to simulate.
+/// If the sizes are too small to simulate.
 #[must_use]
 pub fn cells(n_cells: usize, n_genes: usize) -> Dataset {
     let spec = SimulateSpec { n_cells, n_genes, ..SimulateSpec::default() };
@@ -19,10 +18,10 @@ pub fn cells(n_cells: usize, n_genes: usize) -> Dataset {
     cells
 }
 
-/// The prior of simulated cells.
+/// Prior of simulated cells.
 ///
 /// # Panics
-/// When the cells have no graph.
+/// If the cells have no graph.
 #[must_use]
 pub fn prior(cells: &Dataset) -> Transition {
     let graph = cells.graph("connectivities").expect("a graph");
@@ -30,10 +29,10 @@ pub fn prior(cells: &Dataset) -> Transition {
     Transition::from_pseudotime(graph, &time, 50.0).expect("a prior")
 }
 
-/// Walks over simulated cells.
+/// Random walks over simulated cells.
 ///
 /// # Panics
-/// When there are no steps.
+/// If `num_walks` is 0 or `path_len` is below 2.
 #[must_use]
 pub fn walks(cells: &Dataset, num_walks: usize, path_len: usize) -> Walks {
     let spec = WalkSpec { num_walks, path_len, ..WalkSpec::default() };

@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: golden files and how near to them is near enough.
+//! Shared code of the end-to-end tests: golden files and tolerances.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors};
 use sclsd::model::Array;
 
-/// The code of `docs/cookbook.md`, compiled and run as tests.
+/// The code of `docs/cookbook.md`, compiled and run as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/cookbook.md")]
 mod cookbook {}
 
-/// The code of the README, compiled.
+/// The code of the README, compiled as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 mod readme {}
 
-/// Absolute and relative difference from a golden value that single precision explains: sums over hundreds of terms in
-/// another order, and an ODE solution at another tolerance.
+/// Absolute and relative tolerance for golden values. It covers single-precision rounding (sums over hundreds of terms
+/// in another order) and an ODE solution with another tolerance.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// Path of a golden file; `SCLSD_TEST_GOLDEN` may name a directory with another set of them.
+/// Path of a golden file. `SCLSD_TEST_GOLDEN` names another directory with golden files.
 #[must_use]
 pub fn fixture(name: &str) -> PathBuf {
     let other = std::env::var_os("SCLSD_TEST_GOLDEN").map(|directory| Path::new(&directory).join(name));
@@ -30,7 +30,8 @@ pub fn fixture(name: &str) -> PathBuf {
         .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name))
 }
 
-/// Path of a file of real data, which is not part of the project; `None`, said aloud, where it is not there.
+/// Path of a file of real data, which is not part of the repository. If the file is missing, prints a line and returns
+/// `None`.
 #[must_use]
 pub fn real_data(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
@@ -41,16 +42,16 @@ pub fn real_data(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Says something where it is seen even of a test that passes.
+/// Prints a line that is shown even if the test passes.
 pub fn print_always(line: &str) {
-    // where it cannot be said, nobody listens
+    // if standard error is closed, nobody reads the line
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Every tensor of a golden file, as `f32`.
 ///
 /// # Panics
-/// When the file is not one of tensors.
+/// If the file is not a valid file of tensors.
 #[must_use]
 pub fn tensors(name: &str) -> BTreeMap<String, Array> {
     let bytes = std::fs::read(fixture(name)).expect("a golden file");
@@ -77,25 +78,25 @@ pub fn tensors(name: &str) -> BTreeMap<String, Array> {
 /// A golden JSON file.
 ///
 /// # Panics
-/// When it is not there or not JSON.
+/// If the file is missing or is not valid JSON.
 #[must_use]
 pub fn json(name: &str) -> serde_json::Value {
     let text = std::fs::read_to_string(fixture(name)).expect("a golden file");
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Asserts `|a − b| ≤ TOLERANCE (1 + |b|)` everywhere, and names the worst place where it is not so.
+/// Asserts `|a − b| ≤ TOLERANCE (1 + |b|)` for every value, and names the worst violation.
 ///
 /// # Panics
-/// When a value is too far off.
+/// If a value is too far off.
 pub fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
     assert_within(TOLERANCE, what, found, expected);
 }
 
-/// As [`assert_close`] with a tolerance of its own.
+/// Like [`assert_close`], with a given tolerance.
 ///
 /// # Panics
-/// When a value is too far off.
+/// If a value is too far off.
 pub fn assert_within(tolerance: f64, what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
     let excess = |i: usize| {
@@ -115,10 +116,10 @@ pub fn assert_within(tolerance: f64, what: &str, found: &[f32], expected: &[f32]
     }
 }
 
-/// The largest |a − b| / (1 + |b|); infinite where a value is not a number.
+/// The largest |a − b| / (1 + |b|); infinite if a value is not a number.
 ///
 /// # Panics
-/// When there are not as many of one as of the other.
+/// If the lengths differ.
 #[must_use]
 pub fn difference(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len(), "number of values");
@@ -127,10 +128,10 @@ pub fn difference(found: &[f32], expected: &[f32]) -> f64 {
     each.fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { worst.max(d) })
 }
 
-/// Asserts that at least 99 of 100 are equal: indices of nearest cells, which rounding decides at boundaries.
+/// Asserts that at least 99 % are equal. Used for indices of nearest cells, where rounding decides near boundaries.
 ///
 /// # Panics
-/// When fewer are.
+/// If fewer are equal.
 pub fn assert_nearly_all_equal(what: &str, found: &[u32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]

@@ -1,4 +1,4 @@
-//! The program as the tests run it: `sclsd` itself under a name that does not collide with it.
+//! The `sclsd` program for the tests, under a name that does not collide with the real one.
 
 fn main() -> std::process::ExitCode {
     sclsd_cli::main()

@@ -1,4 +1,4 @@
-//! From and to the crate anndata, by way of its Zarr backend.
+//! Conversion from and to the crate anndata with its Zarr backend.
 #![cfg(feature = "anndata")]
 
 use std::collections::BTreeMap;
@@ -8,13 +8,13 @@ use anndata_zarr::Zarr;
 use sclsd::data::{AnnDataError, Column, Dataset, Keys, Uns, read_h5ad};
 use sclsd_tests::{fixture, real_data};
 
-/// Categorical columns come back as text, for which anndata has no order of categories.
+/// Categorical columns come back as text, because the crate anndata does not store the order of categories.
 fn names(column: &Column) -> Option<Vec<Option<String>>> {
     let groups = column.to_categorical()?;
     Some((0..column.len()).map(|cell| groups.name(cell).map(str::to_owned)).collect())
 }
 
-/// `None` comes back as an array of no numbers.
+/// `None` comes back as an empty array of numbers.
 fn without_none(value: &Uns) -> Uns {
     match value {
         Uns::Floats(shape, values) if shape.is_empty() && values.is_empty() => Uns::Floats(vec![0], vec![]),

@@ -1,4 +1,4 @@
-//! A choice has one name: the one it is read by, written by and configured by.
+//! Each choice has one name, which is used for parsing, printing and configuration.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use sclsd::plot::Format;
 use sclsd::spec::{Choice, UnknownName};
 use serde_json::Value;
 
-/// What is written is read back, and no two values have the same name.
+/// Asserts that every value is parsed from its printed name, and that no two values have the same name.
 fn read_back<T: Choice + Display + FromStr<Err: Debug> + Debug + PartialEq>() {
     assert!(!T::ALL.is_empty());
     for (i, value) in T::ALL.iter().enumerate() {
@@ -24,7 +24,7 @@ fn read_back<T: Choice + Display + FromStr<Err: Debug> + Debug + PartialEq>() {
     assert!("none of them".parse::<T>().is_err());
 }
 
-/// The same, and the name is that of a configuration.
+/// Like [`read_back`], and asserts that the name is also the one in the configuration.
 fn configured<T: Choice + Display + FromStr<Err = UnknownName> + Debug + PartialEq>(json: impl Fn(&T) -> Value) {
     read_back::<T>();
     for value in T::ALL {

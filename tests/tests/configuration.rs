@@ -1,4 +1,4 @@
-//! `docs/configuration.md` says what the types say: it is made from them, with `SCLSD_UPDATE_DOCS=1`.
+//! Checks that `docs/configuration.md` matches the types, which it is generated from with `SCLSD_UPDATE_DOCS=1`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -29,7 +29,7 @@ T_0 = 100
 ```
 ";
 
-/// The definition that a schema refers to, or itself.
+/// The definition that a schema refers to, or the schema itself.
 fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
         Some(path) => &root["$defs"][path.trim_start_matches("#/$defs/")],
@@ -124,7 +124,7 @@ fn every_message_that_troubleshooting_explains_is_one_the_program_gives() {
             }
         }
     }
-    // A sentence may be broken over lines of the source, and its quotes are escaped there.
+    // A string may be broken over several source lines, and quotes in it are escaped.
     let sources = sources.replace("\\\n", "").replace("\\\"", "\"").split_whitespace().collect::<Vec<_>>().join(" ");
     let page = std::fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
     let messages: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();

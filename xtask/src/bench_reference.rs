@@ -1,8 +1,8 @@
-//! Our stages and the Python package's, one after the other on the same machine with the same file, settings and
-//! threads, several times in turn; the ratio of every figure is the median of the pairs' ratios.
+//! Benchmarks this program against the Python package on the same machine with the same file, settings and threads. The
+//! two run alternately several times, and the ratio of every figure is the median of the ratios of the pairs.
 //!
-//! The Python package is timed by a script that is given by its path and prints one JSON object; ours by the program
-//! `stages` of the benchmarks, which prints the same names.
+//! The Python package is timed by a script, which is given by its path and prints one JSON object. This program is
+//! timed by `stages` of the benchmarks, which prints the same names.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,31 +11,31 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-/// What is to be run.
+/// Configuration of a comparison.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Interpreter that has the Python package.
+    /// Python interpreter with the Python package.
     pub python: PathBuf,
-    /// Its timing script.
+    /// Timing script of the Python package.
     pub script: PathBuf,
-    /// Runs of each.
+    /// Number of runs of each program.
     pub pairs: usize,
-    /// Threads of each.
+    /// Number of threads of each program.
     pub threads: usize,
-    /// SIMD level of both, the best of this machine unless named: `avx2` or `avx512`.
+    /// SIMD level of both programs: `avx2` or `avx512`. Default: the best on this machine.
     pub simd: Option<String>,
-    /// Only the cases whose names contain this.
+    /// Run only the cases whose names contain this text.
     pub only: Option<String>,
-    /// Files, each with `=COLUMN` where the prior time is not `dpt_pseudotime`.
+    /// Prepared files, each with `=COLUMN` if the prior time is not `dpt_pseudotime`.
     pub files: Vec<String>,
 }
 
-/// One run and the figures that are read off it, each with its name in the JSON and in the table.
+/// A run, and the figures it reports, each with its name in the JSON and in the table.
 struct Case {
     name: &'static str,
     arguments: &'static [&'static str],
     figures: &'static [(&'static [&'static str], &'static str)],
-    /// Where the whole program is timed, from its start to the file written: our preset.
+    /// Preset of this program, if the case times the program as a process, from start to output file.
     preset: Option<&'static str>,
 }
 
@@ -81,10 +81,10 @@ const CASES: [Case; 5] = [
     },
 ];
 
-/// Runs everything and returns the table, in Markdown.
+/// Runs all cases and returns the table in Markdown.
 ///
 /// # Errors
-/// A sentence that names the program that failed and what it said.
+/// A sentence that names the program that failed, with its message.
 pub fn run(plan: &Plan) -> Result<String, String> {
     let programs = build()?;
     let scratch = programs.join("bench-reference");
@@ -107,7 +107,7 @@ pub fn run(plan: &Plan) -> Result<String, String> {
     Ok(table)
 }
 
-/// Builds the programs and says where they are.
+/// Builds the programs and returns their directory.
 fn build() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(&cargo).args(["build", "--release", "--workspace", "--bins", "--quiet"]).status();
@@ -125,7 +125,7 @@ fn reference(plan: &Plan, case: &Case, file: &str, time: &str, scratch: &Path) -
     command.arg(&plan.script).arg(file).args(case.arguments).arg(format!("--time-key={time}"));
     command.arg(format!("--threads={}", plan.threads));
     if let Some(simd) = &plan.simd {
-        // of ATen, of MKL on Intel's CPUs, and of oneDNN
+        // of ATen, of MKL on Intel CPUs, and of oneDNN
         command.env("ATEN_CPU_CAPABILITY", simd).env("MKL_ENABLE_INSTRUCTIONS", simd.to_uppercase());
         let isa = if simd == "avx512" { "AVX512_CORE" } else { "AVX2" };
         command.env("ONEDNN_MAX_CPU_ISA", isa);
@@ -150,7 +150,7 @@ fn ours(plan: &Plan, case: &Case, file: &str, time: &str, programs: &Path, scrat
     timed(Command::new(programs.join("stages")).arg(file).args(case.arguments).args([time, threads]).args(simd))
 }
 
-/// Runs a program that prints a JSON object last, and adds how long it took.
+/// Runs a program whose last output is a JSON object, and adds the elapsed time.
 fn timed(command: &mut Command) -> Result<Value, String> {
     let name = command.get_program().display().to_string();
     let began = Instant::now();
@@ -166,7 +166,7 @@ fn timed(command: &mut Command) -> Result<Value, String> {
     Ok(value)
 }
 
-/// The sum of some figures, of every pair.
+/// Sum of some figures, for every pair of runs.
 fn figures(pairs: &[(Value, Value)], keys: &[&str]) -> Result<Vec<(f64, f64)>, String> {
     let sum = |value: &Value| -> Result<f64, String> {
         keys.iter().map(|key| value[*key].as_f64().ok_or_else(|| format!("{key} is missing in {value}"))).sum()

@@ -1,15 +1,15 @@
-//! Every subset of the backends' features builds.
+//! Checks that every subset of the backend features builds.
 
 use std::process::Command;
 
 /// The backends: features of `sclsd` and `sclsd-cli`.
 const BACKENDS: [&str; 4] = ["flex", "ndarray", "cuda", "wgpu"];
 
-/// Checks the library and the program with every subset of backends, none included; or only with each alone, all and
-/// none.
+/// Checks the library and the program with every subset of backends, including none. With `each`: only each alone, all
+/// and none.
 ///
 /// # Errors
-/// The first subset that does not build, with what the compiler said.
+/// The first subset that does not build, with the compiler's message.
 pub fn run(each: bool) -> Result<String, String> {
     let all = 1_u32 << BACKENDS.len();
     let chosen = |bits: &u32| !each || bits.count_ones() < 2 || bits + 1 == all;

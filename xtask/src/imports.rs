@@ -1,7 +1,7 @@
-//! Who imports whom inside a crate: no import runs back up to a module that holds the one at hand, and none in a
-//! circle.
+//! Checks imports inside a crate: no module imports from a module that contains it, and there are no import cycles.
 //!
-//! A module is a file. What a module re-exports counts as where it is defined, and code for tests does not count.
+//! A module is a file. An item that a module re-exports counts as part of the module that defines it. Test code is
+//! ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
-/// A module's path within its crate, the crate's root being empty.
+/// Path of a module within its crate. The path of the crate's root is empty.
 type Name = Vec<String>;
 
 /// The modules of a crate.
@@ -21,18 +21,18 @@ pub struct Crate {
 #[derive(Debug, Default)]
 struct Module {
     lines: usize,
-    /// What it calls by another path: its own name for it, and that path.
+    /// Names that the module imports under, with the path each stands for.
     aliases: BTreeMap<String, Vec<String>>,
-    /// Every path that its code names.
+    /// Every path that the module's code names.
     paths: BTreeSet<Vec<String>>,
 }
 
-/// An import that is not to be.
+/// A forbidden import.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Complaint {
-    /// Of something that is defined in a module that holds the one at hand.
+    /// Import of an item that is defined in a module that contains the importing module.
     BackUp(String, String),
-    /// Modules that import each other, in a circle.
+    /// An import cycle of modules.
     Circle(Vec<String>),
 }
 
@@ -49,7 +49,7 @@ impl Crate {
     /// Reads a crate from its root, `lib.rs` or `main.rs`.
     ///
     /// # Panics
-    /// When a file is missing or is no Rust.
+    /// If a file is missing or is not valid Rust.
     #[must_use]
     pub fn read(root: &Path) -> Self {
         let mut all = Self::default();
@@ -71,13 +71,13 @@ impl Crate {
         }
     }
 
-    /// Lines of all files.
+    /// Number of lines of all files.
     #[must_use]
     pub fn lines(&self) -> usize {
         self.modules.values().map(|module| module.lines).sum()
     }
 
-    /// The module that defines what a path of `from` stands for; nothing where it is of another crate.
+    /// The module that defines the item at `path`, as seen from `from`; `None` if the item is in another crate.
     fn defines(&self, from: &Name, path: &[String]) -> Option<Name> {
         let mut at = match path.first().map(String::as_str)? {
             "crate" => Vec::new(),
@@ -117,7 +117,7 @@ impl Crate {
         Some(at)
     }
 
-    /// Who imports from whom.
+    /// For each module, the modules it imports from.
     #[must_use]
     pub fn imports(&self) -> BTreeMap<String, BTreeSet<String>> {
         let all = self.edges();
@@ -132,7 +132,7 @@ impl Crate {
         self.modules.iter().map(of).collect()
     }
 
-    /// Every import that is not to be.
+    /// Every forbidden import.
     #[must_use]
     pub fn complaints(&self) -> Vec<Complaint> {
         let edges = self.edges();
@@ -155,7 +155,7 @@ impl Crate {
     }
 }
 
-/// All that is imported from, through others too.
+/// All modules that a module imports from, directly or indirectly.
 fn reached<'a>(edges: &'a BTreeMap<Name, BTreeSet<Name>>, from: &Name) -> BTreeSet<&'a Name> {
     let mut seen = BTreeSet::new();
     let mut next: Vec<&Name> = edges[from].iter().collect();
@@ -171,7 +171,7 @@ fn shown(name: &Name) -> String {
     if name.is_empty() { "the root".into() } else { name.join("::") }
 }
 
-/// What is found in a file.
+/// Items found in a file.
 #[derive(Default)]
 struct Found {
     children: Vec<String>,
@@ -179,7 +179,7 @@ struct Found {
     paths: BTreeSet<Vec<String>>,
 }
 
-/// Whether something is there for tests or documentation only.
+/// Whether an item exists for tests or documentation only.
 fn for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let syn::Meta::List(list) = &attribute.meta else { return attribute.path().is_ident("test") };
@@ -213,7 +213,7 @@ impl Found {
         self.paths.insert(path);
     }
 
-    /// Paths in what is handed to a macro.
+    /// Collects paths in the arguments of a macro.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -298,7 +298,7 @@ impl<'ast> Visit<'ast> for Found {
 mod tests {
     use super::*;
 
-    /// A crate of these files.
+    /// Reads a crate of these files and returns its forbidden imports.
     fn read(files: &[(&str, &str)]) -> Vec<String> {
         let directory = std::env::temp_dir().join(format!("imports-{}-{}", std::process::id(), files.len()));
         for (name, text) in files {

@@ -1,4 +1,4 @@
-//! Chores of the workspace, as ordinary functions and tests: `cargo xtask tidy`, `cargo xtask imports`,
+//! Maintenance tasks of the workspace, as ordinary functions and tests: `cargo xtask tidy`, `cargo xtask imports`,
 //! `cargo xtask features`, `cargo xtask bench-reference`.
 
 pub mod bench_reference;

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`, `imports`, `features`, `bench-reference`, `score-fates`: chores of the workspace.
+//! `cargo xtask tidy`, `imports`, `features`, `bench-reference`, `score-fates`: maintenance tasks of the workspace.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::{bench_reference, features, score_fates, tidy};
 
-/// Chores of the workspace.
+/// Maintenance tasks of the workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 struct Args {
@@ -16,20 +16,20 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Checks that also run in `cargo test`.
+    /// Run the workspace checks that are also part of `cargo test`.
     Tidy,
-    /// Lines of every crate, who imports whom in it, and imports that are not to be.
+    /// Print the number of lines and the imports of every crate, and report forbidden imports.
     Imports,
-    /// Checks that every subset of the backends' features builds.
+    /// Check that every subset of the backend features builds.
     Features {
-        /// Only each alone, all together, and none.
+        /// Check only each backend alone, all together, and none.
         #[arg(long)]
         each: bool,
     },
-    /// Scores fates of simulated cells by every method against the truth, and beside it CellRank's; goes on where it
-    /// was.
+    /// Score fates of simulated cells by every method, and optionally by CellRank, against the truth. Continues an
+    /// interrupted run.
     ScoreFates {
-        /// Where simulated sets and the table of scores are kept.
+        /// Folder of the simulated data sets and the table of scores.
         #[arg(long, default_value = "target/score-fates")]
         out: PathBuf,
         /// First seed.
@@ -38,35 +38,34 @@ enum Command {
         /// Last seed.
         #[arg(long, default_value_t = 29)]
         to: u64,
-        /// The program [default: the one built with --release].
+        /// The sclsd program [default: the one built with --release].
         #[arg(long, default_value = "target/release/sclsd")]
         program: PathBuf,
-        /// A Python with CellRank, to score that on the same sets.
+        /// A Python interpreter with CellRank, to score CellRank on the same data sets.
         #[arg(long)]
         python: Option<PathBuf>,
     },
-    /// Times this program and the Python package in turn on the same files and prints the ratios.
+    /// Time this program and the Python package alternately on the same files, and print the ratios.
     BenchReference {
-        /// Interpreter that has the Python package.
+        /// Python interpreter with the Python package.
         #[arg(long)]
         python: PathBuf,
-        /// The script that times the Python package, stage by stage.
+        /// Script that times the Python package, stage by stage.
         #[arg(long)]
         script: PathBuf,
-        /// Runs of each, in turn.
+        /// Number of runs of each program.
         #[arg(long, default_value_t = 3)]
         pairs: usize,
-        /// Threads of each.
+        /// Number of threads of each program.
         #[arg(long, default_value_t = 2)]
         threads: usize,
-        /// SIMD level of both, the best of this machine unless named.
+        /// SIMD level of both programs. Default: the best on this machine.
         #[arg(long, value_parser = ["avx2", "avx512"])]
         simd: Option<String>,
-        /// Only the cases whose names contain this.
+        /// Run only the cases whose names contain this text.
         #[arg(long)]
         only: Option<String>,
-        /// Prepared files, each with the column of its prior time where that is not dpt_pseudotime: FILE or
-        /// FILE=COLUMN.
+        /// Prepared files, each with the column of its prior time if that is not dpt_pseudotime: FILE or FILE=COLUMN.
         #[arg(required = true)]
         files: Vec<String>,
     },

@@ -1,9 +1,9 @@
-//! Fates of simulated cells by every method, scored against the truth, seed by seed.
+//! Scores the fates of simulated cells by every method against the truth, for several seeds.
 //!
-//! For each topology and seed: simulate, prepare, train with the recommended preset, tell fates by every method and
-//! evaluate; the scores of a set are one line of a table of JSON, so that an interrupted run goes on where it was. A
-//! folder is of one version of the program: rows that are there are not made again. Settings were chosen on seeds of 0
-//! to 9, 10 to 29 are what they are scored on.
+//! For each topology and seed: simulate, prepare, train with the recommended preset, compute fates by every method, and
+//! evaluate. The scores of a data set are one line of a JSON table, so an interrupted run continues where it stopped.
+//! Use one folder per version of the program, because existing rows are not recomputed. Settings were chosen on seeds 0
+//! to 9; scores are reported for seeds 10 to 29.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,40 +14,40 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Topologies that have fates to tell apart.
+/// Topologies with several fates.
 const TOPOLOGIES: [&str; 4] = ["bifurcation", "trifurcation", "tree", "unequal-tree"];
-/// Methods that need a model, with their options, the default last: its file is what CellRank's script compares with.
+/// Methods that need a model, with their options. The default is last: CellRank's script compares with its file.
 const METHODS: [(&str, &[&str]); 4] = [
     ("flow", &["--method", "flow"]),
     ("drift", &["--method", "drift"]),
     ("model alone", &["--method", "transitions", "--prior-weight", "0"]),
     ("transitions", &["--method", "transitions"]),
 ];
-/// What `evaluate` reports beside the method itself.
+/// Baselines that `evaluate` reports in addition to the method.
 const BASELINES: [&str; 2] = ["prior", "neighbors"];
-/// Scores of a method, as `sclsd evaluate` names them.
+/// Scores of a method, with their names in `sclsd evaluate`.
 const SCORES: [&str; 4] = ["accuracy", "mean_squared_error", "brier", "calibration_error"];
 const CELLS: &str = "800";
 const GENES: &str = "200";
 
-/// What to score.
+/// Configuration of a scoring run.
 #[derive(Debug)]
 pub struct Plan {
-    /// The program.
+    /// Path of the sclsd program.
     pub program: PathBuf,
-    /// Where sets and the table are kept.
+    /// Folder of the data sets and the table.
     pub out: PathBuf,
-    /// Seeds, from … to (not included).
+    /// Range of seeds.
     pub seeds: std::ops::Range<u64>,
-    /// A Python with CellRank, to score it on the same sets.
+    /// A Python interpreter with CellRank, to score CellRank on the same data sets.
     pub python: Option<PathBuf>,
-    /// The script that does so.
+    /// The script that scores CellRank.
     pub script: PathBuf,
 }
 
 type Row = BTreeMap<String, f64>;
 
-/// Scores what is not yet scored and returns the tables.
+/// Scores the data sets that have no scores yet, and returns the tables.
 ///
 /// # Errors
 /// A sentence that names the command that failed.
@@ -111,7 +111,7 @@ fn score(plan: &Plan, sets: &Path, topology: &str, seed: u64) -> Result<Row, Str
     Ok(row)
 }
 
-/// Whether the terminal states that were found are exactly the leaves of the simulated tree.
+/// Whether the terminal states found are exactly the leaves of the simulated tree.
 fn exact_leaves(trained: &Value, topology: &str) -> bool {
     let mut found: Vec<&str> =
         trained["terminal_states"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
@@ -124,7 +124,7 @@ fn exact_leaves(trained: &Value, topology: &str) -> bool {
     found == leaves
 }
 
-/// Share of the mature cells outside the terminal sets that keep their fate, over all states.
+/// Fraction of the mature cells outside the terminal sets whose most likely fate is their own state, over all states.
 fn kept(scores: &Value) -> Option<f64> {
     let (mut stay, mut all) = (0.0, 0.0);
     for (_, state) in scores["kept"].as_object()? {
@@ -139,7 +139,7 @@ fn number(value: &Value, key: &str) -> Option<f64> {
     value[key].as_f64()
 }
 
-/// Runs a command and reads the JSON that it prints.
+/// Runs a command and parses the JSON that it prints.
 fn command(command: &mut Command) -> Result<Value, String> {
     let shown = format!("{command:?}");
     let output = command.output().map_err(|e| format!("{shown} cannot be run: {e}"))?;
@@ -151,7 +151,7 @@ fn command(command: &mut Command) -> Result<Value, String> {
 
 fn read(table: &Path) -> BTreeMap<String, Row> {
     let text = read_to_string(table).unwrap_or_default();
-    // a last line that was cut off is a set that is scored again
+    // a truncated last line belongs to a data set that is scored again
     text.lines().filter_map(|line| serde_json::from_str::<(String, Row)>(line).ok()).collect()
 }
 
@@ -162,7 +162,7 @@ fn append(table: &Path, name: &str, row: &Row) -> Result<(), String> {
     writeln!(file, "{line}").map_err(failed)
 }
 
-/// Mean and standard deviation of every score, a table a topology.
+/// Mean and standard deviation of every score, with one table per topology.
 fn tables(done: &BTreeMap<String, Row>) -> String {
     let mut text = String::new();
     for topology in TOPOLOGIES.into_iter().map(Some).chain([None]) {

@@ -1,5 +1,5 @@
-//! What holds for the whole workspace: who may depend on whom, that every file says what it is, and under which
-//! licences the dependencies come.
+//! Checks of the entire workspace: dependencies between crates, the first line of every file, error conversions,
+//! package metadata, and licences of dependencies.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
 
 use crate::imports::Crate;
 
-/// Who may depend on whom within the workspace: the layers of `ARCHITECTURE.md`. Dependencies for tests do not count.
+/// Allowed dependencies between crates of the workspace: the layers of `ARCHITECTURE.md`. Dev-dependencies do not
+/// count.
 const LAYERS: [(&str, &[&str]); 15] = [
     ("sclsd-spec", &[]),
     ("sclsd-data", &["sclsd-spec"]),
@@ -40,13 +41,13 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("xtask", &[]),
 ];
 
-/// Crates that must not see tensors.
+/// Crates that must not depend on tensors.
 const NO_BURN: [&str; 5] = ["sclsd-data", "sclsd-graph", "sclsd-kernels", "sclsd-plot", "sclsd-spec"];
 
-/// What Burn's GPU backends are made of: for one crate alone.
+/// Crates of Burn's GPU backends. Only `sclsd-gpu` may depend on them.
 const GPU: [&str; 2] = ["burn-cubecl", "cubek"];
 
-/// Licences that a dependency may come under; a choice ("OR") needs one of them, a conjunction ("AND") all.
+/// Allowed licences of dependencies. A choice ("OR") needs one of them, a conjunction ("AND") all of them.
 const LICENSES: [&str; 16] = [
     "MIT",
     "MIT-0",
@@ -66,16 +67,16 @@ const LICENSES: [&str; 16] = [
     "bzip2-1.0.6",
 ];
 
-/// Dependencies under another licence, each with the reason why it may be there.
+/// Dependencies with another licence, each with the reason for the exception.
 const EXCEPTIONS: [(&str, &str); 2] = [
     ("colored", "Burn's own dependency; MPL-2.0 covers its files only, used unchanged"),
     ("option-ext", "of Burn's GPU backends; MPL-2.0 covers its files only, used unchanged"),
 ];
 
-/// Every complaint there is; none if all is well.
+/// All complaints; empty if all checks pass.
 ///
 /// # Panics
-/// When `cargo metadata` or `cargo tree` does not run.
+/// If `cargo metadata` or `cargo tree` does not run.
 #[must_use]
 pub fn all() -> Vec<String> {
     let metadata = metadata();
@@ -166,8 +167,7 @@ fn prose(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Asks `cargo tree`, which knows what is compiled into something of ours; `cargo metadata` also lists what features
-/// that are off would bring.
+/// Uses `cargo tree`, which lists only what is compiled; `cargo metadata` also lists dependencies of inactive features.
 fn licenses() -> Vec<String> {
     let bad = |license: &str| {
         let choice = |part: &str| LICENSES.contains(&part.trim().trim_matches(['(', ')']));
@@ -211,7 +211,7 @@ fn imports(metadata: &Metadata) -> Vec<String> {
     crates(metadata).into_iter().flat_map(of).collect()
 }
 
-/// Lines of every crate, who imports whom in it, and what is not to be.
+/// Number of lines and imports of every crate, and forbidden imports.
 #[must_use]
 pub fn imports_table() -> String {
     let metadata = metadata();
@@ -243,7 +243,7 @@ fn front_pages(metadata: &Metadata) -> Vec<String> {
     complaints
 }
 
-/// Every public error of a library crate is to convert into `sclsd::Error`.
+/// Checks that every public error of a library crate converts into `sclsd::Error`.
 fn errors(metadata: &Metadata) -> Vec<String> {
     let root = metadata.workspace_root.join("crates");
     let all = std::fs::read_to_string(root.join("sclsd/src/error.rs")).unwrap_or_default();
@@ -263,7 +263,7 @@ fn errors(metadata: &Metadata) -> Vec<String> {
     complaints
 }
 
-/// Public types with `thiserror::Error` among what is derived.
+/// Names of public types that derive `thiserror::Error`.
 fn public_errors(text: &str) -> Vec<String> {
     let derived = text.split("#[derive(").skip(1).filter(|rest| {
         let list = rest.split(")]").next().unwrap_or_default();
@@ -277,7 +277,7 @@ fn public_errors(text: &str) -> Vec<String> {
     derived.filter_map(name).collect()
 }
 
-/// What a package that is published must say and have.
+/// Checks the metadata and files that a published package must have.
 fn packages(metadata: &Metadata) -> Vec<String> {
     let license = std::fs::read(metadata.workspace_root.join("LICENSE")).unwrap_or_default();
     let mut complaints = Vec::new();
@@ -300,7 +300,7 @@ fn packages(metadata: &Metadata) -> Vec<String> {
     complaints
 }
 
-/// Exact versions (`=`) that have no reason beside them, a comment on the line before.
+/// Exact versions (`=`) without a comment with the reason on the line before.
 fn pins() -> Vec<String> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let text = std::fs::read_to_string(manifest).expect("the workspace's manifest");

@@ -1,5 +1,5 @@
-//! Times every stage on a prepared file and prints one JSON object, under the names that the Python package's timing
-//! script uses: seconds per stage, steps taken, seconds per training step, peak resident memory (MiB).
+//! Times every stage on a prepared file and prints one JSON object with the same names as the Python package's timing
+//! script: seconds per stage, number of steps, seconds per training step, peak resident memory (MiB).
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use sclsd::infer::{TrainSpec, Trainer, TrainingData};
 use sclsd::model::SimdLevel;
 use serde_json::{Map, Value, json};
 
-/// Stages on a prepared file, timed.
+/// Times the stages on a prepared file.
 #[derive(Parser)]
 struct Args {
     file: PathBuf,
@@ -39,15 +39,15 @@ struct Args {
     fate_time: f64,
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Instructions to run with, the best of this machine unless named.
+    /// SIMD instructions to use. Default: the best on this machine.
     #[arg(long)]
     simd: Option<SimdLevel>,
-    /// Stretch the prior time to 0…1 first.
+    /// Scale the prior time to 0…1 first.
     #[arg(long)]
     scale_time: bool,
 }
 
-/// Figures by name.
+/// Results by name.
 struct Record {
     stages: Vec<String>,
     figures: Map<String, Value>,
@@ -67,7 +67,7 @@ impl Record {
     }
 }
 
-/// Peak resident memory of this process so far, where the system tells.
+/// Peak resident memory of this process so far, if the system reports it.
 fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -143,15 +143,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     print(record)
 }
 
-/// Operations in `f32` that a step cannot do without, as the design counts them: forward and back through the decoder's
-/// last layer and the widest one of the encoder of z.
+/// Minimum number of `f32` operations per step: forward and backward pass through the last layer of the decoder and the
+/// widest layer of the encoder of z.
 #[expect(clippy::cast_precision_loss, reason = "sizes")]
 fn floor(visits: usize, genes: usize) -> f64 {
     3.0 * 2.0 * visits as f64 * (256.0 * 2.0 * genes as f64 + 512.0 * 256.0)
 }
 
-/// Operations per second of the crate faer's product of 2048 × 2048 numbers of `f32` on all threads, the best of
-/// several: with the instructions that the kernels are run with, where it has them.
+/// Operations per second of faer's product of 2048 × 2048 matrices in `f32` on all threads, best of several runs. Uses
+/// the SIMD instructions that the kernels use, if faer supports them.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "faer itself takes the best instructions there are; the crate beneath it can be told")]
 fn peak(threads: usize) -> f64 {
@@ -164,7 +164,7 @@ fn peak(threads: usize) -> f64 {
     best(N, || {
         let (out, a, b) = (c.as_mut_ptr().cast(), a.as_ptr().cast(), b.as_ptr().cast());
         let (index, set, diagonal) = (null(), set, null());
-        // SAFETY: all three are N × N, column by column, and no row, column or diagonal is chosen
+        // SAFETY: all three matrices are N × N in column-major order, and no submatrix or diagonal is selected
         unsafe {
             gemm(
                 DType::F32,
@@ -197,7 +197,7 @@ fn peak(threads: usize) -> f64 {
     })
 }
 
-/// The same, with the instructions that faer takes.
+/// The same, with the SIMD instructions that faer chooses.
 #[cfg(not(target_arch = "x86_64"))]
 fn peak(_: usize) -> f64 {
     use faer::linalg::matmul::matmul;
@@ -207,7 +207,7 @@ fn peak(_: usize) -> f64 {
     best(N, || matmul(&mut c, faer::Accum::Replace, &a, &b, 1.0, faer::Par::rayon(0)))
 }
 
-/// Operations per second of a product of `n × n` numbers.
+/// Operations per second of a product of two `n × n` matrices.
 #[expect(clippy::cast_precision_loss, reason = "a size")]
 fn best(n: usize, mut product: impl FnMut()) -> f64 {
     let seconds = (0..8).map(|_| {

@@ -1,4 +1,4 @@
-//! Directions on an embedding from transitions of one's own, and how well they cross the boundary of two clusters.
+//! Computes velocities on an embedding from custom transitions, and scores them at the boundary of two clusters.
 
 use sclsd_analysis::{cross_boundary_correctness, mean_score, velocity_from_transitions};
 use sclsd_data::{SimulateSpec, simulate};
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let embedding = &cells.obsm["X_true_state"];
     let graph = connectivities(&nearest_neighbors(embedding, 15)?);
 
-    // cells go where the true time is later
+    // transitions towards cells with a later true time
     let transitions = boltzmann_rows(&graph, &cells.numbers("true_time")?, 20.0)?;
     let velocity = velocity_from_transitions(&transitions, &graph, embedding)?;
     let edges = [("Stem".to_owned(), "Progenitor".to_owned()), ("Progenitor".to_owned(), "Fate A".to_owned())];

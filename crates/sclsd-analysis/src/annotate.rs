@@ -1,4 +1,4 @@
-//! States, potential, pseudotime and transitions of every cell.
+//! Latent states, potential, pseudotime and transition probabilities of every cell.
 //!
 //! ```text
 //! z = z_loc(x),   B = B_loc(z),   entropy = Σ ln B_scale(z),   V = potential(z)
@@ -13,40 +13,40 @@ use sclsd_model::{Model, WeightsError};
 use crate::encode::{States, encode};
 use crate::genes::{GenesError, match_genes};
 
-/// What a model says about every cell.
+/// Results of a model for every cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
-    /// z, `n_cells × z`; obsm `X_cell_state`.
+    /// Cell state z, `n_cells × z`; stored as obsm `X_cell_state`.
     pub cell_state: Matrix,
-    /// B, `n_cells × B`; obsm `X_diff_state`.
+    /// Differentiation state B, `n_cells × B`; stored as obsm `X_diff_state`.
     pub diff_state: Matrix,
-    /// V; obs `potential`.
+    /// Potential V; stored as obs `potential`.
     pub potential: Vec<f64>,
-    /// Entropy of q(B) up to a constant, in nats: how undecided a cell is; obs `entropy`.
+    /// Entropy of q(B) up to a constant, in nats, a measure of how undecided a cell is; stored as obs `entropy`.
     pub entropy: Vec<f64>,
-    /// Potential turned over and scaled to 0…1; obs `lsd_pseudotime`.
+    /// Potential inverted and scaled to 0…1; stored as obs `lsd_pseudotime`.
     pub pseudotime: Vec<f64>,
-    /// Probabilities of going to each neighbour, rows summing to one; obsp `transitions`.
+    /// Transition probabilities to each neighbour, with rows that sum to one; stored as obsp `transitions`.
     pub transitions: Csr<f64>,
 }
 
-/// Why cells cannot be annotated.
+/// The reason why cells cannot be annotated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnnotateError {
-    /// The data lacks something or holds what it must not.
+    /// An element of the data is missing or has invalid content.
     #[error(transparent)]
     Data(#[from] DatasetError),
-    /// The genes are not the model's.
+    /// The data lacks genes of the model.
     #[error(transparent)]
     Genes(#[from] GenesError),
-    /// The weights do not fit the model's sizes.
+    /// The weights do not match the model's sizes.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The graph is not one of these cells.
+    /// The graph does not have these cells.
     #[error(transparent)]
     Graph(#[from] TransitionError),
-    /// The networks return what is no number.
+    /// The networks return a value that is not finite.
     #[error(
         "the model gives cell {cell} {what} of {value}: its expression is too far from what the model was trained on, or \
          training has diverged"
@@ -54,19 +54,19 @@ pub enum AnnotateError {
     NotFinite {
         /// Name of the cell.
         cell: String,
-        /// What is no number, with its article.
+        /// The quantity that is not finite, with its article.
         what: &'static str,
-        /// Its value.
+        /// Value of that quantity.
         value: f64,
     },
 }
 
-/// Annotates every cell of a data set; `connectivities` names the graph in `obsp`.
+/// Annotates every cell of a data set. `connectivities` names the graph in `obsp`.
 ///
 /// Reference: `LSD.get_adata`.
 ///
 /// # Errors
-/// [`AnnotateError`] where X or the graph is missing or bad, or the genes are not the model's.
+/// [`AnnotateError`] if X or the graph is missing or invalid, or the data lacks genes of the model.
 pub fn annotate(model: &Model, data: &Dataset, connectivities: &str) -> Result<Annotation, AnnotateError> {
     data.check()?;
     let matched = match_genes(model, data)?;
@@ -89,7 +89,7 @@ pub fn annotate(model: &Model, data: &Dataset, connectivities: &str) -> Result<A
     })
 }
 
-/// The first cell with something that is no number, and what it is.
+/// The first cell with a value that is not finite, with the quantity and the value.
 fn not_finite(states: &States) -> Option<(usize, &'static str, f64)> {
     let column =
         |what, values: &[f64]| values.iter().position(|v| !v.is_finite()).map(|cell| (cell, what, values[cell]));
@@ -104,7 +104,7 @@ fn not_finite(states: &States) -> Option<(usize, &'static str, f64)> {
 }
 
 impl Annotation {
-    /// The annotation under the names it has in a file.
+    /// The annotation as elements of a file, under their names there.
     #[must_use]
     pub fn additions(&self) -> Additions {
         let column = |values: &[f64]| Column::Float(values.to_vec());
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(found(states(f32::NAN, 1.0, 1.0, 1.0)), Some((1, "a state z")));
         assert_eq!(found(states(1.0, f32::INFINITY, 1.0, 1.0)), Some((1, "a differentiation state B")));
         assert_eq!(found(states(1.0, 1.0, f64::NAN, 1.0)), Some((1, "a potential")));
-        // the scale of B underflows where expression is extreme
+        // the scale of B underflows for extreme expression
         assert_eq!(found(states(1.0, 1.0, 1.0, f64::NEG_INFINITY)), Some((1, "an entropy")));
     }
 }

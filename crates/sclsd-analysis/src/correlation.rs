@@ -1,10 +1,10 @@
-//! Agreement of two orders.
+//! Rank correlation.
 
-/// Spearman's rank correlation, ties sharing their mean rank; nothing where either side does not vary or is no number
-/// somewhere.
+/// Spearman's rank correlation. Ties share their mean rank. `None` if either input is constant or holds a value that is
+/// not a number.
 ///
 /// # Panics
-/// When the two are not of the same length.
+/// If the inputs differ in length.
 #[must_use]
 pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
     assert_eq!(a.len(), b.len(), "two values per cell");

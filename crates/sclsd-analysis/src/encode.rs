@@ -1,24 +1,24 @@
-//! Cells through the networks, a block at a time.
+//! Encodes cells by the networks, block by block.
 
 use sclsd_data::{Csr, Matrix};
 use sclsd_model::{Evaluator, Model, SparseRows, WeightsError};
 
-/// Cells that are edited at a time.
+/// Number of cells edited at a time.
 const BLOCK: usize = 1024;
 
-/// What the networks make of every cell.
+/// Results of the networks for every cell.
 pub(crate) struct States {
-    /// z, `n × z`.
+    /// Cell state z, `n × z`.
     pub cell_state: Matrix,
-    /// B, `n × B`.
+    /// Differentiation state B, `n × B`.
     pub diff_state: Matrix,
-    /// V.
+    /// Potential V.
     pub potential: Vec<f64>,
     /// Entropy of q(B) up to a constant.
     pub entropy: Vec<f64>,
 }
 
-/// z, B, V and entropy of every cell; `x`: genes in the model's order.
+/// z, B, V and entropy of every cell. The columns of `x` are genes in the model's order.
 pub(crate) fn encode(model: &Model, x: &Csr) -> Result<States, WeightsError> {
     let (networks, spec) = (Evaluator::new(model)?, model.spec.get());
     let cells: Vec<u32> = (0_u32..).take(x.n_rows()).collect();
@@ -35,19 +35,19 @@ pub(crate) fn encode(model: &Model, x: &Csr) -> Result<States, WeightsError> {
     })
 }
 
-/// Some cells after the expression of some genes has been set.
+/// Cells in which the expression of some genes is replaced.
 pub(crate) struct Edited<'a> {
-    /// Expression, genes in the model's order.
+    /// Expression, with genes in the model's order.
     pub x: &'a Csr,
-    /// Cells, in this order.
+    /// Indices of the cells, in output order.
     pub cells: &'a [u32],
-    /// Genes to set, in the model's order.
+    /// Indices of the genes to replace, in the model's order.
     pub genes: &'a [usize],
-    /// What to set them to.
+    /// The new expression of these genes.
     pub level: f32,
 }
 
-/// z of edited cells.
+/// Cell state z of edited cells.
 pub(crate) fn encode_edited(model: &Model, edited: &Edited<'_>) -> Result<Matrix, WeightsError> {
     let networks = Evaluator::new(model)?;
     let all = edited.cells.chunks(BLOCK).flat_map(|cells| {
@@ -59,7 +59,7 @@ pub(crate) fn encode_edited(model: &Model, edited: &Edited<'_>) -> Result<Matrix
 }
 
 impl Edited<'_> {
-    /// Compressed rows with the genes set, genes in ascending order in each.
+    /// CSR arrays of the edited cells, with genes in ascending order in each row.
     fn rows(&self, cells: &[u32]) -> (Vec<usize>, Vec<u32>, Vec<f32>) {
         let mut set: Vec<u32> = self.genes.iter().filter_map(|&gene| u32::try_from(gene).ok()).collect();
         set.sort_unstable();

@@ -1,4 +1,4 @@
-//! All figures against what is known of the order of clusters, at once.
+//! Evaluates velocities and pseudotime against known transitions between clusters.
 //!
 //! Reference: `evaluate`.
 
@@ -6,26 +6,26 @@ use sclsd_data::{Categorical, Csr, Matrix};
 
 use crate::{MetricsError, Score, cross_boundary_correctness, inner_cluster_coherence, mean_score, spearman, stages};
 
-/// How directions and pseudotime agree with known edges between clusters.
+/// Agreement of velocities and pseudotime with known edges between clusters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// Of every edge A → B.
+    /// Cross-boundary correctness of every edge A → B.
     pub cross_boundary: Vec<Score>,
     /// Mean over the edges that have a score.
     pub cross_boundary_mean: Option<f64>,
-    /// Of every cluster.
+    /// Inner-cluster coherence of every cluster.
     pub inner_cluster: Vec<Score>,
     /// Mean over the clusters that have a score.
     pub inner_cluster_mean: Option<f64>,
-    /// Spearman's correlation of pseudotime with the [stage](stages) of a cell's cluster, over the cells of clusters
-    /// that the edges name; nothing where the edges run in a circle or one of the two does not vary.
+    /// Spearman's correlation of pseudotime with the [stage](stages) of a cell's cluster, over the cells of clusters in
+    /// the edges. `None` if the edges contain a cycle, or pseudotime or stage is constant.
     pub stage_correlation: Option<f64>,
 }
 
-/// Evaluates directions on an embedding, both `n_cells × 2`, and a pseudotime.
+/// Evaluates velocities on an embedding (both `n_cells × 2`) and a pseudotime.
 ///
 /// # Errors
-/// [`MetricsError`] where an edge names an unknown cluster or sizes disagree.
+/// [`MetricsError`] if an edge names an unknown cluster or sizes differ.
 pub fn evaluate(
     embedding: &Matrix,
     velocity: &Matrix,

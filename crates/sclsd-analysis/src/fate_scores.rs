@@ -1,9 +1,10 @@
-//! How good fate probabilities are: against true probabilities, against cells of the same clone, against maturity.
+//! Scores of fate probabilities: against true probabilities, against cells of the same clone, and in mature cells.
 //!
-//! With p the probabilities that are scored, t the true ones, K fates and the means over the cells that have a truth:
+//! Let p be the predicted probabilities, t the true probabilities and K the number of fates. Means are over the cells
+//! with known truth:
 //!
 //! ```text
-//! accuracy             share of cells with max t > 0.8 whose most likely fate is the true one
+//! accuracy             fraction of cells with max t > 0.8 whose most likely fate is the true one
 //! mean squared error   mean (p_k − t_k)², over cells and fates
 //! Brier                mean over cells of Σ_k (p_k − t_k)² + t_k (1 − t_k): the expected score of a drawn fate
 //! calibration error    Σ_bins n_b / n |mean p − mean t|, over cells and fates, ten bins of p
@@ -16,27 +17,27 @@ use sclsd_graph::{Nearest, NearestError, Terminal};
 
 use crate::FateProbabilities;
 
-/// True probability from which on a cell's fate counts as decided.
+/// True probability above which the fate of a cell counts as decided.
 const DECIDED: f64 = 0.8;
-/// Bins of a calibration curve.
+/// Number of bins of a calibration curve.
 const BINS: usize = 10;
-/// A point is off the data where it is further from its nearest cell than this share of cells is from theirs.
+/// A point is off the data if it is further from its nearest cell than this fraction of cells is from theirs.
 const ON_DATA: f64 = 0.99;
 
-/// Agreement with true probabilities.
+/// Agreement with true fate probabilities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agreement {
-    /// Of decided cells; nothing where there is none.
+    /// Accuracy over decided cells; `None` if there are none.
     pub accuracy: Option<f64>,
     /// Number of decided cells.
     pub decided: usize,
-    /// See the head of this page.
+    /// Mean squared error; see the module docs.
     pub mean_squared_error: f64,
-    /// See the head of this page.
+    /// Brier score; see the module docs.
     pub brier: f64,
-    /// How predicted probabilities compare with true ones.
+    /// Calibration of the predicted probabilities.
     pub calibration: Calibration,
-    /// Cells that have a truth.
+    /// Number of cells with known truth.
     pub n_cells: usize,
 }
 
@@ -47,25 +48,25 @@ pub struct CalibrationBin {
     pub predicted: f64,
     /// Mean true probability.
     pub observed: f64,
-    /// Predictions in the bin.
+    /// Number of predictions in the bin.
     pub count: usize,
 }
 
 /// A calibration curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
-    /// Bins that are not empty, from low to high predictions.
+    /// Non-empty bins, from low to high predictions.
     pub bins: Vec<CalibrationBin>,
-    /// Mean distance between the two, weighted by count.
+    /// Calibration error: mean distance between predicted and observed, weighted by count.
     pub error: f64,
 }
 
-/// Scores probabilities against true ones, `n_cells × n_fates` in the order of the fates; rows of zeros have no truth.
-/// A cell that is said to reach no terminal state is scored as it is, as a row of zeros. Nothing where no cell has a
-/// truth.
+/// Scores predicted against true probabilities, both `n_cells × n_fates` with the same order of fates. Cells with a row
+/// of zeros in the truth are ignored. A predicted row of zeros (no terminal state reached) is scored as it is. `None`
+/// if no cell has a known truth.
 ///
 /// # Panics
-/// When the two are of different sizes.
+/// If the inputs differ in size.
 #[must_use]
 pub fn agreement(fates: &FateProbabilities, truth: &[f64]) -> Option<Agreement> {
     assert_eq!(fates.values().len(), truth.len(), "one true probability for each");
@@ -99,7 +100,7 @@ pub fn agreement(fates: &FateProbabilities, truth: &[f64]) -> Option<Agreement> 
     })
 }
 
-/// The calibration curve of predicted probabilities, each with what was observed: a true probability, or 0 or 1.
+/// Calibration curve of pairs of a predicted probability and an observation: a true probability, or 0 or 1.
 #[must_use]
 pub fn calibration_curve(pairs: impl IntoIterator<Item = (f64, f64)>) -> Calibration {
     let mut sums = [(0.0, 0.0, 0_usize); BINS];
@@ -120,11 +121,11 @@ pub fn calibration_curve(pairs: impl IntoIterator<Item = (f64, f64)>) -> Calibra
     Calibration { bins, error }
 }
 
-/// Of the cells of each terminal state's cluster that are not terminal themselves, the share whose most likely fate is
-/// that state, with their number; nothing where the cluster has no other cells. States and clusters go by their names.
+/// For each terminal state: the fraction of the non-terminal cells in its cluster whose most likely fate is that state,
+/// and the number of these cells. `None` if the cluster has no other cells. States and clusters are matched by name.
 ///
 /// # Panics
-/// When the numbers of cells disagree.
+/// If the numbers of cells differ.
 #[must_use]
 pub fn fate_retention(
     fates: &FateProbabilities,
@@ -142,10 +143,10 @@ pub fn fate_retention(
     fates.names().iter().enumerate().map(kept).collect()
 }
 
-/// Share of points that lie off the data: further from the nearest cell than 99 % of cells are from theirs.
+/// Fraction of points off the data: further from the nearest cell than 99 % of cells are from theirs.
 ///
 /// # Errors
-/// [`NearestError`] where a coordinate is not finite.
+/// [`NearestError`] if a coordinate is not finite.
 pub fn off_data(points: &Matrix, cells: &Matrix) -> Result<f64, NearestError> {
     let tree = Nearest::new(cells)?;
     let distance = |point: &[f32], cell: u32| -> f32 {
@@ -168,22 +169,22 @@ pub fn off_data(points: &Matrix, cells: &Matrix) -> Result<f64, NearestError> {
 /// Agreement with the later fates of sister cells (cells of the same clone).
 #[derive(Debug, Clone, PartialEq)]
 pub struct SisterAgreement {
-    /// Pearson's correlation of the probability of a fate with its share among sisters, mean over the fates.
+    /// Pearson's correlation of the probability of a fate with its fraction among sisters, averaged over fates.
     pub pearson: f64,
-    /// Area under the ROC curve of the probability of a fate for cells most of whose sisters have it, mean over the
-    /// fates.
+    /// Area under the ROC curve: the probability of a fate as a score for cells most of whose sisters have that fate,
+    /// averaged over fates.
     pub auroc: f64,
-    /// Cells that have sisters in these fates.
+    /// Number of cells with sisters in these fates.
     pub n_cells: usize,
-    /// Fates that both sides name.
+    /// Fates that both inputs have.
     pub fates: Vec<String>,
 }
 
-/// Compares probabilities with counts of sisters by fate, `n_cells × names.len()`; over the fates that both name, both
-/// made shares of these. Nothing where fewer than two fates or cells are in common.
+/// Compares probabilities with counts of sisters by fate, `n_cells × names.len()`. Both are restricted to the common
+/// fates and normalised. `None` if fewer than two fates or cells are in common.
 ///
 /// # Panics
-/// When there is not one row of counts per cell.
+/// If there is not exactly one row of counts per cell.
 #[must_use]
 pub fn sister_agreement(fates: &FateProbabilities, names: &[String], counts: &Matrix) -> Option<SisterAgreement> {
     assert_eq!(fates.n_cells(), counts.n_rows(), "the same cells");
@@ -217,16 +218,16 @@ pub fn sister_agreement(fates: &FateProbabilities, names: &[String], counts: &Ma
     Some(SisterAgreement { pearson: mean(&pearsons), auroc: mean(&aurocs), n_cells: cells.len(), fates })
 }
 
-/// Names are the same but for case and a plural s: the cluster Neutrophil and the fate neutrophils.
+/// Whether names are equal up to case and a plural s, as in the cluster Neutrophil and the fate neutrophils.
 fn same_name(a: &str, b: &str) -> bool {
     let plain = |name: &str| name.to_lowercase().trim_end_matches('s').to_owned();
     plain(a) == plain(b)
 }
 
-/// Pearson's correlation; `NaN` where either side does not vary.
+/// Pearson's correlation; `NaN` if either input is constant.
 ///
 /// # Panics
-/// When the two are not of the same length.
+/// If the inputs differ in length.
 #[must_use]
 pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "pairs");
@@ -237,16 +238,17 @@ pub fn pearson(a: &[f64], b: &[f64]) -> f64 {
     product / (square(a, ma) * square(b, mb)).sqrt()
 }
 
-/// How often a positive case has the higher score, ties counting half; `NaN` where one kind is missing.
+/// Area under the ROC curve: the probability that a positive case has the higher score, with ties counted half. `NaN`
+/// if there are no positive or no negative cases.
 ///
 /// # Panics
-/// When the two are not of the same length.
+/// If the inputs differ in length.
 #[must_use]
 pub fn area_under_roc(scores: &[f64], positive: &[bool]) -> f64 {
     assert_eq!(scores.len(), positive.len(), "pairs");
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    // ranks of the positive cases, ties sharing their mean rank
+    // ranks of the positive cases, where ties share their mean rank
     let (mut sum, mut at) = (0.0, 0);
     while at < order.len() {
         let tied = order[at..].iter().take_while(|&&i| scores[i].total_cmp(&scores[order[at]]).is_eq()).count().max(1);

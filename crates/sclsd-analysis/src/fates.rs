@@ -1,15 +1,15 @@
-//! Fates as probabilities: how likely a cell is to end in each terminal state.
+//! Fate probabilities: how likely a cell is to end in each terminal state.
 //!
-//! One trait, several ways of reading them off:
+//! One trait with several methods:
 //!
-//! | method | what a cell's probabilities are |
+//! | method | fate probabilities of a cell |
 //! | --- | --- |
-//! | [`Absorbed`] | where a walk by given transitions is absorbed: those of the prior, or those of a model |
-//! | [`DriftDirected`] | the same for steps along the model's drift −∇V |
-//! | [`NeighborVote`] | the states of the nearest terminal cells: no dynamics at all |
-//! | [`EndOfFlow`] | the states of the terminal cells nearest to where the model's flow ends |
+//! | [`Absorbed`] | absorption of a walk with given transitions: those of the prior, or those of a model |
+//! | [`DriftDirected`] | absorption of a walk along the model's drift −∇V |
+//! | [`NeighborVote`] | states of the nearest terminal cells, without dynamics |
+//! | [`EndOfFlow`] | states of the terminal cells nearest to the end of the model's flow |
 //!
-//! Absorption by the prior and the neighbors' vote need no model: they are what a model has to be compared with.
+//! Absorption under the prior and the neighbors' vote need no model. They are the baselines for a model.
 
 mod absorbed;
 mod drift;

@@ -1,4 +1,4 @@
-//! Cells rolling down the potential: dz/dt = −∇V(z), solved on any grid of times.
+//! Gradient flow of cells down the potential: dz/dt = −∇V(z), solved on any time grid.
 
 use rayon::prelude::*;
 use sclsd_data::{Matrix, available_memory};
@@ -8,35 +8,35 @@ use sclsd_model::{Evaluator, Model};
 use crate::flow_error::FlowError;
 use crate::memory::check_fits;
 
-/// Cells that one thread solves at a time.
+/// Number of cells that one thread solves at a time.
 const BLOCK: usize = 64;
 
-/// Trajectories of cells: their states z at every time of `grid`, the first being `start` itself. Memory is
-/// times × cells × z; [`hard_fates`](crate::hard_fates) needs less.
+/// Trajectories of cells: their states z at every time of `grid`, where the first is `start` itself. Memory is times ×
+/// cells × z; [`hard_fates`](crate::hard_fates) needs less.
 ///
 /// Reference: `LSD.propagate`, with t = linspace(0, range, points).
 ///
 /// # Errors
-/// [`FlowError`] where the times do not rise, the states are not of the model's dimensions, the trajectories do not fit
-/// into memory, or the flow blows up.
+/// [`FlowError`] if the times do not increase, the states do not have the model's number of dimensions, the
+/// trajectories do not fit into memory, or the flow diverges.
 pub fn propagate(model: &Model, start: &Matrix, grid: &[f64], ode: &CheckedOdeSpec) -> Result<Vec<Matrix>, FlowError> {
-    // twice over: states are solved in blocks of cells, and then put together for every time
+    // needed twice: states are solved in blocks of cells, and then assembled by time
     check_fits(grid.len(), start.n_rows(), 2 * size_of::<f32>() * start.n_cols(), available_memory())?;
     let blocks = follow(model, start, grid, ode, |states| states)?;
     let join = |time: usize| blocks.iter().flat_map(|states| states[time].values().iter().copied()).collect();
     Ok((0..grid.len()).map(|time| Matrix::new(start.n_cols(), join(time))).collect())
 }
 
-/// −∇V at every cell, `n_cells × z`.
+/// Drift −∇V of every cell, `n_cells × z`.
 ///
 /// # Errors
-/// [`FlowError`] where the states are not of the model's dimensions.
+/// [`FlowError`] if the states do not have the model's number of dimensions.
 pub fn drift(model: &Model, states: &Matrix) -> Result<Matrix, FlowError> {
     check_dimensions(model, states)?;
     Ok(Matrix::new(states.n_cols(), Evaluator::new(model)?.drift(states.values())))
 }
 
-/// Solves block by block and keeps of every block what `reduce` makes of its states.
+/// Solves block by block, and stores for each block only what `reduce` returns for its states.
 pub(crate) fn follow<R: Send>(
     model: &Model,
     start: &Matrix,

@@ -1,45 +1,45 @@
-//! Why cells cannot be followed.
+//! Errors of the gradient flow.
 
 use sclsd_model::WeightsError;
 use sclsd_model::ode::OdeError;
 use sclsd_spec::OutOfRange;
 
-/// Why cells cannot be followed.
+/// The reason why the gradient flow of cells cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
-    /// A choice is out of range.
+    /// A setting is out of range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// States have another number of dimensions than the model's.
+    /// The states have another number of dimensions than the model's.
     #[error(
         "the cell states have {found} dimensions, but the model's have {expected}; annotate the file with this model"
     )]
     Dimensions {
-        /// Dimensions of the states.
+        /// Number of dimensions of the states.
         found: usize,
-        /// Dimensions of the model.
+        /// Number of dimensions of the model.
         expected: usize,
     },
-    /// Paths do not fit into memory.
+    /// Trajectories do not fit into memory.
     #[error(
         "paths of {cells} cells at {points} times need {needed:.0} GiB, but {available:.0} GiB of memory are left; ask for \
          fewer times or cells"
     )]
     Memory {
-        /// Times of a path.
+        /// Number of times of a trajectory.
         points: usize,
-        /// Cells that are followed.
+        /// Number of cells.
         cells: usize,
-        /// GiB that paths take.
+        /// Required memory in GiB.
         needed: f64,
-        /// GiB that are left.
+        /// Available memory in GiB.
         available: f64,
     },
-    /// The flow cannot be solved.
+    /// The ODE cannot be solved.
     #[error(transparent)]
     Ode(#[from] OdeError),
-    /// The weights do not fit the model's sizes.
+    /// The weights do not match the model's sizes.
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }

@@ -1,4 +1,4 @@
-//! The genes of a model among the genes of a data set.
+//! Matches the genes of a model with the genes of a data set.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,37 +6,37 @@ use std::collections::HashMap;
 use sclsd_data::Dataset;
 use sclsd_model::Model;
 
-/// Names shown in an error.
+/// Number of names shown in an error.
 const SHOWN: usize = 5;
 
-/// Why a model does not apply to a data set.
+/// The reason why a model does not apply to a data set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GenesError {
-    /// Genes of the model are not in the data.
+    /// Genes of the model are missing from the data.
     #[error("{missing} of the model's {n_genes} genes are not in the data: {first}")]
     Missing {
-        /// How many.
+        /// Number of missing genes.
         missing: usize,
-        /// Genes of the model.
+        /// Number of genes of the model.
         n_genes: usize,
-        /// The first few.
+        /// Names of the first missing genes.
         first: String,
     },
-    /// The model does not know its genes' names, and the numbers differ.
+    /// The model has no gene names, and the numbers of genes differ.
     #[error("the model has {model} genes without names, but the data has {data} genes")]
     Count {
-        /// Genes of the model.
+        /// Number of genes of the model.
         model: usize,
-        /// Genes of the data.
+        /// Number of genes of the data.
         data: usize,
     },
 }
 
-/// The data with the model's genes in the model's order. Genes that the model does not know are left out.
+/// The data restricted to the model's genes, in the model's order.
 ///
 /// # Errors
-/// [`GenesError`] says how many genes are missing and names the first few.
+/// [`GenesError`] reports the number of missing genes and the first few names.
 pub fn match_genes<'a>(model: &Model, data: &'a Dataset) -> Result<Cow<'a, Dataset>, GenesError> {
     if model.genes.is_empty() {
         let (model, data_genes) = (model.n_genes, data.n_genes());

@@ -1,4 +1,4 @@
-//! Where cells end: followed down the potential, then taken for the cell whose state is nearest.
+//! Hard fates: each cell follows the flow down the potential, and its fate is the cell nearest to the end.
 
 use sclsd_data::{Categorical, Column, Matrix};
 use sclsd_graph::{Nearest, NearestError};
@@ -12,18 +12,18 @@ use crate::flow::follow;
 use crate::memory::check_fits;
 use sclsd_data::available_memory;
 
-/// How far to follow cells.
+/// Settings of the flow that determines hard fates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HardFateSpec {
-    /// Time to follow them for, in units of a training walk's length. Above 0. Default: 15.
+    /// Duration of the flow, in units of the length of a training walk. Above 0. Default: 15.
     pub time_range: f64,
-    /// Time between two points of a path, about: there are ⌊time_range / dt⌋ points from 0 to `time_range`. Above 0 and
-    /// at most half of `time_range`. Default: 0.5.
+    /// Approximate time between two points of a path: there are ⌊time_range / dt⌋ points from 0 to `time_range`. Above
+    /// 0 and at most half of `time_range`. Default: 0.5.
     pub dt: f64,
-    /// Whether to keep the nearest cell at every point. Default: no.
+    /// Whether to store the nearest cell at every point of the path. Default: no.
     pub paths: bool,
-    /// How the flow is solved.
+    /// Settings of the ODE solver.
     pub ode: OdeSpec,
 }
 
@@ -33,14 +33,14 @@ impl Default for HardFateSpec {
     }
 }
 
-/// Why there are no fates.
+/// The reason why hard fates cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HardFateError {
-    /// Cells cannot be followed.
+    /// The gradient flow cannot be computed.
     #[error(transparent)]
     Flow(#[from] FlowError),
-    /// A cell's state is not finite.
+    /// The state of a cell is not finite.
     #[error("obsm[\"X_cell_state\"]: {0}")]
     State(#[from] NearestError),
 }
@@ -57,25 +57,26 @@ impl From<OutOfRange> for HardFateError {
     }
 }
 
-/// Where cells end.
+/// Hard fates of cells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HardFates {
-    /// The nearest cell to every cell's state at the end.
+    /// For every cell, the cell nearest to its final state.
     pub cells: Vec<u32>,
-    /// State of every cell at the end, `n_cells × z`.
+    /// Final state of every cell, `n_cells × z`.
     pub states: Matrix,
-    /// Times of the points of a path.
+    /// Times of the points of the paths.
     pub times: Vec<f64>,
-    /// The nearest cell to every cell's state at every time, times × cells; empty unless asked for.
+    /// For every time, the cells nearest to each cell's state at that time, times × cells. Empty unless
+    /// [`HardFateSpec::paths`] is set.
     pub paths: Vec<Vec<u32>>,
 }
 
-/// Follows every cell from its state, `n_cells × z`, and finds the cell it ends nearest to.
+/// Computes the flow of every cell from its state, `n_cells × z`, and finds the cell nearest to the final state.
 ///
 /// Reference: `LSD.get_cell_fates`.
 ///
 /// # Errors
-/// [`HardFateError`] where a choice is out of range, a state is not finite, or the flow blows up.
+/// [`HardFateError`] if a setting is out of range, a state is not finite, or the flow diverges.
 pub fn hard_fates(model: &Model, cell_state: &Matrix, spec: &HardFateSpec) -> Result<HardFates, HardFateError> {
     let times = grid(spec)?;
     let nearest = Nearest::new(cell_state)?;
@@ -114,7 +115,7 @@ fn grid(spec: &HardFateSpec) -> Result<Vec<f64>, OutOfRange> {
 }
 
 impl HardFates {
-    /// The cluster each cell ends in, as a column like the one it comes from; obs `fate`.
+    /// The cluster in which each cell ends, as a column with the categories of `clusters`; stored as obs `fate`.
     #[must_use]
     pub fn column(&self, clusters: &Categorical) -> Column {
         let codes = self.cells.iter().map(|&cell| clusters.codes()[cell as usize]).collect();
@@ -123,20 +124,20 @@ impl HardFates {
     }
 }
 
-/// How many cells of each cluster end in which.
+/// Number of cells of each cluster that end in each cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FateTable {
-    /// Names of the clusters, for rows (where cells come from) and columns (where they end).
+    /// Names of the clusters, for rows (origin) and columns (fate).
     pub clusters: Vec<String>,
-    /// Cells, row after row.
+    /// Numbers of cells, row-major.
     pub counts: Vec<usize>,
 }
 
 impl FateTable {
-    /// Counts for cells `origins[i]` that end at cells `ends[i]`; a cell without a cluster does not count.
+    /// Counts cells with origin `origins[i]` and end `ends[i]`. Cells without a cluster are ignored.
     ///
     /// # Panics
-    /// When the two are not of the same length.
+    /// If the inputs differ in length.
     #[must_use]
     pub fn new(clusters: &Categorical, origins: &[u32], ends: &[u32]) -> Self {
         assert_eq!(origins.len(), ends.len(), "one end per cell");
@@ -151,20 +152,20 @@ impl FateTable {
         Self { clusters: clusters.categories().to_vec(), counts }
     }
 
-    /// Cells that go from one cluster to another.
+    /// Number of cells from one cluster that end in another.
     #[must_use]
     pub fn count(&self, from: usize, to: usize) -> usize {
         self.counts[from * self.clusters.len() + to]
     }
 
-    /// Cells that end in each cluster.
+    /// Number of cells that end in each cluster.
     #[must_use]
     pub fn ends(&self) -> Vec<usize> {
         let n = self.clusters.len();
         (0..n).map(|to| (0..n).map(|from| self.count(from, to)).sum()).collect()
     }
 
-    /// Share of a cluster's cells that go to another; 0 for a cluster without cells.
+    /// Fraction of a cluster's cells that end in another; 0 for a cluster without cells.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
     pub fn fraction(&self, from: usize, to: usize) -> f64 {
@@ -173,11 +174,11 @@ impl FateTable {
         if all == 0 { 0.0 } else { self.count(from, to) as f64 / all as f64 }
     }
 
-    /// log₂ of how many more cells end in each cluster than in `base`, one cell being added to both so that an empty
-    /// cluster has a number.
+    /// log₂ fold change of the number of cells that end in each cluster, relative to `base`. One cell is added to both,
+    /// so that the value is finite for an empty cluster.
     ///
     /// # Panics
-    /// When the tables are of different clusters.
+    /// If the tables have different clusters.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
     pub fn log2_fold_change(&self, base: &Self) -> Vec<f64> {

@@ -1,14 +1,14 @@
-//! Analysis: what a trained model says about cells.
+//! Analysis of cells with a trained model.
 //!
-//! [`annotate`] gives every cell its state z, differentiation state B, potential V, entropy and pseudotime, and the
-//! probabilities of going over to each of its neighbours. [`propagate`] follows cells down the potential, a
-//! [`FateMethod`] gives the probabilities of a cell's fates, [`hard_fates`] the one cell it ends nearest to, and
-//! [`perturb`] where they would end with genes knocked out. [`velocity_from_transitions`] and [`velocity_from_drift`]
-//! draw directions on an embedding, which [`cross_boundary_correctness`] and [`inner_cluster_coherence`] score,
-//! [`evaluate`] both. [`match_genes`] brings a data set into the order of a model's genes.
+//! [`annotate`] computes the cell state z, differentiation state B, potential V, entropy and pseudotime of every cell,
+//! and the transition probabilities to its neighbours. [`propagate`] follows cells down the potential. A [`FateMethod`]
+//! computes fate probabilities, [`hard_fates`] finds the cell at which each cell ends, and [`perturb`] does so with
+//! genes knocked out. [`velocity_from_transitions`] and [`velocity_from_drift`] compute velocities on an embedding.
+//! [`cross_boundary_correctness`] and [`inner_cluster_coherence`] score velocities, and [`evaluate`] computes both
+//! scores. [`match_genes`] restricts a data set to the genes of a model, in the model's order.
 //!
-//! Nothing here is of size cells × cells: cells are encoded and followed in blocks, and what is nearest is found by a
-//! tree.
+//! Nothing has dense size cells × cells: cells are encoded and followed in blocks, and nearest cells are found with a
+//! k-d tree.
 
 mod annotate;
 mod correlation;

@@ -1,9 +1,9 @@
-//! Whether paths fit into memory, asked before they are computed: an allocation that fails ends the program without a
-//! word.
+//! Checks that trajectories fit into memory before they are computed, because a failed allocation aborts the program
+//! without a message.
 
 use crate::flow_error::FlowError;
 
-/// Checks that `bytes` for each of `cells` at each of `points` times are within what is `available`.
+/// Checks that `bytes` for each of `cells` at each of `points` times do not exceed the `available` memory.
 pub(crate) fn check_fits(points: usize, cells: usize, bytes: usize, available: Option<u64>) -> Result<(), FlowError> {
     let needed = [points, cells, bytes].into_iter().fold(1_u128, |product, n| product.saturating_mul(n as u128));
     match available {

@@ -1,4 +1,4 @@
-//! How well directions agree with what is known: across the boundaries of clusters, and within them.
+//! Scores of velocities: correctness across cluster boundaries, and coherence within clusters.
 //!
 //! Reference: `cross_boundary_correctness`, `inner_cluster_coh`, `summary_scores`, after VeloAE (Qiao and Huang, 2021).
 
@@ -9,49 +9,49 @@ use sclsd_graph::{GraphError, check_graph, neighbors_of};
 
 use crate::velocity::cosine;
 
-/// The score of one pair of clusters, or of one cluster.
+/// Score of a pair of clusters, or of one cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
-    /// `A->B`, or the cluster.
+    /// `A->B`, or the name of the cluster.
     pub name: String,
-    /// Mean over the cells that count, −1 to 1; nothing where no cell does: clusters that never touch have no score.
+    /// Mean over the cells that count, −1 to 1; `None` if no cell counts, as for clusters that do not touch.
     pub mean: Option<f64>,
-    /// Cells that count: those with a neighbour in the other cluster, or in their own.
+    /// Number of cells that count: those with a neighbour in the other cluster, or in their own.
     pub n_cells: usize,
 }
 
-/// Why there are no scores.
+/// The reason why scores cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
     /// A cluster is not in the data.
     #[error("cluster \"{cluster}\" is not one of {known}")]
     Cluster {
-        /// What was named.
+        /// The requested name.
         cluster: String,
-        /// The clusters there are.
+        /// Names of the clusters in the data.
         known: String,
     },
-    /// The graph is none.
+    /// The matrix is not a valid graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// Sizes disagree.
+    /// Sizes differ.
     #[error("{what} is of {found} cells, but there are {expected}")]
     Cells {
-        /// What is of another size.
+        /// The input with a different number of cells.
         what: &'static str,
-        /// Its cells.
+        /// Number of cells of that input.
         found: usize,
-        /// Cells there are.
+        /// Expected number of cells.
         expected: usize,
     },
 }
 
-/// For each edge A → B, over the cells of A with neighbours in B: mean cosine of the angle between a cell's direction
-/// and the way to those neighbours on the embedding.
+/// Cross-boundary correctness. For each edge A → B, over the cells of A with neighbours in B: mean cosine of the angle
+/// between a cell's velocity and the displacement to those neighbours on the embedding.
 ///
 /// # Errors
-/// [`MetricsError`] where an edge names an unknown cluster or sizes disagree.
+/// [`MetricsError`] if an edge names an unknown cluster or sizes differ.
 pub fn cross_boundary_correctness(
     embedding: &Matrix,
     velocity: &Matrix,
@@ -74,15 +74,15 @@ pub fn cross_boundary_correctness(
         .collect()
 }
 
-/// CellRank's variant, of transitions rather than directions on an embedding: for each edge A → B, over the cells of A
-/// with neighbours in B, mean Pearson correlation over coordinates of where the transitions lead, `Σ_j p_ij x_j − x_i`,
-/// and the weighted mean way to those neighbours. `points` are any coordinates of at least two columns, such as
-/// principal components.
+/// CellRank's variant of cross-boundary correctness, for transitions instead of velocities on an embedding. For each
+/// edge A → B, over the cells of A with neighbours in B: mean Pearson correlation over coordinates between the expected
+/// displacement of the transitions, `Σ_j p_ij x_j − x_i`, and the weighted mean displacement to those neighbours.
+/// `points` are coordinates with at least two columns, such as principal components.
 ///
 /// Reference: `cbc` of CellRank's kernels, over all boundary cells.
 ///
 /// # Errors
-/// [`MetricsError`] where an edge names an unknown cluster or sizes disagree.
+/// [`MetricsError`] if an edge names an unknown cluster or sizes differ.
 pub fn cross_boundary_correlation(
     points: &Matrix,
     transitions: &Csr<f64>,
@@ -127,11 +127,11 @@ pub fn cross_boundary_correlation(
         .collect()
 }
 
-/// For each cluster, over its cells with neighbours in it: mean cosine of the angle between a cell's direction and
-/// those of these neighbours. Directions may be of any number of dimensions.
+/// Inner-cluster coherence. For each cluster, over its cells with neighbours in it: mean cosine of the angle between a
+/// cell's velocity and the velocities of these neighbours. Velocities may have any number of dimensions.
 ///
 /// # Errors
-/// [`MetricsError`] where sizes disagree.
+/// [`MetricsError`] if sizes differ.
 pub fn inner_cluster_coherence(
     velocity: &Matrix,
     connectivities: &Csr,
@@ -144,7 +144,7 @@ pub fn inner_cluster_coherence(
     Ok(names.map(|(c, name)| score(name.clone(), connectivities, clusters, c, c, likeness)).collect())
 }
 
-/// Mean over the groups that have a score; nothing where none has.
+/// Mean over the groups that have a score; `None` if there are none.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "numbers of groups are far below 2^52")]
 pub fn mean_score(scores: &[Score]) -> Option<f64> {
@@ -152,7 +152,7 @@ pub fn mean_score(scores: &[Score]) -> Option<f64> {
     if known.is_empty() { None } else { Some(known.iter().sum::<f64>() / known.len() as f64) }
 }
 
-/// How many edges lie between a cluster and the beginning, at most; nothing where edges run in a circle.
+/// Stage of every cluster: the largest number of edges on a path to the cluster. `None` if the edges contain a cycle.
 #[must_use]
 pub fn stages(edges: &[(String, String)]) -> Option<BTreeMap<String, usize>> {
     let mut stage: BTreeMap<String, usize> = BTreeMap::new();
@@ -192,7 +192,7 @@ fn check(graph: &Csr, clusters: &Categorical, matrices: &[(&'static str, &Matrix
     }
 }
 
-/// Mean over the cells of cluster `a`, of the mean over their neighbours in cluster `b`.
+/// Mean over the cells of cluster `a` of the mean over their neighbours in cluster `b`.
 #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
 fn score(
     name: String,

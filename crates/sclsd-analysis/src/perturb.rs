@@ -1,9 +1,9 @@
-//! Genes knocked out or set to a level, and where cells end then.
+//! Gene perturbation: genes are knocked out or set to a level, and the fates of cells are compared.
 //!
-//! Again and again the genes are set, the cell is encoded and followed for a short time, and it becomes the cell it is
-//! then nearest to; finally it is followed far, without the perturbation. Where one round leads depends on nothing but
-//! the cell it starts from, so every cell's round is solved once at most, however many cells come by and however many
-//! rounds there are.
+//! The perturbation proceeds in rounds. In each round the genes are set, the cell is encoded and followed for a short
+//! time, and is replaced by the cell nearest to its state. After the last round the cell is followed for a long time
+//! without the perturbation. The result of a round depends only on the cell it starts from. Each cell's round is
+//! therefore solved at most once, for any number of cells and rounds.
 //!
 //! Reference: `LSD.perturb`.
 
@@ -19,21 +19,21 @@ use crate::flow::follow;
 use crate::flow_error::FlowError;
 use crate::genes::{GenesError, match_genes};
 
-/// What to perturb, and how far to follow.
+/// Genes to perturb, and settings of the flow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PerturbSpec {
-    /// Genes to set, all together.
+    /// Genes to set, all at the same time.
     pub genes: Vec<String>,
-    /// What to set them to, in units of X (log1p of normalised counts). At least 0. Default: 0, a knockout.
+    /// Expression to set, in units of X (log1p of normalised counts). At least 0. Default: 0, a knockout.
     pub level: f64,
-    /// Time to follow cells for in a round, in units of a training walk's length. Above 0. Default: 0.2.
+    /// Duration of the flow in a round, in units of the length of a training walk. Above 0. Default: 0.2.
     pub dt_pert: f64,
-    /// Time to follow them for finally, without the perturbation. Above 0. Default: 15.
+    /// Duration of the final flow without the perturbation, in the same units. Above 0. Default: 15.
     pub t_unpert: f64,
-    /// Rounds. At least 1. Default: 10.
+    /// Number of rounds. At least 1. Default: 10.
     pub max_perturbations: usize,
-    /// How the flow is solved.
+    /// Settings of the ODE solver.
     pub ode: OdeSpec,
 }
 
@@ -50,18 +50,18 @@ impl Default for PerturbSpec {
     }
 }
 
-/// Where cells end with and without the perturbation, as the cells they are nearest to.
+/// Final cells with and without the perturbation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Perturbation {
-    /// The cells that were followed.
+    /// Indices of the starting cells.
     pub cells: Vec<u32>,
-    /// Where each of them ends with the genes set.
+    /// For each starting cell, the final cell with the perturbation.
     pub perturbed: Vec<u32>,
-    /// Where each of them ends otherwise.
+    /// For each starting cell, the final cell without the perturbation.
     pub unperturbed: Vec<u32>,
 }
 
-/// Why genes cannot be perturbed.
+/// The reason why genes cannot be perturbed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PerturbError {
@@ -72,32 +72,32 @@ pub enum PerturbError {
         if closest.is_empty() { "; its genes are in var_names of the file it was trained on".into() } else { did_you_mean(closest) }
     )]
     Gene {
-        /// Its name.
+        /// Name of the gene.
         gene: String,
-        /// The most similar names there are.
+        /// The most similar gene names of the model.
         closest: Vec<String>,
     },
-    /// No gene is named.
+    /// No gene is given.
     #[error("no gene to perturb is named")]
     NoGene,
-    /// A cell is not one of the data's.
+    /// A cell index is out of range.
     #[error("cell {cell} is to be perturbed, but there are {n_cells} cells")]
     Cell {
-        /// Its number.
+        /// Index of the cell.
         cell: u32,
         /// Number of cells.
         n_cells: usize,
     },
-    /// The data lacks something or holds what it must not.
+    /// An element of the data is missing or has invalid content.
     #[error(transparent)]
     Data(#[from] DatasetError),
-    /// The genes are not the model's.
+    /// The data lacks genes of the model.
     #[error(transparent)]
     Genes(#[from] GenesError),
-    /// Cells cannot be followed.
+    /// The gradient flow cannot be computed.
     #[error(transparent)]
     Flow(#[from] FlowError),
-    /// A cell's state is not finite.
+    /// The state of a cell is not finite.
     #[error("cell states: {0}")]
     State(#[from] NearestError),
 }
@@ -120,11 +120,11 @@ impl From<OdeError> for PerturbError {
     }
 }
 
-/// Perturbs genes in `cells`, or in all cells where that is `None`, and finds where they end.
+/// Perturbs genes in `cells` (`None` for all cells) and finds the cells at which they end.
 ///
 /// # Errors
-/// [`PerturbError`] where a gene is unknown (the closest names are given), a choice is out of range, or the flow blows
-/// up.
+/// [`PerturbError`] if a gene is unknown (the error suggests similar names), a setting is out of range, or the flow
+/// diverges.
 pub fn perturb(
     model: &Model,
     data: &Dataset,
@@ -190,7 +190,7 @@ fn rows(states: &Matrix, cells: &[u32]) -> Matrix {
     states.select_rows(&cells.iter().map(|&cell| cell as usize).collect::<Vec<_>>())
 }
 
-/// Where states are after some time, as cells.
+/// Maps states to the nearest cells after a given time.
 struct Landing<'a> {
     model: &'a Model,
     nearest: &'a Nearest,
@@ -205,7 +205,7 @@ impl Landing<'_> {
     }
 }
 
-/// What has been found out about cells.
+/// Cache of results per cell.
 struct Memory {
     known: Vec<Option<u32>>,
 }
@@ -215,7 +215,7 @@ impl Memory {
         Self { known: vec![None; n_cells] }
     }
 
-    /// `f` of every cell, which is asked only for cells that are not known yet.
+    /// `f` of every cell, which is only called for cells that are not in the cache.
     fn of(
         &mut self,
         cells: &[u32],

@@ -1,4 +1,4 @@
-//! Genes along pseudotime, and how cells go from cluster to cluster.
+//! Gene expression along pseudotime, and flow between clusters.
 
 use sclsd_data::{Categorical, Csr};
 
@@ -7,15 +7,15 @@ use sclsd_data::{Categorical, Csr};
 pub struct Trends {
     /// Mean pseudotime of each bin.
     pub times: Vec<f64>,
-    /// Mean expression of every gene in every bin, genes × bins, gene by gene.
+    /// Mean expression of every gene in every bin, `n_genes × n_bins`, row-major.
     pub means: Vec<f64>,
 }
 
-/// Mean expression of every gene in `bins` bins of pseudotime that hold as many cells each (fewer bins where there are
+/// Mean expression of every gene in `bins` bins of pseudotime with equal numbers of cells (fewer bins if there are
 /// fewer cells). O(cells log cells + non-zeros) time, O(genes × bins) memory.
 ///
 /// # Panics
-/// When there is not one pseudotime per cell.
+/// If there is not exactly one pseudotime per cell.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
 pub fn trends(x: &Csr, pseudotime: &[f64], bins: usize) -> Trends {
@@ -39,11 +39,11 @@ pub fn trends(x: &Csr, pseudotime: &[f64], bins: usize) -> Trends {
     Trends { times, means }
 }
 
-/// How much goes from every cluster to every other in one step of the transitions: clusters × clusters, row by row, in
-/// cells. A cell spreads over its neighbours by their probabilities; cells without a cluster are left out.
+/// Flow between every pair of clusters in one step of the transitions: `n_clusters × n_clusters`, row-major, in numbers
+/// of cells. A cell is distributed over its neighbours by transition probability. Cells without a cluster are ignored.
 ///
 /// # Panics
-/// When there is not one row of transitions per cell.
+/// If there is not exactly one row of transitions per cell.
 #[must_use]
 pub fn cluster_flow(transitions: &Csr, clusters: &Categorical) -> Vec<f64> {
     let n = clusters.categories().len();

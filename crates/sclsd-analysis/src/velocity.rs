@@ -1,14 +1,14 @@
-//! Directions on an embedding.
+//! Velocities of cells on an embedding.
 //!
-//! A cell's direction is the mean of the unit steps to its neighbours, weighted by where it goes, less their plain
-//! mean:
+//! A cell's velocity is the mean of the unit displacements to its neighbours, weighted by transition probability, minus
+//! their unweighted mean:
 //!
 //! ```text
 //! v_i = Σ_j (p_ij − 1/k_i) (y_j − y_i) / ‖y_j − y_i‖        over the k_i neighbours j of i
 //! ```
 //!
-//! with p the transition probabilities, or, for the drift, p_ij ∝ exp(10 cos(−∇V(z_i), z_j − z_i)). All are scaled by
-//! one number, so that arrows of typical length fit the picture.
+//! p are the transition probabilities, or, for the drift, p_ij ∝ exp(10 cos(−∇V(z_i), z_j − z_i)). All velocities are
+//! scaled by one factor, so that arrows of typical length fit the picture.
 //!
 //! Sources: CellRank's `TmatProjection`; scVelo's `velocity_embedding` and `quiver_autoscale`; La Manno et al., 2018.
 
@@ -20,12 +20,12 @@ use sclsd_data::{Csr, Matrix};
 use sclsd_graph::{GraphError, check_graph, neighbors_of};
 use sclsd_spec::{Choice, UnknownName};
 
-/// How sharply the drift prefers neighbours in its direction.
+/// Sharpness of the drift's preference for neighbours in its direction.
 const SHARPNESS: f64 = 10.0;
-/// Height of a picture's axes by their width (matplotlib's defaults: 369.6 by 496).
+/// Aspect ratio of a picture's axes, height / width (matplotlib's defaults: 369.6 by 496).
 const ASPECT: f64 = 369.6 / 496.0;
 
-/// Why there are no directions.
+/// The reason why velocities cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VelocityError {
@@ -35,42 +35,42 @@ pub enum VelocityError {
         /// Number of columns.
         columns: usize,
     },
-    /// The graph is none.
+    /// The matrix is not a valid graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A cell has no place.
+    /// A coordinate of a cell is not finite.
     #[error("the embedding of cell {cell} is {value}, expected a finite number")]
     NotFinite {
-        /// Its number.
+        /// Index of the cell.
         cell: usize,
-        /// The coordinate.
+        /// Value of the coordinate.
         value: f32,
     },
-    /// Numbers of cells disagree.
+    /// Numbers of cells differ.
     #[error("the {what} is of {found} cells, but the graph is of {expected}")]
     Cells {
-        /// What is of another size.
+        /// The input with a different number of cells.
         what: &'static str,
-        /// Its cells.
+        /// Number of cells of that input.
         found: usize,
-        /// Cells of the graph.
+        /// Number of cells of the graph.
         expected: usize,
     },
 }
 
-/// Whose directions cells go in.
+/// Source of the velocities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Directions {
-    /// Those of transition probabilities: [`velocity_from_transitions`].
+    /// Transition probabilities: [`velocity_from_transitions`].
     #[default]
     Transitions,
-    /// Those of the potential's drift: [`velocity_from_drift`].
+    /// Drift of the potential: [`velocity_from_drift`].
     Drift,
 }
 
 impl Directions {
-    /// The element of obsm that holds them; `suffix` is the embedding's name without `X_`.
+    /// Key in obsm of these velocities. `suffix` is the name of the embedding without `X_`.
     #[must_use]
     pub fn key(self, suffix: &str) -> String {
         match self {
@@ -106,11 +106,10 @@ impl FromStr for Directions {
     }
 }
 
-/// Directions from transition probabilities, `n_cells × 2`; obsm `velocity_<basis>`.
+/// Velocities from transition probabilities, `n_cells × 2`; stored as obsm `velocity_<basis>`.
 ///
 /// # Errors
-/// [`VelocityError`] where the embedding has fewer than two columns, the sizes disagree, or the graph's weights are
-/// none.
+/// [`VelocityError`] if the embedding has fewer than two columns, sizes differ, or a weight of the graph is invalid.
 pub fn velocity_from_transitions(
     transitions: &Csr<f64>,
     connectivities: &Csr,
@@ -125,10 +124,11 @@ pub fn velocity_from_transitions(
     Ok(project(connectivities, embedding, weights))
 }
 
-/// Directions from the drift −∇V at every cell's state, both `n_cells × z`; obsm `drift_velocity_<basis>`.
+/// Velocities from the drift −∇V and the state of every cell, both `n_cells × z`; stored as obsm
+/// `drift_velocity_<basis>`.
 ///
 /// # Errors
-/// As [`velocity_from_transitions`].
+/// Under the same conditions as [`velocity_from_transitions`].
 pub fn velocity_from_drift(
     drift: &Matrix,
     cell_state: &Matrix,
@@ -166,7 +166,7 @@ fn check(graph: &Csr, embedding: &Matrix, what: &'static str, found: usize) -> R
     Ok(())
 }
 
-/// Cosine of the angle between two vectors; 0 where one has no length.
+/// Cosine of the angle between two vectors; 0 if one of them is zero.
 pub(crate) fn cosine(pairs: impl Iterator<Item = (f32, f32)>) -> f64 {
     let (dot, a, b) = pairs.fold((0.0, 0.0, 0.0), |(dot, a, b), (x, y)| {
         let (x, y) = (f64::from(x), f64::from(y));
@@ -198,7 +198,7 @@ fn project(graph: &Csr, embedding: &Matrix, weights: impl Fn(usize, &[u32]) -> V
     Matrix::new(2, raw.iter().flatten().map(|v| (v / scale) as f32).collect())
 }
 
-/// The number by which matplotlib divides arrows that are to fit its axes.
+/// The factor by which matplotlib divides arrows to fit its axes.
 #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
 fn typical_length(embedding: &Matrix, arrows: &[[f64; 2]]) -> f64 {
     let n = embedding.n_rows();

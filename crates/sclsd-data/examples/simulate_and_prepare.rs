@@ -1,4 +1,4 @@
-//! Cells of a known landscape, written as `.h5ad`, read back, and their counts normalised as scanpy does.
+//! Simulates cells in a known landscape, writes and reads them as `.h5ad`, and normalises their counts as scanpy does.
 
 use sclsd_data::{
     Compression, Flavor, Keys, SimulateSpec, log1p_normalize, pca, read_h5ad, simulate, variable_genes, write_h5ad,
@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::temp_dir().join("sclsd-example-cells.h5ad");
     write_h5ad(&path, &simulate(&spec.check()?), Compression::None)?;
 
-    // only what is asked for is read
+    // reads only the elements that are named
     let cells = read_h5ad(&path, &Keys { x: false, obsp: vec![], ..Keys::default() }.with_obs("true_time"))?;
     let counts = cells.counts("raw")?;
     let genes = variable_genes(counts, 50, Flavor::SeuratV3)?;

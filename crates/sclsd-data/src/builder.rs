@@ -1,16 +1,16 @@
-//! A data set from plain parts.
+//! Builds a data set from arrays and matrices in memory.
 
 use sclsd_spec::WrongSize;
 use sprs::{CsMatI, CsMatViewI};
 
 use crate::{Column, Csr, CsrView, Dataset, DatasetError, Frame, Matrix, SparseError, Uns};
 
-/// What a sparse matrix can be made of.
+/// Input that can be converted into a sparse matrix.
 pub trait IntoCsr {
-    /// The matrix; arrays are taken over where that can be.
+    /// Converts the input into a sparse matrix. Arrays are moved instead of copied where possible.
     ///
     /// # Errors
-    /// [`SparseError`] names what is no sparse matrix about them.
+    /// [`SparseError`] says why the input is not a valid sparse matrix.
     fn into_csr(self) -> Result<Csr, SparseError>;
 }
 
@@ -32,21 +32,21 @@ impl IntoCsr for CsrView<'_> {
     }
 }
 
-/// Stored by rows or by columns.
+/// Compressed rows (CSR) or compressed columns (CSC).
 impl IntoCsr for CsMatI<f32, u32, usize> {
     fn into_csr(self) -> Result<Csr, SparseError> {
         Ok(Csr::from(self))
     }
 }
 
-/// Stored by rows or by columns; slices of another matrix, too.
+/// Compressed rows (CSR) or compressed columns (CSC). Slices of another matrix are accepted.
 impl IntoCsr for CsMatViewI<'_, f32, u32, usize> {
     fn into_csr(self) -> Result<Csr, SparseError> {
         Ok(Csr::from(self.to_owned()))
     }
 }
 
-/// `n_cols`, row pointer, columns and values, in compressed rows; the columns of a row may be in any order.
+/// `(n_cols, row pointer, column indices, values)` in CSR form. The columns of a row may be in any order.
 impl IntoCsr for (usize, &[usize], &[u32], &[f32]) {
     fn into_csr(self) -> Result<Csr, SparseError> {
         let (n_cols, indptr, indices, values) = self;
@@ -54,7 +54,7 @@ impl IntoCsr for (usize, &[usize], &[u32], &[f32]) {
     }
 }
 
-/// `n_cols` and all values, row after row; what is 0 is not stored.
+/// `(n_cols, values)`: a dense row-major matrix. Zeros are not stored.
 impl IntoCsr for (usize, &[f32]) {
     fn into_csr(self) -> Result<Csr, SparseError> {
         let (n_cols, values) = self;
@@ -66,12 +66,12 @@ impl IntoCsr for (usize, &[f32]) {
     }
 }
 
-/// What a dense matrix can be made of.
+/// Input that can be converted into a dense matrix.
 pub trait IntoMatrix {
-    /// The matrix.
+    /// Converts the input into a dense matrix.
     ///
     /// # Errors
-    /// [`WrongSize`] where values do not fill whole rows.
+    /// [`WrongSize`] if the number of values is not a multiple of the number of columns.
     fn into_matrix(self) -> Result<Matrix, WrongSize>;
 }
 
@@ -81,30 +81,30 @@ impl IntoMatrix for Matrix {
     }
 }
 
-/// `n_cols` and all values, row after row.
+/// `(n_cols, values)`, row-major.
 impl IntoMatrix for (usize, Vec<f32>) {
     fn into_matrix(self) -> Result<Matrix, WrongSize> {
         Matrix::try_new(self.0, self.1)
     }
 }
 
-/// `n_cols` and all values, row after row.
+/// `(n_cols, values)`, row-major.
 impl IntoMatrix for (usize, &[f32]) {
     fn into_matrix(self) -> Result<Matrix, WrongSize> {
         Matrix::try_new(self.0, self.1.to_vec())
     }
 }
 
-/// Puts a [`Dataset`] together; [`build`](Self::build) checks it.
+/// Builds a [`Dataset`] part by part. [`build`](Self::build) checks the result.
 #[derive(Debug)]
 pub struct DatasetBuilder {
     data: Dataset,
-    /// The first part that is none.
+    /// The first error among the parts added so far.
     wrong: Option<DatasetError>,
 }
 
 impl Dataset {
-    /// A data set of these cells and genes, to which parts are added.
+    /// Starts a data set with these cells and genes and no other parts.
     ///
     /// ```
     /// use sclsd_data::{Categorical, Dataset};
@@ -136,14 +136,14 @@ impl Dataset {
 }
 
 impl DatasetBuilder {
-    /// X: normalised expression, cells × genes.
+    /// Sets X, the normalised expression, `n_cells × n_genes`.
     #[must_use]
     pub fn expression(mut self, x: impl IntoCsr) -> Self {
         self.data.x = self.sparse("X", x);
         self
     }
 
-    /// A further matrix of cells × genes; counts are `raw`.
+    /// Adds a layer, `n_cells × n_genes`. Counts belong in the layer `raw`.
     #[must_use]
     pub fn layer(mut self, key: &str, matrix: impl IntoCsr) -> Self {
         if let Some(matrix) = self.sparse(&format!("layers[\"{key}\"]"), matrix) {
@@ -152,21 +152,21 @@ impl DatasetBuilder {
         self
     }
 
-    /// A value for every cell.
+    /// Adds a column of `obs`, one value per cell.
     #[must_use]
     pub fn obs(mut self, key: &str, column: impl Into<Column>) -> Self {
         put(&mut self.data.obs, key, column.into());
         self
     }
 
-    /// A value for every gene.
+    /// Adds a column of `var`, one value per gene.
     #[must_use]
     pub fn var(mut self, key: &str, column: impl Into<Column>) -> Self {
         put(&mut self.data.var, key, column.into());
         self
     }
 
-    /// Coordinates of cells, a row each.
+    /// Adds an element of `obsm`: coordinates of the cells, one row per cell.
     #[must_use]
     pub fn obsm(mut self, key: &str, matrix: impl IntoMatrix) -> Self {
         if let Some(matrix) = self.dense(&format!("obsm[\"{key}\"]"), matrix) {
@@ -175,7 +175,7 @@ impl DatasetBuilder {
         self
     }
 
-    /// Coordinates of genes, a row each.
+    /// Adds an element of `varm`: coordinates of the genes, one row per gene.
     #[must_use]
     pub fn varm(mut self, key: &str, matrix: impl IntoMatrix) -> Self {
         if let Some(matrix) = self.dense(&format!("varm[\"{key}\"]"), matrix) {
@@ -184,7 +184,7 @@ impl DatasetBuilder {
         self
     }
 
-    /// A graph of cells, cells × cells.
+    /// Adds an element of `obsp`: a graph of the cells, `n_cells × n_cells`.
     #[must_use]
     pub fn obsp(mut self, key: &str, graph: impl IntoCsr) -> Self {
         if let Some(graph) = self.sparse(&format!("obsp[\"{key}\"]"), graph) {
@@ -193,18 +193,18 @@ impl DatasetBuilder {
         self
     }
 
-    /// Anything else.
+    /// Adds an unstructured element of `uns`.
     #[must_use]
     pub fn uns(mut self, key: &str, value: Uns) -> Self {
         self.data.uns.insert(key.to_owned(), value);
         self
     }
 
-    /// The data set.
+    /// Checks the parts and returns the data set.
     ///
     /// # Errors
-    /// [`DatasetError`] names the first part that is no matrix, or is of other cells or genes, the first name that
-    /// stands twice, or says that there are no cells or no genes.
+    /// [`DatasetError`] names the first part that is not a valid matrix or has the wrong number of cells or genes, or
+    /// the first name that appears twice. A data set without cells or without genes is an error too.
     pub fn build(self) -> Result<Dataset, DatasetError> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
@@ -239,7 +239,7 @@ impl DatasetBuilder {
     }
 }
 
-/// Unlike [`Frame::set`] whatever the length: it is checked in the end.
+/// Like [`Frame::set`], but without the check of the length: [`DatasetBuilder::build`] checks all lengths.
 fn put(frame: &mut Frame, key: &str, column: Column) {
     frame.columns.retain(|(name, _)| name != key);
     frame.columns.push((key.to_owned(), column));

@@ -1,4 +1,4 @@
-//! Whether the parts of a data set are of the same cells and genes.
+//! Checks that all parts of a data set have the same cells and genes.
 
 use sclsd_spec::WrongSize;
 
@@ -6,11 +6,12 @@ use crate::names::repeated_name;
 use crate::{Column, Csr, Dataset, DatasetError, Frame};
 
 impl Dataset {
-    /// That every element is of the cells and genes that `obs` and `var` name: X and layers cells × genes, columns as
-    /// long as their table, rows of obsm and varm one per cell and gene, obsp cells × cells. O(number of elements).
+    /// Checks that every element has the shape that `obs` and `var` imply: X and layers are `n_cells × n_genes`,
+    /// columns are as long as their table, `obsm` and `varm` have one row per cell and gene, and `obsp` is `n_cells ×
+    /// n_cells`. O(number of elements).
     ///
     /// # Errors
-    /// [`DatasetError::Shape`] names the first element of another shape.
+    /// [`DatasetError::Shape`] names the first element with a wrong shape.
     pub fn check(&self) -> Result<(), DatasetError> {
         let (cells, genes) = (self.n_cells(), self.n_genes());
         if let Some(x) = &self.x {
@@ -33,10 +34,11 @@ impl Dataset {
         Ok(())
     }
 
-    /// That no two cells and no two genes have the same name: results belong to cells by name, genes are found by name.
+    /// Checks that cell names and gene names are unique. Results are matched to cells by name, and genes are looked up
+    /// by name.
     ///
     /// # Errors
-    /// [`DatasetError::Duplicate`] with the first name that stands twice.
+    /// [`DatasetError::Duplicate`] names the first name that appears twice.
     pub fn check_names(&self) -> Result<(), DatasetError> {
         for (what, table, names) in [("cell", "obs", &self.obs.names), ("gene", "var", &self.var.names)] {
             if let Some(name) = repeated_name(names) {

@@ -1,24 +1,24 @@
-//! Columns of `obs` and `var`, as a data frame of scanpy has them.
+//! Columns of `obs` and `var`, as in scanpy's data frames.
 
 use sclsd_spec::OutOfRange;
 
-/// One annotation, with a value per cell (or gene).
+/// A column of annotations: one value per cell (`obs`) or gene (`var`).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Column {
-    /// Names from a small set, such as clusters.
+    /// A categorical column, such as clusters.
     Categorical(Categorical),
-    /// Free text; missing values are `None`.
+    /// Text. Missing values are `None`.
     String(Vec<Option<String>>),
-    /// Numbers; a missing value is `NaN`, as in pandas.
+    /// Floating-point numbers. Missing values are `NaN`, as in pandas.
     Float(Vec<f64>),
-    /// Whole numbers; missing values are `None`.
+    /// Integers. Missing values are `None`.
     Integer(Vec<Option<i64>>),
-    /// Truth values; missing values are `None`.
+    /// Booleans. Missing values are `None`.
     Boolean(Vec<Option<bool>>),
 }
 
-/// A categorical column: one code per cell into a list of names.
+/// A categorical column: one code per cell, an index into the list of categories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Categorical {
     codes: Vec<Option<u32>>,
@@ -28,10 +28,10 @@ pub struct Categorical {
 }
 
 impl Categorical {
-    /// A column of `categories[code]`, missing where the code is `None`.
+    /// Creates a column from codes and categories. Cells with code `None` have a missing value.
     ///
     /// # Errors
-    /// [`OutOfRange`] with the first code that has no category.
+    /// [`OutOfRange`] names the first code that is not an index into `categories`.
     pub fn try_new(codes: Vec<Option<u32>>, categories: Vec<String>, ordered: bool) -> Result<Self, OutOfRange> {
         match codes.iter().flatten().find(|&&code| code as usize >= categories.len()) {
             Some(code) => Err(OutOfRange::new("categorical.codes", code, "the position of a category")),
@@ -39,17 +39,17 @@ impl Categorical {
         }
     }
 
-    /// [`try_new`](Self::try_new) where it is known that every code has a category.
+    /// Like [`try_new`](Self::try_new), for codes that are known to be valid.
     ///
     /// # Panics
-    /// When one has none.
+    /// If a code has no category.
     #[must_use]
     pub fn new(codes: Vec<Option<u32>>, categories: Vec<String>, ordered: bool) -> Self {
         assert!(codes.iter().flatten().all(|&c| (c as usize) < categories.len()), "every code has a category");
         Self { codes, categories, ordered, colors: Vec::new() }
     }
 
-    /// The column of these names, categories in alphabetical order as pandas makes them.
+    /// Creates a column from one name per cell. The categories are in alphabetical order, as in pandas.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<&str> = names.into_iter().collect();
         let mut categories: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -60,38 +60,38 @@ impl Categorical {
         Self { codes, categories, ordered: false, colors: Vec::new() }
     }
 
-    /// Adds one colour (`#rrggbb`) per category, as `uns['<key>_colors']` holds them.
+    /// Sets one colour (`#rrggbb`) per category, as stored in `uns['<key>_colors']`.
     #[must_use]
     pub fn with_colors(mut self, colors: Vec<String>) -> Self {
         self.colors = colors;
         self
     }
 
-    /// Code of every cell.
+    /// Code of every cell; `None` where the value is missing.
     #[must_use]
     pub fn codes(&self) -> &[Option<u32>] {
         &self.codes
     }
 
-    /// Names that the codes stand for.
+    /// Names of the categories, indexed by code.
     #[must_use]
     pub fn categories(&self) -> &[String] {
         &self.categories
     }
 
-    /// Whether the order of the categories means something.
+    /// Whether the categories are ordered.
     #[must_use]
     pub fn ordered(&self) -> bool {
         self.ordered
     }
 
-    /// One colour per category, or none.
+    /// One colour per category, if colours are set.
     #[must_use]
     pub fn colors(&self) -> &[String] {
         &self.colors
     }
 
-    /// Name of a cell's category, if it has one.
+    /// Category name of a cell; `None` where the value is missing.
     #[must_use]
     pub fn name(&self, cell: usize) -> Option<&str> {
         self.codes[cell].map(|code| self.categories[code as usize].as_str())
@@ -153,13 +153,13 @@ impl Column {
         }
     }
 
-    /// Whether there is no value at all.
+    /// Whether the column has no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What kind of column this is, in a reader's words.
+    /// The type of the column in plain words, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -171,7 +171,7 @@ impl Column {
         }
     }
 
-    /// The column as numbers, where it is one of numbers; a missing one is `NaN`.
+    /// The column as floating-point numbers; `None` if the column is not numeric. Missing values become `NaN`.
     #[must_use]
     pub fn to_floats(&self) -> Option<Vec<f64>> {
         #[expect(clippy::cast_precision_loss, reason = "counts and codes are far below 2^52")]
@@ -183,7 +183,7 @@ impl Column {
         }
     }
 
-    /// The column as a categorical one, where it is one of names.
+    /// The column as a categorical; `None` if the column is numeric.
     #[must_use]
     pub fn to_categorical(&self) -> Option<Categorical> {
         match self {
@@ -198,7 +198,7 @@ impl Column {
         }
     }
 
-    /// The chosen rows, in the order given.
+    /// The values of the given rows, in the given order.
     #[must_use]
     pub fn select_rows(&self, rows: &[usize]) -> Self {
         match self {

@@ -1,4 +1,4 @@
-//! A sparse matrix that is borrowed: from a [`Csr`], or from one of [`sprs`].
+//! A borrowed sparse matrix: a view of a [`Csr`] or of a matrix of [`sprs`].
 
 use std::sync::Arc;
 
@@ -7,17 +7,17 @@ use sprs::{CsMatI, CsMatViewI};
 use crate::sparse::{check_indptr, check_rows};
 use crate::{Csr, Pattern, SparseError};
 
-/// A borrowed matrix in compressed rows, which functions that only look at one take.
+/// A borrowed sparse matrix in CSR form, the argument type of functions that only read a matrix.
 ///
-/// `&Csr`, `&CsMatI<T, u32, usize>` and a `CsMatViewI<T, u32, usize>` of sprs turn into it without a copy. Row pointers
-/// start at 0; within a row columns rise strictly.
+/// `&Csr`, `&CsMatI<T, u32, usize>` and `CsMatViewI<T, u32, usize>` convert into a view without a copy. The row pointer
+/// starts at 0, and the columns of a row are strictly increasing.
 #[derive(Debug)]
 pub struct CsrView<'a, T = f32> {
     indptr: &'a [usize],
     indices: &'a [u32],
     values: &'a [T],
     n_cols: usize,
-    /// The pattern, where it can be shared.
+    /// The shared pattern, if the view borrows from a [`Csr`].
     pattern: Option<&'a Arc<Pattern>>,
 }
 
@@ -30,10 +30,10 @@ impl<T> Clone for CsrView<'_, T> {
 impl<T> Copy for CsrView<'_, T> {}
 
 impl<'a, T: Copy> CsrView<'a, T> {
-    /// A matrix of `indptr.len() - 1` rows and `n_cols` columns, in compressed rows that lie elsewhere.
+    /// Creates a view of a matrix with `indptr.len() - 1` rows and `n_cols` columns from borrowed CSR arrays.
     ///
     /// # Errors
-    /// [`SparseError`] names the first place where they are no sparse matrix.
+    /// [`SparseError`] names the first place where the arrays are not a valid CSR matrix.
     pub fn new(n_cols: usize, indptr: &'a [usize], indices: &'a [u32], values: &'a [T]) -> Result<Self, SparseError> {
         check_indptr(indptr, indices.len())?;
         if values.len() != indices.len() {
@@ -61,7 +61,7 @@ impl<'a, T: Copy> CsrView<'a, T> {
         self.values.len()
     }
 
-    /// Row pointer, `n_rows + 1` long.
+    /// Row pointer, of length `n_rows + 1`.
     #[must_use]
     pub fn indptr(&self) -> &'a [usize] {
         self.indptr
@@ -73,20 +73,20 @@ impl<'a, T: Copy> CsrView<'a, T> {
         self.indices
     }
 
-    /// Every stored value, row after row.
+    /// Stored values in row order.
     #[must_use]
     pub fn values(&self) -> &'a [T] {
         self.values
     }
 
-    /// Columns and values stored in `row`.
+    /// Column indices and values stored in `row`.
     #[must_use]
     pub fn row(&self, row: usize) -> (&'a [u32], &'a [T]) {
         let span = self.indptr[row]..self.indptr[row + 1];
         (&self.indices[span.clone()], &self.values[span])
     }
 
-    /// Where the matrix is non-zero: the pattern of a [`Csr`] itself, else a copy.
+    /// The sparsity pattern. Shared if the view borrows from a [`Csr`], otherwise copied.
     #[must_use]
     pub fn pattern(&self) -> Arc<Pattern> {
         match self.pattern {
@@ -95,19 +95,19 @@ impl<'a, T: Copy> CsrView<'a, T> {
         }
     }
 
-    /// A matrix that owns its values.
+    /// Copies the view into an owned matrix.
     #[must_use]
     pub fn to_csr(&self) -> Csr<T> {
         Csr::over(self.pattern(), self.values.to_vec())
     }
 
-    /// The same pattern with other values.
+    /// A matrix with the same pattern and other values.
     #[must_use]
     pub fn map<U: Copy>(&self, f: impl Fn(T) -> U) -> Csr<U> {
         Csr::over(self.pattern(), self.values.iter().map(|&value| f(value)).collect())
     }
 
-    /// Rows become columns.
+    /// The transposed matrix.
     #[must_use]
     pub fn transpose(&self) -> Csr<T>
     where
@@ -132,9 +132,8 @@ impl<'a, T: Copy> From<&'a Csr<T>> for CsrView<'a, T> {
 }
 
 impl<'a, T: Copy> From<CsMatViewI<'a, T, u32, usize>> for CsrView<'a, T> {
-    /// # Panics
-    /// When the matrix is stored by columns (`to_csr()` makes one of rows), or is a slice of another
-    /// (`Csr::from(slice.to_owned())` makes a matrix of it).
+    /// If the matrix is stored by columns (convert with `to_csr()` first), or is a slice of another matrix (convert
+    /// with `Csr::from(slice.to_owned())` first).
     fn from(matrix: CsMatViewI<'a, T, u32, usize>) -> Self {
         assert!(matrix.is_csr(), "the matrix is stored by columns; to_csr() makes one of rows");
         let n_cols = matrix.cols();
@@ -149,7 +148,7 @@ impl<'a, T: Copy> From<CsMatViewI<'a, T, u32, usize>> for CsrView<'a, T> {
 
 impl<'a, T: Copy> From<&'a CsMatI<T, u32, usize>> for CsrView<'a, T> {
     /// # Panics
-    /// As from a view.
+    /// Under the same conditions as the conversion from a `CsMatViewI`.
     fn from(matrix: &'a CsMatI<T, u32, usize>) -> Self {
         Self::from(matrix.view())
     }

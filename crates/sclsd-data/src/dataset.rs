@@ -1,4 +1,4 @@
-//! Cells by genes with their annotations: what an `.h5ad` file holds, in memory, sparse.
+//! Cells × genes with annotations: the content of an `.h5ad` file in memory, with sparse matrices.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use sclsd_spec::WrongSize;
 
 use crate::{Categorical, Column, Csr, Matrix, SparseError};
 
-/// A table of annotations: one row per cell (`obs`) or gene (`var`), columns in the order of the file.
+/// A table of annotations: one row per cell (`obs`) or gene (`var`). Columns are in file order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Frame {
-    /// Name of every row: cell barcodes or gene symbols.
+    /// Row names: cell barcodes or gene symbols.
     pub names: Vec<String>,
-    /// Columns by name, in the order of the file.
+    /// Columns by name, in file order.
     pub columns: Vec<(String, Column)>,
 }
 
 impl Frame {
-    /// A table of row names alone.
+    /// Creates a table with row names and no columns.
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
         Self { names, columns: Vec::new() }
@@ -28,22 +28,22 @@ impl Frame {
         self.names.len()
     }
 
-    /// Whether there are no rows.
+    /// Whether the table has no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// The column of that name.
+    /// The column with this name.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Column> {
         self.columns.iter().find(|(name, _)| name == key).map(|(_, column)| column)
     }
 
-    /// Adds a column, or replaces the one of that name.
+    /// Adds a column, or replaces the column with the same name.
     ///
     /// # Panics
-    /// When the column is not as long as the table.
+    /// If the length of the column differs from the number of rows.
     pub fn set(&mut self, key: &str, column: Column) {
         assert_eq!(column.len(), self.len(), "one value per row");
         match self.columns.iter_mut().find(|(name, _)| name == key) {
@@ -64,15 +64,15 @@ impl Frame {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Uns {
-    /// A piece of text.
+    /// A text.
     Text(String),
-    /// Texts of the given shape, row-major.
+    /// Texts with the given shape, row-major.
     Texts(Vec<usize>, Vec<String>),
-    /// Real numbers of the given shape (empty for a scalar), row-major.
+    /// Floating-point numbers with the given shape (empty for a scalar), row-major.
     Floats(Vec<usize>, Vec<f64>),
-    /// Whole numbers of the given shape (empty for a scalar), row-major.
+    /// Integers with the given shape (empty for a scalar), row-major.
     Integers(Vec<usize>, Vec<i64>),
-    /// Truth values of the given shape (empty for a scalar), row-major.
+    /// Booleans with the given shape (empty for a scalar), row-major.
     Booleans(Vec<usize>, Vec<bool>),
     /// A dictionary.
     Map(BTreeMap<String, Uns>),
@@ -80,12 +80,12 @@ pub enum Uns {
 
 /// Cells × genes with annotations, in AnnData's slots and under scanpy's names.
 ///
-/// Holds what was asked for when it was read, and nothing else: see [`Keys`](crate::Keys).
+/// Holds only the elements that were requested when the file was read: see [`Keys`](crate::Keys).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Dataset {
     /// Normalised expression (log1p of counts per 10,000), `n_cells × n_genes`.
     pub x: Option<Csr>,
-    /// Further matrices of the same shape; counts are in `raw`.
+    /// Further matrices, `n_cells × n_genes`. Counts are in `raw`.
     pub layers: BTreeMap<String, Csr>,
     /// Annotations of cells.
     pub obs: Frame,
@@ -93,73 +93,73 @@ pub struct Dataset {
     pub var: Frame,
     /// Coordinates of cells: `X_pca`, `X_umap`, …
     pub obsm: BTreeMap<String, Matrix>,
-    /// Coordinates of genes: `PCs`, …; written, but not read.
+    /// Coordinates of genes: `PCs`, …. Written to files, but not read from files.
     pub varm: BTreeMap<String, Matrix>,
     /// Graphs of cells: `connectivities`, `distances`, …; `n_cells × n_cells`.
     pub obsp: BTreeMap<String, Csr>,
-    /// Everything else.
+    /// Unstructured annotations: everything else.
     pub uns: BTreeMap<String, Uns>,
 }
 
-/// What a data set lacks or holds in the wrong form.
+/// An element that a data set lacks or holds in the wrong form.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatasetError {
-    /// An element that is needed is not there.
+    /// A required element is missing.
     #[error("{slot}[\"{key}\"] is missing; the data has {present}")]
     Missing {
         /// Slot such as `obs`.
         slot: &'static str,
-        /// Key in it.
+        /// Key of the missing element.
         key: String,
-        /// What the slot holds instead.
+        /// The keys that the slot holds instead.
         present: String,
     },
-    /// X is not there.
+    /// X is missing.
     #[error("X is missing")]
     NoExpression,
-    /// A column is of the wrong kind.
+    /// A column has the wrong type.
     #[error("obs[\"{key}\"] is a {found} column, expected {expected}")]
     Kind {
-        /// Column of `obs`.
+        /// The column of `obs`.
         key: String,
-        /// Its kind.
+        /// Type of the column.
         found: &'static str,
-        /// The kind that is needed.
+        /// The required type.
         expected: &'static str,
     },
-    /// A number is not finite, or not of the range it must be in.
+    /// A number is not finite, or is out of range.
     #[error("{place} is {value}, expected {expected}")]
     Value {
-        /// Element, cell and gene.
+        /// Element, cell and gene where the number is stored.
         place: String,
-        /// What stands there.
+        /// The number.
         value: f64,
-        /// What may stand there.
+        /// The valid range.
         expected: &'static str,
     },
-    /// An element is of other cells or genes than the rest.
+    /// An element has another number of cells or genes than the rest.
     #[error(transparent)]
     Shape(#[from] WrongSize),
-    /// An element is no sparse matrix.
+    /// An element is not a valid sparse matrix.
     #[error("{element}: {problem}")]
     Sparse {
-        /// Which element.
+        /// The element.
         element: String,
-        /// What is no sparse matrix about it.
+        /// Why the element is not a valid sparse matrix.
         problem: SparseError,
     },
-    /// Two rows bear the same name.
+    /// Two rows have the same name.
     #[error("{what} {name} appears twice; names must differ (in scanpy: adata.{table}_names_make_unique())")]
     Duplicate {
-        /// Cell or gene.
+        /// `cell` or `gene`.
         what: &'static str,
-        /// Its name.
+        /// The duplicate name.
         name: String,
         /// `obs` or `var`.
         table: &'static str,
     },
-    /// There are no cells or no genes.
+    /// The data set has no cells or no genes.
     #[error("there are {n_cells} cells and {n_genes} genes")]
     Empty {
         /// Number of cells.
@@ -182,10 +182,10 @@ impl Dataset {
         self.var.len()
     }
 
-    /// X with every stored value finite.
+    /// X, with a check that every stored value is finite.
     ///
     /// # Errors
-    /// [`DatasetError`] where X was not read, is empty, or holds `NaN` or an infinity: the cell and gene are named.
+    /// [`DatasetError`] if X was not read, is empty, or holds `NaN` or infinity. The error names the cell and gene.
     pub fn expression(&self) -> Result<&Csr, DatasetError> {
         let x = self.x.as_ref().ok_or(DatasetError::NoExpression)?;
         if self.n_cells() == 0 || self.n_genes() == 0 {
@@ -195,10 +195,11 @@ impl Dataset {
         Ok(x)
     }
 
-    /// A layer of counts: every stored value whole and not negative.
+    /// A layer of counts, with a check that every stored value is a non-negative integer.
     ///
     /// # Errors
-    /// [`DatasetError`] where the layer is missing, or holds something that is no count: the cell and gene are named.
+    /// [`DatasetError`] if the layer is missing, or holds a value that is not a count. The error names the cell and
+    /// gene.
     pub fn counts(&self, layer: &str) -> Result<&Csr, DatasetError> {
         let counts = self.layers.get(layer).ok_or_else(|| missing("layers", layer, self.layers.keys()))?;
         let name = format!("layers[\"{layer}\"]");
@@ -206,10 +207,11 @@ impl Dataset {
         Ok(counts)
     }
 
-    /// A numeric column of `obs`, every value finite.
+    /// A numeric column of `obs`, with a check that every value is finite.
     ///
     /// # Errors
-    /// [`DatasetError`] where it is missing, not numeric, or not finite somewhere: the cell is named.
+    /// [`DatasetError`] if the column is missing, is not numeric, or holds a value that is not finite. The error names
+    /// the cell.
     pub fn numbers(&self, key: &str) -> Result<Vec<f64>, DatasetError> {
         let column = self.column(key)?;
         let values = column.to_floats().ok_or_else(|| DatasetError::Kind {
@@ -227,10 +229,10 @@ impl Dataset {
         }
     }
 
-    /// A column of `obs` that names a group of cells.
+    /// A categorical column of `obs`, such as clusters.
     ///
     /// # Errors
-    /// [`DatasetError`] where it is missing or is one of numbers.
+    /// [`DatasetError`] if the column is missing or numeric.
     pub fn groups(&self, key: &str) -> Result<Categorical, DatasetError> {
         let column = self.column(key)?;
         column.to_categorical().ok_or_else(|| DatasetError::Kind {
@@ -240,10 +242,10 @@ impl Dataset {
         })
     }
 
-    /// A graph of cells.
+    /// A graph of cells from `obsp`.
     ///
     /// # Errors
-    /// [`DatasetError`] where it is missing.
+    /// [`DatasetError`] if the graph is missing.
     pub fn graph(&self, key: &str) -> Result<&Csr, DatasetError> {
         self.obsp.get(key).ok_or_else(|| missing("obsp", key, self.obsp.keys()))
     }
@@ -269,7 +271,7 @@ impl Dataset {
         })
     }
 
-    /// The chosen cells, in the order given, with everything that belongs to them; `rows` are distinct.
+    /// The given cells in the given order, with all their annotations. `rows` must not repeat a cell.
     #[must_use]
     pub fn select_cells(&self, rows: &[usize]) -> Self {
         let matrix = |m: &Csr| m.select_rows(rows);
@@ -291,7 +293,7 @@ impl Dataset {
         }
     }
 
-    /// The chosen genes, in the order given.
+    /// The given genes, in the given order.
     #[must_use]
     pub fn select_genes(&self, columns: &[usize]) -> Self {
         let mut chosen = self.clone();
@@ -309,10 +311,11 @@ impl Dataset {
     }
 }
 
-/// Whether a value is a count: 0 or more, and whole within the rounding of single precision.
+/// Whether a value is a count: at least 0, and an integer within the rounding of single precision.
 #[must_use]
 pub fn is_count(v: f32) -> bool {
-    // nearly all are small and whole, and rounding is a call of the C library where the CPU is not known
+    // fast path for small integers, which nearly all counts are: rounding is a call into the C library unless the build
+    // targets a specific CPU
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a byte or not equal")]
     let byte = v as u8;
     f32::from(byte).to_bits() == v.to_bits()
@@ -323,7 +326,7 @@ fn missing<'a>(slot: &'static str, key: &str, present: impl Iterator<Item = &'a 
     DatasetError::Missing { slot, key: key.into(), present: list(present) }
 }
 
-/// Names for a sentence: `a, b, c`, or `nothing`.
+/// Names joined for an error message: `a, b, c`, or `nothing` if there are none.
 pub(crate) fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
     match names.len() {

@@ -1,4 +1,4 @@
-//! Eigenvectors of a dense symmetric matrix, the same bits on any number of threads.
+//! Eigenvectors of a dense symmetric matrix, bitwise identical on any number of threads.
 
 use std::num::NonZeroUsize;
 
@@ -8,15 +8,15 @@ use faer::{Mat, MatRef, Par};
 
 use crate::vector_state::leave_vector_code_everywhere;
 
-/// Parts into which a decomposition is divided, however many threads there are to work on them: where faer divides it
-/// is where its sums round.
+/// Number of parts into which a decomposition is split, whatever the number of threads. The split points of faer
+/// determine how sums are rounded, so the split is fixed.
 const PARTS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
-/// Eigenvalues, rising, and the orthonormal eigenvectors in columns beside them, of a symmetric matrix `n × n` whose
-/// lower triangle is read.
+/// Eigenvalues in ascending order, and the orthonormal eigenvectors in the matching columns, of a symmetric `n × n`
+/// matrix. Only the lower triangle is read.
 ///
 /// # Panics
-/// When the matrix is not square or has values that are not finite.
+/// If the matrix is not square or has values that are not finite.
 #[must_use]
 pub fn eigenvectors(matrix: MatRef<'_, f64>) -> (Vec<f64>, Mat<f64>) {
     let n = matrix.nrows();
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn eigenvectors_have_the_same_bits_on_any_number_of_threads() {
-        // large enough that faer divides the work
+        // large enough that faer splits the work
         let n = 700;
         let entry = |i: usize, j: usize| {
             let at = u64::try_from(i.max(j) * n + i.min(j)).unwrap();

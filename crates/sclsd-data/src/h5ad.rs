@@ -1,8 +1,8 @@
-//! `.h5ad` files: reading what is asked for, adding results without touching the rest, and looking inside.
+//! `.h5ad` files: reads requested elements, adds results without changing the rest, and lists the contents.
 //!
-//! The format is the AnnData specification's (dataframe 0.2.0, categorical 0.2.0, csr and csc matrix 0.1.0, …), with
-//! the older encodings that scanpy wrote before it: string columns of fixed width, categories kept in `__categories`,
-//! sparse matrices marked `h5sparse_format`.
+//! The format is the AnnData specification's (dataframe 0.2.0, categorical 0.2.0, csr and csc matrix 0.1.0, …). The
+//! older encodings of scanpy are read too: fixed-width string columns, categories stored in `__categories`, and sparse
+//! matrices marked with `h5sparse_format`.
 
 mod blocks;
 mod bytes;

@@ -1,9 +1,9 @@
-//! From and to [`anndata::AnnData`], for those who hold one (feature `anndata`).
+//! Conversion from and to [`anndata::AnnData`] (feature `anndata`).
 //!
-//! Any backend of that crate will do. What a data set has no place for (arrays of three dimensions, data frames in
-//! `obsm`) is an error that names the element when it is asked for. A `None` of `uns` becomes an array of no numbers.
-//! anndata 0.8 keeps no order of categories and reads categorical columns back as text, so clusters come back under the
-//! same names, in alphabetical order.
+//! Any backend of the crate `anndata` can be used. An element that a data set cannot hold (an array of three
+//! dimensions, a data frame in `obsm`) is an error that names the element, if the element is requested. A `None` in
+//! `uns` becomes an empty array of numbers. anndata 0.8 does not store the order of categories and reads categorical
+//! columns back as text, so clusters come back with the same names, in alphabetical order.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,36 +15,36 @@ use polars::prelude::{DataFrame, DataType, NamedFrom, Series};
 
 use crate::{Column, Csr, Dataset, Frame, Keys, Matrix, Uns};
 
-/// What is wrong with an element of an `AnnData`.
+/// An element of an `AnnData` is missing or cannot be converted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnnDataError {
-    /// It is not there.
+    /// The element is missing.
     #[error("{slot}[\"{key}\"] is missing; the data has {present}")]
     Missing {
         /// Slot such as `obs`.
         slot: &'static str,
-        /// Key in it.
+        /// Key of the missing element.
         key: String,
-        /// What the slot holds instead.
+        /// The keys that the slot holds instead.
         present: String,
     },
-    /// It is of a kind that a [`Dataset`] has no place for.
+    /// A [`Dataset`] cannot hold an element of this type.
     #[error("{element} is {found}, expected {expected}")]
     Kind {
         /// The element.
         element: String,
-        /// What it is.
+        /// Type of the element.
         found: String,
-        /// What it may be.
+        /// The valid types.
         expected: &'static str,
     },
-    /// It cannot be read or written.
+    /// The element cannot be read or written.
     #[error("{element}: {reason}")]
     Access {
         /// The element.
         element: String,
-        /// The other crate's reason.
+        /// The reason given by the crate `anndata`.
         reason: String,
     },
 }
@@ -52,10 +52,10 @@ pub enum AnnDataError {
 type Result<T> = std::result::Result<T, AnnDataError>;
 
 impl Keys {
-    /// Everything that an `AnnData` has.
+    /// Requests all elements of an `AnnData`.
     ///
     /// # Errors
-    /// [`AnnDataError`] where its tables cannot be read.
+    /// [`AnnDataError`] if the tables of the `AnnData` cannot be read.
     pub fn of_anndata<A: AnnDataOp>(data: &A) -> Result<Self> {
         let columns = |table: DataFrame| table.get_column_names().iter().map(ToString::to_string).collect();
         Ok(Self {
@@ -71,10 +71,10 @@ impl Keys {
 }
 
 impl Dataset {
-    /// What is asked for, out of an `AnnData`. Whole numbers and doubles become `f32` in matrices.
+    /// Copies the requested elements from an `AnnData`. Matrices of integers and doubles are converted to `f32`.
     ///
     /// # Errors
-    /// [`AnnDataError`] names the element that is missing or of a kind that has no place here.
+    /// [`AnnDataError`] names the first element that is missing or has a type that a data set cannot hold.
     pub fn from_anndata<A: AnnDataOp>(data: &A, keys: &Keys) -> Result<Self> {
         let obs = frame("obs", data.obs_names().into_vec(), &data.read_obs().map_err(access("obs"))?, &keys.obs)?;
         let var = frame("var", data.var_names().into_vec(), &data.read_var().map_err(access("var"))?, &keys.var)?;
@@ -96,10 +96,10 @@ impl Dataset {
         })
     }
 
-    /// Puts everything that this data set holds into an `AnnData`, which may be empty or of the same cells and genes.
+    /// Writes all elements of the data set into an `AnnData`, which must be empty or have the same cells and genes.
     ///
     /// # Errors
-    /// [`AnnDataError`] names the element that the other crate refuses.
+    /// [`AnnDataError`] names the first element that the crate `anndata` rejects.
     pub fn to_anndata<A: AnnDataOp>(&self, data: &A) -> Result<()> {
         if let Some(x) = &self.x {
             data.set_x(ArrayData::from(csr(x))).map_err(access("X"))?;
@@ -152,7 +152,7 @@ fn sorted(mut keys: Vec<String>) -> Vec<String> {
     keys
 }
 
-/// The arrays of a slot that are asked for.
+/// The requested arrays of a slot.
 fn arrays<S: AxisArraysOp, T>(
     slot: &'static str,
     all: &S,
@@ -176,7 +176,7 @@ fn unstructured<S: ElemCollectionOp>(all: &S, keys: &[String]) -> Result<BTreeMa
     keys.iter().map(one).collect()
 }
 
-/// Does `$with` to what is in whichever variant of numbers `$data` is; `$other` where it is not one of numbers.
+/// Applies `$with` to the array in any numeric variant of `$data`; evaluates to `$other` if `$data` is not numeric.
 macro_rules! numbers {
     ($data:expr, $kind:ident, $inner:ident => $with:expr, $other:ident => $otherwise:expr) => {
         match $data {
@@ -195,7 +195,7 @@ macro_rules! numbers {
     };
 }
 
-/// A number of any kind as one of ours.
+/// Conversion of any numeric type to the types of a data set.
 trait Number: Copy {
     fn single(self) -> f32;
 }
@@ -219,7 +219,7 @@ macro_rules! number {
 
 number!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
 
-/// Compressed rows from the three arrays of them.
+/// Builds a CSR matrix from its three arrays.
 fn compressed<T: Number>(element: &str, n_cols: usize, parts: (&[usize], &[usize], &[T])) -> Result<Csr> {
     let (offsets, columns, values) = parts;
     let columns: Vec<u32> = columns.iter().map(|&column| u32::try_from(column).unwrap_or(u32::MAX)).collect();
@@ -263,7 +263,7 @@ fn dense(element: &str, data: ArrayData) -> Result<Matrix> {
         _other => kind(element, "an array of text or truth values", MATRIX))
 }
 
-/// The columns of a table that are asked for.
+/// The requested columns of a table.
 fn frame(slot: &'static str, names: Vec<String>, table: &DataFrame, keys: &[String]) -> Result<Frame> {
     let mut frame = Frame::new(names);
     for key in keys {
@@ -385,7 +385,7 @@ fn series(key: &str, column: &Column) -> std::result::Result<Series, polars::err
 }
 
 fn any(value: &Uns) -> Data {
-    /// A scalar, an array, or an array of no numbers for what is nothing (`None` in Python).
+    /// A scalar, an array, or for an empty value (Python's `None`) an empty array of numbers.
     fn shaped<T: Clone>(shape: &[usize], values: &[T]) -> Data
     where
         Data: From<T> + From<ArrayD<T>>,

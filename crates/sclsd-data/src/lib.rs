@@ -1,10 +1,10 @@
-//! Single-cell data: cells by genes in memory, on disk as `.h5ad`, prepared, and simulated.
+//! Single-cell data: cells × genes in memory and in `.h5ad` files, preprocessing of counts, and simulated data.
 //!
-//! The principal type is [`Dataset`], AnnData's slots under scanpy's names, holding what was asked for through
-//! [`Keys`] when [`read_h5ad`] read it. Matrices are [`Csr`] in `f32` over a [`Pattern`] that equal matrices share.
-//! [`add_to_h5ad`] adds results to a copy of a file and leaves everything else in it as it was. [`variable_genes`],
-//! [`log1p_normalize`] and [`pca`] prepare raw counts as scanpy does. [`simulate`] draws
-//! cells from a known landscape, so that what is inferred can be compared with the truth.
+//! The principal type is [`Dataset`], which has AnnData's slots and scanpy's names. [`read_h5ad`] reads the elements
+//! that [`Keys`] requests. Matrices are [`Csr`] in `f32`, and matrices with the same [`Pattern`] share it.
+//! [`add_to_h5ad`] adds results to a copy of a file and leaves all other elements unchanged. [`variable_genes`],
+//! [`log1p_normalize`] and [`pca`] preprocess raw counts as scanpy does. [`simulate`] draws cells from a landscape with
+//! known dynamics, so that inferred results can be compared with the truth.
 //!
 //! ```
 //! use sclsd_data::{Compression, Keys, SimulateSpec, read_h5ad, simulate, write_h5ad};
@@ -68,7 +68,7 @@ pub use replace::{
 };
 pub use simulate::{CheckedSimulateSpec, SimulateSpec, Topology, simulate};
 pub use sparse::{Csr, Pattern, SparseError};
-/// The library of sparse matrices underneath, in the version that [`CsrView`] is made from.
+/// The sparse-matrix library, in the version whose matrices convert into [`CsrView`].
 pub use sprs;
 pub use tenx::{TenX, is_10x, read_10x};
 pub use variable_genes::{Flavor, VariableGenes, VariableGenesError, variable_genes, variable_genes_among};

@@ -1,15 +1,15 @@
 //! Local quadratic regression (loess; Cleveland, Devlin and Grosse, 1988).
 //!
-//! At every point x₀ the nearest share `span` of the points, weighted by (1 − (|x − x₀| / d)³)³ with d the distance of
-//! the furthest of them, is fitted by a parabola; its value at x₀ is the result. Every point is fitted itself, where R
-//! and scikit-misc interpolate between a few of them.
+//! At every point x₀ a parabola is fitted to the nearest fraction `span` of the points, with weights (1 − (|x − x₀| /
+//! d)³)³, where d is the distance of the furthest of these points. The result is the value of the parabola at x₀. A fit
+//! is computed at every point, whereas R and scikit-misc interpolate between fits at a few points.
 
 use rayon::prelude::*;
 
 /// Fitted value at every `x`.
 ///
 /// # Panics
-/// When the two are not of the same length.
+/// If `x` and `y` differ in length.
 pub(crate) fn loess(x: &[f64], y: &[f64], span: f64) -> Vec<f64> {
     assert_eq!(x.len(), y.len(), "two values per point");
     let n = x.len();
@@ -34,10 +34,10 @@ pub(crate) fn loess(x: &[f64], y: &[f64], span: f64) -> Vec<f64> {
     out
 }
 
-/// The parabola around point `at`, from the `reach` nearest points.
+/// The value of the parabola fitted around point `at` to the `reach` nearest points.
 fn fit(points: &[(f64, f64)], at: usize, reach: usize) -> f64 {
     let center = points[at].0;
-    // the window of `reach` consecutive points with the nearest ends
+    // the window of `reach` consecutive points that are nearest to x₀
     let (mut low, mut high) = (0, points.len() - reach);
     while low < high {
         let middle = usize::midpoint(low, high);
@@ -64,7 +64,7 @@ fn fit(points: &[(f64, f64)], at: usize, reach: usize) -> f64 {
             power *= u;
         }
     }
-    // the constant of the parabola, by Cramer's rule
+    // the constant term of the parabola, by Cramer's rule
     let determinant = |a: [f64; 3], b: [f64; 3], c: [f64; 3]| {
         a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
     };

@@ -10,10 +10,10 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// A matrix of rows of `n_cols` values, at least 1.
+    /// Creates a matrix from row-major values. `n_cols` must be at least 1.
     ///
     /// # Errors
-    /// [`WrongSize`] where the values do not fill whole rows.
+    /// [`WrongSize`] if the number of values is not a multiple of `n_cols`.
     pub fn try_new(n_cols: usize, values: Vec<f32>) -> Result<Self, WrongSize> {
         if n_cols == 0 || !values.len().is_multiple_of(n_cols) {
             let (found, expected) = (format!("{} values", values.len()), format!("whole rows of {n_cols}"));
@@ -22,10 +22,10 @@ impl Matrix {
         Ok(Self { n_cols, values })
     }
 
-    /// [`try_new`](Self::try_new) where it is known that the values fill whole rows.
+    /// Like [`try_new`](Self::try_new), for values that are known to fill complete rows.
     ///
     /// # Panics
-    /// When they do not.
+    /// If the number of values is not a multiple of `n_cols`.
     #[must_use]
     pub fn new(n_cols: usize, values: Vec<f32>) -> Self {
         assert!(n_cols > 0 && values.len().is_multiple_of(n_cols), "values fill whole rows");
@@ -44,19 +44,19 @@ impl Matrix {
         self.n_cols
     }
 
-    /// One row.
+    /// The values of one row.
     #[must_use]
     pub fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.n_cols..(row + 1) * self.n_cols]
     }
 
-    /// All values, row after row.
+    /// All values, row-major.
     #[must_use]
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The chosen rows, in the order given.
+    /// The given rows, in the given order.
     #[must_use]
     pub fn select_rows(&self, rows: &[usize]) -> Self {
         let values = rows.iter().flat_map(|&row| self.row(row).iter().copied()).collect();

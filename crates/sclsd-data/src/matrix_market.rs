@@ -6,10 +6,10 @@ use std::path::Path;
 use crate::memory::available;
 use crate::{Csr, H5adError, plain_reason};
 
-/// Reads a real or integer coordinate matrix, general or symmetric; entries named twice are added up.
+/// Reads a real or integer coordinate matrix, general or symmetric. Duplicate entries are summed.
 ///
 /// # Errors
-/// [`H5adError`] names the file and the first line that is wrong.
+/// [`H5adError`] names the file and the first invalid line.
 pub fn read_matrix_market(path: &Path) -> Result<Csr<f64>, H5adError> {
     let shown = path.display().to_string();
     let file = std::fs::File::open(path)
@@ -17,7 +17,7 @@ pub fn read_matrix_market(path: &Path) -> Result<Csr<f64>, H5adError> {
     parse(&shown, BufReader::new(file))
 }
 
-/// The same of lines, from a file that is `shown` by that name.
+/// Parses lines. Errors name the file as `shown`.
 pub(crate) fn parse(shown: &str, file: impl BufRead) -> Result<Csr<f64>, H5adError> {
     let unreadable = |e: &std::io::Error| H5adError::Unreadable { path: shown.to_owned(), reason: plain_reason(e) };
     let bad = |line: usize, problem: &str| H5adError::Bad {
@@ -54,7 +54,7 @@ pub(crate) fn parse(shown: &str, file: impl BufRead) -> Result<Csr<f64>, H5adErr
             if u32::try_from(column).is_err() {
                 return Err(bad(number, "there are more columns than 2^32"));
             }
-            // an empty row takes a vector of its own
+            // each row, even an empty one, allocates a vector
             let needed = (row as u64).saturating_mul(24).saturating_add((count as u64).saturating_mul(16));
             if available().is_some_and(|free| needed > free) {
                 return Err(bad(number, &format!("{row} rows and {count} entries do not fit into memory")));

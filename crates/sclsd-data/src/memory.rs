@@ -1,7 +1,7 @@
-//! How much memory there is to work in.
+//! Available memory.
 
-/// Bytes of memory that are free, within the limit of the control group where there is one; `None` where the system
-/// does not say.
+/// Bytes of available memory, within the limit of the control group if there is one; `None` if the system does not
+/// report it.
 #[must_use]
 pub fn available() -> Option<u64> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;

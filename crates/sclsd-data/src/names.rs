@@ -1,12 +1,12 @@
-//! Names that are nearly what somebody meant.
+//! Suggestions for misspelt names, and duplicate names.
 
 use std::collections::HashSet;
 
-/// Names offered.
+/// Upper limit on the number of suggestions.
 const OFFERED: usize = 3;
 
-/// The names most like `wanted`, the likest first: by letters to change, capitals not counting for much. None where
-/// nothing is like it.
+/// The names most similar to `wanted`, most similar first. Similarity is the edit distance, in which case counts
+/// little. Empty if no name is similar.
 #[must_use]
 pub fn closest_names(wanted: &str, names: &[String]) -> Vec<String> {
     let lower = wanted.to_lowercase();
@@ -21,13 +21,13 @@ pub fn closest_names(wanted: &str, names: &[String]) -> Vec<String> {
     near.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
-/// The same as the end of a sentence: `; the closest names are a, b`, or nothing.
+/// The suggestions as the end of a sentence: `; the closest names are a, b`, or an empty string.
 #[must_use]
 pub fn did_you_mean(closest: &[String]) -> String {
     if closest.is_empty() { String::new() } else { format!("; the closest names are {}", closest.join(", ")) }
 }
 
-/// The first name that stands twice in a list, if one does.
+/// The first name that appears twice in a list.
 #[must_use]
 pub fn repeated_name(names: &[String]) -> Option<&str> {
     let mut seen = HashSet::with_capacity(names.len());

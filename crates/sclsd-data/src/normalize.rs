@@ -8,13 +8,14 @@ use rayon::prelude::*;
 use crate::windows::{Window, Windows};
 use crate::{Csr, H5adError};
 
-/// Sum of the counts of every cell, in counts.
+/// Library size: sum of the counts of every cell.
 #[must_use]
 pub fn library_sizes(counts: &Csr) -> Vec<f64> {
     counts.row_sums()
 }
 
-/// `ln(1 + target_sum · count / sum of the cell's counts)`, over the pattern of the counts. An empty cell stays empty.
+/// `ln(1 + target_sum · count / library size of the cell)`, with the pattern of the counts. Cells without counts remain
+/// empty.
 #[must_use]
 pub fn log1p_normalize(counts: &Csr, target_sum: f64) -> Csr {
     let mut values = counts.values().to_vec();
@@ -25,7 +26,7 @@ pub fn log1p_normalize(counts: &Csr, target_sum: f64) -> Csr {
     Csr::over(Arc::clone(counts.pattern()), values)
 }
 
-/// Values over the pattern of a matrix, by rows.
+/// Splits values over the pattern of a matrix into rows.
 fn rows<'v>(matrix: &Csr, mut values: &'v mut [f32]) -> Vec<&'v mut [f32]> {
     let lengths = matrix.pattern().indptr().windows(2).map(|pair| pair[1] - pair[0]);
     lengths.map(|length| values.split_off_mut(..length).expect("a pattern's rows are within its entries")).collect()
@@ -37,13 +38,13 @@ fn normalized(count: f32, total: f64, target_sum: f64) -> f32 {
     if total > 0.0 { value } else { 0.0 }
 }
 
-/// What [`log1p_normalize`] makes of counts, while they are looked at.
+/// The result of [`log1p_normalize`], computed window by window instead of stored.
 pub struct Normalized<'a> {
     /// The counts.
     pub counts: &'a dyn Windows,
-    /// Sum of the counts of every cell.
+    /// Library size of every cell, in counts.
     pub library_sizes: &'a [f64],
-    /// Counts of a cell after normalisation.
+    /// Library size of every cell after normalisation, in counts.
     pub target_sum: f64,
 }
 

@@ -1,11 +1,11 @@
-//! Principal components of sparse expression, by the eigenvectors of the genes' covariance.
+//! Principal components of sparse expression, from the eigenvectors of the gene covariance.
 //!
 //! ```text
 //! C = (XᵀX − n μμᵀ) / (n − 1),   C = W Λ Wᵀ,   scores = (X − 1μᵀ) W
 //! ```
 //!
-//! X stays sparse: memory is genes × genes (or cells × cells where cells are fewer) plus the scores, and never cells ×
-//! genes. The results are those of `scanpy.pp.pca` up to sign; here the largest loading of a component is positive.
+//! X stays sparse. Memory is genes × genes (or cells × cells if there are fewer cells) plus the scores, and never cells
+//! × genes. The results equal those of `scanpy.pp.pca` up to sign. Here the largest loading of a component is positive.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -13,23 +13,24 @@ use rayon::prelude::*;
 
 use crate::{Csr, Matrix, eigenvectors, leave_vector_code};
 
-/// What [`pca`] finds.
+/// The result of [`pca`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
-    /// Coordinates of the cells, `n_cells × n_components`; obsm `X_pca`.
+    /// Coordinates of the cells, `n_cells × n_components`; stored as obsm `X_pca`.
     pub scores: Matrix,
-    /// Directions W, `n_genes × n_components`; varm `PCs`.
+    /// Directions W, `n_genes × n_components`; stored as varm `PCs`.
     pub loadings: Matrix,
-    /// Variance along each component, falling.
+    /// Variance along each component, in descending order.
     pub variance: Vec<f64>,
-    /// The same as a share of the variance of all genes.
+    /// Variance along each component as a fraction of the total variance of all genes.
     pub variance_ratio: Vec<f64>,
 }
 
-/// The first `n_components` principal components; fewer where there are fewer genes, or no more cells.
+/// The first `n_components` principal components. There are fewer if the data has fewer genes or no more cells than
+/// `n_components`.
 ///
 /// # Panics
-/// When the matrix has no columns, fewer than two rows, or values that are not finite.
+/// If the matrix has no columns, fewer than two rows, or values that are not finite.
 #[must_use]
 pub fn pca(x: &Csr, n_components: usize) -> Pca {
     let (n_cells, n_genes) = (x.n_rows(), x.n_cols());
@@ -51,14 +52,14 @@ pub fn pca(x: &Csr, n_components: usize) -> Pca {
     Pca { scores, loadings, variance, variance_ratio }
 }
 
-/// Directions (genes × kept, row-major), variances along them, and the variance of all genes.
+/// Directions (`n_genes × n_components`, row-major), variances along them, and the total variance of all genes.
 struct Axes {
     loadings: Vec<f64>,
     variance: Vec<f64>,
     total: f64,
 }
 
-/// By the eigenvectors of the genes' covariance.
+/// Axes from the eigenvectors of the gene covariance.
 fn axes_by_genes(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     let (products, n_genes) = (products(x, Centre::Columns(mean)), x.n_cols());
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
@@ -69,15 +70,15 @@ fn axes_by_genes(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     let mut loadings = vec![0.0; n_genes * kept];
     let mut variance = Vec::with_capacity(kept);
     for component in 0..kept {
-        let column = n_genes - 1 - component; // eigenvalues rise
+        let column = n_genes - 1 - component; // eigenvalues ascend
         variance.push(values[column].max(0.0));
         (0..n_genes).for_each(|gene| loadings[gene * kept + component] = vectors[(gene, column)]);
     }
     Axes { loadings, variance, total }
 }
 
-/// By the eigenvectors of the cells' products, where cells are fewer than genes: with Y = X − 1μᵀ and YYᵀu = λu, a
-/// direction is Yᵀu / √λ, and its variance λ / (n − 1).
+/// Axes from the eigenvectors of the cells' Gram matrix, for fewer cells than genes. With Y = X − 1μᵀ and YYᵀu = λu, a
+/// direction is Yᵀu / √λ with variance λ / (n − 1).
 fn axes_by_cells(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     let (n_cells, n_genes) = (x.n_rows(), x.n_cols());
     let products = products(&x.transpose(), Centre::Rows(mean));
@@ -92,7 +93,7 @@ fn axes_by_cells(x: &Csr, mean: &[f64], kept: usize) -> Axes {
         let column = n_cells - 1 - component;
         let value = values[column].max(0.0);
         variance.push(value / (n - 1.0));
-        // Beyond the rank there is no direction.
+        // Beyond the rank of the matrix, directions are zero.
         let scale = if value > 1e-12 * values[n_cells - 1] { 1.0 / value.sqrt() } else { 0.0 };
         let mut along = 0.0;
         for cell in 0..n_cells {
@@ -108,7 +109,7 @@ fn axes_by_cells(x: &Csr, mean: &[f64], kept: usize) -> Axes {
     Axes { loadings, variance, total }
 }
 
-/// (X − 1μᵀ) W, cell by cell.
+/// Scores (X − 1μᵀ) W, row by row.
 fn project(x: &Csr, mean: &[f64], loadings: &[f64], kept: usize) -> Matrix {
     let offset: Vec<f64> =
         (0..kept).map(|c| mean.iter().enumerate().map(|(gene, mean)| mean * loadings[gene * kept + c]).sum()).collect();
@@ -140,26 +141,27 @@ fn column_means(x: &Csr) -> Vec<f64> {
     sums.into_iter().map(|s| s / n).collect()
 }
 
-/// What is taken from a matrix before its products.
+/// The means that are subtracted from a matrix before its products are computed.
 #[derive(Clone, Copy)]
 enum Centre<'a> {
-    /// The mean of every column.
+    /// The mean of every column, subtracted from that column.
     Columns(&'a [f64]),
-    /// The mean of every row.
+    /// The mean of every row, subtracted from that row.
     Rows(&'a [f64]),
 }
 
-/// Share of non-zeros from which on products are made of dense blocks.
+/// Fraction of non-zeros from which on the products are computed from dense blocks.
 const DENSE: f64 = 0.15;
-/// Products of numbers up to which single pairs are quick enough, and exact.
+/// Number of products up to which the sparse computation, which is exact, is fast enough.
 const FEW: f64 = 2e8;
-/// Rows of XᵀX that one thread sums.
+/// Rows of XᵀX that one thread computes.
 const BAND: usize = 64;
-/// Rows of X that are written out at a time for dense products.
+/// Rows of X that are expanded at a time for dense products.
 const BLOCK: usize = 1024;
 
-/// Upper triangle of YᵀY, row-major, with Y the centred X; what is below the diagonal is not said. Each band of rows is
-/// summed over the rows of X in order by one thread, so the sums do not depend on how many threads there are.
+/// Upper triangle of YᵀY, row-major, with Y the centred X. Entries below the diagonal are unspecified. One thread
+/// computes each band of rows and sums over the rows of X in order, so the result does not depend on the number of
+/// threads.
 fn products(x: &Csr, centre: Centre) -> Vec<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a share and an order of magnitude")]
     let (n_rows, n_cols, nnz) = (x.n_rows() as f64, x.n_cols() as f64, x.nnz() as f64);
@@ -170,7 +172,7 @@ fn products(x: &Csr, centre: Centre) -> Vec<f64> {
     }
 }
 
-/// Pair by pair of the non-zeros of every row; the means are taken off afterwards.
+/// Products of pairs of non-zeros in every row. The means are subtracted at the end.
 fn sparse_products(x: &Csr, centre: Centre) -> Vec<f64> {
     let n = x.n_cols();
     // Σ (x_i − m)(x_j − m) = Σ x_i x_j − a_i b_j − b_i a_j + c
@@ -211,8 +213,8 @@ fn sparse_products(x: &Csr, centre: Centre) -> Vec<f64> {
     sums
 }
 
-/// By products of dense blocks of rows, in f32 within a block and in f64 from block to block, which take a tenth of the
-/// time of single pairs where few values are 0.
+/// Products of dense blocks of rows, in f32 within a block and in f64 across blocks. If few values are 0, this takes a
+/// tenth of the time of the sparse computation.
 #[expect(clippy::cast_possible_truncation, reason = "the products of a block are in f32")]
 fn dense_products(x: &Csr, centre: Centre) -> Vec<f64> {
     let n = x.n_cols();
@@ -335,7 +337,7 @@ mod tests {
                 for j in i..150 {
                     let scale = (sparse[i * 150 + i] * sparse[j * 150 + j]).sqrt();
                     let error = (dense[i * 150 + j] - sparse[i * 150 + j]).abs() / scale;
-                    // a sum of 600 products in f32
+                    // rounding error of a sum of 600 products in f32
                     assert!(error < 600_f64.sqrt() * f64::from(f32::EPSILON), "{i}, {j}: {error}");
                 }
             }

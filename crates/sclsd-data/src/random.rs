@@ -1,18 +1,18 @@
-//! Seeded streams of random numbers: one per purpose and index, so that results depend neither on the order in
-//! which they are drawn nor on the number of threads.
+//! Seeded streams of random numbers, one per purpose and index. Results depend neither on the order of draws nor on the
+//! number of threads.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are drawn for. Two purposes never share a stream.
+/// The purpose of random numbers. Two purposes never share a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// A simulated cell: its path, expression and counts. Index: cell.
+    /// Path, expression and counts of a simulated cell. Index: cell.
     Cell = 1,
-    /// The rates of a simulated gene. Index: gene.
+    /// Rates of a simulated gene. Index: gene.
     Gene = 2,
-    /// Fates of a simulated cell, by following it on. Index: cell.
+    /// Roll-outs that estimate the fate probabilities of a simulated cell. Index: cell.
     Fate = 3,
     /// A random walk. Index: walk.
     Walk = 4,
@@ -22,14 +22,14 @@ pub enum Purpose {
     Noise = 6,
     /// Initial values of the networks. Index: 0.
     Weights = 7,
-    /// The layout of cells in two dimensions. Index: epoch, or 0 for the start.
+    /// The two-dimensional layout of cells. Index: epoch, or 0 for the initial positions.
     Layout = 8,
-    /// Centres of an approximate search for neighbours. Index: 0.
+    /// Centres of the approximate neighbour search. Index: 0.
     Centers = 9,
 }
 
-/// The stream of `purpose` and `index` under `seed`: a counter-based generator (ChaCha with 8 rounds) whose key comes
-/// from the seed and whose nonce comes from purpose and index.
+/// The stream of `purpose` and `index` for `seed`: a counter-based generator (ChaCha with 8 rounds). The key derives
+/// from the seed, the nonce from purpose and index.
 #[must_use]
 pub fn random_stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

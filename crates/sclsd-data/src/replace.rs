@@ -1,8 +1,8 @@
-//! Files that are either whole or not there: written beside, synced, renamed.
+//! Atomic file replacement: a file is written beside the output, synced and renamed, so the output is never partial.
 //!
-//! The temporary file of an output stands in the same directory under `.sclsd-<output>-<process>-<random>.tmp`. A run
-//! that was killed leaves it behind; [`remove_stale_temporaries`] removes those whose process is gone. A link stays a
-//! link: the file that it leads to is replaced.
+//! The temporary file of an output is in the same directory, with the name `.sclsd-<output>-<process>-<random>.tmp`. A
+//! killed run leaves its temporary file behind; [`remove_stale_temporaries`] removes those whose process no longer
+//! runs. A symbolic link is followed: its target is replaced.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -11,22 +11,22 @@ use std::time::Duration;
 
 use tempfile::{Builder, NamedTempFile};
 
-/// Bytes of an output's name that its temporary file's name repeats; of longer names, so many and a hash.
+/// Bytes of an output's name that the name of its temporary file repeats. Longer names are truncated and hashed.
 const SHOWN: usize = 100;
-/// Links that are followed one after the other before they are taken for a circle.
+/// Upper limit on the length of a chain of symbolic links; a longer chain is treated as a cycle.
 const LINKS: usize = 40;
-/// Time after which a temporary file that nobody writes to is stale, where the system does not say which processes
-/// live.
+/// Age after which an unmodified temporary file is stale, on systems that do not report which processes run.
 const FORGOTTEN: Duration = Duration::from_hours(24);
 
-/// Gives `fill` an empty temporary file in the directory of `output`, syncs what it wrote to disk and renames it to
-/// `output`. Until then whatever stood under that name is untouched; if anything fails, the temporary file is removed.
+/// Creates an empty temporary file in the directory of `output`, calls `fill` with it, syncs it to disk and renames it
+/// to `output`. Until then an existing file with that name is unchanged. If a step fails, the temporary file is
+/// removed.
 ///
-/// A link is followed and stays one. A file that was there keeps its permissions; a new one has those that `fill` gave
-/// it, and its owner can read and write it in any case.
+/// A symbolic link is followed, and its target is replaced. A replaced file's permissions are preserved. A new file has
+/// the permissions that `fill` gave it, and its owner can always read and write it.
 ///
 /// # Errors
-/// What `fill` returns, or what `failed` makes of the operating system's reason; among them that `output` is a
+/// Returns the error of `fill`, or maps the operating system's error with `failed`. It is an error if `output` is a
 /// directory, a device, a pipe or read-only.
 pub fn replace_file<E>(
     output: &Path,
@@ -39,10 +39,10 @@ pub fn replace_file<E>(
     place.finish(temporary).map_err(failed)
 }
 
-/// Writes bytes as a file: whole or not at all where it is one, and into it where it is a device or a pipe.
+/// Writes bytes to a file atomically, or directly if `output` is a device or a pipe.
 ///
 /// # Errors
-/// The operating system's reason; among them that `output` is a directory or read-only.
+/// The operating system's error. It is an error if `output` is a directory or read-only.
 pub fn write_file(output: &Path, bytes: &[u8]) -> io::Result<()> {
     if is_stream(output) {
         return io::Write::write_all(&mut File::options().write(true).open(output)?, bytes);
@@ -50,16 +50,16 @@ pub fn write_file(output: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_file(output, |error| error, |temporary| fs::write(temporary, bytes))
 }
 
-/// Whether [`replace_file`] could put a file there now: the directory takes files, the name is one, and what stands
-/// there can be replaced.
+/// Checks whether [`replace_file`] could write to `output` now: the directory is writable, the name is valid, and an
+/// existing file can be replaced.
 ///
 /// # Errors
-/// The reason why not.
+/// The reason why the file cannot be written.
 pub fn check_replaceable(output: &Path) -> io::Result<()> {
     Place::of(output)?.temporary().map(|_| ())
 }
 
-/// Whether bytes that are written there go through it and do not stay: a character device or a named pipe.
+/// Whether bytes written to `path` pass through it instead of being stored: a character device or a named pipe.
 #[must_use]
 pub fn is_stream(output: &Path) -> bool {
     fs::metadata(output).is_ok_and(|found| {
@@ -75,10 +75,11 @@ pub fn is_stream(output: &Path) -> bool {
     })
 }
 
-/// Where a path leads, links followed: as far as it exists in the system's own words, and its name where it does not.
+/// The target of a path with symbolic links resolved. The directory is canonical, and the file need not exist.
 ///
 /// # Errors
-/// The operating system's reason; a file that does not exist is none, a directory that does not exist is one.
+/// The operating system's error, for example if the directory does not exist. It is no error if only the file does not
+/// exist.
 pub fn resolved(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
@@ -87,7 +88,7 @@ pub fn resolved(path: &Path) -> io::Result<PathBuf> {
             found => return found,
         }
         match fs::read_link(&path) {
-            // a link to what is not there
+            // a link to a missing target
             Ok(to) => path = directory_of(&path).join(to),
             Err(_) => {
                 let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
@@ -98,22 +99,23 @@ pub fn resolved(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("it is a link that leads to itself"))
 }
 
-/// Removes temporary files that killed runs left behind for this output; those of living processes stay. Call it before
-/// this process writes the output: a file of its own number is of an earlier process that had the same.
+/// Removes the temporary files that killed runs left behind for this output. Files of running processes remain. Call
+/// this before the process writes the output: a file with the process's own number must belong to an earlier process
+/// with the same number.
 pub fn remove_stale_temporaries(output: &Path) {
     let own = std::process::id();
     for (process, path) in temporaries_of(output) {
         let opened = File::options().write(true).open(&path).or_else(|_| File::open(&path));
         let free = opened.is_ok_and(|file| file.try_lock().is_ok());
         if free && (process == own || is_gone(process, &path)) {
-            // where it cannot be removed, it stays
+            // if the file cannot be removed, it remains
             let _ = fs::remove_file(&path);
         }
     }
 }
 
-/// Whether the process that wrote a temporary file is gone, as far as can be told. (On another machine that shares the
-/// directory it may live; there the HDF5 library's own lock is what is seen.)
+/// Whether the process that wrote a temporary file has ended, as far as can be determined. (A process on another
+/// machine that shares the directory may still run; in that case only the HDF5 library's lock protects the file.)
 fn is_gone(process: u32, temporary: &Path) -> bool {
     let processes = Path::new("/proc");
     if processes.join("self").exists() {
@@ -123,7 +125,7 @@ fn is_gone(process: u32, temporary: &Path) -> bool {
     written.is_ok_and(|at| at.elapsed().is_ok_and(|ago| ago > FORGOTTEN))
 }
 
-/// Removes the temporary files of this process for this output: for a program that is about to end by a signal.
+/// Removes the temporary files of this process for this output. Meant for a program that ends because of a signal.
 pub fn remove_own_temporaries(output: &Path) {
     let own = std::process::id();
     for (_, path) in temporaries_of(output).filter(|(process, _)| *process == own) {
@@ -131,7 +133,7 @@ pub fn remove_own_temporaries(output: &Path) {
     }
 }
 
-/// An operating system's reason in words, without its error number: `no space left on device`.
+/// The message of an operating system error without the error number: `no space left on device`.
 #[must_use]
 pub fn plain_reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -139,11 +141,11 @@ pub fn plain_reason(error: &io::Error) -> String {
     if let Some(first) = reason.get(..1).map(str::to_lowercase) {
         reason.replace_range(..1, &first);
     }
-    // a path that tempfile appends is that of the temporary file, which nobody asked for
+    // tempfile appends the path of the temporary file, which means nothing to the user
     reason.split(" at path ").next().unwrap_or(&reason).to_owned()
 }
 
-/// A place that a file can be put in: links followed, and what stands there, if anything does.
+/// A path that a file can be written to: symbolic links resolved, with the metadata of an existing file.
 struct Place {
     path: PathBuf,
     before: Option<Metadata>,
@@ -186,7 +188,7 @@ impl Place {
             use std::os::unix::fs::PermissionsExt;
             let mode = match &self.before {
                 Some(before) => before.permissions().mode(),
-                // what was copied from a read-only file is ours to write all the same
+                // a copy of a read-only file must still be writable for its owner
                 None => file.metadata()?.permissions().mode() | 0o600,
             };
             file.set_permissions(fs::Permissions::from_mode(mode))?;
@@ -197,7 +199,7 @@ impl Place {
     }
 }
 
-/// Makes a rename last. A file system that cannot sync a directory, or does not let it be opened, is left at that.
+/// Syncs the directory, so that a rename survives a crash. Does nothing on file systems that do not support it.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     if !cfg!(unix) {
@@ -218,21 +220,21 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// What the names of an output's temporary files begin with.
+/// The prefix of the names of an output's temporary files.
 fn prefix(output: &Path) -> String {
     let name = output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     if name.len() <= SHOWN {
         return format!(".sclsd-{name}-");
     }
     let end = (0..=SHOWN).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
-    // FNV-1a: the same in every build
+    // FNV-1a, which is the same in every build
     let hash = name
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!(".sclsd-{}~{hash:016x}-", &name[..end])
 }
 
-/// Temporary files of an output, each with the process that made it.
+/// Temporary files of an output, each with the number of the process that created it.
 fn temporaries_of(output: &Path) -> impl Iterator<Item = (u32, PathBuf)> {
     let path = resolved(output).unwrap_or_else(|_| output.to_owned());
     let prefix = prefix(&path);

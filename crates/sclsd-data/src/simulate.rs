@@ -1,16 +1,16 @@
-//! Simulated cells with a known truth.
+//! Simulated cells with known dynamics and fates.
 //!
-//! Every cell starts at the same place, rolls down a [landscape](Topology) with noise and is caught at a random time:
+//! Every cell starts at the origin, rolls down a [landscape](Topology) with noise and is sampled at a random time:
 //!
 //! ```text
 //! dp = −∇U(p) dt + σ dW,   p(0) = origin,   t ~ Uniform(0, 1)
 //! ```
 //!
-//! (A cell that has left the tissue by then, past the end of a leaf that ends before time 1, is replaced by another.)
-//! Its place sets the rates of its genes (each with a programme along the way and a preference among branches), and its
-//! counts are zero-inflated negative binomial draws with a library size of its own. What is true of a cell is stored
-//! with it: `true_time`, `branch`, `true_potential`, and by branch the probability of ending there, found by following
-//! the same dynamics on in 1,024 roll-outs.
+//! (A cell that has left the tissue by then is replaced by another cell. Cells leave at the end of a leaf that ends
+//! before time 1.) The position determines the rates of the genes: each gene has a peak along the path and a preference
+//! among branches. Counts are zero-inflated negative binomial draws with a library size per cell. The truth is stored
+//! with each cell: `true_time`, `branch`, `true_potential`, and for each branch the probability of ending there,
+//! estimated from 1,024 roll-outs with the same dynamics.
 
 mod dynamics;
 mod fates;
@@ -35,10 +35,10 @@ use landscape::{Landscape, Point};
 
 pub use topology::Topology;
 
-/// Colours of stages, safe for the colour-blind (Okabe and Ito).
+/// Colours of stages, distinguishable with colour blindness (Okabe and Ito).
 const COLORS: [&str; 8] = ["#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#f0e442", "#999999"];
 
-/// What to simulate.
+/// Configuration of a simulation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulateSpec {
@@ -54,9 +54,9 @@ pub struct SimulateSpec {
     pub depth: f64,
     /// Probability that a count is lost. Default: 0.05.
     pub dropout: f64,
-    /// Standard deviation by which `prior_time` is blurred, in units of the true time 0…1. Default: 0.05.
+    /// Standard deviation of the noise in `prior_time`, in units of the true time 0…1. Default: 0.05.
     pub prior_noise: f64,
-    /// Seed of everything drawn. Default: 0.
+    /// Seed of all random draws. Default: 0.
     pub seed: u64,
 }
 
@@ -75,12 +75,12 @@ impl Default for SimulateSpec {
     }
 }
 
-/// A specification that can be simulated.
+/// A [`SimulateSpec`] with valid fields.
 #[derive(Debug, Clone)]
 pub struct CheckedSimulateSpec(SimulateSpec);
 
 impl SimulateSpec {
-    /// Checks every field.
+    /// Validates every field.
     ///
     /// # Errors
     /// [`OutOfRange`] names the first field that is out of range.
@@ -97,7 +97,7 @@ impl SimulateSpec {
     }
 }
 
-/// Rates of one gene as a function of place.
+/// Rates of one gene as a function of position.
 struct Gene {
     base: f64,
     height: f64,
@@ -116,15 +116,15 @@ struct Cell {
     ends: Vec<f64>,
 }
 
-/// Simulates a data set: X (log1p of counts per 10,000), layer `raw`, obs `clusters` (the stage), `branch`,
-/// `librarysize`, `true_time` (0…1), `prior_time` (the true time, blurred), `true_potential` and `true_fate_<branch>`
-/// (probabilities, which sum to one for every cell), obsm `X_true_state` (the place in the plane), uns `iroot`,
-/// `cluster_edges` and `simulation`.
+/// Simulates a data set with these elements: X (log1p of counts per 10,000), layer `raw`, obs `clusters` (the stage),
+/// `branch`, `librarysize`, `true_time` (0…1), `prior_time` (the true time with noise), `true_potential` and
+/// `true_fate_<branch>` (probabilities, which sum to one for every cell), obsm `X_true_state` (the position in the
+/// plane), uns `iroot`, `cluster_edges` and `simulation`.
 ///
-/// A graph of neighbours is not part of it: that is the graph crate's to add.
+/// The result has no kNN graph. The graph crate adds one.
 ///
 /// # Panics
-/// Never, for a checked specification.
+/// Never, because the specification is checked.
 #[must_use]
 pub fn simulate(spec: &CheckedSimulateSpec) -> Dataset {
     let spec = &spec.0;
@@ -180,14 +180,14 @@ fn draw_cell(spec: &SimulateSpec, index: u64, landscape: &Landscape, fates: &Fat
         }
     }
     if counts.is_empty() {
-        counts.push((0, 1.0)); // a cell without a count would not have been found
+        counts.push((0, 1.0)); // a cell without a count would not have been detected
     }
 
     let ends = fates.probabilities(place, &mut random_stream(spec.seed, Purpose::Fate, index));
     Cell { place, time, prior, counts, ends }
 }
 
-/// A time, and where a cell is then; drawn again where that cell has left the tissue.
+/// Draws a time and the position of a cell at that time. Repeats the draw if the cell has left the tissue.
 fn draw_place(landscape: &Landscape, noise: f64, rng: &mut impl Rng) -> (f64, Point) {
     loop {
         let time: f64 = rng.random_range(0.0..1.0);
@@ -198,7 +198,7 @@ fn draw_place(landscape: &Landscape, noise: f64, rng: &mut impl Rng) -> (f64, Po
     }
 }
 
-/// A negative binomial draw: Poisson with a gamma-distributed rate.
+/// Draws from a negative binomial: Poisson with a gamma-distributed rate.
 fn draw_count(mean: f64, inverse_dispersion: f64, rng: &mut impl Rng) -> f32 {
     let Ok(gamma) = Gamma::new(inverse_dispersion, mean / inverse_dispersion) else { return 0.0 };
     let rate: f64 = gamma.sample(rng);
@@ -251,7 +251,7 @@ fn assemble(spec: &SimulateSpec, landscape: &Landscape, cells: Vec<Cell>) -> Dat
         ("prior_noise".into(), float(spec.prior_noise)),
         ("dropout".into(), float(spec.dropout)),
         ("seed".into(), integer(spec.seed)),
-        // of this entry (docs/formats.md)
+        // format version of this entry (docs/formats.md)
         ("format_version".into(), integer(1)),
     ]);
     Dataset {

@@ -1,32 +1,32 @@
-//! Compressed sparse rows whose pattern can be shared, on [`sprs`].
+//! Compressed sparse rows (CSR) with a shared sparsity pattern, based on [`sprs`].
 //!
-//! Expression and counts of the same cells are non-zero at the same places, and so are the connectivities of a
-//! neighbour graph and the transition probabilities on it. A [`Csr`] therefore holds its [`Pattern`] behind an
-//! [`Arc`]: two matrices over one pattern cost one set of indices. [`Csr::view`] is the same matrix as one of sprs,
-//! without a copy, and `From` takes one in.
+//! Expression and counts of the same cells are non-zero at the same entries, and so are the connectivities of a
+//! neighbour graph and its transition probabilities. A [`Csr`] therefore holds its [`Pattern`] in an [`Arc`]: two
+//! matrices with the same pattern store the indices once. [`Csr::view`] borrows the matrix as one of sprs without a
+//! copy, and `From` converts a matrix of sprs.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
 
 use sprs::{CompressedStorage, CsMatI, CsMatViewI, CsStructureI};
 
-/// Where a matrix is non-zero: row `i` has the columns `indices[indptr[i]..indptr[i + 1]]`.
+/// The sparsity pattern of a matrix: row `i` has the columns `indices[indptr[i]..indptr[i + 1]]`.
 ///
-/// Established once and never revisited: `indptr` starts at 0, never falls and ends at the number of
-/// indices; within a row the columns rise strictly and are below `n_cols`.
+/// Invariants, checked on construction: `indptr` starts at 0, never decreases and ends at the number of indices. Within
+/// a row the columns are strictly increasing and below `n_cols`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(CsStructureI<u32, usize>);
 
-/// What makes an index structure not a sparse matrix.
+/// The reason why arrays are not a valid sparse matrix.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SparseError {
-    /// The row pointer does not describe the index array.
+    /// The row pointer does not fit the index array.
     #[error("indptr must rise from 0 to {indices} (the number of indices) but {found}")]
     Indptr {
         /// Length of the index array.
         indices: usize,
-        /// What the row pointer does instead.
+        /// How the row pointer is wrong.
         found: String,
     },
     /// A column index lies outside the matrix.
@@ -39,25 +39,25 @@ pub enum SparseError {
         /// Number of columns.
         n_cols: usize,
     },
-    /// The columns of one row are not in order, or one is named twice.
+    /// The columns of a row are not sorted, or a column is repeated.
     #[error("the columns of row {row} do not rise ({before}, then {column})")]
     Order {
         /// Row of the index.
         row: usize,
-        /// The column before it.
+        /// The previous column.
         before: u32,
-        /// The column that does not follow.
+        /// The column that is not larger than the previous one.
         column: u32,
     },
-    /// Values of a dense matrix do not fill whole rows.
+    /// The values of a dense matrix do not fill complete rows.
     #[error("{values} values do not fill rows of {n_cols}")]
     Rows {
         /// Number of values.
         values: usize,
-        /// Values in a row.
+        /// Values per row.
         n_cols: usize,
     },
-    /// Values and indices are of different lengths.
+    /// The numbers of values and indices differ.
     #[error("{values} values for {indices} indices")]
     Values {
         /// Number of values.
@@ -68,10 +68,11 @@ pub enum SparseError {
 }
 
 impl Pattern {
-    /// Checks an index structure of `indptr.len() - 1` rows and `n_cols` columns whose rows are sorted.
+    /// Checks an index structure with `indptr.len() - 1` rows and `n_cols` columns. The columns of a row must be
+    /// sorted.
     ///
     /// # Errors
-    /// [`SparseError`] names the first place where the structure is not one.
+    /// [`SparseError`] names the first invalid place.
     pub fn new(n_cols: usize, indptr: Vec<usize>, indices: Vec<u32>) -> Result<Self, SparseError> {
         check_indptr(&indptr, indices.len())?;
         let shape = (indptr.len() - 1, n_cols);
@@ -81,13 +82,13 @@ impl Pattern {
             .map_err(|(indptr, indices, _, _)| first_wrong(n_cols, &indptr, &indices))
     }
 
-    /// The structure of arrays that are one.
+    /// Creates the pattern from arrays that are known to be valid.
     pub(crate) fn known(n_cols: usize, indptr: Vec<usize>, indices: Vec<u32>) -> Self {
         let (shape, values) = ((indptr.len() - 1, n_cols), vec![(); indices.len()]);
         debug_assert!(CsMatViewI::try_new(shape, &indptr[..], &indices[..], &values[..]).is_ok(), "a sparse matrix");
         #[expect(unsafe_code, reason = "what was taken from a checked matrix need not be checked again")]
-        // SAFETY: every caller has these arrays from a checked matrix, or made rows of rising columns below n_cols of
-        // one.
+        // SAFETY: every caller takes the arrays from a checked matrix, or builds rows with increasing columns below
+        // n_cols from one.
         Self(unsafe { CsStructureI::new_unchecked(CompressedStorage::CSR, shape, indptr, indices, values) })
     }
 
@@ -109,7 +110,7 @@ impl Pattern {
         self.0.indices().len()
     }
 
-    /// Row pointer, `n_rows + 1` long.
+    /// Row pointer, of length `n_rows + 1`.
     #[must_use]
     pub fn indptr(&self) -> &[usize] {
         self.0.indptr().into_raw_storage()
@@ -121,14 +122,14 @@ impl Pattern {
         self.0.indices()
     }
 
-    /// Columns stored in `row`.
+    /// Column indices stored in `row`.
     #[must_use]
     pub fn row(&self, row: usize) -> &[u32] {
         &self.indices()[self.indptr()[row]..self.indptr()[row + 1]]
     }
 }
 
-/// What sprs takes for granted before it looks at the rows.
+/// Checks the conditions on `indptr` that sprs assumes before it checks the rows.
 pub(crate) fn check_indptr(indptr: &[usize], indices: usize) -> Result<(), SparseError> {
     let bad = |found: String| Err(SparseError::Indptr { indices, found });
     match indptr.first() {
@@ -145,13 +146,13 @@ pub(crate) fn check_indptr(indptr: &[usize], indices: usize) -> Result<(), Spars
     }
 }
 
-/// The first place where rows are none of a matrix, of which sprs says only that there is one.
+/// The first invalid row. sprs reports only that there is one.
 fn first_wrong(n_cols: usize, indptr: &[usize], indices: &[u32]) -> SparseError {
     let unknown = SparseError::Indptr { indices: indices.len(), found: "it does not".into() };
     check_rows(n_cols, indptr, indices).err().unwrap_or(unknown)
 }
 
-/// That the columns of every row rise and are below `n_cols`.
+/// Checks that the columns of every row are increasing and below `n_cols`.
 pub(crate) fn check_rows(n_cols: usize, indptr: &[usize], indices: &[u32]) -> Result<(), SparseError> {
     for (row, bounds) in indptr.windows(2).enumerate() {
         let columns = &indices[bounds[0]..bounds[1]];
@@ -165,7 +166,7 @@ pub(crate) fn check_rows(n_cols: usize, indptr: &[usize], indices: &[u32]) -> Re
     Ok(())
 }
 
-/// A sparse matrix in compressed rows.
+/// A sparse matrix in compressed rows (CSR), whose pattern can be shared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Csr<T = f32> {
     pattern: Arc<Pattern>,
@@ -173,10 +174,10 @@ pub struct Csr<T = f32> {
 }
 
 impl<T: Copy> Csr<T> {
-    /// A matrix over an existing pattern, with one value per stored entry.
+    /// Creates a matrix with an existing pattern and one value per stored entry.
     ///
     /// # Errors
-    /// [`SparseError::Values`] where there are more values, or fewer.
+    /// [`SparseError::Values`] if the number of values differs from the number of entries.
     pub fn try_over(pattern: Arc<Pattern>, values: Vec<T>) -> Result<Self, SparseError> {
         if pattern.nnz() != values.len() {
             return Err(SparseError::Values { values: values.len(), indices: pattern.nnz() });
@@ -184,21 +185,20 @@ impl<T: Copy> Csr<T> {
         Ok(Self { pattern, values })
     }
 
-    /// [`try_over`](Self::try_over) where it is known that there is one value per stored entry.
+    /// Like [`try_over`](Self::try_over), for values that are known to match the pattern.
     ///
     /// # Panics
-    /// When there is not.
+    /// If the number of values differs from the number of entries.
     #[must_use]
     pub fn over(pattern: Arc<Pattern>, values: Vec<T>) -> Self {
         assert_eq!(pattern.nnz(), values.len(), "one value per stored entry");
         Self { pattern, values }
     }
 
-    /// A matrix from the three arrays of a file. The columns of a row may be in any order; entries of one place are
-    /// added up.
+    /// Creates a matrix from CSR arrays. The columns of a row may be in any order, and duplicate entries are summed.
     ///
     /// # Errors
-    /// [`SparseError`] names what is not a sparse matrix about them.
+    /// [`SparseError`] says why the arrays are not a valid sparse matrix.
     pub fn from_arrays(
         n_cols: usize,
         indptr: Vec<usize>,
@@ -222,10 +222,10 @@ impl<T: Copy> Csr<T> {
         }
     }
 
-    /// A matrix from rows of `(column, value)` pairs, columns rising within each row.
+    /// Creates a matrix from rows of `(column, value)` pairs. The columns must be increasing within each row.
     ///
     /// # Errors
-    /// As [`Pattern::new`].
+    /// Under the same conditions as [`Pattern::new`].
     pub fn from_rows(n_cols: usize, rows: impl IntoIterator<Item = Vec<(u32, T)>>) -> Result<Self, SparseError> {
         let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
         for row in rows {
@@ -238,12 +238,12 @@ impl<T: Copy> Csr<T> {
         Ok(Self { pattern: Arc::new(Pattern::new(n_cols, indptr, indices)?), values })
     }
 
-    /// The same matrix as one of sprs, without a copy.
+    /// The matrix as a view of sprs, without a copy.
     #[must_use]
     pub fn view(&self) -> CsMatViewI<'_, T, u32, usize> {
         let shape = (self.n_rows(), self.n_cols());
         #[expect(unsafe_code, reason = "the pattern need not be checked again")]
-        // SAFETY: the pattern was checked when it was made, and there is one value per entry.
+        // SAFETY: the pattern was checked when it was created, and there is one value per entry.
         unsafe {
             CsMatViewI::new_unchecked(
                 CompressedStorage::CSR,
@@ -255,20 +255,20 @@ impl<T: Copy> Csr<T> {
         }
     }
 
-    /// The same matrix as one of sprs; the pattern is copied where other matrices have it too.
+    /// Converts the matrix into one of sprs. The pattern is copied if other matrices share it.
     #[must_use]
     pub fn into_sprs(self) -> CsMatI<T, u32, usize> {
         let shape = (self.n_rows(), self.n_cols());
         let pattern = Arc::try_unwrap(self.pattern).unwrap_or_else(|shared| (*shared).clone());
         let (indptr, indices, _) = pattern.0.into_raw_storage();
         #[expect(unsafe_code, reason = "the pattern need not be checked again")]
-        // SAFETY: the pattern was checked when it was made, and there is one value per entry.
+        // SAFETY: the pattern was checked when it was created, and there is one value per entry.
         unsafe {
             CsMatI::new_unchecked(CompressedStorage::CSR, shape, indptr, indices, self.values)
         }
     }
 
-    /// The shared pattern.
+    /// The pattern, shared.
     #[must_use]
     pub fn pattern(&self) -> &Arc<Pattern> {
         &self.pattern
@@ -292,13 +292,13 @@ impl<T: Copy> Csr<T> {
         self.values.len()
     }
 
-    /// Every stored value, row after row.
+    /// Stored values in row order.
     #[must_use]
     pub fn values(&self) -> &[T] {
         &self.values
     }
 
-    /// Columns and values stored in `row`.
+    /// Column indices and values stored in `row`.
     #[must_use]
     pub fn row(&self, row: usize) -> (&[u32], &[T]) {
         let indptr = self.pattern.indptr();
@@ -306,13 +306,13 @@ impl<T: Copy> Csr<T> {
         (&self.pattern.indices()[span.clone()], &self.values[span])
     }
 
-    /// The same pattern with other values.
+    /// A matrix with the same pattern and other values.
     #[must_use]
     pub fn map<U: Copy>(&self, f: impl Fn(T) -> U) -> Csr<U> {
         Csr { pattern: Arc::clone(&self.pattern), values: self.values.iter().map(|&v| f(v)).collect() }
     }
 
-    /// Rows become columns.
+    /// The transposed matrix.
     #[must_use]
     pub fn transpose(&self) -> Self
     where
@@ -321,7 +321,7 @@ impl<T: Copy> Csr<T> {
         Self::from(self.view().transpose_into().to_csr())
     }
 
-    /// The chosen rows, in the order given; a row may be chosen more than once.
+    /// The given rows, in the given order. A row may be repeated.
     #[must_use]
     pub fn select_rows(&self, rows: &[usize]) -> Self {
         let mut indptr = Vec::with_capacity(rows.len() + 1);
@@ -336,10 +336,10 @@ impl<T: Copy> Csr<T> {
         Self { pattern: Arc::new(Pattern::known(self.n_cols(), indptr, indices)), values }
     }
 
-    /// The chosen columns, in the order given; `columns` names each at most once.
+    /// The given columns, in the given order. `columns` must not repeat a column.
     ///
     /// # Panics
-    /// When a column is out of range.
+    /// If a column is out of range.
     #[must_use]
     pub fn select_columns(&self, columns: &[usize]) -> Self {
         let mut place = vec![u32::MAX; self.n_cols()];
@@ -365,7 +365,7 @@ impl<T: Copy> Csr<T> {
         Self { pattern: Arc::new(Pattern::known(columns.len(), indptr, indices)), values }
     }
 
-    /// Makes `self` use `other`'s pattern where the two are equal, so that one copy of the indices is kept.
+    /// Shares the pattern of `other` if the two patterns are equal, so that the indices are stored once.
     #[must_use]
     pub fn sharing<U: Copy>(mut self, other: &Csr<U>) -> Self {
         if *self.pattern == *other.pattern {
@@ -379,7 +379,7 @@ impl Csr<f32> {
     /// Writes `row` into a dense slice of `n_cols` values, zeros included.
     ///
     /// # Panics
-    /// When the slice is not `n_cols` long.
+    /// If the length of the slice is not `n_cols`.
     pub fn write_row(&self, row: usize, dense: &mut [f32]) {
         assert_eq!(dense.len(), self.n_cols(), "one value per column");
         dense.fill(0.0);
@@ -389,7 +389,7 @@ impl Csr<f32> {
         }
     }
 
-    /// The chosen rows as one dense row-major block, `rows.len() × n_cols`.
+    /// The given rows as a dense row-major block, `rows.len() × n_cols`.
     #[must_use]
     pub fn gather_dense(&self, rows: &[usize]) -> Vec<f32> {
         let width = self.n_cols();
@@ -408,8 +408,8 @@ impl Csr<f32> {
 }
 
 impl<T: Copy + Default> From<CsMatI<T, u32, usize>> for Csr<T> {
-    /// Takes the arrays of a matrix of rows as they are, and turns one of columns. Row pointers of a slice of another
-    /// matrix begin later, and are moved to 0.
+    /// Takes the arrays of a CSR matrix without a copy, and converts a CSC matrix. The row pointer of a slice is
+    /// shifted to start at 0.
     fn from(matrix: CsMatI<T, u32, usize>) -> Self {
         let matrix = if matrix.is_csr() { matrix } else { matrix.to_csr() };
         let n_cols = matrix.cols();
@@ -423,13 +423,13 @@ impl<T: Copy + Default> From<CsMatI<T, u32, usize>> for Csr<T> {
 }
 
 impl<T: Copy> Default for Csr<T> {
-    /// A matrix of no rows and no columns.
+    /// A matrix without rows and columns.
     fn default() -> Self {
         Self { pattern: Arc::new(Pattern::known(0, vec![0], Vec::new())), values: Vec::new() }
     }
 }
 
-/// Joins neighbouring entries of one column, rows being in order.
+/// Sums adjacent duplicate entries. Rows must be sorted.
 fn add_up<T: Copy + AddAssign>(indptr: &mut [usize], indices: &mut Vec<u32>, values: &mut Vec<T>) {
     let (mut start, mut kept) = (0, 0);
     for end in &mut indptr[1..] {
@@ -451,7 +451,7 @@ fn add_up<T: Copy + AddAssign>(indptr: &mut [usize], indices: &mut Vec<u32>, val
     values.truncate(kept);
 }
 
-/// A row or column number as it is stored.
+/// Converts a row or column number to the stored index type.
 fn index(i: usize) -> u32 {
     u32::try_from(i).expect("more than 2^32 rows or columns")
 }

@@ -1,4 +1,4 @@
-//! What Cell Ranger of 10x Genomics writes: an `.h5` file, or a folder of a Matrix Market file with its barcodes and
+//! Reads the output of Cell Ranger (10x Genomics): an `.h5` file, or a folder with a Matrix Market file, barcodes and
 //! features.
 
 use std::collections::HashMap;
@@ -12,25 +12,26 @@ use crate::h5ad::storage::{Kind, Reader};
 use crate::matrix_market::parse;
 use crate::{Column, Csr, Dataset, Frame, H5adError, plain_reason};
 
-/// The features that are genes, where others (antibodies, guides) are among them.
+/// The feature type of genes, as opposed to antibodies or guides.
 const EXPRESSION: &str = "Gene Expression";
 
-/// The file of a folder that has the counts.
+/// The file in a folder that holds the counts.
 const MATRIX: &str = "matrix.mtx";
 
-/// Counts of cells and genes, and what was done to the names of genes.
+/// Counts of cells and genes, with a record of changes to gene names.
 #[derive(Debug, Clone)]
 pub struct TenX {
-    /// Counts in X; cells by barcode; genes by symbol, with their ids in var `gene_ids`, what they are in
-    /// `feature_types` and the `genome` they are of, where that is said.
+    /// Counts in X, with barcodes as cell names and symbols as gene names. `var` has `gene_ids`, and `feature_types`
+    /// and `genome` if the file has them.
     pub data: Dataset,
-    /// Genes whose symbol others had before them, and got `-1`, `-2`, … behind it, as anndata does.
+    /// Number of genes that share a symbol with an earlier gene. They are renamed with the suffix `-1`, `-2`, …, as in
+    /// anndata.
     pub renamed: usize,
-    /// Features that are no genes and were left out.
+    /// Number of features that are not genes and were removed.
     pub other_features: usize,
 }
 
-/// Whether `path` is a folder of Matrix Market, or an HDF5 file of the same company.
+/// Whether `path` is a folder with a Matrix Market file or an HDF5 file of Cell Ranger.
 #[must_use]
 pub fn is_10x(path: &Path) -> bool {
     if path.is_dir() {
@@ -40,15 +41,15 @@ pub fn is_10x(path: &Path) -> bool {
     group(&file).is_some()
 }
 
-/// Reads the counts that Cell Ranger wrote, of version 2 or 3.
+/// Reads the counts of a Cell Ranger output, version 2 or 3.
 ///
 /// # Errors
-/// [`H5adError`] names the file and what is missing or wrong about it.
+/// [`H5adError`] names the file and the part that is missing or invalid.
 pub fn read_10x(path: &Path) -> Result<TenX, H5adError> {
     if path.is_dir() { read_folder(path) } else { read_h5(path) }
 }
 
-/// The group that the matrix is in: `matrix` of version 3, named after the genome in version 2.
+/// The group of the matrix: `matrix` in version 3, the name of the genome in version 2.
 fn group(file: &Reader) -> Option<String> {
     if file.kind("obs").is_some() {
         return None;
@@ -86,14 +87,14 @@ fn read_h5(path: &Path) -> Result<TenX, H5adError> {
     let indptr: Vec<usize> =
         file.i64s(&part("indptr"))?.into_iter().map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
     let indices = file.i64s(&part("indices"))?.into_iter().map(|i| u32::try_from(i).unwrap_or(u32::MAX)).collect();
-    // columns of the stored matrix are cells: its arrays are those of cells by genes in rows
+    // the stored CSC matrix has cells as columns: its arrays are the CSR arrays of cells × genes
     let counts = Csr::from_arrays(features.ids.len(), indptr, indices, file.f32s(&part("data"))?)
         .map_err(|problem| file.bad(&key, problem))?;
     let barcodes = file.texts(&part("barcodes"))?;
     assemble(path, counts, barcodes, features)
 }
 
-/// What is said of the rows of a matrix of Cell Ranger.
+/// Annotations of the features of a Cell Ranger matrix.
 struct Features {
     ids: Vec<String>,
     symbols: Vec<String>,
@@ -168,7 +169,7 @@ fn assemble(path: &Path, counts: Csr, barcodes: Vec<String>, features: Features)
     Ok(TenX { data, renamed, other_features })
 }
 
-/// Names as anndata makes them unique, and how many had to be changed.
+/// Makes names unique as anndata does. Returns the number of renamed genes as well.
 fn unique(names: &[String]) -> (Vec<String>, usize) {
     let mut taken: std::collections::HashSet<String> = names.iter().cloned().collect();
     let (mut seen, mut renamed) = (HashMap::<&str, usize>::new(), 0);
@@ -193,8 +194,8 @@ fn unique(names: &[String]) -> (Vec<String>, usize) {
     (unique, renamed)
 }
 
-/// The matrix of a folder, and what stands before its name and those of the other files: nothing, or, where it is the
-/// only one, a prefix as GEO has them.
+/// The matrix file of a folder, and the prefix of all file names in it. The prefix is empty, or any prefix (as in GEO
+/// downloads) if there is only one matrix.
 fn matrix(folder: &Path) -> Option<(PathBuf, String)> {
     if let Some(plain) = find(folder, "", &[MATRIX]) {
         return Some((plain, String::new()));
@@ -208,7 +209,7 @@ fn matrix(folder: &Path) -> Option<(PathBuf, String)> {
     found.next().filter(|_| found.next().is_none())
 }
 
-/// The file of one of the names in a folder, packed or not.
+/// The file with one of the names in a folder, compressed or not.
 fn find(folder: &Path, prefix: &str, names: &[&str]) -> Option<PathBuf> {
     let all = names.iter().flat_map(|name| ["", ".gz"].map(|packed| folder.join(format!("{prefix}{name}{packed}"))));
     all.into_iter().find(|path| path.is_file())

@@ -6,7 +6,7 @@
 //! | [`Flavor::Seurat`] | log1p of normalised counts | the same, of expm1 of the input | `scanpy.pp.highly_variable_genes(flavor="seurat")` |
 //! | [`Flavor::SeuratV3`] | counts | variance of counts standardised by the variance expected at their mean | `scanpy.pp.highly_variable_genes(flavor="seurat_v3")` |
 //!
-//! The Python package `sclsd` uses the first, on raw counts, and so is the default.
+//! The first flavour, on raw counts, is the default, as in the Python package `sclsd`.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -19,12 +19,12 @@ use crate::H5adError;
 use crate::loess::loess;
 use crate::windows::Windows;
 
-/// Bins of the mean in which dispersions are standardised.
+/// Number of bins of the mean in which dispersions are standardised.
 const BINS: usize = 20;
-/// Share of the genes that a local regression of the variance looks at.
+/// Fraction of the genes in each local regression of the variance.
 const SPAN: f64 = 0.3;
 
-/// How variability is measured.
+/// The measure of variability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -65,34 +65,34 @@ impl FromStr for Flavor {
     }
 }
 
-/// Every gene's score, and which genes are kept.
+/// Score of every gene, and the selected genes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VariableGenes {
-    /// Mean: ln(1 + mean) for the dispersion flavours; var `means`.
+    /// Mean; ln(1 + mean) for the dispersion flavours. Stored as var `means`.
     pub means: Vec<f64>,
-    /// Dispersion ln(variance / mean), or the variance for `seurat_v3`; var `dispersions` or `variances`.
+    /// Dispersion ln(variance / mean), or the variance for `seurat_v3`. Stored as var `dispersions` or `variances`.
     pub dispersions: Vec<f64>,
-    /// The score; `NaN` for a gene that does not vary; var `dispersions_norm` or `variances_norm`.
+    /// Score; `NaN` for a gene that does not vary. Stored as var `dispersions_norm` or `variances_norm`.
     pub normalized: Vec<f64>,
-    /// Whether the gene is kept.
+    /// Whether the gene is selected.
     pub selected: Vec<bool>,
 }
 
-/// Why genes cannot be selected.
+/// The reason why genes cannot be selected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VariableGenesError {
-    /// Fewer genes vary than are asked for.
+    /// Fewer genes vary than were requested.
     #[error("{wanted} genes are asked for, but only {varying} of {n_genes} vary between cells")]
     TooFew {
-        /// Genes asked for.
+        /// Requested number of genes.
         wanted: usize,
         /// Genes with a score.
         varying: usize,
-        /// All genes.
+        /// Number of all genes.
         n_genes: usize,
     },
-    /// No gene is asked for.
+    /// Zero genes were requested.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
     /// The matrix cannot be read.
@@ -100,13 +100,13 @@ pub enum VariableGenesError {
     Read(#[from] H5adError),
 }
 
-/// The `n_top_genes` most variable genes of `x`, whose content depends on the flavour (see the head of this page).
+/// Selects the `n_top_genes` most variable genes of `x`. The flavour determines what `x` must hold (see [`Flavor`]).
 ///
-/// Genes that tie with the last one are kept as well. As in scanpy the cut-off of [`Flavor::Dispersion`] is rounded to
-/// single precision, which may cost the last gene.
+/// Genes that tie with the last selected gene are selected too. As in scanpy, the cut-off of [`Flavor::Dispersion`] is
+/// rounded to single precision, which can exclude the last gene.
 ///
 /// # Errors
-/// [`VariableGenesError`] where fewer genes vary than are asked for, or the matrix cannot be read.
+/// [`VariableGenesError`] if fewer genes vary than requested, or the matrix cannot be read.
 pub fn variable_genes(
     x: &dyn Windows,
     n_top_genes: usize,
@@ -115,10 +115,10 @@ pub fn variable_genes(
     variable_genes_among(x, x.shape().0, n_top_genes, flavor)
 }
 
-/// [`variable_genes`] among `n_cells` cells: the rows of `x` but for some that are empty.
+/// Like [`variable_genes`] among `n_cells` cells, where the other rows of `x` are empty.
 ///
 /// # Errors
-/// As [`variable_genes`].
+/// Under the same conditions as [`variable_genes`].
 pub fn variable_genes_among(
     x: &dyn Windows,
     n_cells: usize,
@@ -144,7 +144,7 @@ pub fn variable_genes_among(
     Ok(VariableGenes { selected, ..genes })
 }
 
-/// Sum and sum of squares of every gene's values after `f` of gene and value.
+/// Sum and sum of squares of `f(gene, value)` for every gene.
 fn sums(x: &dyn Windows, f: impl Fn(usize, f32) -> f64) -> Result<(Vec<f64>, Vec<f64>), H5adError> {
     let n_genes = x.shape().1;
     let (mut sum, mut squares) = (vec![0.0; n_genes], vec![0.0; n_genes]);
@@ -159,7 +159,7 @@ fn sums(x: &dyn Windows, f: impl Fn(usize, f32) -> f64) -> Result<(Vec<f64>, Vec
     Ok((sum, squares))
 }
 
-/// Mean and unbiased variance of every gene after `f`, zeros staying zero.
+/// Mean and unbiased variance of `f(value)` for every gene. `f` must map zero to zero.
 fn moments(x: &dyn Windows, n_cells: usize, f: impl Fn(f32) -> f64) -> Result<(Vec<f64>, Vec<f64>), H5adError> {
     let (sum, squares) = sums(x, |_, value| f(value))?;
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
@@ -188,7 +188,7 @@ fn dispersions(x: &dyn Windows, n_cells: usize, f: impl Fn(f32) -> f64) -> Resul
     Ok(VariableGenes { means, dispersions, normalized, selected: Vec::new() })
 }
 
-/// Mean and standard deviation of a bin; a gene alone in its bin is given a score of 1.
+/// Mean and standard deviation of a bin. A gene that is alone in its bin gets a score of 1.
 fn center_and_scale(values: &[f64]) -> (f64, f64) {
     #[expect(clippy::cast_precision_loss, reason = "numbers of genes are far below 2^52")]
     let n = values.len() as f64;
@@ -199,7 +199,7 @@ fn center_and_scale(values: &[f64]) -> (f64, f64) {
     (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt())
 }
 
-/// Bin of every value between the least and the greatest, each bin open below and closed above, as `pandas.cut`.
+/// Bin of every value between the minimum and maximum. Bins are open below and closed above, as in `pandas.cut`.
 fn bins_of_equal_width(values: &[f64]) -> Vec<usize> {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
     use crate::Csr;
 
-    /// Gene `g` counts `g` in one cell of five, and gene 0 nothing at all.
+    /// Gene `g` has `g` counts in one cell of five. Gene 0 has no counts.
     fn counts() -> Csr {
         let rows = (0..50_u32).map(|cell| {
             (1..12_u8)

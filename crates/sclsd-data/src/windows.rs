@@ -1,4 +1,4 @@
-//! Matrices that are looked at window by window, so that the whole need not fit into memory.
+//! Matrices that are read window by window, so that they need not fit into memory.
 
 use std::ops::ControlFlow;
 
@@ -9,25 +9,25 @@ pub trait Windows {
     /// Rows and columns.
     fn shape(&self) -> (usize, usize);
 
-    /// Calls `each` with one window after the other until it breaks off. Within a row columns rise and within a column
-    /// rows rise, so that sums over either have the same bits whatever the windows are.
+    /// Calls `each` with one window after the other until `each` breaks. Columns are increasing within a row, and rows
+    /// within a column, so sums over rows or columns are bitwise identical for any choice of windows.
     ///
     /// # Errors
-    /// [`H5adError`] where a file cannot be read, or what it holds is no sparse matrix.
+    /// [`H5adError`] if a file cannot be read or holds an invalid sparse matrix.
     fn visit(&self, each: &mut dyn FnMut(&Window<'_>) -> ControlFlow<()>) -> Result<(), H5adError>;
 
-    /// The chosen rows and columns in the order given, each at most once; all where nothing is chosen.
+    /// The given rows and columns in the given order, without repeats. `None` selects all.
     ///
     /// # Errors
-    /// As [`Windows::visit`].
+    /// Under the same conditions as [`Windows::visit`].
     fn select(&self, rows: Option<&[usize]>, columns: Option<&[usize]>) -> Result<Csr, H5adError>;
 }
 
-/// Some rows of a matrix, or some columns of one that is stored by columns.
+/// Some rows of a matrix, or some columns of a matrix that is stored by columns.
 #[derive(Debug)]
 pub struct Window<'a> {
     part: &'a Csr,
-    /// Where the rows of `part` lie in the matrix.
+    /// Indices in the matrix of the rows of `part` (columns if stored by columns).
     places: &'a [usize],
     by_column: bool,
 }
@@ -38,8 +38,8 @@ impl<'a> Window<'a> {
         Self { part, places, by_column }
     }
 
-    /// The same window with other values, which `change` makes of the part and a function that says of which row of the
-    /// matrix an entry is.
+    /// The same window with other values. `change` computes them from `part` and a function that returns the matrix row
+    /// of an entry.
     pub(crate) fn with<T>(
         &self,
         change: impl FnOnce(&Csr, &(dyn Fn(usize, usize) -> usize + Sync)) -> Csr,
@@ -50,7 +50,7 @@ impl<'a> Window<'a> {
         each(&Window::new(&part, self.places, self.by_column))
     }
 
-    /// Calls `each` with row, column and value of every entry.
+    /// Calls `each` with row, column and value of every stored entry.
     #[inline]
     pub fn for_each(&self, mut each: impl FnMut(usize, usize, f32)) {
         for (at, &place) in self.places.iter().enumerate() {
@@ -83,10 +83,10 @@ impl Windows for Csr {
     }
 }
 
-/// The first entry that is not `good`: its row, column and value.
+/// The first stored entry that is not `good`: row, column and value.
 ///
 /// # Errors
-/// As [`Windows::visit`].
+/// Under the same conditions as [`Windows::visit`].
 pub fn first_bad(matrix: &dyn Windows, good: impl Fn(f32) -> bool) -> Result<Option<(usize, usize, f32)>, H5adError> {
     let mut found = None;
     matrix.visit(&mut |window| {

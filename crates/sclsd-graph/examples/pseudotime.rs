@@ -1,4 +1,4 @@
-//! A graph of cells, diffusion pseudotime on it, and random walks along it.
+//! Builds a graph of cells, computes diffusion pseudotime on it, and draws random walks along it.
 
 use sclsd_data::{SimulateSpec, pca, simulate};
 use sclsd_graph::{Transition, WalkSpec, connectivities, diffusion_map, nearest_neighbors};
@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cells = simulate(&spec.check()?);
     let graph = connectivities(&nearest_neighbors(&pca(cells.expression()?, 20).scores, 15)?);
 
-    // pseudotime from the outermost stem cell
+    // pseudotime, rooted at the stem cell that is furthest from all cells
     let clusters = cells.groups("clusters")?;
     let stem: Vec<usize> = (0..400).filter(|&cell| clusters.name(cell) == Some("Stem")).collect();
     let map = diffusion_map(&graph, 15)?;

@@ -1,7 +1,7 @@
-//! Seconds that every step of preparation takes, on simulated counts or on those of a file.
+//! Times every preparation step, on simulated counts or on those of a file.
 //!
-//! `cargo run --release -p sclsd-graph --example time_prepare -- FILE.h5ad [CELLS GENES THREADS]`: where the file is
-//! not there, it is simulated first, so that other programs can be timed on the same counts.
+//! `cargo run --release -p sclsd-graph --example time_prepare -- FILE.h5ad [CELLS GENES THREADS]`. If the file does not
+//! exist, it is simulated first, so that other programs can be timed on the same counts.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it measures")]
 
@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Says how long a step takes, and how long all threads together compute for it: on a busy machine that is what counts.
+/// Prints the wall-clock time of a step and the CPU time of all threads. On a busy machine only the CPU time is
+/// meaningful.
 fn timed<T>(step: &str, f: impl FnOnce() -> T) -> T {
     let (began, computed) = (Instant::now(), computed());
     let result = f();
@@ -58,7 +59,7 @@ fn timed<T>(step: &str, f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Seconds that all threads of this process have computed for, where the system tells; in hundredths on Linux.
+/// CPU time of all threads of this process in seconds, if the system reports it. In hundredths of a second on Linux.
 fn computed() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);

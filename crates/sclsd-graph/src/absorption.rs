@@ -1,22 +1,22 @@
-//! Where a random walk ends: absorption in sets of cells.
+//! Absorption of random walks: the probability of each terminal set, and the expected number of steps.
 //!
-//! With Q the transitions among the cells outside every set and R those from them into the sets,
+//! Let Q be the transitions among the cells outside every set, and R the transitions from these cells into the sets:
 //!
 //! ```text
 //! F = (I − (1 − κ) Q)⁻¹ (1 − κ) R      F[i, k]: a walk from i enters set k before any other set
 //! h = (I − (1 − κ) Q)⁻¹ 1              h[i]: steps until it does, on average
 //! ```
 //!
-//! κ = 1e-10 ends a walk for good in any step: a walk that is not absorbed within some 10¹⁰ steps counts as one that
-//! never is. Without it, cells that a steep bias all but locks in would make the system singular in double precision.
-//! Where the solver does not converge even so, walks are given up sooner: after 10⁸, then 10⁶ steps.
+//! In every step a walk is killed with probability κ = 1e-10: a walk that is not absorbed within some 10¹⁰ steps counts
+//! as one that never is. Without κ, cells that a strong bias almost locks in would make the system singular in double
+//! precision. If the solver does not converge, κ is raised to 1e-8 and then to 1e-6.
 //!
 //! The systems are solved by restarted GMRES (Saad and Schultz, 1986), preconditioned by an incomplete factorisation
-//! over the graph's own pattern that keeps row sums (MILU(0), Gustafsson, 1978). Cells are eliminated from the sets
-//! outwards, in the order of a breadth-first search, so that for a walk which only goes forwards the factorisation is
-//! exact. Pivots are sums of probabilities and never differences (Grassmann, Taksar and Heyman, 1985): no digits
-//! cancel, however unlikely it is to leave a cell. Memory is O(cells + edges), fates are solved side by side, and the
-//! result is the same on any number of threads.
+//! with the graph's sparsity pattern that preserves row sums (MILU(0), Gustafsson, 1978). Cells are eliminated in
+//! breadth-first order from the sets outwards, so the factorisation is exact for a walk that only moves forwards.
+//! Pivots are sums of probabilities and never differences (Grassmann, Taksar and Heyman, 1985): no digits cancel,
+//! however unlikely a walk is to leave a cell. Memory is O(cells + edges). Fates are solved in parallel, and the result
+//! is the same for any number of threads.
 //!
 //! Source: Kemeny and Snell, Finite Markov Chains (1960), chapter 3; `compute_absorption_probabilities` in CellRank.
 
@@ -27,18 +27,19 @@ use sclsd_data::CsrView;
 
 use crate::Terminal;
 
-/// Probability that a walk ends for good in a step, from what is tried first to what is tried last.
+/// Probability κ that a walk is killed in a step, in the order in which the values are tried.
 const KILLING: [f64; 3] = [1e-10, 1e-8, 1e-6];
-/// Largest correction at which the solver is done, relative to the largest value.
+/// Correction, relative to the largest value, at which the solver has converged.
 const TOLERANCE: f64 = 1e-10;
-/// The same where it gets no further: rounding is magnified where cells are all but locked in.
+/// Correction that is accepted if the solver makes no further progress: cells that are almost locked in amplify
+/// rounding errors.
 const ROUNDING: f64 = 1e-6;
-/// By how much a cycle of the solver is to shrink the residual.
+/// Target factor by which a cycle of the solver reduces the residual.
 const AIM: f64 = 1e-8;
-/// Steps in a cycle, each of which keeps a vector, and cycles.
+/// Steps per cycle, each of which stores a vector; and the number of cycles.
 const CYCLE: usize = 40;
 const CYCLES: usize = 50;
-/// A walk that is absorbed less often than this never ends.
+/// Absorption probability below which a walk counts as never ending.
 const ENDS: f64 = 0.5;
 
 /// Absorption probabilities of every cell.
@@ -46,39 +47,39 @@ const ENDS: f64 = 0.5;
 pub struct Absorption {
     /// Number of terminal sets.
     pub n_sets: usize,
-    /// Probability that a walk from a cell is absorbed by a set, `n_cells × n_sets`, row after row: rows sum to one, or
-    /// are zero for the cells of [`unreachable`](Self::unreachable). Cells of a set have probability one for it.
+    /// Probability that a walk from a cell is absorbed by each set, `n_cells × n_sets`, row-major. Rows sum to one, or
+    /// are zero for [`unreachable`](Self::unreachable) cells. A cell in a set has probability one for that set.
     pub probabilities: Vec<f64>,
-    /// Cells whose walks reach no terminal set.
+    /// Cells from which a walk reaches no terminal set.
     pub unreachable: Vec<usize>,
 }
 
-/// Why absorption cannot be computed.
+/// The reason why absorption cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AbsorptionError {
-    /// The sets are of other cells.
+    /// The terminal sets have another number of cells than the transitions.
     #[error("the terminal sets are of {found} cells, but the transitions are of {expected}")]
     Cells {
-        /// Cells of the sets.
+        /// Number of cells of the sets.
         found: usize,
-        /// Cells of the transitions.
+        /// Number of cells of the transitions.
         expected: usize,
     },
-    /// The solver does not come to an end.
+    /// The solver does not converge.
     #[error("absorption in terminal set {set} did not converge: the error is still about {error:.1e}")]
     NotConverged {
-        /// Number of the set.
+        /// Index of the set.
         set: usize,
         /// Size of the last correction, relative to the largest value.
         error: f64,
     },
 }
 
-/// Absorption of walks by `transitions` (rows sum to one, or are empty) in the sets of `terminal`.
+/// Computes the absorption of walks in the sets of `terminal`. Rows of `transitions` must sum to one or be empty.
 ///
 /// # Errors
-/// [`AbsorptionError`] where the two are of different cells or the solver does not converge.
+/// [`AbsorptionError`] if the numbers of cells differ or the solver does not converge.
 pub fn absorption<'a>(
     transitions: impl Into<CsrView<'a, f64>>,
     terminal: &Terminal,
@@ -87,7 +88,7 @@ pub fn absorption<'a>(
     first_that_converges(|killing| absorption_at(killing, transitions, terminal))
 }
 
-/// The first result that is not a failure to converge, or the last failure.
+/// The first result that is not a convergence failure, otherwise the last failure.
 fn first_that_converges<T>(at: impl Fn(f64) -> Result<T, AbsorptionError>) -> Result<T, AbsorptionError> {
     let mut result = at(KILLING[0]);
     for &killing in &KILLING[1..] {
@@ -137,10 +138,11 @@ fn absorption_at(
     Ok(Absorption { n_sets: k, probabilities, unreachable })
 }
 
-/// Steps until a walk from each cell is absorbed, on average: 0 in the terminal sets, infinite where none is reached.
+/// Expected number of steps until a walk from each cell is absorbed: 0 in the terminal sets, infinite for cells from
+/// which none is reached.
 ///
 /// # Errors
-/// As [`absorption`].
+/// Under the same conditions as [`absorption`].
 pub fn steps_to_absorption<'a>(
     transitions: impl Into<CsrView<'a, f64>>,
     terminal: &Terminal,
@@ -157,22 +159,22 @@ fn steps_at(killing: f64, transitions: CsrView<'_, f64>, terminal: &Terminal) ->
     let mut steps = vec![f64::INFINITY; transitions.n_rows()];
     (0..steps.len()).filter(|&cell| terminal.of(cell).is_some()).for_each(|cell| steps[cell] = 0.0);
     for (&cell, solved) in system.cells.iter().zip(solved) {
-        // half of all walks are gone after ln 2 / κ steps
+        // half of all walks are killed within ln 2 / κ steps
         steps[cell as usize] = if solved < std::f64::consts::LN_2 / killing { solved.max(1.0) } else { f64::INFINITY };
     }
     Ok(steps)
 }
 
-/// I − (1 − κ) Q over the cells that may reach a set, in the order of elimination, and its incomplete factorisation.
+/// I − (1 − κ) Q over the cells that can reach a set, in elimination order, and its incomplete factorisation.
 struct System {
-    /// Cells by place: those nearest to a set first.
+    /// Cells in elimination order: those nearest to a set first.
     cells: Vec<u32>,
     starts: Vec<usize>,
     columns: Vec<u32>,
-    /// −(1 − κ) Q off the diagonal, nothing on it.
+    /// Off-diagonal values of −(1 − κ) Q.
     values: Vec<f64>,
     diagonal: Vec<f64>,
-    /// L (below the diagonal, which is one) and U (above) over the same pattern.
+    /// L (below the unit diagonal) and U (above the diagonal), with the same pattern.
     factors: Vec<f64>,
     pivots: Vec<f64>,
 }
@@ -190,7 +192,7 @@ impl System {
         }
         let (mut starts, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
         let mut diagonal = Vec::with_capacity(cells.len());
-        // what a row gives to the outside: sets, cells that reach none, and the end of the walk
+        // probability of leaving the system: to a set, to a cell that reaches no set, or by being killed
         let mut outside = Vec::with_capacity(cells.len());
         for &cell in &cells {
             let (to, p) = transitions.row(cell as usize);
@@ -221,8 +223,8 @@ impl System {
         self.starts[at]..self.starts[at + 1]
     }
 
-    /// MILU(0): what falls outside the pattern is added to the diagonal, so that L U 1 = A 1. The pivot is then the sum
-    /// of what a row gives to places after it and to the outside, which needs no subtraction.
+    /// MILU(0): fill-in outside the pattern is added to the diagonal, so that L U 1 = A 1. The pivot is then the sum of
+    /// the flow from a row to later rows and out of the system, which needs no subtraction.
     fn factor(&mut self, mut outside: Vec<f64>) {
         let n = self.cells.len();
         let mut factors = self.values.clone();
@@ -235,7 +237,7 @@ impl System {
                 let j = self.columns[e] as usize;
                 let l = factors[e] / pivots[j];
                 factors[e] = l;
-                // a row of U and what it gives to the outside, shared out to this row
+                // distribute row j of U and its flow out of the system to this row
                 for u in self.row(j).filter(|&u| self.columns[u] as usize > j) {
                     let k = self.columns[u] as usize;
                     if k != i && slot[k] != usize::MAX {
@@ -272,7 +274,7 @@ impl System {
         }
     }
 
-    /// x with A x = b, or the size of the error where it does not converge.
+    /// Solves A x = b. Returns the size of the error if the solver does not converge.
     fn solve(&self, b: &[f64]) -> Result<Vec<f64>, f64> {
         let n = b.len();
         let mut x = vec![0.0; n];
@@ -292,12 +294,12 @@ impl System {
         Err(error)
     }
 
-    /// One cycle of GMRES with the preconditioner on the left; `first` is the preconditioned residual.
+    /// One cycle of GMRES with left preconditioning. `first` is the preconditioned residual.
     fn improve(&self, x: &mut [f64], mut first: Vec<f64>) {
         let norm = dot(&first, &first).sqrt();
         first.iter_mut().for_each(|v| *v /= norm);
         let mut basis = vec![first];
-        // columns of the upper triangle, the rotations that made it one, and the rotated right-hand side
+        // columns of the upper triangular matrix, the rotations that produced it, and the rotated right-hand side
         let (mut columns, mut rotations): (Vec<Vec<f64>>, Vec<(f64, f64)>) = (Vec::new(), Vec::new());
         let mut right = vec![norm];
         let (mut image, mut next) = (vec![0.0; x.len()], vec![0.0; x.len()]);
@@ -343,7 +345,7 @@ impl System {
     }
 }
 
-/// The largest value; infinite where one is not a number.
+/// The largest absolute value; infinite if a value is not a number.
 fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0_f64, |m, v| if v.is_nan() { f64::INFINITY } else { m.max(v.abs()) })
 }
@@ -352,11 +354,11 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Cells outside the sets that may reach one, by the number of steps they are away from it.
+/// Cells outside the sets that can reach a set, in order of the number of steps to it.
 fn outwards(transitions: CsrView<'_, f64>, terminal: &Terminal) -> Vec<u32> {
     let n = transitions.n_rows();
     let ends = |cell: usize| terminal.of(cell).is_some();
-    // who leads to a cell: the pattern turned over
+    // predecessors of each cell: the transposed pattern
     let mut starts = vec![0_usize; n + 1];
     let edges = |from: usize| {
         let (to, p) = transitions.row(from);
@@ -397,7 +399,7 @@ mod tests {
         Terminal::new(&Categorical::new(of.to_vec(), (0..n).map(|k| format!("set {k}")).collect(), false)).unwrap()
     }
 
-    /// An unbiased walk on 0 … n, absorbed at both ends.
+    /// An unbiased walk on 0 … n, absorbed at both ends (gambler's ruin).
     fn gambler(n: usize) -> (Csr<f64>, Terminal) {
         let row = |i: u32| if i == 0 { vec![(1, 1.0)] } else { vec![(i - 1, 0.5), (i + 1, 0.5)] };
         let last = u32::try_from(n).unwrap();
@@ -420,7 +422,7 @@ mod tests {
         }
     }
 
-    /// Absorption by plain elimination of a dense matrix.
+    /// Reference implementation: absorption by Gaussian elimination of a dense matrix.
     fn dense(walk: &Csr<f64>, ends: &Terminal) -> Vec<f64> {
         let (n, k) = (walk.n_rows(), ends.len());
         let mut a = vec![vec![0.0; n + k]; n];
@@ -487,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_piece_without_a_terminal_set_is_counted_and_the_rest_is_not_harmed() {
-        // 0 – 1 – 2 (terminal), 3 – 4 apart
+        // 0 – 1 – 2 (terminal); 3 – 4 are disconnected
         let rows = vec![vec![(1, 1.0)], vec![(0, 0.5), (2, 0.5)], vec![(1, 1.0)], vec![(4, 1.0)], vec![(3, 1.0)]];
         let walk = Csr::from_rows(5, rows).unwrap();
         let found = absorption(&walk, &sets(&[None, None, Some(0), None, None], 1)).unwrap();
@@ -499,7 +501,7 @@ mod tests {
 
     #[test]
     fn cells_that_are_all_but_locked_in_are_told_apart_from_those_that_are() {
-        // from 1 and 2, which lead to each other, the way out is taken once in 1e6 steps, or once in 1e30
+        // 1 and 2 lead to each other; they are left once in 1e6 steps, or once in 1e30
         for (out, reached) in [(1e-6, true), (1e-30, false)] {
             let rows =
                 vec![vec![(1, 1.0)], vec![(0, out), (2, 1.0 - out)], vec![(1, 1.0 - out), (3, out)], vec![(2, 1.0)]];

@@ -4,10 +4,10 @@ use sclsd_data::CsrView;
 
 use crate::graph::{GraphError, check_graph, neighbors_of};
 
-/// Component of every cell, numbered from 0 in the order of their first cells; the graph is taken as undirected.
+/// Component of every cell, numbered from 0 in the order of each component's first cell. Edges count as undirected.
 ///
 /// # Errors
-/// [`GraphError`] where the graph is not square or a weight is negative or not finite.
+/// [`GraphError`] if the graph is not square, or a weight is negative or not finite.
 pub fn components<'a>(graph: impl Into<CsrView<'a>>) -> Result<Vec<usize>, GraphError> {
     let graph = graph.into();
     check_graph(graph, graph.n_rows())?;

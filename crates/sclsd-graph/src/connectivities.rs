@@ -12,17 +12,17 @@ use sclsd_data::Csr;
 
 use crate::Neighbors;
 
-/// Halvings of the interval in which σ is sought.
+/// Number of bisection steps in the search for σ.
 const BISECTIONS: usize = 64;
-/// How near the sum must come to log₂ k.
+/// Tolerance of the sum, compared with log₂ k.
 const TOLERANCE: f64 = 1e-5;
-/// Least σ, relative to the mean distance.
+/// Lower limit of σ, relative to the mean distance.
 const LEAST_SCALE: f64 = 1e-3;
 
-/// Symmetric connectivities in 0…1, without a diagonal; `n_cells × n_cells`, rows sorted.
+/// Symmetric connectivities in 0…1 without a diagonal, `n_cells × n_cells`, columns sorted within rows.
 ///
 /// # Panics
-/// Never: neighbours are distinct and in range.
+/// Never, because neighbours are distinct and in range.
 #[must_use]
 pub fn connectivities(neighbors: &Neighbors) -> Csr {
     let n_cells = neighbors.n_cells();
@@ -54,7 +54,7 @@ fn membership(distance: f64, nearest: f64, scale: f64) -> f64 {
     if distance <= nearest || scale == 0.0 { 1.0 } else { (-(distance - nearest) / scale).exp() }
 }
 
-/// σ by bisection; the first distance, the cell's own, does not count.
+/// σ by bisection. The first distance, from the cell to itself, is ignored.
 fn scale(distances: &[f64], nearest: f64, everywhere: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a number of neighbours")]
     let target = (distances.len() as f64).log2();
@@ -77,7 +77,7 @@ fn scale(distances: &[f64], nearest: f64, everywhere: f64) -> f64 {
     scale.max(LEAST_SCALE * typical)
 }
 
-/// Merges two sorted rows by the probabilistic or, a + b − ab. An entry that underflows in `f32` is left out.
+/// Merges two sorted rows by the probabilistic or, a + b − ab. Values that underflow in `f32` are dropped.
 fn union(a: (&[u32], &[f64]), b: (&[u32], &[f64])) -> Vec<(u32, f32)> {
     let (mut i, mut j) = (0, 0);
     let mut row = Vec::with_capacity(a.0.len() + b.0.len());

@@ -6,8 +6,8 @@
 //! d²(a, b) = Σ_j (λ_j / (1 − λ_j))² (ψ_j(a) − ψ_j(b))²
 //! ```
 //!
-//! with C the connectivities. Where λ_j ≥ 0.9994, the stationary state, the factor is 1, as in scanpy. The pseudotime
-//! of a cell is d(root, cell), scaled so that the furthest cell of the root's component has 1.
+//! C are the connectivities. For λ_j ≥ 0.9994, the stationary state, the factor is 1, as in scanpy. The pseudotime of a
+//! cell is d(root, cell), scaled so that the furthest cell in the root's component has pseudotime 1.
 //!
 //! Sources: Coifman and Lafon, 2006; Haghverdi et al., 2016; `scanpy.tl.diffmap` and `scanpy.tl.dpt`.
 
@@ -19,66 +19,66 @@ use crate::components;
 use crate::graph::{GraphError, Undirected, check_graph};
 use crate::lanczos::{Eigenpairs, largest};
 
-/// Eigenvalues from here on belong to the stationary state.
+/// Eigenvalues of at least this value belong to the stationary state.
 const STATIONARY: f64 = 0.9994;
-/// Residual of an eigenpair at which it is taken for found.
+/// Residual below which an eigenpair has converged.
 const TOLERANCE: f64 = 1e-8;
-/// Cells up to which all eigenpairs are computed.
+/// Number of cells up to which all eigenpairs are computed.
 const DENSE: usize = 400;
-/// Products with the operator after which the iteration gives up.
+/// Upper limit on the number of products with the operator.
 const PRODUCTS: usize = 20_000;
-/// The golden ratio's fraction.
+/// Fractional part of the golden ratio.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
-/// The leading eigenvectors of the diffusion operator.
+/// The leading eigenvalues and eigenvectors of the diffusion operator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiffusionMap {
-    /// λ, falling; uns `diffmap_evals`.
+    /// Eigenvalues λ in descending order; stored as uns `diffmap_evals`.
     pub eigenvalues: Vec<f64>,
-    /// ψ, `n_cells × n_components`, the stationary state first; obsm `X_diffmap`.
+    /// Eigenvectors ψ, `n_cells × n_components`, the stationary state first; stored as obsm `X_diffmap`.
     pub components: Matrix,
 }
 
-/// Why there is no diffusion map or pseudotime.
+/// The reason why a diffusion map or pseudotime cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiffusionError {
-    /// The graph is none.
+    /// The matrix is not a valid graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// Fewer than three cells.
+    /// There are fewer than three cells.
     #[error("a diffusion map needs at least 3 cells, but there are {n_cells}")]
     TooFewCells {
         /// Number of cells.
         n_cells: usize,
     },
-    /// A cell without neighbours takes no part in diffusion.
+    /// A cell without neighbours is not connected to the diffusion.
     #[error("cell {cell} has no neighbour in the graph, so nothing diffuses to it")]
     Isolated {
         /// The first such cell.
         cell: usize,
     },
-    /// The root is alone in its component.
+    /// The root has no neighbours.
     #[error("root cell {root} reaches no other cell of the graph")]
     LonelyRoot {
         /// The root.
         root: usize,
     },
-    /// The iteration did not settle.
+    /// The iteration did not converge.
     #[error("only {found} of {wanted} diffusion components were found; the graph may be in many pieces")]
     NotConverged {
         /// Eigenvectors found.
         found: usize,
-        /// Eigenvectors asked for.
+        /// Requested number of eigenvectors.
         wanted: usize,
     },
 }
 
-/// The first `n_components` of the diffusion map of a graph of connectivities, made [undirected](Undirected), by
-/// Lanczos iteration; fewer where there are few cells.
+/// Computes the first `n_components` of the diffusion map of a connectivity graph by Lanczos iteration. The graph is
+/// made [undirected](Undirected) first. There are fewer components if there are few cells.
 ///
 /// # Errors
-/// [`DiffusionError`] where there are fewer than three cells, one has no neighbour, or a weight is negative or not
+/// [`DiffusionError`] if there are fewer than three cells, a cell has no neighbour, or a weight is negative or not
 /// finite.
 pub fn diffusion_map<'a>(
     connectivities: impl Into<CsrView<'a>>,
@@ -104,7 +104,7 @@ pub fn diffusion_map<'a>(
     Ok(DiffusionMap { eigenvalues: pairs.values, components: Matrix::new(wanted, coordinates) })
 }
 
-/// All eigenpairs, of few cells.
+/// All eigenpairs, for few cells.
 fn dense(operator: &Diffusion) -> Eigenpairs {
     let n = operator.matrix.n_rows();
     let mut matrix = Mat::<f64>::zeros(n, n);
@@ -119,8 +119,8 @@ fn dense(operator: &Diffusion) -> Eigenpairs {
     }
 }
 
-/// The `wanted` largest, of many cells. Every piece of the graph has a stationary state of its own, Z on that piece,
-/// with eigenvalue 1; these are known, and the others are looked for.
+/// The `wanted` largest eigenpairs, for many cells. Every component of the graph has its own stationary state with
+/// eigenvalue 1, which is Z on that component. These are known, and the iteration finds the others.
 fn iterate(operator: &Diffusion, pieces: &[usize], wanted: usize) -> Result<Eigenpairs, DiffusionError> {
     let n_cells = operator.matrix.n_rows();
     let mut sizes = vec![0_usize; pieces.iter().max().map_or(0, |last| last + 1)];
@@ -137,7 +137,7 @@ fn iterate(operator: &Diffusion, pieces: &[usize], wanted: usize) -> Result<Eige
     if known.len() == wanted {
         return Ok(Eigenpairs { values: vec![1.0; wanted], vectors: known });
     }
-    // any start that no eigenvector is orthogonal to: the golden ratio scatters evenly
+    // the golden ratio gives a well-spread start vector, which no eigenvector is orthogonal to
     let start = (0..n_cells).map(|cell| 1.0 + (GOLDEN * f64::from(u32::try_from(cell).unwrap_or(0))).fract()).collect();
     let rest = largest(|v| operator.apply(v), start, &known, wanted - known.len(), TOLERANCE, PRODUCTS)
         .map_err(|found| DiffusionError::NotConverged { found: found + known.len(), wanted })?;
@@ -147,14 +147,14 @@ fn iterate(operator: &Diffusion, pieces: &[usize], wanted: usize) -> Result<Eige
     })
 }
 
-/// The largest entry of an eigenvector is made positive, so that its sign does not depend on the iteration.
+/// Sign that makes the largest entry of an eigenvector positive, so that the sign does not depend on the iteration.
 fn sign(vector: &[f64]) -> f64 {
     let largest = vector.iter().fold(0.0, |a: f64, b| if b.abs() > a.abs() { *b } else { a });
     if largest < 0.0 { -1.0 } else { 1.0 }
 }
 
 impl DiffusionMap {
-    /// The map as coordinates in which Euclidean distance is the diffusion pseudotime's, from the first `n_components`.
+    /// Coordinates in which the Euclidean distance is the distance d of the module docs, from the first `n_components`.
     fn scaled(&self, n_components: usize) -> Matrix {
         let used = n_components.min(self.eigenvalues.len());
         let factor = |&value: &f64| if value < STATIONARY { value / (1.0 - value) } else { 1.0 };
@@ -169,15 +169,15 @@ impl DiffusionMap {
     }
 
     /// Pseudotime of every cell from the first `n_components`: 0 at the root, 1 at the furthest cell, infinite for
-    /// cells that the graph does not join to the root.
+    /// cells that are not connected to the root.
     ///
     /// Reference: `scanpy.tl.dpt`, which uses 10 components.
     ///
     /// # Errors
-    /// [`DiffusionError`] where the root reaches no other cell, or the graph is not one of the map's cells.
+    /// [`DiffusionError`] if the root reaches no other cell, or the graph does not have the map's cells.
     ///
     /// # Panics
-    /// When the root is not a cell.
+    /// If the root is not a cell.
     pub fn pseudotime(
         &self,
         connectivities: &Csr,
@@ -198,8 +198,8 @@ impl DiffusionMap {
         Ok(distances.into_iter().map(|d| d / furthest).collect())
     }
 
-    /// The cell among `candidates` that is furthest from all cells together, by mean squared diffusion distance from
-    /// the first `n_components`; the first of equals. This is the root that is chosen in a root cluster.
+    /// The cell among `candidates` with the largest mean squared diffusion distance to all cells, from the first
+    /// `n_components`. Ties go to the first candidate. This is the default root cell within a root cluster.
     #[must_use]
     pub fn outermost(&self, candidates: &[usize], n_components: usize) -> Option<usize> {
         let scaled = self.scaled(n_components);
@@ -208,7 +208,7 @@ impl DiffusionMap {
         let mean: Vec<f64> = (0..scaled.n_cols())
             .map(|j| (0..scaled.n_rows()).map(|cell| f64::from(scaled.row(cell)[j])).sum::<f64>() / n)
             .collect();
-        // Σ_b ‖a − b‖² is ‖a − mean‖² n plus what does not depend on a
+        // Σ_b ‖a − b‖² equals ‖a − mean‖² n plus a constant that does not depend on a
         let outwardness =
             |cell: usize| scaled.row(cell).iter().zip(&mean).map(|(v, m)| (f64::from(*v) - m).powi(2)).sum::<f64>();
         candidates.iter().copied().max_by(|&a, &b| outwardness(a).total_cmp(&outwardness(b)).then(b.cmp(&a)))
@@ -219,11 +219,11 @@ fn squared_distance(points: &Matrix, a: usize, b: usize) -> f64 {
     points.row(a).iter().zip(points.row(b)).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum()
 }
 
-/// T of the head of this page.
+/// The operator T of the module docs.
 #[derive(Debug)]
 struct Diffusion {
     matrix: Csr<f64>,
-    /// The diagonal of Z.
+    /// Diagonal of Z.
     roots: Vec<f64>,
 }
 
@@ -261,7 +261,7 @@ impl Diffusion {
 mod tests {
     use super::*;
 
-    /// A ladder of cells: time runs along it. The last `lonely` cells are a ladder of their own.
+    /// A ladder of cells, with time along it. The last `lonely` cells form a separate ladder.
     fn ladder(n: u32, lonely: u32) -> Csr {
         let cut = n - lonely;
         let rows = (0..n).map(|i| {
@@ -304,7 +304,7 @@ mod tests {
         let graph = ladder(90, 20);
         let map = diffusion_map(&graph, 10).unwrap();
         let time = map.pseudotime(&graph, 0, 10).unwrap();
-        // eigenvectors of T weigh cells by the root of their degree, so the two ends bend a little
+        // eigenvectors of T weight cells by the square root of their degree, so the two ends are slightly distorted
         assert!(time[3..66].is_sorted() && time[0] == 0.0 && time[65] > 0.9, "{time:?}");
         assert!(time[70..].iter().all(|t| t.is_infinite()));
         assert_eq!(diffusion_map(&ladder(90, 0), 10).unwrap().outermost(&[40, 3, 0, 5], 10), Some(0));
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_graph_in_many_pieces_has_a_map_too() {
-        // four ladders, two of them alike, and no edge between them
+        // four separate ladders, two of them identical
         let lengths = [150_u32, 150, 170, 210];
         let mut rows: Vec<Vec<(u32, f32)>> = Vec::new();
         for length in lengths {

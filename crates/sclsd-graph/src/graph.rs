@@ -1,21 +1,21 @@
-//! A graph of cells, checked where it comes in.
+//! A graph of cells, validated on input.
 //!
-//! Weights are finite and not negative. A stored 0 is no edge, and an edge from a cell to itself makes it no neighbor.
-//! Random walks follow edges in the direction in which they are stored. Clusters, diffusion maps and layouts are of an
-//! undirected graph: where the two directions of an edge differ, both get the larger weight.
+//! Weights are finite and not negative. A stored zero is not an edge, and an edge from a cell to itself is ignored.
+//! Random walks follow edges in their stored direction. Clustering, diffusion maps and layouts use an undirected graph:
+//! if the two directions of an edge have different weights, both get the larger weight.
 //!
 //! ```text
 //! U(i, j) = U(j, i) = max(W(i, j), W(j, i)),   U(i, i) = 0
 //! ```
 //!
-//! For an edge that is stored in one direction this is scanpy's fuzzy union a + b − ab, which would change the weights
-//! of a graph that is already symmetric.
+//! For an edge that is stored in one direction only, this equals scanpy's fuzzy union a + b − ab. The fuzzy union
+//! itself would change the weights of a graph that is already symmetric.
 
 use std::sync::Arc;
 
 use sclsd_data::{Csr, CsrView, Pattern};
 
-/// Why a matrix is not a graph of cells.
+/// The reason why a matrix is not a graph of cells.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GraphError {
@@ -29,22 +29,22 @@ pub enum GraphError {
         /// Number of cells.
         cells: usize,
     },
-    /// A weight is no connectivity.
+    /// A weight is negative or not finite.
     #[error("edge {from} -> {to} of the graph has weight {weight}, expected a finite number of 0 or more")]
     Weight {
         /// Start of the edge.
         from: usize,
         /// End of the edge.
         to: u32,
-        /// Its weight.
+        /// Weight of the edge.
         weight: f64,
     },
 }
 
-/// Checks a graph of `n_cells` cells: square, with finite weights of 0 or more. O(edges) time.
+/// Checks that a graph of `n_cells` cells is square and has finite weights of at least 0. O(edges) time.
 ///
 /// # Errors
-/// [`GraphError`] names the shape or the first edge that is wrong.
+/// [`GraphError`] names the wrong shape or the first invalid edge.
 pub fn check_graph<'a>(graph: impl Into<CsrView<'a>>, n_cells: usize) -> Result<(), GraphError> {
     let graph = graph.into();
     let (rows, columns) = (graph.n_rows(), graph.n_cols());
@@ -64,7 +64,7 @@ pub fn check_graph<'a>(graph: impl Into<CsrView<'a>>, n_cells: usize) -> Result<
     Ok(())
 }
 
-/// The neighbors of a cell with their weights: without stored zeros, and without the cell itself.
+/// The neighbors of a cell with their weights, without stored zeros and without the cell itself.
 pub fn neighbors_of<'a, G: Into<CsrView<'a>>>(
     graph: G,
     cell: usize,
@@ -74,9 +74,9 @@ pub fn neighbors_of<'a, G: Into<CsrView<'a>>>(
     edges.filter(move |&(other, weight)| weight > 0.0 && other as usize != cell)
 }
 
-/// A graph whose edges go both ways.
+/// An undirected graph: every edge is stored in both directions.
 ///
-/// Established by [`Undirected::new`]: square and symmetric, every weight finite and above 0, nothing on the diagonal.
+/// Invariants of [`Undirected::new`]: square and symmetric, every weight finite and above 0, empty diagonal.
 #[derive(Debug, Clone)]
 pub struct Undirected<'a> {
     graph: Graph<'a>,
@@ -91,10 +91,10 @@ enum Graph<'a> {
 }
 
 impl<'a> Undirected<'a> {
-    /// Makes a graph undirected; one that is so already is borrowed. O(edges) time.
+    /// Makes a graph undirected. A graph that is undirected already is borrowed. O(edges) time.
     ///
     /// # Errors
-    /// [`GraphError`] where the graph is not square or a weight is negative or not finite.
+    /// [`GraphError`] if the graph is not square, or a weight is negative or not finite.
     #[expect(clippy::missing_panics_doc, reason = "rows that are merged in order are a pattern")]
     pub fn new(graph: impl Into<CsrView<'a>>) -> Result<Self, GraphError> {
         let graph = graph.into();
@@ -112,7 +112,7 @@ impl<'a> Undirected<'a> {
             merge(neighbors_of(graph, cell), neighbors_of(&back, cell), |other, there, back| {
                 indices.push(other);
                 values.push(there.max(back));
-                // each such edge is met at both of its ends
+                // each such edge is visited at both of its ends
                 one_way += usize::from(there < back);
             });
             indptr.push(indices.len());
@@ -121,7 +121,7 @@ impl<'a> Undirected<'a> {
         Ok(Self { graph: Graph::Changed(Csr::over(Arc::new(pattern), values)), one_way, no_edges })
     }
 
-    /// The graph.
+    /// The undirected graph.
     #[must_use]
     pub fn graph(&self) -> CsrView<'_> {
         match &self.graph {
@@ -130,19 +130,19 @@ impl<'a> Undirected<'a> {
         }
     }
 
-    /// Edges whose two directions differed, most often because one of them was not stored.
+    /// Number of edges whose two directions differed, usually because one of them was not stored.
     #[must_use]
     pub fn one_way(&self) -> usize {
         self.one_way
     }
 
-    /// Stored entries that are no edges: zeros, and those from a cell to itself.
+    /// Number of stored entries that are not edges: zeros, and edges from a cell to itself.
     #[must_use]
     pub fn no_edges(&self) -> usize {
         self.no_edges
     }
 
-    /// The graph, where it is another than the one that came in.
+    /// The undirected graph, if it differs from the input.
     #[must_use]
     pub fn changed(self) -> Option<Csr> {
         match self.graph {
@@ -156,7 +156,7 @@ fn same(a: CsrView<'_>, b: &Csr) -> bool {
     a.values() == b.values() && a.indptr() == b.pattern().indptr() && a.indices() == b.pattern().indices()
 }
 
-/// Calls `each` for every column of two rows, columns rising, with the value in both; 0 where a row has none.
+/// Calls `each` for every column of two rows in increasing order, with the value in both rows; 0 where a row has none.
 pub(crate) fn merge<T: Copy + Default>(
     a: impl Iterator<Item = (u32, T)>,
     b: impl Iterator<Item = (u32, T)>,

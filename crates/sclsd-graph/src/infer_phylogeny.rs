@@ -1,8 +1,9 @@
-//! A phylogeny read off the connectivity of clusters.
+//! Infers a phylogeny from the connectivity between clusters.
 //!
-//! From the root outwards: the clusters most connected to those reached last become their children, each given to the
-//! parent it is most connected to; then the parents' cells are taken away, principal components and neighbours are
-//! computed anew for what is left, and the children are next.
+//! The inference starts at the root and proceeds in rounds. The clusters that are most connected to the current parents
+//! become children, and each child belongs to the parent that it is most connected to. Then the parents' cells are
+//! removed, principal components and neighbours are recomputed for the remaining cells, and the children become the
+//! next parents.
 //!
 //! ```text
 //! c(A, B) = Σ_{a ∈ A, b ∈ B} C(a, b) / (|A| |B|),   divided by its sum over A; 0 for A = B
@@ -19,18 +20,19 @@ use serde::{Deserialize, Serialize};
 use crate::graph::{GraphError, check_graph, neighbors_of};
 use crate::{KnnError, Phylogeny, PhylogenyError, connectivities, neighbors};
 
-/// Principal components and neighbours of what is left after a round, as scanpy's defaults.
+/// Number of principal components of the cells that remain after a round; scanpy's default.
 const N_PCS: usize = 50;
-/// See [`N_PCS`].
+/// Number of neighbours of the cells that remain after a round; scanpy's default.
 const N_NEIGHBORS: usize = 15;
 
-/// How strong a connection makes a child.
+/// Thresholds of the connectivity between a parent and its children.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct InferPhylogenySpec {
-    /// Share of a cluster's strongest connection from which on another is its child. 0 to 1. Default: 0.3.
+    /// Fraction of a cluster's strongest connection from which on another cluster is its child. 0 to 1. Default: 0.3.
     pub ratio: f64,
-    /// The same for a cluster to which this one is connected more strongly than all its children are. Default: 0.05.
+    /// Lower threshold for clusters to which the parent is connected more strongly than all its other children are. A
+    /// fraction as in `ratio`. Default: 0.05.
     pub hot_ratio: f64,
     /// Seed of the neighbour search above 50,000 cells. Default: 0.
     pub random_state: u64,
@@ -42,27 +44,27 @@ impl Default for InferPhylogenySpec {
     }
 }
 
-/// Connectivity between clusters.
+/// Normalised connectivity between clusters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClusterConnectivity {
-    /// Categories in the order of rows and columns: that of their first cells.
+    /// Cluster codes in the order of rows and columns, which is the order of each cluster's first cell.
     pub clusters: Vec<u32>,
-    /// Rows first; columns would sum to one with the diagonal, which is set to 0.
+    /// Row-major values. The diagonal is 0; including it, columns would sum to one.
     pub values: Vec<f64>,
 }
 
 impl ClusterConnectivity {
-    /// Connection from one row to one column.
+    /// Connectivity from one row to one column.
     #[must_use]
     pub fn at(&self, row: usize, column: usize) -> f64 {
         self.values[row * self.clusters.len() + column]
     }
 }
 
-/// Connectivity between the clusters of some cells; `codes[i]` is the cluster of cell `i` of the graph.
+/// Connectivity between clusters of cells. `codes[i]` is the cluster of cell `i` of the graph.
 ///
 /// # Errors
-/// [`GraphError`] where the graph is not one of these cells, or a weight is negative or not finite.
+/// [`GraphError`] if the graph does not have these cells, or a weight is negative or not finite.
 pub fn cluster_connectivity<'a>(
     connectivities: impl Into<CsrView<'a>>,
     codes: &[u32],
@@ -98,48 +100,48 @@ pub fn cluster_connectivity<'a>(
     Ok(ClusterConnectivity { clusters, values })
 }
 
-/// Why no phylogeny is inferred.
+/// The reason why a phylogeny cannot be inferred.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferPhylogenyError {
     /// The root is not a cluster.
     #[error("root cluster \"{root}\" is not one of {known}")]
     Root {
-        /// What was named.
+        /// Name of the requested root.
         root: String,
-        /// The clusters there are.
+        /// Names of the clusters in the data.
         known: String,
     },
     /// The root has no cells.
     #[error("root cluster \"{root}\" has no cells")]
     Empty {
-        /// Its name.
+        /// Name of the root.
         root: String,
     },
     /// A ratio is out of range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// The graph is none.
+    /// The matrix is not a valid graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// Neighbours of what is left cannot be found.
+    /// Neighbours of the remaining cells cannot be computed.
     #[error(transparent)]
     Neighbors(#[from] KnnError),
-    /// What was found is no forest.
+    /// The result is not a forest.
     #[error(transparent)]
     Phylogeny(#[from] PhylogenyError),
 }
 
-/// Infers which cluster gives rise to which, from `root` outwards. `x` is the normalised expression, from which
-/// neighbours are computed anew once parents are taken away. A cluster that is never reached stands alone; cells
-/// without a cluster are left out.
+/// Infers which cluster gives rise to which, starting at `root`. `x` is the normalised expression, from which
+/// neighbours are recomputed after parents are removed. A cluster that is never reached has no parent. Cells without a
+/// cluster are ignored.
 ///
 /// # Errors
-/// [`InferPhylogenyError`] where the root is unknown, a ratio is not between 0 and 1, or the graph is not one of these
-/// cells with finite weights of 0 or more.
+/// [`InferPhylogenyError`] if the root is unknown, a ratio is not between 0 and 1, or the graph does not have these
+/// cells or has a weight that is negative or not finite.
 ///
 /// # Panics
-/// When expression and clusters are of different cells.
+/// If expression and clusters have different numbers of cells.
 pub fn infer_phylogeny(
     x: &Csr,
     connectivities: &Csr,
@@ -191,11 +193,11 @@ pub fn infer_phylogeny(
     Ok(Phylogeny::new(table)?)
 }
 
-/// Connectivities of some cells by their own principal components, as scanpy's defaults make them; fewer neighbours
-/// where there are few cells. `seed` matters above 50,000 cells.
+/// Connectivities of cells from their own principal components with scanpy's defaults. There are fewer neighbours if
+/// there are few cells. `seed` only has an effect above 50,000 cells.
 ///
 /// # Errors
-/// [`KnnError`] where there are fewer than two cells.
+/// [`KnnError`] if there are fewer than two cells.
 pub fn neighborhood(x: &Csr, seed: u64) -> Result<Csr, KnnError> {
     let n = x.n_rows();
     if n < 2 {
@@ -206,11 +208,11 @@ pub fn neighborhood(x: &Csr, seed: u64) -> Result<Csr, KnnError> {
     Ok(connectivities(&neighbors(&pca(x, n_pcs).scores, k, seed)?))
 }
 
-/// Children of every parent, parents in the order given.
+/// Children of every parent, in the order of `parents`.
 fn assign(connectivity: &ClusterConnectivity, parents: &[u32], spec: &InferPhylogenySpec) -> Vec<(u32, Vec<u32>)> {
     let clusters = &connectivity.clusters;
     let place = |code: u32| clusters.iter().position(|&c| c == code);
-    // every parent's candidates, in the order in which they were found
+    // candidate children with the parents that claim them, in the order of discovery
     let mut claims: Vec<(usize, Vec<usize>)> = Vec::new();
     for source in parents.iter().filter_map(|&parent| place(parent)) {
         for target in candidates(connectivity, source, spec) {

@@ -4,10 +4,11 @@
 //! ‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b
 //! ```
 //!
-//! The products of a block of queries with a block of points come from one `f64` matrix product; only the best of them
-//! are kept, and their distances are computed anew from the coordinates. Ties go to the lower index. Memory is O(cells
-//! × (neighbours + coordinates) + block²). Up to [`EXACT_CELLS`] cells only pairs are passed over that cannot be
-//! neighbours; above, only pairs of cells from lists whose centres are near are looked at ([`approximate_neighbors`]).
+//! One `f64` matrix product computes the products of a block of queries with a block of points. Only the best
+//! candidates are stored, and their distances are recomputed from the coordinates. Ties go to the lower index. Memory
+//! is O(cells × (neighbours + coordinates) + block²). Up to [`EXACT_CELLS`] cells the search is exact and skips only
+//! pairs that cannot be neighbours. Above, it compares only cells in lists with nearby centres
+//! ([`approximate_neighbors`]).
 
 mod approximate;
 mod error;
@@ -22,13 +23,13 @@ pub use error::KnnError;
 pub use neighbor_table::Neighbors;
 use search::Points;
 
-/// Cells up to which [`neighbors`] finds exactly the nearest.
+/// Number of cells up to which [`neighbors`] is exact.
 pub const EXACT_CELLS: usize = 50_000;
 
-/// The `n_neighbors` nearest cells of every cell: exactly up to [`EXACT_CELLS`] cells, approximately above.
+/// The `n_neighbors` nearest cells of every cell: exact up to [`EXACT_CELLS`] cells, approximate above.
 ///
 /// # Errors
-/// As [`nearest_neighbors`].
+/// Under the same conditions as [`nearest_neighbors`].
 pub fn neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> Result<Neighbors, KnnError> {
     if points.n_rows() <= EXACT_CELLS {
         nearest_neighbors(points, n_neighbors)
@@ -37,10 +38,10 @@ pub fn neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> Result<Neigh
     }
 }
 
-/// The `n_neighbors` nearest cells of every cell, itself included, as `scanpy.pp.neighbors` counts them.
+/// The `n_neighbors` nearest cells of every cell, including the cell itself, as `scanpy.pp.neighbors` counts them.
 ///
 /// # Errors
-/// [`KnnError`] where there are fewer cells than neighbours, fewer than two neighbours, or a coordinate is not finite.
+/// [`KnnError`] if there are fewer cells than `n_neighbors`, `n_neighbors` is below 2, or a coordinate is not finite.
 pub fn nearest_neighbors(points: &Matrix, n_neighbors: usize) -> Result<Neighbors, KnnError> {
     let points = Points::new(points, n_neighbors)?;
     let found = leaves::nearest_of_all(&points, n_neighbors);
@@ -52,7 +53,7 @@ mod tests {
     use super::search::index;
     use super::*;
 
-    /// Points on a spiral, more than one block of them.
+    /// Points on a spiral, more than one block.
     fn spiral(n: u16) -> Matrix {
         Matrix::new(
             3,

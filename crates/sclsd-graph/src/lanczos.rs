@@ -1,25 +1,26 @@
 //! The largest eigenvalues of a symmetric operator, by Lanczos iteration with thick restarts (Wu and Simon, 2000).
 //!
-//! A basis of the Krylov space grows by one product with the operator at a time, orthogonalised twice against all of
-//! it. When it is full, the best Ritz vectors and the last residual stay, and it grows again. Sums run in a fixed
-//! order, so the result does not depend on the number of threads.
+//! The basis of the Krylov space grows by one product with the operator at a time, and each vector is orthogonalised
+//! twice against the entire basis. When the basis is full, it is restarted from the best Ritz vectors and the last
+//! residual. Sums have a fixed order, so the result does not depend on the number of threads.
 
 use faer::Mat;
 use rayon::prelude::*;
 use sclsd_data::eigenvectors;
 
-/// Rows handled together.
+/// Number of rows per chunk.
 const CHUNK: usize = 4096;
 
-/// Eigenvalues, falling, with their orthonormal eigenvectors.
+/// Eigenvalues in descending order, with their orthonormal eigenvectors.
 pub(crate) struct Eigenpairs {
     pub values: Vec<f64>,
     pub vectors: Vec<Vec<f64>>,
 }
 
-/// The `wanted` largest eigenvalues of the operator `apply` on vectors like `start`, to a residual of `tolerance`; or
-/// how many were found after `most` products. The eigenvectors in `known`, orthonormal, are not looked for again: one
-/// start finds one eigenvector of each eigenvalue, however many it has.
+/// The `wanted` largest eigenvalues of the operator `apply` on vectors of the length of `start`, to a residual of
+/// `tolerance`. Fails with the number of eigenvalues found if `most` products do not suffice. The orthonormal
+/// eigenvectors in `known` are excluded: from one start vector the iteration finds only one eigenvector of a multiple
+/// eigenvalue.
 pub(crate) fn largest(
     apply: impl Fn(&[f64]) -> Vec<f64>,
     mut start: Vec<f64>,
@@ -46,13 +47,13 @@ pub(crate) fn largest(
         let beta = norm(&next);
         let size = basis.len();
         if size < full {
-            // the Krylov space of the start may be used up before the basis is full: go on from elsewhere
+            // if the Krylov space is exhausted before the basis is full, continue from another vector
             let used_up = beta < 1e-12;
             basis.push(if used_up { elsewhere(n, known, &basis) } else { scaled(next, 1.0 / beta) });
             continue;
         }
         let (ritz, vectors) = eigenvectors(projected.submatrix(0, 0, size, size));
-        let coefficient = |rank: usize, row: usize| vectors[(row, size - 1 - rank)]; // eigenvalues rise
+        let coefficient = |rank: usize, row: usize| vectors[(row, size - 1 - rank)]; // eigenvalues ascend
         let residual = |rank: usize| beta * coefficient(rank, size - 1).abs();
         let found = (0..wanted).take_while(|&rank| residual(rank) <= tolerance).count();
         let keep = if found == wanted { wanted } else { kept };
@@ -75,7 +76,7 @@ pub(crate) fn largest(
     unreachable!("the loop ends by returning")
 }
 
-/// A unit vector that is orthogonal to what is known and to the basis, which do not fill the space.
+/// A unit vector orthogonal to `known` and `basis`, which together do not span the space.
 fn elsewhere(n: usize, known: &[Vec<f64>], basis: &[Vec<f64>]) -> Vec<f64> {
     #[expect(clippy::cast_precision_loss, reason = "any scattered numbers will do")]
     let mut vector: Vec<f64> =
@@ -85,7 +86,7 @@ fn elsewhere(n: usize, known: &[Vec<f64>], basis: &[Vec<f64>]) -> Vec<f64> {
     normalized(vector)
 }
 
-/// Takes from `vector` its parts along the basis, twice over for accuracy; returns them.
+/// Removes the components of `vector` along the basis, in two passes for accuracy. Returns the components.
 fn orthogonalize(vector: &mut [f64], basis: &[Vec<f64>]) -> Vec<f64> {
     let mut parts = vec![0.0; basis.len()];
     for _ in 0..2 {
@@ -111,7 +112,7 @@ fn combination(basis: &[Vec<f64>], coefficient: impl Fn(usize) -> f64) -> Vec<f6
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    // eight sums side by side, which the compiler keeps in one register
+    // eight partial sums, which the compiler keeps in one register
     let mut sums = [0.0; 8];
     let (heads, tails) = (a.chunks_exact(8).zip(b.chunks_exact(8)), a.len() / 8 * 8);
     for (x, y) in heads {

@@ -1,17 +1,17 @@
 //! A two-dimensional layout of a graph of cells, by UMAP (McInnes, Healy and Melville, 2018, algorithm 5).
 //!
-//! Cells start at two diffusion components. Along every edge, as often as its weight says, two cells attract each
-//! other, and each draws five others at random and is pushed away from them:
+//! Cells start at two diffusion components. Each edge acts as often as its weight says: the two cells of the edge
+//! attract each other, and each cell is repelled from five cells that it draws at random:
 //!
 //! ```text
 //! attraction  −2ab d^(2(b−1)) / (1 + a d^(2b)) · (y_i − y_j)
 //! repulsion    2b / ((0.001 + d²)(1 + a d^(2b))) · (y_i − y_j)
 //! ```
 //!
-//! with a and b of scanpy's `min_dist = 0.5`, `spread = 1`. UMAP takes one edge after another. Here an epoch has
-//! [`ROUNDS`], and in each every eighth cell moves along all its edges while the others stand, so that cells can move
-//! on many threads and the same seed gives the same picture on any number of them. (The crate for this draws from the
-//! system's generator.)
+//! The parameters a and b correspond to scanpy's `min_dist = 0.5`, `spread = 1`. UMAP processes one edge after another.
+//! Here an epoch has [`ROUNDS`]: in each round every eighth cell moves along all its edges while the other cells are
+//! fixed. Cells can therefore move on many threads, and the same seed gives the same layout for any number of threads.
+//! (The existing crate for UMAP takes random numbers from the system.)
 
 mod power;
 
@@ -22,24 +22,25 @@ use sclsd_data::{CsrView, Matrix, Purpose, random_stream};
 use crate::graph::{GraphError, Undirected, check_graph, neighbors_of};
 use power::{LANES, power};
 
-/// The curve 1 / (1 + a d^(2b)) fitted to `min_dist = 0.5`, `spread = 1`.
+/// Parameter a of the curve 1 / (1 + a d^(2b)), fitted to `min_dist = 0.5`, `spread = 1`.
 const A: f32 = 0.583_030_02;
-/// See [`A`].
+/// Parameter b: see [`A`].
 const B: f32 = 1.334_167;
-/// Cells that push for every cell that pulls.
+/// Number of repelling cells drawn per attraction.
 const REPULSIONS: usize = 5;
-/// Longest step along one coordinate.
+/// Maximum step along one coordinate.
 const LONGEST: f32 = 4.0;
-/// Rounds of an epoch: cells of one round do not see each other move.
+/// Number of rounds per epoch. Cells of one round do not see each other move.
 const ROUNDS: usize = 8;
-/// Cells that draw from one stream, in order.
+/// Number of cells that draw from one random stream, in order.
 const BLOCK: usize = 128;
 
-/// Coordinates, `n_cells × 2`; obsm `X_umap`. The graph is made [undirected](Undirected). `diffusion` are the
-/// components of a [`DiffusionMap`](crate::DiffusionMap) of these cells, the stationary state first.
+/// Computes coordinates, `n_cells × 2`, stored as obsm `X_umap`. The graph is made [undirected](Undirected) first.
+/// `diffusion` are the components of a [`DiffusionMap`](crate::DiffusionMap) of these cells, the stationary state
+/// first.
 ///
 /// # Errors
-/// [`GraphError`] where the graph is not one of these cells, or a weight is negative or not finite.
+/// [`GraphError`] if the graph does not have these cells, or a weight is negative or not finite.
 pub fn layout<'a>(connectivities: impl Into<CsrView<'a>>, diffusion: &Matrix, seed: u64) -> Result<Matrix, GraphError> {
     let connectivities = connectivities.into();
     let n = diffusion.n_rows();
@@ -61,9 +62,9 @@ pub fn layout<'a>(connectivities: impl Into<CsrView<'a>>, diffusion: &Matrix, se
     Ok(Matrix::new(2, y.into_iter().flatten().collect()))
 }
 
-/// Some cells that move in the same round, one after the other.
+/// Cells that move in the same round, one after the other.
 struct Block {
-    /// Which block of the layout it is.
+    /// Number of the block in the layout.
     number: u64,
     cells: Vec<Moving>,
     edges: Vec<Edge>,
@@ -71,19 +72,19 @@ struct Block {
 
 struct Moving {
     at: usize,
-    /// Where its edges end among those of the block.
+    /// End index of the cell's edges among those of the block.
     end: usize,
 }
 
 struct Edge {
     to: u32,
-    /// Epochs from one turn of the edge to the next, and when its next turn is.
+    /// Epochs between two actions of the edge, and the epoch of the next action.
     period: f32,
     due: f32,
 }
 
-/// Every cell with its edges, round by round. An edge is due every `strongest / weight` epochs; one that is never due
-/// is left out.
+/// Assigns every cell with its edges to a round. An edge acts every `strongest / weight` epochs. Edges that never act
+/// are dropped.
 fn rounds(graph: CsrView<'_>, epochs: u16) -> Vec<Vec<Block>> {
     let strongest = graph.values().iter().copied().fold(0.0_f32, f32::max);
     let period = |weight: f32| strongest / weight;
@@ -111,7 +112,7 @@ fn rounds(graph: CsrView<'_>, epochs: u16) -> Vec<Vec<Block>> {
 }
 
 impl Block {
-    /// Where its cells are after their edges that are due have had their turn.
+    /// Positions of the block's cells after the edges that are due have acted.
     fn moved(&mut self, y: &[[f32; 2]], epoch: u16, rate: f32, seed: u64) -> Vec<[f32; 2]> {
         let mut rng = random_stream(seed, Purpose::Layout, (u64::from(epoch + 1) << 32) | self.number);
         let epoch = f32::from(epoch);
@@ -132,10 +133,10 @@ impl Block {
     }
 }
 
-/// Moves a cell towards the one at the other end of an edge and away from others.
+/// Moves a cell towards the other end of an edge and away from the randomly drawn cells.
 ///
-/// Both directions of an edge pull at both of its ends, so twice in a turn at this one: what is left of the difference
-/// is (1 − m)² of it, m the pull.
+/// An undirected edge is stored in both directions, and in UMAP each direction moves both cells. This cell is therefore
+/// attracted twice per turn, which leaves (1 − m)² of the difference, with m the attraction coefficient.
 fn step(place: &mut [f32; 2], to: [f32; 2], others: [[f32; 2]; REPULSIONS], rate: f32) {
     let (mut x, mut y) = ([0.0; LANES], [0.0; LANES]);
     (x[0], y[0]) = (place[0] - to[0], place[1] - to[1]);
@@ -163,13 +164,13 @@ fn step(place: &mut [f32; 2], to: [f32; 2], others: [[f32; 2]; REPULSIONS], rate
     }
 }
 
-/// A number below `n` for 32 random bits, all as likely as one in 2³² lets them be.
+/// A number below `n` from 32 random bits, uniform up to a bias of 2⁻³².
 fn below(n: usize, bits: u32) -> usize {
     ((u64::from(bits) * n as u64) >> 32) as usize
 }
 
-/// Two diffusion components stretched to −10…10, with a little noise so that no two cells coincide. A component that is
-/// 0 everywhere, or not there because cells are few, is noise alone.
+/// Two diffusion components scaled to −10…10, with a little noise so that no two cells coincide. A component that is
+/// missing (few cells) or 0 everywhere is replaced by noise.
 fn start(diffusion: &Matrix, seed: u64) -> Vec<[f32; 2]> {
     let mut rng = random_stream(seed, Purpose::Layout, 0);
     let n = diffusion.n_rows();
@@ -213,7 +214,7 @@ mod tests {
         assert_ne!(y, layout(&graph, &map.components, 1).unwrap());
     }
 
-    /// Cells on a ring, every one joined to the six nearest.
+    /// Cells on a ring, each connected to its six nearest cells.
     fn ring(n: u32) -> Csr {
         let rows = (0..n).map(|i| {
             let mut row: Vec<(u32, f32)> = [1, 2, 3, n - 3, n - 2, n - 1]

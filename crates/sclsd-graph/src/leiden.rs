@@ -1,18 +1,19 @@
-//! Clusters of a graph of cells, by the Leiden algorithm (Traag, Waltman and van Eck, 2019).
+//! Clusters of a graph of cells by the Leiden algorithm (Traag, Waltman and van Eck, 2019).
 
 use leiden_rs::{GraphDataBuilder, Leiden, LeidenConfig, QualityType};
 use sclsd_data::{Categorical, CsrView};
 
 use crate::graph::{GraphError, Undirected, neighbors_of};
 
-/// Clusters named `0`, `1`, … from the largest to the smallest, at a resolution (scanpy's default is 1: more makes more
-/// clusters). Maximises modularity over the connectivities made [undirected](Undirected), as `scanpy.tl.leiden`.
+/// Computes clusters named `0`, `1`, … from the largest to the smallest. A higher resolution gives more clusters;
+/// scanpy's default is 1. Maximises the modularity of the connectivities, which are made [undirected](Undirected)
+/// first, as `scanpy.tl.leiden` does.
 ///
 /// # Errors
-/// [`GraphError`] where the graph is not square or a weight is negative or not finite.
+/// [`GraphError`] if the graph is not square, or a weight is negative or not finite.
 ///
 /// # Panics
-/// Never: cells and weights of a graph are valid.
+/// Never, because the cells and weights of a checked graph are valid.
 pub fn leiden<'a>(
     connectivities: impl Into<CsrView<'a>>,
     resolution: f64,
@@ -32,7 +33,7 @@ pub fn leiden<'a>(
         .resolution(resolution)
         .seed(seed)
         .quality(QualityType::RBConfiguration)
-        // the parallel mode may depend on the number of threads
+        // the result of the parallel mode may depend on the number of threads
         .parallel_local_moving_threshold(usize::MAX)
         .parallel_aggregation_threshold(usize::MAX)
         .build();

@@ -1,13 +1,12 @@
-//! Graphs of cells: neighbours, connectivities, diffusion pseudotime, prior transitions and the random walks drawn
-//! from them.
+//! Graphs of cells: nearest neighbours, connectivities, diffusion pseudotime, prior transitions and random walks.
 //!
-//! [`prepare`] takes raw counts all the way to a data set that can be trained on. In pieces:
+//! [`prepare`] turns raw counts into a data set that a model can be trained on. The individual steps are public too:
 //!
-//! [`neighbors`] and [`connectivities`] make the graph; [`diffusion_map`] gives a pseudotime from a root, [`leiden`]
-//! clusters, [`layout`] a picture; [`infer_phylogeny`] reads off which cluster gives rise to which. A [`Transition`]
-//! directs it by a prior pseudotime, if wanted within the bounds of a [`Phylogeny`]; [`Transition::walks`] draws
-//! [`Walks`] from it. A [`Prior`] is anything that gives a transition: [`ByPseudotime`] does. Everything is sparse and
-//! in `f64`; nothing is ever cells × cells.
+//! [`neighbors`] and [`connectivities`] compute the graph, [`diffusion_map`] gives pseudotime from a root, [`leiden`]
+//! gives clusters, and [`layout`] a two-dimensional embedding. [`infer_phylogeny`] infers which cluster gives rise to
+//! which. A [`Transition`] directs the graph by a prior pseudotime, optionally restricted by a [`Phylogeny`], and
+//! [`Transition::walks`] draws [`Walks`] from it. A [`Prior`] is anything that defines a transition, such as
+//! [`ByPseudotime`]. Graphs are sparse and computations are in `f64`. Nothing has dense size cells × cells.
 //!
 //! ```
 //! use sclsd_data::Csr;

@@ -1,41 +1,42 @@
-//! The nearest cell to any point, exactly, by a k-d tree.
+//! Exact search for the cell nearest to a point, by a k-d tree.
 //!
-//! Cells are halved along the coordinate in which they spread most until a leaf holds few; a search descends to the
-//! nearer half first and looks into the other only while the plane between them is nearer than the best cell so far.
-//! Built once in O(n log² n), a query takes O(log n) where cells lie on a few dimensions, as latent states do. Ties go
-//! to the lower index.
+//! Cells are split at the median of the coordinate with the largest spread until few are left in a leaf. A search
+//! descends into the nearer half first, and visits the other half only if the splitting plane is nearer than the best
+//! cell so far. Building takes O(n log² n). A query takes O(log n) if the cells lie on few dimensions, as latent states
+//! do. Ties go to the lower index.
 
 use rayon::prelude::*;
 use sclsd_data::Matrix;
 
-/// Cells in a leaf.
+/// Number of cells per leaf.
 const LEAF: usize = 16;
 
-/// A tree over cells. Established by [`Nearest::new`]: every cell is in one leaf, and every coordinate is finite.
+/// A k-d tree over cells. Invariants of [`Nearest::new`]: every cell is in exactly one leaf, and every coordinate is
+/// finite.
 #[derive(Debug, Clone)]
 pub struct Nearest {
     width: usize,
-    /// Coordinates in the order of `cells`, so that a leaf is one stretch of memory.
+    /// Coordinates in the order of `cells`, so that a leaf is contiguous in memory.
     coordinates: Vec<f32>,
     cells: Vec<u32>,
     nodes: Vec<Node>,
 }
 
-/// Why there is no nearest cell.
+/// The reason why there is no nearest cell.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NearestError {
-    /// There are no cells.
+    /// There are no cells to search.
     #[error("there are no cells, so none is nearest")]
     NoCells,
-    /// A point is nowhere, so no cell is nearest to it.
+    /// A coordinate of the query point is not finite, so no cell is nearest to it.
     #[error("coordinate {column} of point {point} is {value}, so no cell is nearest to it")]
     Point {
         /// Row of the coordinate.
         point: usize,
         /// Column of the coordinate.
         column: usize,
-        /// Its value.
+        /// Value of the coordinate.
         value: f32,
     },
     /// A coordinate is not finite.
@@ -45,7 +46,7 @@ pub enum NearestError {
         cell: usize,
         /// Column of the coordinate.
         column: usize,
-        /// Its value.
+        /// Value of the coordinate.
         value: f32,
     },
 }
@@ -56,7 +57,7 @@ enum Node {
         first: u32,
         end: u32,
     },
-    /// Cells with `coordinate[axis] <= plane` are below `left`, the others below `right`.
+    /// Cells with `coordinate[axis] <= plane` are in `left`, the others in `right`.
     Split {
         axis: u32,
         plane: f32,
@@ -66,13 +67,13 @@ enum Node {
 }
 
 impl Nearest {
-    /// Builds the tree.
+    /// Builds the tree over the rows of `points`.
     ///
     /// # Errors
-    /// [`NearestError`] where there are no cells, or names a coordinate that is not finite.
+    /// [`NearestError`] if there are no cells, or a coordinate is not finite.
     ///
     /// # Panics
-    /// Never: cells are numbered in `u32`.
+    /// Never, because cells are numbered in `u32`.
     pub fn new(points: &Matrix) -> Result<Self, NearestError> {
         let (n, width) = (points.n_rows(), points.n_cols());
         if n == 0 {
@@ -89,32 +90,32 @@ impl Nearest {
         Ok(Self { width, coordinates, cells, nodes })
     }
 
-    /// The cell nearest to `point`; the lowest of those equally near. Nothing where a coordinate is not finite.
+    /// The cell nearest to `point`; ties go to the lower index. `None` if a coordinate of `point` is not finite.
     ///
     /// # Panics
-    /// When the point has another number of coordinates than the cells.
+    /// If the point and the cells differ in the number of coordinates.
     #[must_use]
     pub fn of(&self, point: &[f32]) -> Option<u32> {
         self.search(point, None).0
     }
 
-    /// The cell nearest to `point` that is not `cell`; nothing where there is no other, or a coordinate is not finite.
+    /// The cell nearest to `point` other than `cell`; `None` if there is no other, or a coordinate is not finite.
     ///
     /// # Panics
-    /// As [`of`](Self::of).
+    /// Under the same conditions as [`of`](Self::of).
     #[must_use]
     pub fn of_other(&self, point: &[f32], cell: u32) -> Option<u32> {
         self.search(point, Some(cell)).0
     }
 
-    /// The nearest cell but for one, and how many cells were looked at.
+    /// The nearest cell other than `without`, and the number of cells compared.
     fn search(&self, point: &[f32], without: Option<u32>) -> (Option<u32>, usize) {
         assert_eq!(point.len(), self.width, "as many coordinates as the cells have");
         if !point.iter().all(|v| v.is_finite()) {
             return (None, 0);
         }
         let (mut best, mut looked_at) = ((f32::INFINITY, u32::MAX), 0);
-        // nodes still to be looked into, with a distance that none of their cells falls short of
+        // nodes still to be visited, with a lower bound on the distance of their cells
         let mut open = vec![(0.0_f32, 0_u32)];
         while let Some((least, node)) = open.pop() {
             if least > best.0 {
@@ -145,7 +146,7 @@ impl Nearest {
         (self.far_away(point, without), looked_at + self.cells.len())
     }
 
-    /// The nearest cell but for one to a point so far away that squared distances overflow in `f32`.
+    /// The nearest cell other than `without`, for a point so far away that squared distances overflow in `f32`.
     fn far_away(&self, point: &[f32], without: Option<u32>) -> Option<u32> {
         let distance = |at: usize| -> f64 {
             let row = &self.coordinates[at * self.width..(at + 1) * self.width];
@@ -156,13 +157,13 @@ impl Nearest {
         nearest.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|entry| entry.1)
     }
 
-    /// The nearest cell to every row.
+    /// The nearest cell of every row of `points`.
     ///
     /// # Errors
     /// [`NearestError::Point`] names the first coordinate that is not finite.
     ///
     /// # Panics
-    /// As [`of`](Self::of).
+    /// Under the same conditions as [`of`](Self::of).
     pub fn of_rows(&self, points: &Matrix) -> Result<Vec<u32>, NearestError> {
         assert_eq!(points.n_cols(), self.width, "as many coordinates as the cells have");
         if let Some(at) = points.values().iter().position(|v| !v.is_finite()) {
@@ -173,7 +174,7 @@ impl Nearest {
     }
 }
 
-/// Adds the node over `cells`, which start at `first` in the order of the tree, and everything below it.
+/// Adds the node over `cells`, which start at index `first` in tree order, and all nodes below it.
 fn build(points: &Matrix, cells: &mut [u32], first: usize, nodes: &mut Vec<Node>) -> u32 {
     let place = u32::try_from(nodes.len()).expect("fewer than 2^32 nodes");
     let at = |i: usize| u32::try_from(i).expect("fewer than 2^32 cells");
@@ -186,7 +187,7 @@ fn build(points: &Matrix, cells: &mut [u32], first: usize, nodes: &mut Vec<Node>
         return place;
     }
     cells.select_nth_unstable_by(middle, |&a, &b| coordinate(a).total_cmp(&coordinate(b)).then(a.cmp(&b)));
-    // the left half ends below the middle cell; its greatest coordinate is the plane
+    // the left half ends before the middle cell; its largest coordinate is the splitting plane
     let plane = cells[..middle].iter().map(|&cell| coordinate(cell)).fold(f32::NEG_INFINITY, f32::max);
     if cells.iter().all(|&cell| coordinate(cell).total_cmp(&plane).is_eq()) {
         return place; // they differ in no coordinate: copies of one point
@@ -239,7 +240,7 @@ mod tests {
         }
     }
 
-    /// Latent states: ten dimensions, of which cells fill few.
+    /// Points like latent states: ten dimensions, of which cells occupy few.
     fn latent(n: usize, seed: u64) -> Matrix {
         let mut rng = random_stream(seed, Purpose::Cell, 1);
         let mut cell = || {

@@ -1,4 +1,4 @@
-//! Which cluster may give rise to which: a forest, checked when it is made.
+//! The phylogeny of clusters: a validated forest that says which cluster may give rise to which.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,25 +10,24 @@ use sclsd_data::Categorical;
 use sclsd_spec::{Choice, UnknownName};
 use serde::{Deserialize, Serialize};
 
-/// Parent → children.
+/// A forest of clusters: parent → children.
 ///
-/// Established by [`Phylogeny::new`] and never revisited: every cluster has at most one parent, and none is its own
-/// ancestor.
+/// Invariants of [`Phylogeny::new`]: every cluster has at most one parent, and no cluster is its own ancestor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phylogeny {
     children: BTreeMap<String, Vec<String>>,
 }
 
-/// How far down a phylogeny a cell's descent may reach in one step.
+/// How far down the phylogeny one step of a walk may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Descent {
-    /// To the cluster itself and its children, as the Python package does (it calls them descendants).
+    /// To the cluster itself and its children, as in the Python package (which calls them descendants).
     #[default]
     Children,
-    /// To the cluster itself and everything below it.
+    /// To the cluster itself and all clusters below it.
     Descendants,
 }
 
@@ -58,7 +57,7 @@ impl FromStr for Descent {
     }
 }
 
-/// Why a table of parents and children is no phylogeny of the data.
+/// The reason why a table of parents and children is not a valid phylogeny of the data.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PhylogenyError {
@@ -81,15 +80,15 @@ pub enum PhylogenyError {
     /// A name is not a cluster of the data.
     #[error("the phylogeny names {unknown}, but the clusters are {known}")]
     Unknown {
-        /// Names that are no clusters.
+        /// Names in the phylogeny that are not clusters.
         unknown: String,
-        /// The clusters there are.
+        /// Names of the clusters in the data.
         known: String,
     },
 }
 
 impl Phylogeny {
-    /// Checks a table of parents and their children.
+    /// Creates a phylogeny from a table of parents and their children.
     ///
     /// # Errors
     /// [`PhylogenyError`] names a cluster that has two parents or is its own ancestor.
@@ -122,10 +121,10 @@ impl Phylogeny {
         &self.children
     }
 
-    /// For each pair of categories, whether a cell of the first may become one of the second; row-major.
+    /// Whether a cell of the first category may become one of the second, for each pair of categories; row-major.
     ///
     /// # Errors
-    /// [`PhylogenyError::Unknown`] where the phylogeny names something that is no category.
+    /// [`PhylogenyError::Unknown`] if the phylogeny names a cluster that is not a category.
     pub fn allowed(&self, clusters: &Categorical, descent: Descent) -> Result<Vec<bool>, PhylogenyError> {
         let categories = clusters.categories();
         let code = |name: &String| categories.iter().position(|c| c == name);

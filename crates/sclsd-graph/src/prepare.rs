@@ -1,8 +1,8 @@
-//! From raw counts to a data set that can be trained on.
+//! Prepares raw counts for training.
 //!
-//! Genes, library sizes, normalisation, principal components, neighbours, clusters, diffusion pseudotime and a layout,
-//! under the names and in the form that scanpy gives them. What the data already has is kept unless
-//! [`PrepareSpec::force`] says otherwise.
+//! Selects genes and computes library sizes, normalised expression, principal components, neighbours, clusters,
+//! diffusion pseudotime and a layout, with scanpy's names and formats. Elements that the data already has are retained
+//! unless [`PrepareSpec::force`] is set.
 //!
 //! Reference: `prepare_data_dict`, followed by `scanpy.tl.diffmap` and `scanpy.tl.dpt`.
 
@@ -20,34 +20,36 @@ use steps::Work;
 pub use error::PrepareError;
 pub use spec::{PrepareSpec, Root};
 
-/// A data set that can be trained on, and what was done to get it.
+/// A prepared data set, with a record of what was changed.
 #[derive(Debug, Clone)]
 pub struct Prepared {
-    /// The data.
+    /// The prepared data.
     pub data: Dataset,
-    /// Cells left out because none of the kept genes has a count in them.
+    /// Number of cells that were removed because they have no count of any selected gene.
     pub empty_cells: usize,
-    /// Genes left out because no cell has a count of them.
+    /// Number of genes that were removed because no cell has a count of them.
     pub empty_genes: usize,
-    /// Cells left out because the graph has no neighbour for them.
+    /// Number of cells that were removed because they have no neighbour in the graph.
     pub isolated_cells: usize,
-    /// Cells that the graph does not join to the root: left out where that is asked for, else of infinite pseudotime.
+    /// Number of cells that are not connected to the root. They were removed if the spec says so, otherwise their
+    /// pseudotime is infinite.
     pub unreachable_cells: usize,
-    /// Edges of a graph that was kept whose two directions differed: both have the larger weight now.
+    /// Number of edges of an existing graph whose two directions differed. Both directions now have the larger weight.
     pub one_way_edges: usize,
-    /// Entries of a graph that was kept that are no edges, zeros or edges from a cell to itself: they are left out now.
+    /// Number of entries of an existing graph that were removed because they are not edges: zeros, and edges from a
+    /// cell to itself.
     pub no_edges: usize,
-    /// Name of the root cell, where there is one.
+    /// Name of the root cell, if there is one.
     pub root: Option<String>,
-    /// What was already there and was kept.
+    /// Elements that the data already had and that were retained.
     pub kept: Vec<String>,
 }
 
-/// Prepares a data set of counts: in `layers[spec.counts]` where that is there, else in X.
+/// Prepares a data set of counts. The counts are in `layers[spec.counts]`, or in X if there is no such layer.
 ///
 /// # Errors
-/// [`PrepareError`] names what is missing or wrong: no counts, names that appear twice, fewer genes or cells than are
-/// asked for, an unknown root.
+/// [`PrepareError`] names what is missing or invalid: no counts, duplicate names, fewer genes or cells than requested,
+/// an unknown root.
 pub fn prepare(data: Dataset, spec: &PrepareSpec) -> Result<Prepared, PrepareError> {
     check_all(&data, spec)?;
     let mut data = with_counts(data, spec)?;
@@ -56,14 +58,14 @@ pub fn prepare(data: Dataset, spec: &PrepareSpec) -> Result<Prepared, PrepareErr
     prepare_sources(data, Source::Held(counts), expression.map(Source::Held), spec)
 }
 
-/// [`prepare`] with counts, and normalised expression where it is to be kept, that are read in windows: of the genes
-/// that are left out nothing but a few windows is ever in memory. `data` has neither.
+/// Like [`prepare`], with counts and (if they are to be retained) normalised expression that are read in windows. Only
+/// a few windows of the genes that are not selected are in memory at a time. `data` must hold neither matrix.
 ///
 /// # Errors
-/// As [`prepare`]; and where a matrix cannot be read.
+/// Under the same conditions as [`prepare`], or if a matrix cannot be read.
 ///
 /// # Panics
-/// When a matrix does not have the cells and genes of `data`.
+/// If the shape of a matrix does not match the cells and genes of `data`.
 pub fn prepare_from(
     data: Dataset,
     counts: &dyn Windows,
@@ -132,7 +134,7 @@ fn check(spec: &PrepareSpec) -> Result<(), OutOfRange> {
     in_range("prepare.n_diffusion_components", components, components >= 3, "at least 3")
 }
 
-/// What can be said of the root before any work is done: that it is there, where clusters are not yet to be made.
+/// Checks the root before any computation. A root cluster is only checked if the data has clusters already.
 fn check_root(data: &Dataset, spec: &PrepareSpec) -> Result<(), PrepareError> {
     match &spec.root {
         Some(Root::Cell(name)) => steps::cell_named(data, name).map(|_| ()),
@@ -144,7 +146,7 @@ fn check_root(data: &Dataset, spec: &PrepareSpec) -> Result<(), PrepareError> {
     }
 }
 
-/// The data with its counts in a layer; X stays only where it was something else than the counts.
+/// Moves the counts into a layer. X is retained only if it is not the counts.
 fn with_counts(mut data: Dataset, spec: &PrepareSpec) -> Result<Dataset, PrepareError> {
     if data.layers.contains_key(&spec.counts) {
         data.counts(&spec.counts)?;
@@ -173,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts alone, in X.
+    /// Counts only, in X.
     fn counts() -> Dataset {
         let spec = SimulateSpec { n_cells: 150, n_genes: 60, ..SimulateSpec::default() };
         let cells = simulate(&spec.check().unwrap());
@@ -227,7 +229,7 @@ mod tests {
         assert_eq!((found.data.n_cells(), found.data.n_genes()), (149, 58));
     }
 
-    /// Counts of cells in two heaps that have no gene in common, 90 and 40 cells, with the clusters they belong to.
+    /// Counts of cells in two groups without common genes, 90 and 40 cells, with their clusters.
     fn two_heaps() -> Dataset {
         let rows = (0..130_u32).map(|cell| {
             let mut rng = random_stream(0, Purpose::Cell, u64::from(cell));
@@ -251,7 +253,7 @@ mod tests {
             let spec = PrepareSpec { n_pcs: 10, root: Some(root), drop_unreachable: true, ..PrepareSpec::default() };
             let found = prepare(data.clone(), &spec).unwrap();
             assert_eq!((found.unreachable_cells, found.data.n_cells()), (40, 90));
-            // the same graph, of the kept cells alone, gives the same
+            // the same graph restricted to the remaining cells gives the same result
             let mut alone = found.data.clone();
             alone.obs.columns.retain(|(name, _)| name == "clusters");
             alone.obsm.retain(|key, _| key == "X_pca");

@@ -1,4 +1,4 @@
-//! What directs walks.
+//! Priors: what directs random walks.
 
 use std::fmt::{self, Debug};
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::phylogeny::{Descent, Phylogeny};
 use crate::transition::{Transition, TransitionError};
 
-/// What directs walks: how likely each neighbor of a cell comes next. Anything that can say that is one, such as
-/// velocities, a lineage tree or optimal transport between days.
+/// Gives the probability of each neighbor of a cell to come next in a walk. Any source of transition probabilities can
+/// implement this trait, such as velocities, a lineage tree or optimal transport between days.
 ///
 /// ```
 /// use sclsd_data::{Csr, CsrView};
@@ -32,10 +32,10 @@ use crate::transition::{Transition, TransitionError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Prior: Debug {
-    /// Probabilities of steps along a graph of cells, before walks are made to end anywhere.
+    /// Transition probabilities along a graph of cells, before terminal states are made absorbing.
     ///
     /// # Errors
-    /// [`TransitionError`] names the cell or the number that it cannot be made of.
+    /// [`TransitionError`] names the cell or number that makes the transition invalid.
     fn transition(&self, graph: CsrView<'_>) -> Result<Transition, TransitionError>;
 }
 
@@ -44,10 +44,11 @@ pub trait Prior: Debug {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StepKernel {
-    /// exp(β Δτ): of two later neighbours the later is preferred.
+    /// exp(β Δτ): among later neighbours, the latest is preferred.
     #[default]
     Softmax,
-    /// min(1, exp(β Δτ)), as the Metropolis algorithm accepts: later neighbours are alike, earlier ones rare.
+    /// min(1, exp(β Δτ)), the Metropolis acceptance probability: later neighbours are equally likely, earlier ones
+    /// rare.
     Metropolis,
 }
 
@@ -77,18 +78,18 @@ impl FromStr for StepKernel {
     }
 }
 
-/// The prior that a pseudotime is, within a phylogeny where there is one.
+/// A prior from pseudotime, optionally restricted by a phylogeny.
 #[derive(Debug, Clone, Copy)]
 pub struct ByPseudotime<'a> {
-    /// Of every cell.
+    /// Pseudotime of every cell.
     pub pseudotime: &'a [f64],
     /// β, in 1/pseudotime. At least 0.
     pub beta: f64,
-    /// How a step depends on both.
+    /// How a step depends on β and the difference in pseudotime.
     pub kernel: StepKernel,
-    /// Whether the weights of the graph weigh the steps too.
+    /// Whether the graph's weights multiply the step probabilities.
     pub weighted: bool,
-    /// Which clusters may follow which, the cluster of every cell, and how far down one step may lead.
+    /// The phylogeny, the cluster of every cell, and how far down the phylogeny one step may lead.
     pub phylogeny: Option<(&'a Phylogeny, &'a Categorical, Descent)>,
 }
 

@@ -1,12 +1,12 @@
 //! Terminal states: sets of cells in which differentiation ends.
 //!
 //! A walk that enters a terminal set stays within it ([`Transition::absorbing`](crate::Transition::absorbing)). Without
-//! such sets a walk never ends: at the tip of one branch some neighbours are cells of another branch, those that are
-//! later in pseudotime attract, and in the end most walks from a mature cell lie in another mature cluster.
+//! terminal sets a walk never ends. At the tip of one branch some neighbours belong to another branch, and those that
+//! are later in pseudotime attract the walk. Most walks from a mature cell then end in another mature cluster.
 //!
-//! A terminal state is a cluster from which no other descends, a *leaf*, and its set are the latest cells of that leaf:
-//! see [`Terminal::latest`] for how many. Leaves are named by the user, are those of a [`Phylogeny`], or are found by
-//! [`Leaves::find`].
+//! A terminal state is a *leaf*: a cluster from which no other cluster descends. Its terminal set consists of the
+//! latest cells of that leaf: see [`Terminal::latest`] for their number. Leaves are named by the user, are those of a
+//! [`Phylogeny`], or are found by [`Leaves::find`].
 
 mod error;
 mod leaves;
@@ -24,10 +24,10 @@ use crate::graph::{check_graph, neighbors_of};
 pub use error::TerminalError;
 pub use leaves::{Leaf, Leaves};
 
-/// Terminal cells of a state, if these are at most half of its cluster.
+/// Minimum number of terminal cells of a state, if that is at most half of the cluster.
 const LEAST: usize = 30;
 
-/// Which terminal states walks end in.
+/// The terminal states in which walks end.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -36,14 +36,14 @@ pub enum TerminalSpec {
     /// None: walks never end, as in the Python package.
     #[default]
     None,
-    /// The leaves of the phylogeny where there is one; otherwise they are found.
+    /// The leaves of the phylogeny if there is one, otherwise leaves that are found from pseudotime and the graph.
     Auto,
-    /// These clusters.
+    /// The clusters with these names.
     #[serde(untagged)]
     Clusters(Vec<String>),
 }
 
-/// `none`, `auto`, or a JSON list of names, which may hold commas.
+/// `none`, `auto`, or a JSON list of cluster names, which may contain commas.
 impl fmt::Display for TerminalSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -80,8 +80,8 @@ impl From<&[String]> for TerminalSpec {
 
 /// Sets of terminal cells, each with a name.
 ///
-/// Established when made and never revisited: there is at least one set, no set is empty, no cell is in two, and some
-/// cell is in none.
+/// Invariants, checked on construction: there is at least one set, no set is empty, no cell is in two sets, and at
+/// least one cell is in none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terminal {
     names: Vec<String>,
@@ -89,10 +89,10 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Named sets; `sets.codes()` has the set of every cell, and none for a cell that is not terminal.
+    /// Creates named sets. `sets.codes()` holds the set of every cell, and `None` for a cell that is not terminal.
     ///
     /// # Errors
-    /// [`TerminalError`] where there is no set, one is empty, or every cell is in one.
+    /// [`TerminalError`] if there is no set, a set is empty, or every cell is in a set.
     pub fn new(sets: &Categorical) -> Result<Self, TerminalError> {
         if sets.categories().is_empty() {
             return Err(TerminalError::NoStates);
@@ -108,19 +108,20 @@ impl Terminal {
         Ok(Self { names: sets.categories().to_vec(), of: sets.codes().to_vec() })
     }
 
-    /// The latest cells of the named clusters.
+    /// The latest cells of the named clusters, by pseudotime.
     ///
-    /// Of a leaf of n cells the latest m are terminal:
+    /// In a leaf of n cells the latest m cells are terminal:
     ///
     /// ```text
     /// m = min(⌊n / 2⌋, max(⌈n / 3⌉, 30))
     /// ```
     ///
-    /// A third of them; of a small leaf as many as CellRank takes (30), so that walks find it; and never more than
-    /// half, so that fates of mature cells are not given but found. `docs/fates.md` compares shares.
+    /// That is one third of the cells. A small leaf has as many terminal cells as in CellRank (30), so that walks find
+    /// them. At most half of the cells are terminal, so that fates of mature cells are computed and not given.
+    /// `docs/fates.md` compares fractions.
     ///
     /// # Errors
-    /// [`TerminalError`] where a name is unknown, given twice, or of a cluster with fewer than two cells.
+    /// [`TerminalError`] if a name is unknown, is given twice, or belongs to a cluster with fewer than two cells.
     pub fn latest(clusters: &Categorical, pseudotime: &[f64], names: &[String]) -> Result<Self, TerminalError> {
         let (found, expected) = (pseudotime.len(), clusters.codes().len());
         if found != expected {
@@ -146,19 +147,19 @@ impl Terminal {
         Self::new(&Categorical::new(of, names.to_vec(), false))
     }
 
-    /// Names of the states.
+    /// Names of the terminal states.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Number of states.
+    /// Number of terminal states.
     #[must_use]
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Never: there is at least one state.
+    /// Always false, because there is at least one state.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         false
@@ -170,7 +171,7 @@ impl Terminal {
         self.of.len()
     }
 
-    /// The set a cell is in.
+    /// The set that a cell is in, if any.
     #[must_use]
     pub fn of(&self, cell: usize) -> Option<usize> {
         self.of[cell].map(|set| set as usize)
@@ -184,16 +185,16 @@ impl Terminal {
         sizes
     }
 
-    /// The sets as a column of obs: a name where a cell is terminal, missing elsewhere.
+    /// The sets as a column of obs: the name of the set for a terminal cell, missing for other cells.
     #[must_use]
     pub fn column(&self) -> Categorical {
         Categorical::new(self.of.clone(), self.names.clone(), false)
     }
 
-    /// That every set can be entered: an edge of `graph` leads into it from a cell outside all sets.
+    /// Checks that every set can be entered: an edge of `graph` leads into the set from a cell outside all sets.
     ///
     /// # Errors
-    /// [`TerminalError`] names the first set that cannot, or says why the graph is not one of these cells.
+    /// [`TerminalError`] names the first set that cannot be entered, or says why the graph does not fit these cells.
     pub fn check_entered<'a>(&self, graph: impl Into<CsrView<'a>>) -> Result<(), TerminalError> {
         let graph = graph.into();
         let expected = self.n_cells();

@@ -4,15 +4,15 @@
 //! P(i → j) = exp(β (τ_j − τ_i)) / Σ_{k ∈ N(i)} exp(β (τ_k − τ_i))
 //! ```
 //!
-//! or, [as the Metropolis algorithm accepts](Transition::metropolis), ∝ min(1, exp(β (τ_j − τ_i))).
+//! The [Metropolis variant](Transition::metropolis) is ∝ min(1, exp(β (τ_j − τ_i))).
 //!
-//! `β` has units of 1/`τ`: at `β = 0` the walk is unbiased, and as `β → ∞` it always takes the neighbour that is
-//! furthest ahead. Exponents are taken relative to the row's largest, so no `τ` overflows. `N(i)` are the neighbours
-//! with positive connectivity, the cell itself not among them; how strong it is does not matter, as in the Python
-//! package.
+//! `β` has units of 1/`τ`: at `β = 0` the walk is unbiased, and as `β → ∞` it always takes the neighbour with the
+//! latest `τ`. Exponents are computed relative to the largest in the row, so no `τ` overflows. `N(i)` are the
+//! neighbours with positive connectivity, without the cell itself. The size of the connectivity does not matter, as in
+//! the Python package.
 //!
-//! A cell without a neighbour has no row to normalise. It is an error here rather than a `NaN` three crates later,
-//! unless it was [dropped](Transition::dropped) because a phylogeny took its edges away.
+//! A cell without neighbours is an error here, unless the cell was [dropped](Transition::dropped) because a phylogeny
+//! removed its edges. Otherwise its row could not be normalised and would cause a `NaN` much later.
 
 use std::sync::Arc;
 
@@ -23,36 +23,38 @@ use sclsd_spec::{OutOfRange, in_range};
 use crate::graph::{GraphError, check_graph, merge, neighbors_of};
 use crate::{Descent, Phylogeny, PhylogenyError, Terminal};
 
-/// Established when made and never revisited: every row is either empty (the cell is dropped, and no row leads to it)
-/// or has finite, non-negative weights that sum to one to within `1e-12`.
+/// Row-stochastic transition probabilities.
+///
+/// Invariants, checked on construction: every row is either empty (the cell is dropped, and no row leads to it) or has
+/// finite, non-negative weights that sum to one to within `1e-12`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
     matrix: Csr<f64>,
     dropped: Vec<usize>,
 }
 
-/// Why there are no transitions.
+/// The reason why transitions cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransitionError {
-    /// A cell has nowhere to go.
+    /// A cell has no outgoing edges.
     #[error(
         "cell {cell} has no neighbour in the graph ({isolated} such cells in all); remove them or rebuild the graph"
     )]
     Isolated {
         /// The first such cell.
         cell: usize,
-        /// How many there are.
+        /// Number of such cells.
         isolated: usize,
     },
-    /// A weight is no probability.
+    /// A weight is not a valid probability weight.
     #[error("edge {from} -> {to} has weight {weight}, expected a finite non-negative number")]
     BadWeight {
         /// Start of the edge.
         from: usize,
         /// End of the edge.
         to: u32,
-        /// Its weight.
+        /// Weight of the edge.
         weight: f64,
     },
     /// The graph does not have one row and one column per cell.
@@ -65,10 +67,10 @@ pub enum TransitionError {
         /// Number of cells.
         cells: usize,
     },
-    /// The graph is none.
+    /// The matrix is not a valid graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// All cells have one pseudotime.
+    /// All cells have the same pseudotime.
     #[error(
         "the pseudotime is {value} in every cell, so it gives walks no direction; use another pseudotime, or a beta of 0"
     )]
@@ -76,7 +78,7 @@ pub enum TransitionError {
         /// The pseudotime.
         value: f64,
     },
-    /// The inverse temperature is not finite and non-negative.
+    /// The inverse temperature is negative or not finite.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
     /// A pseudotime is not finite.
@@ -84,16 +86,16 @@ pub enum TransitionError {
     Time {
         /// The first such cell.
         cell: usize,
-        /// Its value.
+        /// Pseudotime of the cell.
         value: f64,
     },
     /// The phylogeny does not fit the data.
     #[error(transparent)]
     Phylogeny(#[from] PhylogenyError),
-    /// A prior of one's own has another reason.
+    /// Error of a custom prior.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
-    /// No cell is left.
+    /// No cells remain.
     #[error(
         "the phylogeny forbids all steps between neighbours; check that it joins clusters that are neighbours in the graph"
     )]
@@ -106,8 +108,8 @@ impl Transition {
     /// Reference: `LSD.set_prior_transition(prior_time_key)`, with `beta = 50`.
     ///
     /// # Errors
-    /// [`TransitionError`] where a cell has no neighbour, a number is not finite, or all pseudotimes are the same and
-    /// `beta` is above 0.
+    /// [`TransitionError`] if a cell has no neighbour, a number is not finite, or all pseudotimes are equal and `beta`
+    /// is above 0.
     pub fn from_pseudotime<'a>(
         graph: impl Into<CsrView<'a>>,
         pseudotime: &[f64],
@@ -119,16 +121,17 @@ impl Transition {
         Ok(Self { matrix, dropped: Vec::new() })
     }
 
-    /// The same, with steps only within a cluster and from a cluster to those that `phylogeny` lets follow it.
+    /// Like [`from_pseudotime`](Self::from_pseudotime), restricted to steps within a cluster and from a cluster to
+    /// those that may follow it in `phylogeny`.
     ///
-    /// Cells that lose every edge are dropped, and so are, in turn, those that could only go to them; see
-    /// [`dropped`](Self::dropped). A cell without a cluster is dropped too.
+    /// Cells that lose every edge are dropped, and so are cells that could then only move to dropped cells; see
+    /// [`dropped`](Self::dropped). Cells without a cluster are dropped too.
     ///
     /// Reference: `LSD.set_phylogeny` and `set_prior_transition(prior_time_key)`.
     ///
     /// # Errors
-    /// [`TransitionError`] where a cell had no neighbour to begin with, nothing is left, the phylogeny names unknown
-    /// clusters, a number is not finite, or all pseudotimes are the same and `beta` is above 0.
+    /// [`TransitionError`] if a cell has no neighbour in the graph, no cell remains, the phylogeny names unknown
+    /// clusters, a number is not finite, or all pseudotimes are equal and `beta` is above 0.
     pub fn from_phylogeny<'a>(
         graph: impl Into<CsrView<'a>>,
         pseudotime: &[f64],
@@ -168,12 +171,12 @@ impl Transition {
         Ok(Self { matrix, dropped })
     }
 
-    /// Transitions that were computed elsewhere; rows are normalised.
+    /// Creates transitions from a matrix of weights. Rows are normalised.
     ///
     /// Reference: `LSD.set_prior_transition(prior_transition)`.
     ///
     /// # Errors
-    /// [`TransitionError`] where the matrix is not square, a weight is negative or not finite, or a row is all zero.
+    /// [`TransitionError`] if the matrix is not square, a weight is negative or not finite, or a row is all zero.
     pub fn from_matrix<'a>(weights: impl Into<CsrView<'a, f64>>) -> Result<Self, TransitionError> {
         let weights = weights.into();
         let (rows, columns) = (weights.n_rows(), weights.n_cols());
@@ -187,7 +190,7 @@ impl Transition {
             if let Some(bad) = row.iter().position(|w| !w.is_finite() || *w < 0.0) {
                 return Err(TransitionError::BadWeight { from: cell, to: to[bad], weight: row[bad] });
             }
-            // relative to the largest, so that no sum overflows
+            // relative to the largest weight, so that no sum overflows
             let largest = row.iter().copied().fold(0.0, f64::max);
             let scale = if row.iter().sum::<f64>().is_finite() { 1.0 } else { largest };
             let total: f64 = row.iter().map(|w| w / scale).sum();
@@ -199,13 +202,13 @@ impl Transition {
         Ok(Self { matrix: Csr::over(pattern, values), dropped: Vec::new() })
     }
 
-    /// The same, with every step weighed by the graph's own weight of its edge as well.
+    /// Multiplies the probability of every step by the graph's weight of the edge, and normalises.
     ///
     /// # Errors
-    /// [`TransitionError`] where the graph is not one of these cells, or a weight is negative or not finite.
+    /// [`TransitionError`] if the graph does not have these cells, or a weight is negative or not finite.
     ///
     /// # Panics
-    /// When the graph lacks an edge that a step takes.
+    /// If the graph lacks an edge that a step takes.
     pub fn weighted_by<'a>(&self, graph: impl Into<CsrView<'a>>) -> Result<Self, TransitionError> {
         let graph = graph.into();
         check_graph(graph, self.n_cells())?;
@@ -215,21 +218,22 @@ impl Transition {
         }))
     }
 
-    /// The same, with every step taken to earlier cells accepted as rarely as the Metropolis algorithm does it:
+    /// Multiplies the probability of steps to earlier cells by the acceptance probability of the Metropolis algorithm:
     ///
     /// ```text
     /// P'(i → j) ∝ P(i → j) min(1, exp(β (τ_j − τ_i)))
     /// ```
     ///
-    /// Over [`from_pseudotime`](Self::from_pseudotime) at β = 0, a step to any later neighbour is as likely as its edge
-    /// is strong: a cell at a fork goes either way, however much later one of them is, and a mature cell is not drawn
-    /// to the latest cell near it, of whatever branch.
+    /// Applied to [`from_pseudotime`](Self::from_pseudotime) with β = 0, all later neighbours are equally likely (or,
+    /// if [weighted](Self::weighted_by), as likely as the edge is strong). A cell at a fork can take either branch,
+    /// however much later one of them is, and a mature cell is not drawn to the latest cell nearby regardless of its
+    /// branch.
     ///
     /// # Errors
-    /// [`TransitionError`] where β or a time is no number to go by, or all times are the same and β is above 0.
+    /// [`TransitionError`] if β or a time is invalid, or all times are equal and β is above 0.
     ///
     /// # Panics
-    /// When there is not one time per cell.
+    /// If the number of times differs from the number of cells.
     pub fn metropolis(&self, pseudotime: &[f64], beta: f64) -> Result<Self, TransitionError> {
         assert_eq!(pseudotime.len(), self.n_cells(), "one time per cell");
         check_numbers(pseudotime, beta)?;
@@ -241,8 +245,8 @@ impl Transition {
         }))
     }
 
-    /// The same steps with other probabilities: those there are, times a factor for every step (given as its
-    /// logarithm), normalised. Where all products underflow, they are taken relative to the largest.
+    /// The same steps with each probability multiplied by a factor (given as a logarithm), normalised. If all products
+    /// underflow, they are computed relative to the largest.
     fn scaled<F: Fn(u32) -> f64>(&self, factors: impl Fn(usize, &[u32]) -> F) -> Self {
         let mut values = Vec::with_capacity(self.matrix.nnz());
         for cell in 0..self.n_cells() {
@@ -262,12 +266,12 @@ impl Transition {
         Self { matrix: Csr::over(Arc::clone(self.matrix.pattern()), values), dropped: self.dropped.clone() }
     }
 
-    /// A walk each of whose steps is the other's with probability `share`, and one of these otherwise. A cell that one
-    /// of the two drops has the other's steps. Over one graph the steps of both are the same, and the indices are
-    /// shared; otherwise rows are merged, in O(steps).
+    /// A mixture: each step is taken from `other` with probability `share`, and from `self` otherwise. A cell that one
+    /// of the two drops has the steps of the other only. If both have the same steps, the indices are shared; otherwise
+    /// rows are merged in O(steps).
     ///
     /// # Panics
-    /// When the two are of different numbers of cells, or the share is not in 0…1.
+    /// If the two differ in the number of cells, or `share` is not in 0…1.
     #[must_use]
     pub fn combined(&self, other: &Self, share: f64) -> Self {
         let n = self.n_cells();
@@ -299,11 +303,11 @@ impl Transition {
         Self { matrix: Csr::over(Arc::new(pattern), values), dropped }
     }
 
-    /// The same, with walks that end: from a terminal cell steps lead only to its neighbours within the set, or nowhere
-    /// but to the cell itself where it has none there. Cells that were dropped stay so.
+    /// Makes terminal states absorbing: from a terminal cell, steps lead only to its neighbours within the set, or to
+    /// the cell itself if it has none there. Dropped cells remain dropped.
     ///
     /// # Panics
-    /// When the terminal sets are of another number of cells.
+    /// If the terminal sets have another number of cells.
     #[must_use]
     pub fn absorbing(&self, terminal: &Terminal) -> Self {
         assert_eq!(terminal.n_cells(), self.n_cells(), "terminal sets of the same cells");
@@ -320,7 +324,7 @@ impl Transition {
         Self { matrix, dropped: self.dropped.clone() }
     }
 
-    /// Probabilities, one row per cell.
+    /// Transition probabilities, `n_cells × n_cells`.
     #[must_use]
     pub fn matrix(&self) -> &Csr<f64> {
         &self.matrix
@@ -332,7 +336,7 @@ impl Transition {
         &self.dropped
     }
 
-    /// Number of cells, dropped ones included.
+    /// Number of cells, including dropped cells.
     #[must_use]
     pub fn n_cells(&self) -> usize {
         self.matrix.n_rows()
@@ -344,13 +348,13 @@ fn steps(matrix: &Csr<f64>, cell: usize) -> impl Iterator<Item = (u32, f64)> {
     to.iter().copied().zip(p.iter().copied())
 }
 
-/// Boltzmann probabilities towards later times along a graph, as at the head of this page; a cell without a neighbour
-/// keeps an empty row. With minus a potential for times they are the probabilities of going downhill.
+/// Boltzmann probabilities of steps towards later times along a graph, by the formula of the module docs. A cell
+/// without neighbours has an empty row. With minus a potential as times, these are the probabilities of downhill steps.
 ///
 /// Reference: `LSD.calculate_transition_probs`.
 ///
 /// # Errors
-/// [`TransitionError`] where the shapes disagree or a number is not finite.
+/// [`TransitionError`] if the sizes differ or a number is not finite.
 pub fn boltzmann_rows<'a>(
     graph: impl Into<CsrView<'a>>,
     times: &[f64],
@@ -361,14 +365,14 @@ pub fn boltzmann_rows<'a>(
     Ok(boltzmann(positive(graph), times, beta))
 }
 
-/// Whether pseudotimes span about 0…1, as `β` takes for granted: within −0.5…1.5. Otherwise walks are blind: at
-/// `β = 50` per unit, minutes or stages would always send a walk to the one neighbour that is furthest ahead.
+/// Whether pseudotimes span approximately 0…1, which the scale of `β` assumes: all are within −0.5…1.5. With other
+/// units, such as minutes or stages, a `β` of 50 per unit would always send a walk to the latest neighbour.
 #[must_use]
 pub fn pseudotime_in_range(pseudotime: &[f64]) -> bool {
     pseudotime.iter().all(|t| (-0.5..=1.5).contains(t))
 }
 
-/// Pseudotimes moved and stretched to 0…1; all 0 where they do not differ.
+/// Pseudotimes shifted and scaled to 0…1; all 0 if they are equal.
 #[must_use]
 pub fn scale_time(pseudotime: &[f64]) -> Vec<f64> {
     let (low, high) =
@@ -376,12 +380,12 @@ pub fn scale_time(pseudotime: &[f64]) -> Vec<f64> {
     pseudotime.iter().map(|t| if high > low { (t - low) / (high - low) } else { 0.0 }).collect()
 }
 
-/// A time averaged over every cell and its neighbours, each weighted by its connectivity and the cell itself like all
-/// its neighbours together, so many times over. It gives a coarse time, such as the day of an experiment, an order
-/// within days.
+/// Smooths a time by averaging over every cell and its neighbours, repeatedly. Neighbours are weighted by their
+/// connectivity, and the cell itself as much as all its neighbours together. Smoothing orders cells within a coarse
+/// time, such as the day of an experiment.
 ///
 /// # Errors
-/// [`TransitionError`] where there is not one time per cell of the graph, or a number is not finite.
+/// [`TransitionError`] if the number of times differs from the number of cells in the graph, or a number is not finite.
 pub fn smooth_time<'a>(
     graph: impl Into<CsrView<'a>>,
     time: &[f64],
@@ -401,13 +405,13 @@ pub fn smooth_time<'a>(
     Ok(time)
 }
 
-/// A graph of as many cells as there are times, and numbers to go by.
+/// Checks that the graph has as many cells as there are times, and that all numbers are finite.
 fn check(graph: CsrView<'_>, pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
     check_graph(graph, pseudotime.len())?;
     check_numbers(pseudotime, beta)
 }
 
-/// That times tell one direction of an edge from the other, where they are to.
+/// Checks that times distinguish the two directions of some edge, unless `beta` is 0.
 #[expect(clippy::float_cmp, reason = "the very same time")]
 fn varies(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
     match pseudotime {
@@ -426,7 +430,7 @@ fn check_numbers(pseudotime: &[f64], beta: f64) -> Result<(), TransitionError> {
     }
 }
 
-/// The neighbours of every cell.
+/// Neighbours of every cell, with positive connectivity.
 fn positive(graph: CsrView<'_>) -> Arc<Pattern> {
     let n = graph.n_rows();
     if (0..n).all(|cell| neighbors_of(graph, cell).count() == graph.row(cell).0.len()) {
@@ -543,7 +547,7 @@ mod tests {
 
     #[test]
     fn a_phylogeny_drops_cells_that_can_go_nowhere_and_counts_them() {
-        // 0 (a) – 1 (a) – 2 (b) – 3 (c); a may become b, c is cut off
+        // 0 (a) – 1 (a) – 2 (b) – 3 (c); a may become b, and c is disconnected by the phylogeny
         let graph =
             Csr::from_rows(4, [vec![(1, 1.0)], vec![(0, 1.0), (2, 1.0)], vec![(1, 1.0), (3, 1.0)], vec![(2, 1.0)]]);
         let clusters = Categorical::from_names(["a", "a", "b", "c"]);
@@ -591,7 +595,7 @@ mod tests {
         let huge = Csr::from_rows(2, [vec![(0, 1.5e308), (1, 1.5e308)], vec![(0, 1e-320)]]).unwrap();
         let p = Transition::from_matrix(&huge).unwrap();
         assert_eq!((p.matrix().row(0).1, p.matrix().row(1).1), (&[0.5, 0.5][..], &[1.0][..]));
-        // one prior is sure of a step that the other all but forbids
+        // one prior is certain of a step that is almost impossible for the other
         let steps = Csr::from_rows(3, [vec![(1, 0.0), (2, 1.0)], vec![(0, 1.0)], vec![(0, 1.0)]]).unwrap();
         let sure = Transition { matrix: steps, dropped: Vec::new() };
         assert_eq!(sure.metropolis(&[0.5, 0.6, 0.0], 1e6).unwrap().matrix().row(0).1, [0.0, 1.0]);

@@ -1,7 +1,7 @@
 //! Random walks on the graph of cells.
 //!
-//! Each walk has a stream of its own, so the walks are the same on any number of threads, and the first `n` walks of
-//! a longer run are those of a shorter one.
+//! Each walk has its own random stream. The walks are therefore the same for any number of threads, and the first `n`
+//! walks of a longer run equal those of a shorter one.
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -14,27 +14,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::Transition;
 
-/// What walks to draw, and how training takes them.
+/// Configuration of random walks and of their use in training.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WalkSpec {
-    /// Walks in a training batch. At least 1. Default: 256.
+    /// Number of walks in a training batch. At least 1. Default: 256.
     pub batch_size: usize,
-    /// Cells in a walk, the start included. At least 2. Default: 10.
+    /// Number of cells in a walk, including the start. At least 2. Default: 10.
     pub path_len: usize,
     /// Number of walks. At least 1. Default: 4,096.
     pub num_walks: usize,
-    /// Further walks that training does not see, by which it is stopped early. Default: 0.
+    /// Number of additional walks that are not used for training, for early stopping. Default: 0.
     pub held_out: usize,
-    /// Whether starts are weighted so that walks from them are expected to end in each terminal state equally often; it
-    /// needs terminal states. Default: no, since it distorts what branches of unequal size say.
+    /// Whether start cells are weighted so that walks are expected to end in each terminal state equally often. Needs
+    /// terminal states. Default: no, because weighting distorts the relative sizes of branches.
     pub balanced: bool,
-    /// Seed of the walk streams; nothing else draws from them. Default: 42.
+    /// Seed of the random streams of the walks, which nothing else uses. Default: 42.
     pub random_state: u64,
 }
 
-/// Held-out walks draw from streams beyond those of any walk of training.
+/// Held-out walks use stream indices above those of all training walks.
 const HELD_OUT: u64 = 1 << 48;
 
 impl Default for WalkSpec {
@@ -43,12 +43,12 @@ impl Default for WalkSpec {
     }
 }
 
-/// A specification that can be walked.
+/// A [`WalkSpec`] with valid fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedWalkSpec(WalkSpec);
 
 impl WalkSpec {
-    /// Checks every field.
+    /// Validates every field.
     ///
     /// # Errors
     /// [`OutOfRange`] names the first field that is out of range.
@@ -61,14 +61,14 @@ impl WalkSpec {
 }
 
 impl CheckedWalkSpec {
-    /// The fields.
+    /// The validated fields.
     #[must_use]
     pub fn get(&self) -> &WalkSpec {
         &self.0
     }
 }
 
-/// Walks: rows of cells, each a neighbour of the one before.
+/// Random walks: rows of cells, in which each cell is a neighbour of the previous one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walks {
     path_len: usize,
@@ -77,10 +77,10 @@ pub struct Walks {
 }
 
 impl Walks {
-    /// Walks that were drawn elsewhere, row after row.
+    /// Creates walks from cells, row-major.
     ///
     /// # Errors
-    /// [`WrongSize`] where the cells do not fill whole walks of at least 2.
+    /// [`WrongSize`] if `path_len` is below 2, or the number of cells is not a multiple of `path_len`.
     pub fn new(path_len: usize, cells: Vec<u32>) -> Result<Self, WrongSize> {
         if path_len < 2 {
             return Err(WrongSize::new("a walk", format!("{path_len} cells"), "at least 2"));
@@ -89,46 +89,46 @@ impl Walks {
         Ok(Self { path_len, cells, held_out: Vec::new() })
     }
 
-    /// The same walks, with others of the same length that training does not see, row after row.
+    /// Adds held-out walks of the same length, which are not used for training; row-major.
     ///
     /// # Errors
-    /// [`WrongSize`] where the cells do not fill whole walks.
+    /// [`WrongSize`] if the number of cells is not a multiple of the walk length.
     pub fn with_held_out(self, cells: Vec<u32>) -> Result<Self, WrongSize> {
         whole(self.path_len, &cells)?;
         Ok(Self { held_out: cells, ..self })
     }
 
-    /// Cells per walk.
+    /// Number of cells per walk.
     #[must_use]
     pub fn path_len(&self) -> usize {
         self.path_len
     }
 
-    /// Number of walks.
+    /// Number of walks, without held-out walks.
     #[must_use]
     pub fn len(&self) -> usize {
         self.cells.len() / self.path_len
     }
 
-    /// Whether there are none.
+    /// Whether there are no walks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
 
-    /// Cells of one walk.
+    /// Cells of one walk, in order.
     #[must_use]
     pub fn walk(&self, walk: usize) -> &[u32] {
         &self.cells[walk * self.path_len..(walk + 1) * self.path_len]
     }
 
-    /// Cells of all walks, row after row, but for those held out.
+    /// Cells of all walks without the held-out walks, row-major.
     #[must_use]
     pub fn cells(&self) -> &[u32] {
         &self.cells
     }
 
-    /// Cells of the walks that training does not see, row after row.
+    /// Cells of the held-out walks, row-major.
     #[must_use]
     pub fn held_out(&self) -> &[u32] {
         &self.held_out
@@ -136,12 +136,13 @@ impl Walks {
 }
 
 impl Transition {
-    /// Draws walks: starts uniformly among the cells that are not dropped, steps by the row of the cell stood on.
+    /// Draws walks. Starts are uniform among the cells that are not dropped, and steps follow the transition
+    /// probabilities.
     ///
     /// Reference: `LSD.prepare_walks`.
     ///
     /// # Panics
-    /// Never: a transition has a cell that is not dropped.
+    /// Never, because a transition has at least one cell that is not dropped.
     #[must_use]
     pub fn walks(&self, spec: &CheckedWalkSpec) -> Walks {
         let starts: Vec<u32> =
@@ -149,10 +150,10 @@ impl Transition {
         self.both(spec.get(), |rng, _| starts[rng.random_range(0..starts.len())])
     }
 
-    /// Draws walks whose starts are weighted, `weights[cell]`; cells that are dropped are left out.
+    /// Draws walks whose starts are weighted by `weights[cell]`. Dropped cells are excluded.
     ///
     /// # Panics
-    /// When there is not one finite, non-negative weight per cell, or all are zero.
+    /// If there is not exactly one finite, non-negative weight per cell, or all weights are zero.
     #[must_use]
     pub fn walks_weighted(&self, weights: &[f64], spec: &CheckedWalkSpec) -> Walks {
         assert_eq!(weights.len(), self.n_cells(), "one weight per cell");
@@ -171,10 +172,10 @@ impl Transition {
         }
     }
 
-    /// Draws one walk from each of the given cells, of the length and seed of `spec`; cells that are dropped have none.
+    /// Draws one walk from each of the given cells, with the length and seed of `spec`. Dropped cells have no walk.
     ///
     /// # Panics
-    /// When a cell is not one of the graph's.
+    /// If a cell is not in the graph.
     #[must_use]
     pub fn walks_from(&self, cells: &[u32], spec: &CheckedWalkSpec) -> Walks {
         let starts: Vec<u32> =
@@ -209,12 +210,12 @@ impl Transition {
                 return to;
             }
         }
-        // the weights summed to a hair less than the draw: the last neighbour that can be reached at all
+        // the weights summed to slightly less than the draw: take the last neighbour with a positive weight
         to[weights.iter().rposition(|&w| w > 0.0).expect("a row with weights")]
     }
 }
 
-/// That cells fill whole walks.
+/// Checks that the cells fill complete walks.
 fn whole(path_len: usize, cells: &[u32]) -> Result<(), WrongSize> {
     if cells.len().is_multiple_of(path_len) {
         return Ok(());

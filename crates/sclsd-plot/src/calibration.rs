@@ -1,11 +1,11 @@
-//! Whether probabilities hold: what was predicted against what came, in bins.
+//! Calibration of probabilities: predicted probabilities against observed frequencies, in bins.
 //!
 //! ```text
-//! x(bin) = mean of the probabilities within the bin,   y(bin) = share of them that came true
+//! x(bin) = mean of the probabilities within the bin,   y(bin) = fraction of them that came true
 //! ```
 //!
-//! A reliability diagram (DeGroot and Fienberg, 1983). On the diagonal, of cells that were given a probability of 0.3,
-//! three in ten came to that fate; below it a method claims too much, above it too little.
+//! A reliability diagram (DeGroot and Fienberg, 1983). On the diagonal, three in ten of the cells with a predicted
+//! probability of 0.3 reach that fate. Below the diagonal a method is overconfident, above it underconfident.
 
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
@@ -14,12 +14,12 @@ use crate::frame::{MARGIN, TEXT, dashes, line, text, text_width, upwards};
 use crate::key::{Key, sizes, ticks};
 use crate::picture::{Picture, group, paper};
 
-/// Length of a side.
+/// Length of a side, in CSS pixels.
 const SIDE: f64 = 380.0;
-/// Greatest radius of a bin's mark.
+/// Maximum radius of a bin's mark, in CSS pixels.
 const RADIUS: f64 = 11.0;
 
-/// What one method predicted and what came of it, bin by bin.
+/// Predicted probabilities and observed frequencies of one method, in bins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CalibrationCurve {
     /// Name of the method.
@@ -28,14 +28,15 @@ pub struct CalibrationCurve {
     pub predicted: Vec<f64>,
     /// Observed frequency in each bin.
     pub observed: Vec<f64>,
-    /// Predictions in each bin. A bin without any is left out.
+    /// Number of predictions in each bin. Empty bins are not drawn.
     pub counts: Vec<usize>,
 }
 
-/// A line per method from bin to bin, marks as large (in area) as a bin has predictions, and the diagonal.
+/// Draws one line per method through its bins, marks with an area proportional to the number of predictions, and the
+/// diagonal.
 ///
 /// # Panics
-/// When a curve's bins differ in number.
+/// If the arrays of a curve differ in length.
 #[must_use]
 pub fn calibration(curves: &[CalibrationCurve], title: &str) -> Picture {
     for curve in curves {
@@ -65,7 +66,7 @@ pub fn calibration(curves: &[CalibrationCurve], title: &str) -> Picture {
         }
     });
     group(&mut scene, "bins", |scene| {
-        // Large marks first, so that none is hidden.
+        // Large marks first, so that they do not hide small ones.
         let mut marks: Vec<_> =
             bins.iter().zip(&colors).flat_map(|(bins, color)| bins.iter().map(move |bin| (*bin, *color))).collect();
         marks.sort_by_key(|((count, _), _)| std::cmp::Reverse(*count));
@@ -78,7 +79,7 @@ pub fn calibration(curves: &[CalibrationCurve], title: &str) -> Picture {
     Picture::new(scene)
 }
 
-/// The bins that have predictions, by what was predicted: how many, and where.
+/// Non-empty bins in order of the prediction, with their number of predictions and position.
 fn bins(curve: &CalibrationCurve, at: impl Fn(f64, f64) -> (f64, f64)) -> Vec<(usize, (f64, f64))> {
     let shown =
         |&bin: &usize| curve.counts[bin] > 0 && curve.predicted[bin].is_finite() && curve.observed[bin].is_finite();
@@ -100,7 +101,7 @@ fn mark(scene: &mut Scene, (cx, cy): (f64, f64), r: f64, color: Rgb) {
     });
 }
 
-/// The square from 0 to 1 both ways, its ticks and names.
+/// Draws the square from 0 to 1 on both axes, with ticks and axis labels.
 fn axes(scene: &mut Scene, left: f64, top: f64) {
     let (right, bottom) = (left + SIDE, top + SIDE);
     group(scene, "frame", |scene| {

@@ -1,4 +1,4 @@
-//! Colours: of groups, and along a range of numbers.
+//! Colours of groups, and color maps for numbers.
 
 mod names;
 
@@ -8,15 +8,15 @@ use sclsd_data::Categorical;
 /// Red, green, blue.
 pub(crate) type Rgb = [u8; 3];
 
-/// Ink of text and lines.
+/// Colour of text and lines.
 pub(crate) const INK: Rgb = [34, 34, 34];
-/// Cells without a value.
+/// Colour of cells without a value.
 pub(crate) const MISSING: Rgb = [211, 211, 211];
 
-/// A probability of 0, and the beginning of every [`ColorMap::Toward`].
+/// Colour of a probability of 0, and the start of every [`ColorMap::Toward`].
 pub(crate) const NOTHING: Rgb = [224, 224, 224];
 
-/// Eight colours that people with any kind of colour vision tell apart (Okabe and Ito, 2008), the yellow last.
+/// Eight colours that can be distinguished with any kind of colour vision (Okabe and Ito, 2008), with yellow last.
 const FEW: [Rgb; 8] = [
     [0, 114, 178],
     [230, 159, 0],
@@ -28,21 +28,21 @@ const FEW: [Rgb; 8] = [
     [240, 228, 66],
 ];
 
-/// Colours along 0…1.
+/// A color map on 0…1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColorMap {
-    /// Dark blue to yellow, evenly to the eye in any kind of colour vision.
+    /// Dark blue to yellow, perceptually uniform with any kind of colour vision.
     Viridis,
     /// Dark violet to yellow, for a second quantity beside the first.
     Plasma,
-    /// Blue by way of white to red, for what has a sign.
+    /// Blue through white to red, for signed values.
     Diverging,
-    /// Light grey to a colour of one's own, for the probability of what has that colour.
+    /// Light grey to the given colour, for the probability of a fate with that colour.
     Toward([u8; 3]),
 }
 
 impl ColorMap {
-    /// The colour at `share`, held within 0…1.
+    /// The colour at position `share`, which is clamped to 0…1.
     pub(crate) fn at(self, share: f64) -> Rgb {
         let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { return MISSING };
         let scale = match self {
@@ -61,8 +61,8 @@ fn diverging(share: f64) -> Rgb {
     [color.r, color.g, color.b]
 }
 
-/// A colour for each of the categories, as scanpy has it: the file's own where there is one for every category, those
-/// beyond them left out, and ours for all where there are fewer or one of them is none.
+/// One colour per category, as in scanpy. If the file has a valid colour for every category, its colours are used and
+/// extra ones are ignored. Otherwise all categories get the default colours.
 #[must_use]
 pub fn group_colors(groups: &Categorical) -> Vec<[u8; 3]> {
     let n = groups.categories().len();
@@ -70,7 +70,8 @@ pub fn group_colors(groups: &Categorical) -> Vec<[u8; 3]> {
     given.filter(|given| given.len() == n).unwrap_or_else(|| palette(n))
 }
 
-/// `n` colours that differ: eight that everyone tells apart, or hues and lightnesses in turn for more.
+/// `n` distinct colours: eight that can be distinguished with any colour vision, or alternating hues and lightnesses
+/// for more.
 #[must_use]
 pub fn palette(n: usize) -> Vec<[u8; 3]> {
     if n <= FEW.len() {
@@ -94,7 +95,8 @@ fn hsl(hue: f64, saturation: f64, lightness: f64) -> Rgb {
     [part(0.0), part(8.0), part(4.0)]
 }
 
-/// A colour as matplotlib reads it: `#rrggbb`, `#rrggbbaa`, `#rgb`, `#rgba`, a name, or a grey of `0` to `1`.
+/// Parses a colour in any of matplotlib's formats: `#rrggbb`, `#rrggbbaa`, `#rgb`, `#rgba`, a name, or a grey level
+/// from `0` to `1`.
 fn parse(text: &str) -> Option<Rgb> {
     let text = text.trim();
     if let Some(digits) = text.strip_prefix('#') {
@@ -106,7 +108,7 @@ fn parse(text: &str) -> Option<Rgb> {
     })
 }
 
-/// Two digits or one for each of red, green, blue and an opacity, which is not used.
+/// Parses one or two hexadecimal digits each for red, green, blue and an opacity, which is ignored.
 fn hexadecimal(digits: &str) -> Option<Rgb> {
     let values: Vec<u8> = digits.chars().map(|c| c.to_digit(16)?.try_into().ok()).collect::<Option<_>>()?;
     match values[..] {
@@ -116,12 +118,12 @@ fn hexadecimal(digits: &str) -> Option<Rgb> {
     }
 }
 
-/// A colour mixed with another, `share` of it.
+/// Mixes a colour with a fraction `share` of another colour.
 pub(crate) fn mix(color: Rgb, with: Rgb, share: f64) -> Rgb {
     std::array::from_fn(|i| byte((f64::from(color[i]) * (1.0 - share) + f64::from(with[i]) * share) / 255.0))
 }
 
-/// A colour as if seen through white paper, so that lines above it stand out.
+/// A paler version of a colour, so that lines drawn on top stand out.
 pub(crate) fn pale(color: Rgb) -> Rgb {
     mix(color, [255; 3], 0.55)
 }
@@ -131,7 +133,7 @@ fn byte(share: f64) -> u8 {
     (share * 255.0).round().clamp(0.0, 255.0) as u8
 }
 
-/// A colour as pages and pictures name it, `#rrggbb`.
+/// The colour as `#rrggbb`.
 pub(crate) fn hex([r, g, b]: Rgb) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }

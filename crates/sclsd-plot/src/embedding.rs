@@ -1,4 +1,4 @@
-//! Cells on an embedding, coloured by a group or a number.
+//! Scatter plot of cells on an embedding, coloured by a group or a number.
 
 use kuva::render::render::Scene;
 use sclsd_data::{Categorical, Matrix};
@@ -8,7 +8,7 @@ use crate::frame::{Frame, MARGIN, dot};
 use crate::key::Key;
 use crate::picture::{Picture, group, paper};
 
-/// Where cells stand: the first two columns of an embedding.
+/// Positions of cells: the first two columns of an embedding.
 #[derive(Debug, Clone, Copy)]
 pub struct Places<'a> {
     /// Name of the embedding, such as `X_umap`.
@@ -18,7 +18,7 @@ pub struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// The place of a cell.
+    /// Position of a cell.
     pub(crate) fn of(&self, cell: usize) -> [f64; 2] {
         let row = self.points.row(cell);
         [f64::from(row[0]), f64::from(row[1])]
@@ -29,24 +29,24 @@ impl Places<'_> {
     }
 }
 
-/// What colours say of cells.
+/// How cells are coloured.
 #[derive(Debug, Clone)]
 pub enum Coloring {
-    /// Groups, in the file's own colours where it has them.
+    /// By group, with the file's colours if it has them.
     Groups(Categorical),
-    /// Numbers, a value per cell; what is not finite is grey.
+    /// By number, with one value per cell. Cells with a value that is not finite are grey.
     Numbers {
         /// Name of the quantity.
         name: String,
-        /// A value per cell.
+        /// One value per cell.
         values: Vec<f64>,
-        /// Colours from the least to the greatest value.
+        /// Color map from the minimum to the maximum value.
         color_map: ColorMap,
     },
 }
 
 impl Coloring {
-    /// A colour for every cell, and what the colours mean.
+    /// Colour of every cell, and the legend or colour bar.
     pub(crate) fn colors(&self) -> (Vec<Option<Rgb>>, Key) {
         match self {
             Self::Groups(groups) => {
@@ -63,8 +63,8 @@ impl Coloring {
         }
     }
 
-    /// Cells in the order they are painted: those without a value first; numbers from least to greatest, as scanpy
-    /// does; groups thoroughly mixed, so that none covers the others.
+    /// Painting order: cells without a value first, then numbers in ascending order, as in scanpy. Groups are mixed, so
+    /// that none covers the others.
     pub(crate) fn order(&self) -> Vec<usize> {
         match self {
             Self::Numbers { values, .. } => {
@@ -82,14 +82,14 @@ impl Coloring {
     }
 }
 
-/// Cells in an order that has to do with nothing, always the same.
+/// A fixed pseudorandom order of the cells.
 pub(crate) fn shuffled(n_cells: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n_cells).collect();
     order.sort_by_key(|&cell| mixed(cell as u64));
     order
 }
 
-/// The least and the greatest finite value, apart from one another.
+/// The minimum and maximum finite value, as a non-empty range.
 pub(crate) fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
     let (low, high) =
         values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -100,20 +100,21 @@ pub(crate) fn range(values: impl Iterator<Item = f64>) -> [f64; 2] {
     }
 }
 
-/// A number that looks like no pattern of `n`: the finaliser of SplitMix64.
+/// A pseudorandom number from `n`: the finaliser of SplitMix64.
 pub(crate) fn mixed(n: u64) -> u64 {
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     n ^ (n >> 31)
 }
 
-/// Radius of a cell's mark, in CSS pixels: an even share of the paper, within what can be seen.
+/// Radius of a cell's mark, in CSS pixels. The area per mark is an equal fraction of the picture, limited to visible
+/// sizes.
 #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
 pub(crate) fn radius(n_cells: usize) -> f64 {
     (26_000.0 / n_cells.max(1) as f64).sqrt().clamp(0.45, 4.2)
 }
 
-/// A picture on an embedding in the making: its frame, and the cells as they are to be painted.
+/// A picture on an embedding under construction: its frame and the cells to be painted.
 pub(crate) struct Sheet {
     pub frame: Frame,
     pub scene: Scene,
@@ -121,7 +122,8 @@ pub(crate) struct Sheet {
 }
 
 impl Sheet {
-    /// Paper of the right size with title, axes and key; the cells, paler if lines are to stand above them.
+    /// Creates a picture with title, axes, cells, and legend or colour bar. Cells are paler if `faint`, for lines on
+    /// top.
     pub(crate) fn new(places: Places<'_>, coloring: Option<&Coloring>, title: &str, faint: bool) -> Self {
         let key = coloring.map(|coloring| coloring.colors().1);
         let mut sheet = Self::blank(Frame::around(places.all()), key.as_ref(), title, places.basis);
@@ -129,7 +131,7 @@ impl Sheet {
         sheet
     }
 
-    /// The cells: as marks, or as an image where they are too many. Grey without a colouring.
+    /// Paints the cells: as marks, or as an image if there are too many. Cells are grey without a colouring.
     pub(crate) fn paint_cells(&mut self, places: Places<'_>, coloring: Option<&Coloring>, faint: bool) {
         let n = places.points.n_rows();
         let colors = coloring.map_or_else(|| vec![None; n], |coloring| coloring.colors().0);
@@ -156,7 +158,7 @@ impl Sheet {
         }
     }
 
-    /// Paper with a frame, a title and a key.
+    /// Creates a picture with frame, title, and legend or colour bar.
     pub(crate) fn blank(frame: Frame, key: Option<&Key>, title: &str, basis: &str) -> Self {
         let beside = key.map_or(0.0, |key| key.width(frame.height));
         let mut scene = paper(frame.right() + beside + MARGIN, frame.bottom() + MARGIN + 4.0);
@@ -175,10 +177,10 @@ impl Sheet {
     }
 }
 
-/// Cells on an embedding.
+/// Draws cells on an embedding.
 ///
 /// # Panics
-/// When there is not one colour per cell, or the embedding has fewer than two columns.
+/// If there is not exactly one colour per cell, or the embedding has fewer than two columns.
 #[must_use]
 pub fn embedding(places: Places<'_>, coloring: &Coloring, title: &str) -> Picture {
     Sheet::new(places, Some(coloring), title, false).finish()

@@ -1,4 +1,4 @@
-//! Fates at the corners of a circle, every cell between those it may reach.
+//! Circular projection of fate probabilities: fates at the corners, and each cell between the fates it may reach.
 //!
 //! ```text
 //! corner(k) = (sin 2πk/K, cos 2πk/K)            k = 0 … K−1: the first above, the others clockwise
@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The circular projection of Velten et al. (2017, STEMNET), as in CellRank's `circular_projection`. With three fates a
-//! place says all three probabilities; with more, different probabilities may share a place. Two fates are a line, the
-//! first at its left end: there the height of a cell means nothing but how many cells there are, see [`fate_circle`].
+//! position determines all three probabilities. With more, different probabilities may share a position. Two fates are
+//! drawn on a line, the first at the left end. The vertical position of a cell then only shows the density of cells:
+//! see [`fate_circle`].
 
 use kuva::render::render::{Scene, TextAnchor};
 
@@ -18,22 +19,22 @@ use crate::frame::{MARGIN, SIDE, TEXT, dashes, dot, line, ring, text, text_width
 use crate::key::{Key, ticks};
 use crate::picture::{Picture, group, paper};
 
-/// Distance of a corner from the middle.
+/// Distance of a corner from the center.
 const RADIUS: f64 = 0.42 * SIDE;
-/// Greatest distance of a cell from the line between two fates.
+/// Maximum distance of a cell from the line between two fates.
 const SPREAD: f64 = 62.0;
 /// Distance of a name from its corner.
 const BEYOND: f64 = 16.0;
 const FAINT: Rgb = [205; 3];
 
-/// Cells between their fates, colored by `coloring`, or by their most likely fate. Cells that reach no terminal state
-/// have no place; they are counted below the picture.
+/// Draws cells between their fates, colored by `coloring`, or by their most likely fate if there is none. Cells that
+/// reach no terminal state have no position; their number is printed below the picture.
 ///
-/// Two fates are a line. Cells stand above and below it by chance, always the same for the same data and zero in the
-/// mean, up to a distance that grows with the square root of their density.
+/// Two fates are drawn on a line. Cells are scattered above and below the line by pseudorandom distances, with mean
+/// zero and the same for the same data. The maximum distance grows with the square root of the local density of cells.
 ///
 /// # Panics
-/// When there are fewer than two fates, or not one row of probabilities per cell of the coloring.
+/// If there are fewer than two fates, or the numbers of rows of probabilities and of cells in the coloring differ.
 #[must_use]
 pub fn fate_circle(fates: &ColoredFates, coloring: Option<&Coloring>, title: &str) -> Picture {
     let (n_cells, n_fates) = (fates.n_cells(), fates.names.len());
@@ -79,7 +80,7 @@ pub fn fate_circle(fates: &ColoredFates, coloring: Option<&Coloring>, title: &st
     Picture::new(scene)
 }
 
-/// The corner of a fate, on a circle of radius one.
+/// Position of a fate's corner on the unit circle.
 fn corner(fate: usize, n_fates: usize) -> [f64; 2] {
     #[expect(clippy::cast_precision_loss, reason = "a few fates")]
     let (fate, n) = (fate as f64, n_fates as f64);
@@ -90,7 +91,7 @@ fn corner(fate: usize, n_fates: usize) -> [f64; 2] {
     [sin, cos]
 }
 
-/// Where cells stand within the circle of radius one; nothing for those that reach no fate.
+/// Positions of the cells in the unit circle; `None` for cells that reach no fate.
 fn places(fates: &ColoredFates) -> Vec<Option<[f64; 2]>> {
     let n = fates.names.len();
     let corners: Vec<[f64; 2]> = (0..n).map(|fate| corner(fate, n)).collect();
@@ -107,7 +108,7 @@ fn places(fates: &ColoredFates) -> Vec<Option<[f64; 2]>> {
     places
 }
 
-/// Moves cells off the line from −1 to 1 by chance, farther where there are more of them; zero in the mean.
+/// Scatters cells off the line from −1 to 1 by pseudorandom distances with mean zero, further where cells are denser.
 fn spread(places: &mut [Option<[f64; 2]>]) {
     const BINS: usize = 40;
     #[expect(
@@ -121,7 +122,7 @@ fn spread(places: &mut [Option<[f64; 2]>]) {
     for [x, _] in places.iter().flatten() {
         counts[bin(*x)] += 1.0;
     }
-    // A mean with the neighbors, so that the outline has no steps to look at.
+    // average with the neighboring bins, so that the outline is smooth
     let smooth: Vec<f64> = (0..BINS)
         .map(|i| (counts[i.saturating_sub(1)] + 2.0 * counts[i] + counts[(i + 1).min(BINS - 1)]) / 4.0)
         .collect();
@@ -141,7 +142,7 @@ fn spread(places: &mut [Option<[f64; 2]>]) {
     }
 }
 
-/// Where things stand on paper.
+/// Layout of the picture.
 struct Plan {
     width: f64,
     height: f64,
@@ -155,7 +156,7 @@ impl Plan {
     fn new(fates: &ColoredFates, title: &str, key: Option<&Key>, note: bool) -> Self {
         let n = fates.names.len();
         let head = if title.is_empty() { 0.0 } else { 24.0 };
-        // How far names reach to either side of the middle.
+        // Extent of the names to the left and right of the center.
         let mut reach = [RADIUS + 8.0; 2];
         for (fate, name) in fates.names.iter().enumerate() {
             let (wide, x) = (text_width(name, TEXT + 1), corner(fate, n)[0] * (RADIUS + BEYOND));
@@ -181,7 +182,7 @@ impl Plan {
         (self.center.0 + x * RADIUS, self.center.1 - y * RADIUS)
     }
 
-    /// Title, the circle or the line, the corners and their names.
+    /// Draws the title, the circle or line, the corners and their names.
     fn draw(&self, scene: &mut Scene, fates: &ColoredFates, title: &str) {
         let n = fates.names.len();
         if !title.is_empty() {
@@ -209,14 +210,14 @@ impl Plan {
                     ring(scene, (x, y), 8.0, color, 3.0);
                 }
                 let (x, y) = self.at(corner.map(|c| c * (RADIUS + BEYOND) / RADIUS));
-                // Below a corner at the foot, above one at the top, in line with those at the sides.
+                // Below a corner at the bottom, above one at the top, level with those at the sides.
                 let y = y + 4.5 - 4.5 * corner[1];
                 text(scene, (x, y), &fates.names[fate], TEXT + 1, anchor(fate, n), true);
             }
         });
     }
 
-    /// The line between two fates, half of the way, and the probability of the second.
+    /// Draws the line between two fates, its midpoint, and the scale of the second fate's probability.
     fn scale(&self, scene: &mut Scene, second: &str) {
         line(scene, vec![self.at([-1.0, 0.0]), self.at([1.0, 0.0])], FAINT, 1.0);
         let foot = self.center.1 + SPREAD + 16.0;
@@ -232,7 +233,7 @@ impl Plan {
     }
 }
 
-/// A name stands away from the circle.
+/// Text anchor that places a name outside the circle.
 fn anchor(fate: usize, n_fates: usize) -> TextAnchor {
     match corner(fate, n_fates)[0] {
         x if x > 0.2 => TextAnchor::Start,

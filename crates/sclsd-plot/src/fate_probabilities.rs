@@ -1,11 +1,12 @@
-//! The probability of every fate, a panel for each on the same embedding and the same scale.
+//! Fate probabilities on an embedding, one panel per fate with the same scale.
 //!
 //! ```text
 //! color(cell, fate) = grey + p(cell, fate) · (color(fate) − grey),   0 ≤ p ≤ 1
 //! ```
 //!
 //! The scale is always 0 to 1, so that panels, and pictures of the model and of the prior, can be compared. A cell that
-//! reaches no terminal state has a row of zeros; it is a ring, lest it be taken for one that surely ends elsewhere.
+//! reaches no terminal state has a row of zeros. It is drawn as a ring, because it would otherwise look like a cell
+//! that certainly reaches another fate.
 
 use kuva::render::render::{Scene, TextAnchor};
 
@@ -17,20 +18,20 @@ use crate::picture::{Picture, group, paper};
 
 /// Distance between panels.
 const GAP: f64 = 16.0;
-/// Height of a panel's title, and of what stands below it.
+/// Height of a panel's title, and of the space below a panel.
 const HEAD: f64 = 30.0;
-/// What a ring means.
+/// Legend of a ring.
 const UNREACHED: [&str; 2] = ["reaches no", "terminal state"];
 
-/// Probabilities of fates: of all cells or of some, from the model, the prior or the neighbors.
+/// Fate probabilities of all or some cells, from the model, the prior or the neighbors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColoredFates {
     /// Names of the fates.
     pub names: Vec<String>,
-    /// A color for each.
+    /// One color per fate.
     pub colors: Vec<[u8; 3]>,
-    /// Probabilities, `n_cells × n_fates`, row by row; a row sums to one, or is zero where no terminal state is
-    /// reached.
+    /// Probabilities, `n_cells × n_fates`, row-major. A row sums to one, or is zero for a cell that reaches no terminal
+    /// state.
     pub values: Vec<f64>,
 }
 
@@ -38,7 +39,7 @@ impl ColoredFates {
     /// Number of cells.
     ///
     /// # Panics
-    /// When there is not one color per fate, or the values are not cells × fates.
+    /// If there is not exactly one color per fate, or the number of values is not `n_cells × n_fates`.
     #[must_use]
     pub fn n_cells(&self) -> usize {
         let n = self.names.len();
@@ -47,38 +48,38 @@ impl ColoredFates {
         self.values.len() / n.max(1)
     }
 
-    /// The probabilities of a cell, one per fate.
+    /// Probabilities of a cell, one per fate.
     pub(crate) fn of(&self, cell: usize) -> &[f64] {
         let n = self.names.len();
         &self.values[cell * n..(cell + 1) * n]
     }
 
-    /// Whether a cell reaches a terminal state at all.
+    /// Whether a cell reaches a terminal state.
     pub(crate) fn reaches(&self, cell: usize) -> bool {
         reaches(self.of(cell))
     }
 
-    /// The most likely fate of a cell, the first of equals; nothing where it reaches none.
+    /// The most likely fate of a cell, with ties to the first; `None` for a cell that reaches no terminal state.
     pub(crate) fn likeliest(&self, cell: usize) -> Option<usize> {
         let row = self.of(cell);
         (0..row.len()).filter(|_| reaches(row)).reduce(|best, fate| if row[fate] > row[best] { fate } else { best })
     }
 }
 
-/// Whether a row of probabilities is one: finite, and not all zero.
+/// Whether a row holds probabilities: all finite, and not all zero.
 pub(crate) fn reaches(row: &[f64]) -> bool {
     let sum: f64 = row.iter().sum();
     sum.is_finite() && sum > 0.0
 }
 
-/// A panel per fate on the embedding, from light grey (0) to the fate's own color (1). Cells that reach no terminal
-/// state are rings.
+/// Draws one panel per fate on the embedding, from light grey (0) to the fate's color (1). Cells that reach no terminal
+/// state are drawn as rings.
 ///
-/// In every panel the same cells are on top, by chance: what is seen of a cell adds up to one. (With the likeliest on
-/// top, as scanpy paints numbers, every panel would show the most that there is of its fate.)
+/// All panels paint the cells in the same pseudorandom order, so the visible probabilities of a cell add up to one. (If
+/// the most likely cells were on top, as in scanpy's plots of numbers, every panel would exaggerate its fate.)
 ///
 /// # Panics
-/// When there is not one row of probabilities per place, or one color per fate.
+/// If there is not exactly one row of probabilities per position, or one color per fate.
 #[must_use]
 pub fn fate_probabilities(places: Places<'_>, fates: &ColoredFates, title: &str) -> Picture {
     let (n_cells, n_fates) = (fates.n_cells(), fates.names.len());
@@ -161,7 +162,7 @@ fn explain_ring(scene: &mut Scene, x: f64, y: f64) {
     });
 }
 
-/// Panels to a row: nearly a square, four at most.
+/// Number of panels per row: a nearly square grid, at most four per row.
 fn columns(panels: usize) -> usize {
     if panels <= 3 { panels.max(1) } else { (2..4).find(|c| c * c >= panels).unwrap_or(4) }
 }

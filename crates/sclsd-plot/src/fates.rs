@@ -1,5 +1,5 @@
-//! From clusters to fates: an alluvial picture of how many cells of each end in which, undecided ones in
-//! parts.
+//! Alluvial diagram from clusters to fates: how many cells of each cluster end in each fate. Cells with uncertain fates
+//! count fractionally.
 
 use kuva::plot::sankey::SankeyPlot;
 use kuva::render::layout::Layout;
@@ -9,15 +9,15 @@ use kuva::render::render::render_multiple;
 use crate::color::{INK, hex};
 use crate::picture::Picture;
 
-/// Cells of every cluster by the cluster they end in.
+/// Numbers of cells by cluster of origin and final cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FateCounts {
     /// Names of the clusters.
     pub clusters: Vec<String>,
-    /// A colour for each.
+    /// One colour per cluster.
     pub colors: Vec<[u8; 3]>,
-    /// Numbers of cells, or sums of their probabilities, row by row: from the first cluster to each, from the second to
-    /// each, and so on.
+    /// Numbers of cells, or sums of their probabilities, `n_clusters × n_clusters`, row-major: rows are clusters of
+    /// origin, columns are final clusters.
     pub cells: Vec<f64>,
 }
 
@@ -27,10 +27,11 @@ impl FateCounts {
     }
 }
 
-/// Flows from clusters (left) to fates (right), as wide as they have cells; fates with their share of all cells.
+/// Draws flows from clusters (left) to fates (right) with widths proportional to numbers of cells. Fates are labelled
+/// with their fraction of all cells.
 ///
 /// # Panics
-/// When the counts are not clusters × clusters.
+/// If the number of counts is not the square of the number of clusters.
 #[must_use]
 pub fn fates(counts: &FateCounts, title: &str) -> Picture {
     let n = counts.clusters.len();
@@ -39,7 +40,7 @@ pub fn fates(counts: &FateCounts, title: &str) -> Picture {
     let from = |c: usize| (0..n).map(|to| counts.count(c, to)).sum::<f64>();
     let into = |c: usize| (0..n).map(|from| counts.count(from, c)).sum::<f64>();
     let start = |c: usize| format!("{} ({:.0})", counts.clusters[c], from(c));
-    // A fate is never called what a cluster is: names are what joins flows.
+    // Fates and clusters must have different labels, because flows are connected by label.
     let end = |c: usize| format!("{}: {:.1} %", counts.clusters[c], 100.0 * into(c) / all.max(f64::MIN_POSITIVE));
     let color = |c: usize| hex(counts.colors[c]);
     let mut plot = SankeyPlot::new().with_node_width(16.0).with_node_gap(10.0).with_link_opacity(0.45);

@@ -1,37 +1,37 @@
-//! What cells say, smoothed over a grid of the embedding.
+//! Values of cells, smoothed on a grid over the embedding.
 //!
 //! ```text
 //! f(g) = Σ_c w(g, c) f_c / Σ_c w(g, c),   w(g, c) = exp(−‖x_g − x_c‖² / 2σ²)
 //! ```
 //!
-//! summed over cells within 3 σ. Where the weights hardly sum to anything there are no cells, and nothing is drawn.
-//! Time and memory are O(cells + grid).
+//! The sum is over cells within 3 σ. Grid points with a negligible sum of weights have no cells nearby and are not
+//! drawn. Time and memory are O(cells + grid).
 
 use crate::embedding::Places;
 use crate::frame::Frame;
 
-/// A cell's reach, in σ.
+/// Radius of a cell's influence, in σ.
 const REACH: f64 = 3.0;
-/// Share of the typical cell's weight below which a point of the grid counts as empty.
+/// Fraction of the typical cell's weight below which a grid point counts as empty.
 const EMPTY: f64 = 0.15;
 
-/// `D` numbers at every point of a regular grid over the frame.
+/// `D` values at every point of a regular grid over the frame.
 #[derive(Debug, Clone)]
 pub(crate) struct Field<const D: usize> {
-    /// The point of the embedding at the lowest corner, and the distance between neighbours.
+    /// Position in the embedding of the lowest corner, and the distance between grid points.
     origin: [f64; 2],
     step: f64,
     pub columns: usize,
     pub rows: usize,
     values: Vec<[f64; D]>,
     weights: Vec<f64>,
-    /// Weight below which there are no cells.
+    /// Weight below which a grid point counts as empty.
     empty: f64,
 }
 
 impl<const D: usize> Field<D> {
-    /// Smooths `value` of every cell over a grid of `columns` points along the frame's longer side, `sigma` in steps of
-    /// it.
+    /// Smooths `value` of every cell on a grid with `columns` points along the longer side of the frame. `sigma` is in
+    /// grid steps.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positions on a grid of hundreds")]
     #[expect(clippy::cast_precision_loss, reason = "positions on a grid of hundreds")]
     pub(crate) fn smooth(
@@ -53,7 +53,7 @@ impl<const D: usize> Field<D> {
                 continue;
             }
             let at = [0, 1].map(|axis| (place[axis] - origin[axis]) / step);
-            // a cell far off reaches no point
+            // clamp: a distant cell reaches no grid point
             let near = at.map(|a| a.round().clamp(-1e9, 1e9) as isize);
             for row in (near[1] - reach).max(0)..=(near[1] + reach).min(rows.cast_signed() - 1) {
                 for column in (near[0] - reach).max(0)..=(near[0] + reach).min(columns.cast_signed() - 1) {
@@ -72,7 +72,7 @@ impl<const D: usize> Field<D> {
         field
     }
 
-    /// The median over cells of the weight where they stand.
+    /// The median over the cells of the weight at their positions.
     fn typical(&self, places: Places<'_>) -> f64 {
         let mut at: Vec<f64> =
             places.all().filter_map(|place| self.blend(place, |i| [self.weights[i]])).map(|[w]| w).collect();
@@ -83,24 +83,24 @@ impl<const D: usize> Field<D> {
         *at.select_nth_unstable_by(middle, f64::total_cmp).1
     }
 
-    /// The place of a point of the grid on the embedding.
+    /// Position of a grid point in the embedding.
     #[expect(clippy::cast_precision_loss, reason = "positions on a grid of hundreds")]
     pub(crate) fn place(&self, column: usize, row: usize) -> [f64; 2] {
         [self.origin[0] + self.step * column as f64, self.origin[1] + self.step * row as f64]
     }
 
-    /// Distance between neighbouring points, in units of the embedding.
+    /// Distance between adjacent grid points, in units of the embedding.
     pub(crate) fn step(&self) -> f64 {
         self.step
     }
 
-    /// What stands at a point of the grid, and whether there are cells.
+    /// Values at a grid point, and whether there are cells.
     pub(crate) fn point(&self, column: usize, row: usize) -> ([f64; D], bool) {
         let at = row * self.columns + column;
         (self.values[at], self.weights[at] > self.empty)
     }
 
-    /// The value at any place where there are cells, bilinear between the points of the grid.
+    /// Values at any position by bilinear interpolation; `None` where there are no cells.
     pub(crate) fn at(&self, place: [f64; 2]) -> Option<[f64; D]> {
         let [weight] = self.blend(place, |i| [self.weights[i]])?;
         if weight <= self.empty {
@@ -142,7 +142,7 @@ mod tests {
             let places = Places { basis: "X_umap", points: &points };
             let field = Field::smooth(places, &frame, 60, 1.0, |_| [1.0]);
             assert!(field.values.iter().flatten().all(|v| v.is_finite()), "{odd}");
-            // a frame around cells of which some are infinitely far
+            // a frame around cells, some of which are at infinity
             let _ = Field::smooth(places, &Frame::around(places.all()), 60, 1.0, |_| [1.0]);
         }
     }

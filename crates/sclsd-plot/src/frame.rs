@@ -1,4 +1,4 @@
-//! The frame of a picture on an embedding: where a cell stands on paper, and what stands around it.
+//! The frame of a picture on an embedding: maps positions of cells to the picture, and draws title and axis labels.
 
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 
@@ -7,32 +7,32 @@ use crate::picture::group;
 
 /// Length of the longer side, in CSS pixels.
 pub(crate) const SIDE: f64 = 480.0;
-/// Paper around the outermost cells.
+/// Space around the outermost cells.
 const PADDING: f64 = 14.0;
-/// Paper around everything.
+/// Space around the picture.
 pub(crate) const MARGIN: f64 = 22.0;
 /// Size of text, in CSS pixels.
 pub(crate) const TEXT: u32 = 12;
 
-/// A rectangle on paper that holds the embedding, one unit of it as long across as upwards.
+/// A rectangle in the picture that holds the embedding, with the same scale on both axes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     pub left: f64,
     pub top: f64,
     pub width: f64,
     pub height: f64,
-    /// The embedding's point at the middle of the frame.
+    /// Position in the embedding of the center of the frame.
     center: [f64; 2],
     scale: f64,
 }
 
 impl Frame {
-    /// A frame around all points that are finite.
+    /// A frame around all finite points.
     pub(crate) fn around(points: impl Iterator<Item = [f64; 2]>) -> Self {
         Self::sized(points, SIDE)
     }
 
-    /// A frame around all points that are finite, its longer side this long.
+    /// A frame around all finite points with the given length of the longer side.
     pub(crate) fn sized(points: impl Iterator<Item = [f64; 2]>, side: f64) -> Self {
         let (mut low, mut high) = ([f64::INFINITY; 2], [f64::NEG_INFINITY; 2]);
         for point in points.filter(|p| p[0].is_finite() && p[1].is_finite()) {
@@ -52,12 +52,12 @@ impl Frame {
         Self { left: MARGIN, top: MARGIN + 18.0, width, height, center, scale }
     }
 
-    /// The same frame elsewhere on paper.
+    /// The same frame at another position in the picture.
     pub(crate) fn moved(self, left: f64, top: f64) -> Self {
         Self { left, top, ..self }
     }
 
-    /// The place on paper of a point of the embedding.
+    /// Position in the picture of a point of the embedding.
     pub(crate) fn at(&self, [x, y]: [f64; 2]) -> (f64, f64) {
         (
             self.left + self.width / 2.0 + (x - self.center[0]) * self.scale,
@@ -65,13 +65,13 @@ impl Frame {
         )
     }
 
-    /// The embedding's lowest corner and its extent within the frame.
+    /// The lowest corner and the extent of the frame, in units of the embedding.
     pub(crate) fn extent(&self) -> ([f64; 2], [f64; 2]) {
         let size = [self.width / self.scale, self.height / self.scale];
         ([self.center[0] - size[0] / 2.0, self.center[1] - size[1] / 2.0], size)
     }
 
-    /// Units of the embedding to a CSS pixel.
+    /// Units of the embedding per CSS pixel.
     pub(crate) fn unit(&self) -> f64 {
         1.0 / self.scale
     }
@@ -84,7 +84,7 @@ impl Frame {
         self.top + self.height
     }
 
-    /// Title above, names of the axes, and the frame itself.
+    /// Draws the title, the axis labels and the outline.
     pub(crate) fn draw(&self, scene: &mut Scene, title: &str, basis: &str) {
         self.outline(scene);
         let middle = self.left + self.width / 2.0;
@@ -92,7 +92,7 @@ impl Frame {
         self.axes(scene, basis);
     }
 
-    /// The frame itself.
+    /// Draws the outline.
     pub(crate) fn outline(&self, scene: &mut Scene) {
         group(scene, "frame", |scene| {
             scene.add(Primitive::Rect {
@@ -108,7 +108,7 @@ impl Frame {
         });
     }
 
-    /// Names of the axes, at the lower left corner.
+    /// Draws the axis labels at the lower left corner.
     pub(crate) fn axes(&self, scene: &mut Scene, basis: &str) {
         let name = basis.strip_prefix("X_").unwrap_or(basis).to_uppercase();
         text(scene, (self.left, self.bottom() + 15.0), &format!("{name} 1"), TEXT - 2, TextAnchor::Start, false);
@@ -129,7 +129,7 @@ pub(crate) fn text(scene: &mut Scene, (x, y): (f64, f64), content: &str, size: u
     });
 }
 
-/// Text that runs upwards.
+/// Text rotated to run upwards.
 pub(crate) fn upwards(scene: &mut Scene, (x, y): (f64, f64), content: &str, size: u32, anchor: TextAnchor) {
     scene.add(Primitive::Text {
         x,
@@ -143,7 +143,7 @@ pub(crate) fn upwards(scene: &mut Scene, (x, y): (f64, f64), content: &str, size
     });
 }
 
-/// About how wide a text is, in CSS pixels; rather too wide than too narrow.
+/// Approximate width of a text, in CSS pixels, rounded up rather than down.
 pub(crate) fn text_width(content: &str, size: u32) -> f64 {
     let em = |c: char| match c {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | '\'' | '|' | ' ' => 0.36,
@@ -156,7 +156,7 @@ pub(crate) fn text_width(content: &str, size: u32) -> f64 {
     f64::from(size) * content.chars().map(em).sum::<f64>()
 }
 
-/// A filled shape.
+/// A filled polygon.
 pub(crate) fn shape(scene: &mut Scene, points: &[(f64, f64)], fill: Rgb) {
     let mut d = kuva::render::render::build_path(points);
     d.push('Z');
@@ -178,13 +178,13 @@ pub(crate) fn dot(scene: &mut Scene, (cx, cy): (f64, f64), r: f64, fill: Rgb) {
     scene.add(Primitive::Circle { cx, cy, r, fill: paint(fill), fill_opacity: None, stroke: None, stroke_width: None });
 }
 
-/// A line of dashes, for what is there to compare with.
+/// A dashed line, for reference curves.
 pub(crate) fn dashes(scene: &mut Scene, points: Vec<(f64, f64)>, color: Rgb, width: f64) {
     let stroke_dasharray = Some("5 4".to_owned());
     scene.add(Primitive::PolyLine { points, stroke: paint(color), stroke_width: width, stroke_dasharray });
 }
 
-/// A circle's outline.
+/// An unfilled circle.
 pub(crate) fn ring(scene: &mut Scene, (cx, cy): (f64, f64), r: f64, color: Rgb, width: f64) {
     let (stroke, stroke_width) = (Some(paint(color)), Some(width));
     let fill = kuva::render::color::Color::None;

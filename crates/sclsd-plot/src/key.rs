@@ -1,4 +1,4 @@
-//! What colours mean: a legend of groups or a bar of numbers, always beside the frame, so that it covers no cell.
+//! The legend of groups or colour bar of numbers, always beside the frame, so that it covers no cell.
 
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
@@ -6,23 +6,23 @@ use crate::color::{ColorMap, INK, Rgb, paint};
 use crate::frame::{TEXT, dot, line, ring, text, text_width};
 use crate::picture::group;
 
-/// Height of a legend's entry.
+/// Height of a legend entry.
 const ROW: f64 = 18.0;
-/// Width of a bar.
+/// Width of a colour bar.
 const BAR: f64 = 14.0;
 /// Distance from the frame.
 const GAP: f64 = 16.0;
 
-/// What stands beside a frame.
+/// A legend or colour bar.
 pub(crate) enum Key {
-    /// A name and a colour for each group.
+    /// A legend: name and colour of each group.
     Legend(Vec<(String, Rgb)>),
-    /// A range of numbers and its name; a strip for each of the color maps that show it.
+    /// A colour bar: the name of the quantity, its range, and one strip per color map.
     Bar { name: String, range: [f64; 2], color_maps: Vec<ColorMap> },
 }
 
 impl Key {
-    /// Width it needs beside something of this height.
+    /// Required width beside a frame of this height.
     pub(crate) fn width(&self, height: f64) -> f64 {
         match self {
             Self::Legend(entries) => columns(entries, height).iter().map(|c| column_width(c)).sum::<f64>() + GAP,
@@ -33,7 +33,7 @@ impl Key {
         }
     }
 
-    /// Draws it to the right of `left`, from `top` downwards.
+    /// Draws the legend or colour bar to the right of `left`, from `top` downwards.
     pub(crate) fn draw(&self, scene: &mut Scene, left: f64, top: f64, height: f64) {
         match self {
             Self::Legend(entries) => group(scene, "legend", |scene| {
@@ -67,7 +67,7 @@ impl Key {
     }
 }
 
-/// A color map from its beginning, below, to its end.
+/// Draws a color map from its start (bottom) to its end (top).
 fn strip(scene: &mut Scene, [x, y, width, long]: [f64; 4], color_map: ColorMap) {
     let steps = 100_u32;
     for step in 0..steps {
@@ -86,19 +86,19 @@ fn strip(scene: &mut Scene, [x, y, width, long]: [f64; 4], color_map: ColorMap) 
     }
 }
 
-/// Width of a bar of so many strips.
+/// Width of a colour bar with this number of strips.
 fn bar_width(strips: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a handful of color maps")]
     let strips = strips as f64;
     if strips > 1.0 { (9.0 * strips).clamp(BAR, 54.0) } else { BAR }
 }
 
-/// Length of a bar beside something of this height; it begins 24 below the top.
+/// Length of a colour bar beside a frame of this height. It starts 24 below the top.
 pub(crate) fn bar_length(height: f64) -> f64 {
     (height * 0.6).min(260.0)
 }
 
-/// What the sizes of marks mean: three rings, the greatest for `most`, from `x` to the right with their middle at `y`.
+/// Draws a size legend: three rings, the largest for `most`, from `x` to the right and vertically centered at `y`.
 pub(crate) fn sizes(scene: &mut Scene, name: &str, most: usize, radius: impl Fn(usize) -> f64, (x, y): (f64, f64)) {
     group(scene, "sizes", |scene| {
         let greatest = radius(most);
@@ -124,7 +124,7 @@ fn column_width(entries: &[(String, Rgb)]) -> f64 {
     26.0 + entries.iter().map(|(name, _)| text_width(name, TEXT)).fold(0.0, f64::max)
 }
 
-/// About `n` round numbers within a range, and how they are written.
+/// About `n` tick values within a range, with their labels.
 pub(crate) fn ticks([low, high]: [f64; 2], n: u32) -> Vec<(f64, String)> {
     let span = high - low;
     if !(span > 0.0 && span.is_finite()) {
@@ -143,7 +143,7 @@ pub(crate) fn ticks([low, high]: [f64; 2], n: u32) -> Vec<(f64, String)> {
         .collect()
 }
 
-/// A number in four digits at most, without zeros at its end.
+/// Formats a number with at most four digits, without trailing zeros.
 pub(crate) fn brief(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e5).contains(&size) {

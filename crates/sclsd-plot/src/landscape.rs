@@ -1,4 +1,4 @@
-//! Waddington's landscape: the potential over an embedding, and its map of contours.
+//! Waddington landscape: the potential over an embedding, and its contour map.
 
 use contour::ContourBuilder;
 use kuva::render::render::Primitive;
@@ -10,14 +10,14 @@ use crate::frame::{Frame, dot, line};
 use crate::key::Key;
 use crate::picture::{Picture, group};
 
-/// Points of the grid along the longer side.
+/// Number of grid points along the longer side.
 const GRID: usize = 160;
-/// Radius over which potentials are averaged, in steps of the grid.
+/// Radius over which potentials are averaged, in grid steps.
 const SMOOTH: f64 = 3.0;
-/// Contours between the deepest and the highest point.
+/// Number of contour levels between the lowest and the highest point.
 const LEVELS: u32 = 16;
 
-/// The potential over an embedding on a regular grid, where there are cells.
+/// The potential on a regular grid over an embedding, where there are cells.
 #[derive(Debug, Clone)]
 pub struct Landscape {
     basis: String,
@@ -27,10 +27,10 @@ pub struct Landscape {
 }
 
 impl Landscape {
-    /// Averages `potential`, a value per cell, over a grid of the embedding.
+    /// Averages `potential`, one value per cell, on a grid over the embedding.
     ///
     /// # Panics
-    /// When there is not one potential per cell.
+    /// If there is not exactly one potential per cell.
     #[must_use]
     pub fn new(places: Places<'_>, potential: &[f64]) -> Self {
         assert_eq!(places.points.n_rows(), potential.len(), "one potential per cell");
@@ -45,29 +45,29 @@ impl Landscape {
         Self { basis: places.basis.to_owned(), frame, field, range }
     }
 
-    /// The height at a place, from 0 (deepest) to 1; `None` where there are no cells.
+    /// Height at a position, from 0 (lowest) to 1; `None` where there are no cells.
     #[must_use]
     pub fn height(&self, place: [f64; 2]) -> Option<f64> {
         self.field.at(place).map(|[height]| self.share(height))
     }
 
-    /// Columns and rows of the grid.
+    /// Number of columns and rows of the grid.
     #[must_use]
     pub fn size(&self) -> [usize; 2] {
         [self.field.columns, self.field.rows]
     }
 
-    /// The place of a point of the grid, and the height there from 0 to 1, where there are cells.
+    /// Position of a grid point, and its height from 0 to 1 if there are cells.
     ///
     /// # Panics
-    /// When the point is not on the grid.
+    /// If the point is not on the grid.
     #[must_use]
     pub fn point(&self, column: usize, row: usize) -> ([f64; 2], Option<f64>) {
         let ([height], there) = self.field.point(column, row);
         (self.field.place(column, row), there.then(|| self.share(height)))
     }
 
-    /// The least and the greatest potential of the grid.
+    /// Minimum and maximum potential on the grid.
     #[must_use]
     pub fn potentials(&self) -> [f64; 2] {
         self.range
@@ -81,7 +81,7 @@ impl Landscape {
         Key::Bar { name: "potential V".into(), range: self.range, color_maps: vec![ColorMap::Viridis] }
     }
 
-    /// The squares of the grid whose corners all have cells: corner and heights.
+    /// Grid squares with cells at all four corners: column, row and heights.
     pub(crate) fn squares(&self) -> Vec<(usize, usize, [f64; 4])> {
         let mut squares = Vec::new();
         for row in 0..self.field.rows - 1 {
@@ -95,7 +95,7 @@ impl Landscape {
         squares
     }
 
-    /// Contours: pieces of line at each level, on paper.
+    /// Contours: line segments at each level, in picture coordinates.
     fn contours(&self) -> Vec<(f64, Vec<(f64, f64)>)> {
         let mut heights = Vec::with_capacity(self.field.columns * self.field.rows);
         for row in 0..self.field.rows {
@@ -103,7 +103,7 @@ impl Landscape {
         }
         let levels: Vec<f64> = (1..LEVELS).map(|i| f64::from(i) / f64::from(LEVELS)).collect();
         let [x, y] = self.field.place(0, 0);
-        // The crate's points lie at the middle of squares, half a step from ours.
+        // The contour crate places points at the center of squares, which is half a step from the grid points here.
         let half = self.field.step() / 2.0;
         let lines = ContourBuilder::new(self.field.columns, self.field.rows, true)
             .x_origin(x - half)
@@ -132,7 +132,7 @@ impl Landscape {
     }
 }
 
-/// The landscape from above: colours, contours, and paths of cells rolling down it.
+/// Draws the landscape from above: colours, contours, and paths of cells rolling down.
 #[must_use]
 pub fn contour_map(landscape: &Landscape, paths: &[Vec<[f64; 2]>], title: &str) -> Picture {
     let mut sheet = Sheet::blank(landscape.frame, Some(&landscape.key()), title, &landscape.basis);
@@ -157,7 +157,7 @@ pub fn contour_map(landscape: &Landscape, paths: &[Vec<[f64; 2]>], title: &str) 
     });
     group(&mut sheet.scene, "paths", |scene| {
         for path in paths {
-            // Where a path leaps over places without cells, there is no landscape for it to run on.
+            // Split a path where it crosses areas without cells, where the landscape is undefined.
             for stretch in path.split(|&place| landscape.height(place).is_none()).filter(|stretch| stretch.len() > 1) {
                 let points: Vec<(f64, f64)> = stretch.iter().map(|&p| frame.at(p)).collect();
                 line(scene, points.clone(), [255; 3], 2.0);

@@ -1,8 +1,8 @@
-//! Figures and the report: results in, pictures out.
+//! Figures and the HTML report.
 //!
-//! A picture is made from plain arrays (places on an embedding, directions, paths, counts) and leaves as SVG or PNG.
-//! What is drawn on cells shares a frame (`frame.rs`), the painting of cells (`embedding.rs`) and a key beside the
-//! frame (`key.rs`).
+//! A picture is created from plain arrays (positions on an embedding, velocities, paths, counts) and rendered as SVG or
+//! PNG. Pictures of cells share the frame (`frame.rs`), the painting of cells (`embedding.rs`), and the legend or
+//! colour bar beside the frame (`key.rs`).
 
 mod calibration;
 mod color;

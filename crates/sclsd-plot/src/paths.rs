@@ -1,4 +1,4 @@
-//! Paths over cells: walks of the prior, trajectories of the model.
+//! Paths on an embedding: random walks of the prior, and trajectories of the model.
 
 use kuva::render::render::{Primitive, TextAnchor};
 
@@ -7,22 +7,22 @@ use crate::embedding::{Coloring, Places, Sheet};
 use crate::frame::{TEXT, dot, line, text};
 use crate::picture::{Picture, group};
 
-/// Paths of one kind: places on the embedding, from start to end.
+/// A group of paths: positions on the embedding from start to end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Paths {
-    /// What they are, such as "prior walks".
+    /// Name of the group, such as "prior walks".
     pub name: String,
-    /// The places of each.
+    /// Positions of each path.
     pub places: Vec<Vec<[f64; 2]>>,
 }
 
-/// Colours of the kinds of paths.
+/// Colours of the groups of paths.
 const KINDS: [Rgb; 3] = [INK, [202, 40, 40], [20, 90, 180]];
 
-/// Paths above cells: a ring where each starts, a disc where it ends.
+/// Draws paths on top of cells, with a ring at each start and a disc at each end.
 ///
 /// # Panics
-/// When there is not one colour per cell.
+/// If there is not exactly one colour per cell.
 #[must_use]
 pub fn walks(places: Places<'_>, coloring: &Coloring, kinds: &[Paths], title: &str) -> Picture {
     let mut sheet = Sheet::new(places, Some(coloring), title, true);

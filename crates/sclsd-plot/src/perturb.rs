@@ -1,4 +1,4 @@
-//! What perturbing genes does to fates: log2 fold changes, and how many cells are behind each.
+//! Effects of gene perturbations on fates: log2 fold changes, and the numbers of cells they are based on.
 
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
@@ -7,26 +7,25 @@ use crate::frame::{MARGIN, TEXT, line, text, text_width};
 use crate::key::{Key, sizes};
 use crate::picture::{Picture, group};
 
-/// Distance between genes and between fates.
+/// Distance between genes and between fates, in CSS pixels.
 const CELL: f64 = 44.0;
-/// Greatest radius of a mark.
+/// Maximum radius of a mark, in CSS pixels.
 const RADIUS: f64 = 17.0;
 
-/// The change of one fate when one gene is perturbed.
+/// Effect of a gene perturbation on one fate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FateChange {
-    /// Gene or genes.
+    /// Name of the gene or genes.
     pub gene: String,
-    /// Fate.
+    /// Name of the fate.
     pub fate: String,
-    /// Logarithm to the base 2 of the ratio of cells with that fate; may be infinite where a fate comes or goes
-    /// altogether.
+    /// log2 of the ratio of the numbers of cells with that fate. Infinite if the fate appears or disappears.
     pub log2_fold_change: f64,
-    /// Cells with that fate before or after, whichever is more.
+    /// Number of cells with that fate before or after the perturbation, whichever is larger.
     pub cells: usize,
 }
 
-/// Genes down, fates across: colour is the log2 fold change, area the number of cells behind it.
+/// Draws a grid of genes (rows) and fates (columns). Colour is the log2 fold change, area the number of cells.
 #[must_use]
 pub fn perturbations(changes: &[FateChange], title: &str) -> Picture {
     let genes = distinct(changes.iter().map(|c| c.gene.as_str()));

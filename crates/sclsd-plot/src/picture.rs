@@ -1,4 +1,4 @@
-//! A picture is a scene of marks; it leaves as SVG or as PNG.
+//! A picture is a scene of marks that is rendered as SVG or PNG.
 
 use std::fmt;
 use std::path::Path;
@@ -13,55 +13,55 @@ use sclsd_spec::{Choice, UnknownName};
 
 use crate::color::INK;
 
-/// The fonts a picture asks for, the one its widths were measured in first.
+/// Font families, starting with the one in which text widths were measured.
 pub(crate) const FONTS: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
 
-/// Dots of a PNG to a unit of the picture.
+/// Pixels of a PNG per unit of the picture.
 const DOTS: f32 = 2.0;
-/// Dots of the cells under an SVG's lines and text, where there are too many for marks of their own.
+/// Pixels per unit of the image of cells in an SVG, if there are too many cells for individual marks.
 const CELL_DOTS: f32 = 3.0;
 
 /// A finished picture.
 ///
-/// Cells are marks of their own up to [`Picture::MAX_MARKS`]; more of them are one image under text and lines that stay
-/// vectors.
+/// Up to [`Picture::MAX_MARKS`] cells are drawn as individual marks. More cells are drawn as one image below text and
+/// lines, which remain vector graphics.
 pub struct Picture {
     scene: Scene,
-    /// Marks that are an image in the SVG, in the same coordinates, without a background.
+    /// Marks that become an image in the SVG, in the same coordinates, without a background.
     image: Option<Scene>,
 }
 
-/// Why a picture cannot be made.
+/// The reason why a picture cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
-    /// The file name says neither SVG nor PNG.
+    /// The file name ends in neither `.svg` nor `.png`.
     #[error("{name} is neither .svg nor .png, so it is unknown what to draw")]
     Format {
-        /// The name given.
+        /// The file name.
         name: String,
     },
-    /// The image library gave up.
+    /// The image library failed.
     #[error("the picture cannot be painted: {reason}")]
     Paint {
-        /// Its reason.
+        /// Error message of the library.
         reason: String,
     },
     /// The report cannot be written as JSON.
     #[error("the report cannot be written: {reason}")]
     Report {
-        /// What JSON cannot hold.
+        /// Error message of the JSON serialiser.
         reason: String,
     },
 }
 
-/// What a picture is written as.
+/// File format of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// Scalable vectors.
+    /// Scalable vector graphics.
     Svg,
-    /// Dots, two to a unit.
+    /// Pixel image, two pixels per unit.
     Png,
 }
 
@@ -92,10 +92,10 @@ impl FromStr for Format {
 }
 
 impl Format {
-    /// The format that a file's name ends in.
+    /// The format for the extension of a file name.
     ///
     /// # Errors
-    /// [`PictureError::Format`] where it ends in neither `.svg` nor `.png`.
+    /// [`PictureError::Format`] if the extension is neither `.svg` nor `.png`.
     pub fn of(path: &Path) -> Result<Self, PictureError> {
         match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
             Some("svg") => Ok(Self::Svg),
@@ -106,7 +106,7 @@ impl Format {
 }
 
 impl Picture {
-    /// Cells beyond which an SVG holds an image of them rather than a mark for each.
+    /// Number of cells up to which an SVG holds one mark per cell. More cells are drawn as an image.
     pub const MAX_MARKS: usize = 20_000;
 
     pub(crate) fn new(mut scene: Scene) -> Self {
@@ -119,21 +119,21 @@ impl Picture {
         Self { scene, image: None }
     }
 
-    /// With `marks` as an image below everything but the background.
+    /// Creates a picture with `marks` as an image between the background and the other marks.
     pub(crate) fn over(scene: Scene, marks: Scene) -> Self {
         Self { image: Some(marks), ..Self::new(scene) }
     }
 
-    /// Width and height, in units of a CSS pixel.
+    /// Width and height, in CSS pixels.
     #[must_use]
     pub fn size(&self) -> (f64, f64) {
         (self.scene.width, self.scene.height)
     }
 
-    /// The bytes of a file of that format.
+    /// Renders the picture as a file of the given format.
     ///
     /// # Errors
-    /// [`PictureError::Paint`] where dots cannot be painted.
+    /// [`PictureError::Paint`] if the pixel image cannot be rendered.
     pub fn render(&self, format: Format) -> Result<Vec<u8>, PictureError> {
         match format {
             Format::Svg => Ok(self.svg()?.into_bytes()),
@@ -149,7 +149,7 @@ impl Picture {
         let image = format!(
             "<image class=\"cells\" width=\"{width}\" height=\"{height}\" href=\"data:image/png;base64,{dots}\"/>"
         );
-        // Behind the background's rectangle, which is the first mark there is.
+        // Directly after the background's rectangle, which is the first mark.
         let background = text.find("<rect width=\"100%\"").and_then(|at| text[at..].find("/>").map(|end| at + end + 2));
         let at = background.ok_or_else(|| PictureError::Paint { reason: "the picture has no background".into() })?;
         Ok([&text[..at], &image, &text[at..]].concat())
@@ -163,27 +163,27 @@ impl Picture {
     }
 }
 
-/// Puts the sign for what cannot be shown in place of characters that no SVG may hold, and of those that nobody sees.
+/// Replaces invisible characters and characters that are not allowed in SVG by the replacement character.
 fn printable(text: &mut String) {
     if text.contains(unprintable) {
         *text = text.chars().map(|c| if unprintable(c) { char::REPLACEMENT_CHARACTER } else { c }).collect();
     }
 }
 
-/// Control characters, most of which XML forbids; what it forbids beside them; and those that turn the direction of
-/// writing.
+/// Control characters, most of which XML forbids, other characters that XML forbids, and characters that change the
+/// text direction.
 fn unprintable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// White paper of this size, with text in ink.
+/// A white scene of this size with dark text.
 pub(crate) fn paper(width: f64, height: f64) -> Scene {
     let mut scene = Scene::new(width, height);
     scene.text_color = Some(format!("#{0:02x}{0:02x}{0:02x}", INK[0]));
     scene
 }
 
-/// A scene of the same size and looks without its marks.
+/// An empty scene with the size and style of another.
 pub(crate) fn empty(like: &Scene) -> Scene {
     let mut scene = Scene::new(like.width, like.height);
     scene.background_color.clone_from(&like.background_color);
@@ -196,7 +196,7 @@ fn paint(scene: &Scene, dots: f32) -> Result<Vec<u8>, PictureError> {
     PngBackend::new().with_scale(dots).render_scene(scene).map_err(|reason| PictureError::Paint { reason })
 }
 
-/// A named group of marks: what tests and style sheets find them by.
+/// Draws a group of marks with a class name, for tests and style sheets.
 pub(crate) fn group(scene: &mut Scene, class: &str, draw: impl FnOnce(&mut Scene)) {
     scene.add(Primitive::GroupStart { transform: None, title: None, extra_attrs: Some(format!("class=\"{class}\"")) });
     draw(scene);

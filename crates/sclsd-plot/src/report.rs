@@ -1,7 +1,8 @@
-//! The report: one HTML file that opens from disk, with everything it shows inside it.
+//! The report: one self-contained HTML file.
 //!
-//! What is drawn is packed: coordinates in 16 bits of the frame, colours' numbers in 8 bits of their range, both far
-//! finer than a screen. The page (`report/`) unpacks and draws; it loads nothing from anywhere.
+//! Drawn data is quantised and packed: coordinates in 16 bits over the frame, coloured values in 8 bits over their
+//! range. Both are much finer than a screen. The page (`report/`) unpacks and draws the data, and loads nothing from
+//! the network.
 
 use std::collections::BTreeMap;
 
@@ -33,41 +34,41 @@ const SCRIPTS: [&str; 6] = [
     include_str!("report/main.js"),
 ];
 
-/// Everything a report shows. What is empty or absent is left out of the page.
+/// All content of a report. Elements that are empty or absent are omitted from the page.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Title of the page.
     pub title: String,
-    /// What data, what model, what came out: names and values.
+    /// Facts about data, model and results: names and values.
     pub facts: Vec<(String, String)>,
-    /// Sentences that a reader must not miss.
+    /// Warnings in complete sentences.
     pub warnings: Vec<String>,
-    /// How good it is: names, values, and what they mean.
+    /// Quality measures: names, values and explanations.
     pub figures: Vec<(String, String, String)>,
-    /// Configuration of the run, as text.
+    /// Configuration of the training run, as text.
     pub config: String,
     /// Cells on the embedding.
     pub cells: ReportCells,
-    /// Streamlines over them.
+    /// Streamlines on the embedding.
     pub streamlines: Option<PackedNumbers>,
-    /// Heights over the embedding.
+    /// Potential over the embedding.
     pub landscape: Option<ReportLandscape>,
-    /// Paths of cells rolling down.
+    /// Trajectories of cells in the potential.
     pub trajectories: Option<ReportTrajectories>,
-    /// Values by epoch.
+    /// Values per training epoch, by name.
     pub history: BTreeMap<String, Vec<f64>>,
-    /// How likely cells are to end where.
+    /// Fate probabilities of the cells.
     pub fates: Option<ReportFates>,
-    /// Expression along pseudotime.
+    /// Gene expression along pseudotime.
     pub trends: Option<ReportTrends>,
 }
 
-/// Cells that are shown: all, or an even sample.
+/// The cells shown: all, or a random sample.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReportCells {
     /// Name of the embedding.
     basis: String,
-    /// Cells there are.
+    /// Number of cells in the data.
     n: usize,
     names: Vec<String>,
     places: PackedNumbers,
@@ -77,49 +78,49 @@ pub struct ReportCells {
 #[derive(Debug, Clone, Serialize)]
 struct ReportColoring {
     name: String,
-    /// A category or a share of the range of each cell; the greatest number for none.
+    /// Category or quantised value of each cell; the largest number means missing.
     values: PackedNumbers,
-    /// Names and colours of categories; empty for numbers.
+    /// Names and colours of categories; empty for a numeric colouring.
     categories: Vec<(String, String)>,
 }
 
-/// A landscape's grid.
+/// The grid of a landscape.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReportLandscape {
     columns: usize,
     rows: usize,
-    /// Places of the first and the last point.
+    /// Positions of the first and last grid point.
     corners: [[f64; 2]; 2],
-    /// Heights in 255ths, the greatest number where there are no cells.
+    /// Heights in 255ths; the largest number where there are no cells.
     heights: PackedNumbers,
     potentials: [f64; 2],
 }
 
-/// Paths over time.
+/// Trajectories over time.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReportTrajectories {
     times: Vec<f64>,
-    /// Colour of each path, as in the first colouring.
+    /// Colour of each trajectory, as in the first colouring.
     colors: Vec<String>,
     places: PackedNumbers,
 }
 
-/// Mean expression in bins of pseudotime.
+/// Mean gene expression in bins of pseudotime.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReportTrends {
     genes: Vec<String>,
     /// Mean pseudotime of each bin.
     times: Vec<f64>,
-    /// Genes × bins, each gene in 255ths of its own range.
+    /// `n_genes × n_bins`, each gene in 255ths of its own range.
     values: PackedNumbers,
-    /// Genes that are shown at first.
+    /// Genes shown initially.
     first: Vec<usize>,
 }
 
-/// Cells that a page shows at most.
+/// Maximum number of cells on a page.
 pub const MAX_SHOWN: usize = 50_000;
 
-/// Up to [`MAX_SHOWN`] cells: all, or as many drawn evenly and always the same.
+/// Indices of up to [`MAX_SHOWN`] cells: all cells, or a fixed pseudorandom sample.
 #[must_use]
 pub fn shown_cells(n_cells: usize) -> Vec<usize> {
     let mut cells: Vec<usize> = (0..n_cells).collect();
@@ -132,10 +133,10 @@ pub fn shown_cells(n_cells: usize) -> Vec<usize> {
 }
 
 impl ReportCells {
-    /// Cells at their places with their names and what colours them, the first colouring being shown first.
+    /// The cells to show: positions, names and colourings. The first colouring is shown initially.
     ///
     /// # Panics
-    /// When there is not one name and one place per cell.
+    /// If there is not exactly one name and one position per cell.
     #[must_use]
     pub fn new(
         basis: &str,
@@ -173,7 +174,7 @@ impl ReportColoring {
     }
 }
 
-/// Streamlines, packed.
+/// Packs streamlines.
 #[must_use]
 pub fn pack_streamlines(lines: &[Streamline]) -> PackedNumbers {
     PackedNumbers::places(lines.iter().map(|line| line.places.as_slice()))
@@ -181,7 +182,7 @@ pub fn pack_streamlines(lines: &[Streamline]) -> PackedNumbers {
 
 impl From<&Landscape> for ReportLandscape {
     fn from(landscape: &Landscape) -> Self {
-        // Every second point of the grid: a screen turns it in real time.
+        // Every second grid point, so that a browser can rotate the surface in real time.
         let size = landscape.size().map(|n| n.div_ceil(2));
         let point = |column: usize, row: usize| landscape.point(2 * column, 2 * row);
         let mut bytes = Vec::with_capacity(size[0] * size[1]);
@@ -200,10 +201,10 @@ impl From<&Landscape> for ReportLandscape {
 }
 
 impl ReportTrajectories {
-    /// Paths, a place at each of `times`, each with a colour.
+    /// Trajectories with one position for each of `times`, and one colour each.
     ///
     /// # Panics
-    /// When a path has not one place for each time, or there is not one colour per path.
+    /// If a trajectory does not have exactly one position per time, or there is not exactly one colour per trajectory.
     #[must_use]
     pub fn new(times: Vec<f64>, paths: &[Vec<[f64; 2]>], colors: &[[u8; 3]]) -> Self {
         assert!(paths.iter().all(|path| path.len() == times.len()), "one place per time");
@@ -214,10 +215,11 @@ impl ReportTrajectories {
 }
 
 impl ReportTrends {
-    /// Means of every gene (`genes × bins`, row by row) at the bins' pseudotimes; those in `first` are shown at first.
+    /// Trends of gene expression: means (`n_genes × n_bins`, row-major) at the pseudotimes of the bins. Genes in
+    /// `first` are shown initially.
     ///
     /// # Panics
-    /// When the means are not genes × bins.
+    /// If the number of means is not `n_genes × n_bins`.
     #[must_use]
     pub fn new(genes: Vec<String>, times: Vec<f64>, means: &[f64], first: Vec<usize>) -> Self {
         assert_eq!(means.len(), genes.len() * times.len(), "genes × bins");
@@ -231,19 +233,19 @@ impl ReportTrends {
 }
 
 impl Report {
-    /// The page.
+    /// Renders the page as HTML.
     ///
     /// # Errors
-    /// [`PictureError::Report`], never but for a number that JSON cannot hold.
+    /// [`PictureError::Report`] if JSON cannot represent a number, which does not happen for finite numbers.
     pub fn html(&self) -> Result<String, PictureError> {
         let refused = |error: serde_json::Error| PictureError::Report { reason: error.to_string() };
-        // Nothing within a script may look like its end.
+        // Escaped, because a script must not contain text that looks like its end tag.
         let data = serde_json::to_string(self).map_err(refused)?.replace('<', "\\u003c");
         let gradient: Vec<String> = (0..=32_u8).map(|i| hex(ColorMap::Viridis.at(f64::from(i) / 32.0))).collect();
         let mut page = PAGE.replace("{{style}}", STYLE).replace("{{scripts}}", &SCRIPTS.join("\n"));
         page = page.replace("{{gradient}}", &serde_json::to_string(&gradient).map_err(refused)?);
         page = page.replace("{{title}}", &escaped(&self.title));
-        // Last, so that nothing in the data is taken for a place to fill.
+        // The data is inserted last, so that no text in it is taken for a placeholder.
         Ok(page.replacen("{{data}}", &data, 1))
     }
 }

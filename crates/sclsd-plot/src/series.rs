@@ -1,4 +1,4 @@
-//! Curves in panels: the course of training, and latent components along time.
+//! Line plots in panels: training curves, and latent components over time.
 
 use std::sync::Arc;
 
@@ -11,32 +11,32 @@ use crate::color::{INK, hex};
 use crate::key::brief;
 use crate::picture::Picture;
 
-/// A curve: a value at each of its panel's points.
+/// A curve with one value per point of its panel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// What it is called in the legend.
+    /// Name in the legend.
     pub name: String,
     /// Colour.
     pub color: [u8; 3],
-    /// Its values.
+    /// Values at the points of the panel.
     pub values: Vec<f64>,
-    /// Values below and above which few lie, where a band is to be drawn.
+    /// Lower and upper limits of a band around the curve, if one is drawn.
     pub band: Option<(Vec<f64>, Vec<f64>)>,
 }
 
-/// Curves over the same points.
+/// A panel of curves over the same points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// What the values are.
+    /// Title of the panel: what the values are.
     pub title: String,
-    /// Curves.
+    /// The curves.
     pub curves: Vec<Curve>,
 }
 
-/// Panels side by side over the points `x`, four to a row.
+/// Draws panels of curves over the points `x`, four per row.
 ///
 /// # Panics
-/// When a curve has not one value for each of `x`.
+/// If a curve does not have exactly one value per point.
 #[must_use]
 pub fn panels(x_label: &str, x: &[f64], panels: &[Panel], title: &str) -> Picture {
     let columns = panels.len().clamp(1, 4);
@@ -72,14 +72,14 @@ pub fn panels(x_label: &str, x: &[f64], panels: &[Panel], title: &str) -> Pictur
     Picture::new(scene)
 }
 
-/// Whether values run over more than two powers of ten, all above 0: then only a logarithmic axis shows them.
+/// Whether all values are positive and span more than two powers of ten, which requires a logarithmic axis.
 fn wide(panel: &Panel) -> bool {
     let values = || panel.curves.iter().flat_map(|curve| curve.values.iter().copied().filter(|v| v.is_finite()));
     let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)));
     low > 0.0 && high > 100.0 * low
 }
 
-/// A curve, on its band where it has one.
+/// Draws a curve, on top of its band if it has one.
 fn drawn(x: &[f64], curve: &Curve, named: bool) -> Plot {
     assert_eq!(curve.values.len(), x.len(), "one value per point");
     let finite = |values: &[f64]| -> Vec<(f64, f64)> {

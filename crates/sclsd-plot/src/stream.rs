@@ -1,4 +1,4 @@
-//! The picture of streamlines over cells.
+//! Streamlines on top of cells.
 
 use sclsd_data::Matrix;
 
@@ -10,23 +10,23 @@ use crate::key::Key;
 use crate::picture::{Picture, group};
 use crate::streamlines::{Streamline, streamlines};
 
-/// Points of the grid along the frame's longer side.
+/// Number of grid points along the longer side of the frame.
 const GRID: usize = 60;
-/// Widths of a line from where cells hardly move to where they move most, in CSS pixels.
+/// Line widths at the lowest and the highest speed, in CSS pixels.
 const WIDTHS: [f64; 2] = [0.5, 2.6];
-/// Length and half width of an arrow's head.
+/// Length and half width of an arrowhead.
 const HEAD: [f64; 2] = [10.0, 4.8];
-/// Distance between arrows on a line.
+/// Distance between arrowheads along a line.
 const BETWEEN: f64 = 130.0;
 
-/// How streamlines are drawn.
+/// Settings of a streamline plot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamStyle {
-    /// Lines across the longer side of the picture, about 24 for 1. Above 0. Default: 1.
+    /// Density of lines: 1 gives about 24 lines across the longer side of the picture. Above 0. Default: 1.
     pub density: f64,
-    /// Radius over which directions are averaged, in sixtieths of the longer side. Above 0. Default: 1.
+    /// Radius over which velocities are averaged, in sixtieths of the longer side. Above 0. Default: 1.
     pub smooth: f64,
-    /// Whether colour says how fast cells move, rather than width alone. Default: no.
+    /// Whether colour shows the speed in addition to line width. Default: no.
     pub color_by_speed: bool,
 }
 
@@ -36,12 +36,13 @@ impl Default for StreamStyle {
     }
 }
 
-/// Streamlines of `velocity`, a direction per cell on the embedding (`n_cells × 2`), evenly spaced.
+/// Computes evenly spaced streamlines of `velocity`, one vector per cell on the embedding (`n_cells × 2`).
 ///
-/// Cells are averaged over a grid, and lines end where there are none, as in scvelo's `velocity_embedding_stream`.
+/// Velocities are averaged on a grid, and lines end where there are no cells, as in scvelo's
+/// `velocity_embedding_stream`.
 ///
 /// # Panics
-/// When there is not one direction per cell.
+/// If there is not exactly one vector per cell.
 #[must_use]
 pub fn stream_lines(places: Places<'_>, velocity: &Matrix, style: &StreamStyle) -> Vec<Streamline> {
     assert_eq!(places.points.n_rows(), velocity.n_rows(), "one direction per cell");
@@ -53,10 +54,10 @@ pub fn stream_lines(places: Places<'_>, velocity: &Matrix, style: &StreamStyle) 
     streamlines(&field, 480.0 * frame.unit() / (24.0 * style.density))
 }
 
-/// Streamlines over cells: see [`stream_lines`]. A line is wide where cells move fast.
+/// Draws streamlines on top of cells: see [`stream_lines`]. Lines are wider where cells move faster.
 ///
 /// # Panics
-/// When there is not one direction per cell.
+/// If there is not exactly one vector per cell.
 #[must_use]
 pub fn stream(places: Places<'_>, velocity: &Matrix, coloring: &Coloring, style: &StreamStyle, title: &str) -> Picture {
     let lines = stream_lines(places, velocity, style);
@@ -89,7 +90,7 @@ pub fn stream(places: Places<'_>, velocity: &Matrix, coloring: &Coloring, style:
     sheet.finish()
 }
 
-/// The outline of a line whose width varies.
+/// Outline of a line with varying width.
 fn ribbon(places: &[(f64, f64)], widths: &[f64]) -> Vec<(f64, f64)> {
     let side = |way: f64| {
         (0..places.len()).map(move |i| {
@@ -102,7 +103,7 @@ fn ribbon(places: &[(f64, f64)], widths: &[f64]) -> Vec<(f64, f64)> {
     side(1.0).chain(side(-1.0).rev()).collect()
 }
 
-/// A line in pieces of one colour each.
+/// Splits a line into pieces of one colour each.
 fn pieces(
     places: &[(f64, f64)],
     widths: &[f64],
@@ -118,7 +119,7 @@ fn pieces(
     }
 }
 
-/// Heads of arrows, spread evenly along a line, and the point of the line each is at.
+/// Arrowheads, evenly spaced along a line, each with the index of its point.
 fn heads(places: &[(f64, f64)]) -> Vec<(Vec<(f64, f64)>, usize)> {
     let mut run = vec![0.0];
     for pair in places.windows(2) {

@@ -1,31 +1,31 @@
-//! Streamlines evenly spaced, after Jobard and Lefer (1997): each begins where none is near, runs both ways along the
-//! directions, and ends where another is near, where there are no cells, or where nothing moves.
+//! Evenly spaced streamlines by the method of Jobard and Lefer (1997). A line starts where no other is near and runs in
+//! both directions. It ends near another line, where there are no cells, or where the speed is negligible.
 
 use crate::field::Field;
 
-/// A line along the directions: its places on the embedding from start to end, and the speed at each.
+/// A streamline: positions on the embedding from start to end, and the speed at each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Streamline {
     /// Places on the embedding.
     pub places: Vec<[f64; 2]>,
-    /// Length of the direction at each, in units of the embedding.
+    /// Norm of the velocity at each position, in units of the embedding.
     pub speeds: Vec<f64>,
 }
 
-/// A line may come as close to another as this share of their distance.
+/// Minimum distance between lines, as a fraction of their spacing.
 const CLOSE: f64 = 0.55;
-/// Length of a step, in steps of the grid.
+/// Step length, in grid steps.
 const STRIDE: f64 = 0.25;
-/// Share of the typical speed at which nothing moves.
+/// Fraction of the typical speed below which a point counts as at rest.
 const STILL: f64 = 0.05;
-/// Steps after which a line may not come near itself.
+/// Number of recent steps that a line ignores when checking its distance to itself.
 const TAIL: usize = 24;
-/// Lines shorter than this many distances are left out.
+/// Minimum length of a line, in units of the spacing. Shorter lines are dropped.
 const SHORTEST: f64 = 1.6;
-/// Steps of a line, one way.
+/// Maximum number of steps per direction.
 const LONGEST: usize = 2000;
 
-/// Streamlines of a field, `spacing` apart in units of the embedding.
+/// Computes streamlines of a field. `spacing` is in units of the embedding.
 pub(crate) fn streamlines(field: &Field<2>, spacing: f64) -> Vec<Streamline> {
     let mut speeds = Vec::new();
     let mut seeds = Vec::new();
@@ -43,7 +43,7 @@ pub(crate) fn streamlines(field: &Field<2>, spacing: f64) -> Vec<Streamline> {
     }
     let middle = speeds.len() / 2;
     let still = STILL * *speeds.select_nth_unstable_by(middle, f64::total_cmp).1;
-    // The swiftest places first: their lines run longest.
+    // Fastest points first, because their lines are the longest.
     seeds.sort_by(|a, b| b.0.total_cmp(&a.0));
 
     let mut taken = Near::new(spacing);
@@ -70,7 +70,7 @@ fn trace(field: &Field<2>, seed: [f64; 2], still: f64, spacing: f64, taken: &Nea
     Streamline { places, speeds }
 }
 
-/// From a seed one way, by the midpoint rule with steps of one length.
+/// Integrates from a seed in one direction by the midpoint rule, with steps of equal length.
 fn half(
     field: &Field<2>,
     seed: [f64; 2],
@@ -98,7 +98,7 @@ fn half(
         place = along(place, middle, stride);
     }
     if way < 0.0 {
-        // What lies just behind the seed must not stop the way forth.
+        // Ignore the points next to the seed, so that they do not stop the second half of the line.
         points.iter().skip(TAIL).for_each(|&(place, _)| own.add(place));
     }
     if points.is_empty() && way < 0.0 {
@@ -116,7 +116,7 @@ fn length([x, y]: [f64; 2]) -> f64 {
     x.hypot(y)
 }
 
-/// Places in squares, so that those near another are found without looking at all.
+/// Positions sorted into squares, for fast queries of nearby positions.
 struct Near {
     side: f64,
     squares: std::collections::BTreeMap<(i64, i64), Vec<[f64; 2]>>,
@@ -136,7 +136,7 @@ impl Near {
         self.squares.entry(self.square(place)).or_default().push(place);
     }
 
-    /// Whether a place is nearer than `distance`, which is at most a square's side.
+    /// Whether a stored position is nearer than `distance`, which must not exceed the side of a square.
     fn within(&self, place: [f64; 2], distance: f64) -> bool {
         let (column, row) = self.square(place);
         (column - 1..=column + 1).any(|c| {

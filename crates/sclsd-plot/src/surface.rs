@@ -1,4 +1,4 @@
-//! The landscape as a surface: seen from the side, lit, with paths of cells rolling down it.
+//! The landscape as a shaded 3D surface, with paths of cells rolling down.
 
 use kuva::render::render::{Scene, TextAnchor};
 
@@ -8,12 +8,12 @@ use crate::frame::{MARGIN, TEXT, dot, line, shape, text};
 use crate::landscape::Landscape;
 use crate::picture::{Picture, group};
 
-/// From where a surface is looked at, in degrees.
+/// Viewpoint of a surface, in degrees.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct View {
-    /// Turned about the upright axis. Default: -60, as matplotlib has it.
+    /// Rotation about the vertical axis. Default: -60, as in matplotlib.
     pub azimuth: f64,
-    /// Height of the eye above the horizon. Default: 42.
+    /// Elevation above the horizon. Default: 42.
     pub elevation: f64,
 }
 
@@ -23,14 +23,14 @@ impl Default for View {
     }
 }
 
-/// Height of the surface against its longer side.
+/// Height of the surface as a fraction of its longer side.
 const RELIEF: f64 = 0.42;
-/// Size of the drawing.
+/// Size of the drawing, in CSS pixels.
 const SURFACE: f64 = 560.0;
-/// Where light comes from: the left, the front and above.
+/// Direction of the light: from the left, the front and above.
 const LIGHT: [f64; 3] = [-0.35, -0.45, 0.82];
 
-/// Turns points of a unit square with heights to paper: across, down, and towards the eye.
+/// Projects points of the unit square with heights to the picture: x, y and depth towards the viewer.
 struct Eye {
     azimuth: (f64, f64),
     elevation: (f64, f64),
@@ -49,14 +49,14 @@ impl Eye {
     }
 }
 
-/// What a surface is made of, painted from the back to the front.
+/// Parts of a surface, painted from back to front.
 enum Piece {
     Tile([(f64, f64); 4], Rgb),
     Stretch(Vec<(f64, f64)>),
     End((f64, f64)),
 }
 
-/// The landscape as a surface, lit from the side, with paths of cells rolling down it.
+/// Draws the landscape as a shaded surface, with paths of cells rolling down.
 #[must_use]
 pub fn surface(landscape: &Landscape, paths: &[Vec<[f64; 2]>], view: View, title: &str) -> Picture {
     let eye = Eye::new(view);
@@ -82,7 +82,7 @@ pub fn surface(landscape: &Landscape, paths: &[Vec<[f64; 2]>], view: View, title
         for pair in seen.windows(2) {
             if let [Some(a), Some(b)] = pair {
                 let stretch = vec![(a.0[0], a.0[1]), (b.0[0], b.0[1])];
-                // A little towards the eye, so that the tile it lies on does not hide it.
+                // Slightly towards the viewer, so that the tile below does not hide the path.
                 pieces.push((a.1.max(b.1) + 0.02, Piece::Stretch(stretch)));
             }
         }
@@ -114,7 +114,7 @@ pub fn surface(landscape: &Landscape, paths: &[Vec<[f64; 2]>], view: View, title
     Picture::new(scene)
 }
 
-/// A tile with an edge of its own colour, so that no paper shows between tiles.
+/// Draws a tile with an edge of its own colour, so that there are no gaps between tiles.
 fn tile(scene: &mut Scene, corners: [(f64, f64); 4], color: Rgb) {
     let middle = (corners.iter().map(|c| c.0).sum::<f64>() / 4.0, corners.iter().map(|c| c.1).sum::<f64>() / 4.0);
     let grown = corners.map(|(x, y)| {
@@ -125,7 +125,7 @@ fn tile(scene: &mut Scene, corners: [(f64, f64); 4], color: Rgb) {
     shape(scene, &grown, color);
 }
 
-/// The colour of a height under the light.
+/// Colour of a height with shading.
 fn lit(points: [[f64; 3]; 4], height: f64) -> Rgb {
     let edge = |a: usize, b: usize| -> [f64; 3] { std::array::from_fn(|i| points[b][i] - points[a][i]) };
     let ([ax, ay, az], [bx, by, bz]) = (edge(0, 2), edge(1, 3));

@@ -1,5 +1,6 @@
-//! Pictures are whole: as many marks as there are cells, names where they belong, nothing outside of the frame; and a
-//! few look as they did when they were last looked at (`tests/pictures/`, written anew with `SCLSD_UPDATE_PICTURES=1`).
+//! Checks pictures: the number of marks equals the number of cells, names are in the right places, and nothing lies
+//! outside the frame. Some pictures are compared with saved images (`tests/pictures/`, updated with
+//! `SCLSD_UPDATE_PICTURES=1`).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,7 +19,7 @@ const COLORS: [[u8; 3]; 4] = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204,
 
 const NAMES: [&str; 3] = ["Early & young", "Middle", "Late"];
 
-/// Cells along an arc, from its right foot to its left, in three groups.
+/// Cells along an arc from right to left, in three groups.
 struct Arc {
     points: Matrix,
     velocity: Matrix,
@@ -55,7 +56,7 @@ impl Arc {
         Coloring::Numbers { name: "pseudotime".into(), values: self.time.clone(), color_map: ColorMap::Viridis }
     }
 
-    /// One of `n` fates, more likely the farther along the arc; the first cells of a hundred reach none.
+    /// Probabilities of `n` fates that vary along the arc. The first cells of every hundred reach no fate.
     #[expect(clippy::cast_precision_loss, reason = "a few fates")]
     fn fates(&self, n: usize) -> ColoredFates {
         let mut values = Vec::new();
@@ -114,7 +115,7 @@ fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// The points of a path or polyline.
+/// Points of a path or polyline.
 fn points(node: &Node<'_, '_>) -> Vec<(f64, f64)> {
     let text = node.attribute("d").or(node.attribute("points")).unwrap();
     let numbers: Vec<f64> = text
@@ -353,7 +354,7 @@ fn a_probability_is_as_far_from_grey_to_the_fates_color_whatever_the_others_are(
         colors: vec![[24, 124, 224], [0, 0, 0]],
         values: values.to_vec(),
     };
-    // 224 is the grey of a probability of 0.
+    // 224 is the grey of probability 0.
     for (values, colors) in [
         ([0.0, 1.0, 0.5, 0.5, 1.0, 0.0], ["#e0e0e0", "#7caee0", "#187ce0"]),
         ([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], ["#7caee0"; 3]),
@@ -547,7 +548,7 @@ struct Dots {
 }
 
 impl Dots {
-    /// Share of dots that are neither white nor grey.
+    /// Fraction of pixels that are neither white nor grey.
     #[expect(clippy::cast_precision_loss, reason = "a few million dots")]
     fn colored(&self) -> f64 {
         let far = |p: &[u8]| p.iter().max().unwrap() - p.iter().min().unwrap() > 40;
@@ -564,7 +565,7 @@ fn decode(bytes: &[u8]) -> Dots {
     Dots { width: info.width as usize, height: info.height as usize, rgb }
 }
 
-/// At most one dot in two hundred differs by more than an eighth of the range.
+/// Asserts that at most one pixel in two hundred differs by more than an eighth of the range.
 fn assert_looks_like(picture: &Picture, name: &str) {
     let bytes = picture.render(Format::Png).unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(format!("{name}.png"));

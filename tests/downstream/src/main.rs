@@ -1,4 +1,4 @@
-//! Walks, a solver and a trained model from plain slices, without a `Dataset`.
+//! Uses walks, a solver and a trained model with plain slices, without a `Dataset`.
 //!
 //! `cargo run --manifest-path tests/downstream/Cargo.toml -- MODEL.safetensors`
 
@@ -9,7 +9,7 @@ use sclsd::infer::Checkpoint;
 use sclsd::model::Evaluator;
 use sclsd::model::ode::{Brownian, OdeSpec, Sde, SdeSpec, linspace, sample_paths};
 
-/// dz = (z − z³) dt + σ dW: a double well of one's own.
+/// dz = (z − z³) dt + σ dW: a custom double-well SDE.
 struct DoubleWell {
     sigma: f64,
 }
@@ -32,7 +32,7 @@ fn main() -> Result<(), Error> {
     // walks on a ring of ten cells, forward in time
     let neighbors = |i: u32| {
         let mut both = vec![((i + 1) % 10, 1.0_f32), ((i + 9) % 10, 1.0)];
-        both.sort_by_key(|edge| edge.0); // columns of a row rise
+        both.sort_by_key(|edge| edge.0); // columns of a row must increase
         both
     };
     let graph = Csr::from_rows(10, (0..10).map(neighbors))?;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Error> {
     let paths = sample_paths(&well, &[0.0; 1000], &[0.0, 5.0], &SdeSpec::default().check()?, Brownian::new(1))?;
     println!("in the right well: {} of 1000", paths[1].iter().filter(|z| **z > 0.0).count());
 
-    // a trained model: where a cell without any expression goes
+    // a trained model: the result for a cell without any expression
     let Some(path) = std::env::args().nth(1) else { return Ok(()) };
     let model = Checkpoint::load(path.as_ref())?.model;
     let networks = Evaluator::new(&model)?;

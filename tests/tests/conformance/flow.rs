@@ -1,4 +1,4 @@
-//! The gradient flow and its gradients, by every method.
+//! Checks the gradient flow and its gradients with every method.
 
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
@@ -8,8 +8,8 @@ use sclsd_tests::tensors;
 
 use super::{Errors, Golden, Place, everywhere, tiny_networks};
 
-/// On the CPU every method; where the flow is a kernel on the device, those that it knows; in tensor code elsewhere,
-/// where a launch takes its time, the one that training takes.
+/// The methods to test: on the CPU all methods; on a device with a kernel for the flow, the methods of that kernel; on
+/// devices with tensor code, where launches are slow, only the method used in training.
 fn methods(place: &Place) -> &'static [Method] {
     let all = &[Method::Dopri5, Method::Tsit5, Method::Rk4];
     match place.kernels {
@@ -60,7 +60,7 @@ impl Job for Flow {
                         Array::from_tensor(path.reshape([4, -1, 6]).swap_dims(0, 1))
                     }
                     Kernels::Tensors => {
-                        // no gradient is taken, so none is prepared
+                        // no gradient is computed, so the model needs no gradient tracking
                         let model = model.valid();
                         let start = golden["z0"].to_tensor::<B::InnerBackend, 2>([4, 6], device);
                         let path =

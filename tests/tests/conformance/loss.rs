@@ -1,4 +1,4 @@
-//! One training-mode evaluation of the loss: every site, every gradient, the running statistics.
+//! Checks one training-mode evaluation of the loss: every site, every gradient, and the running statistics.
 
 use std::collections::BTreeMap;
 
@@ -23,18 +23,18 @@ fn coefficients() -> Coefficients {
         wasserstein: number("w_coeff"),
         potential: number("v_coeff"),
         library: LibrarySize { mean: number("xl_loc"), standard_deviation: number("xl_scale") },
-        // ten times closer than by default: how far off a path is allowed to be would else show in its derivatives,
-        // more on a device where every row takes its own steps than where a block of them follows its worst
+        // tolerances ten times tighter than the defaults: otherwise solver errors would appear in the derivatives, more
+        // so on a device, where every row takes its own steps, than in block code, where a block follows its worst row
         ode: OdeSpec { rtol: 1e-6, atol: 1e-7, ..OdeSpec::default() }.check().expect("a specification"),
     }
 }
 
-/// Twenty dense rows of thirty counts, as compressed rows.
+/// CSR index arrays of twenty dense rows with thirty counts each.
 fn dense_rows() -> (Vec<usize>, Vec<u32>) {
     ((0..=20).map(|row| 30 * row).collect(), (0..30).cycle().take(600).collect())
 }
 
-/// The loss of the visits to these cells, whose expression is `x`, row by row.
+/// The loss of visits to cells with expression `x`, row-major.
 fn evaluate<B: Trainable>(model: &Lsd<B>, golden: &Golden, visits: &Visits, device: &B::Device) -> Elbo<B> {
     let noise = |name: &str, width: usize| golden[name].to_tensor::<B, 2>([20, width], device);
     let (indptr, indices) = dense_rows();
@@ -53,7 +53,7 @@ struct Visits {
     kernels: Kernels,
 }
 
-/// Every cell once.
+/// Visits every cell once.
 fn golden_visits(golden: &Golden, kernels: Kernels) -> Visits {
     Visits { cells: (0..20).collect(), places: (0..20).collect(), x: golden["x"].values.clone(), kernels }
 }
@@ -124,8 +124,8 @@ impl Job for LossGradients {
     }
 }
 
-/// Relative difference of the gradient along a direction from that by two evaluations, which f32 knows to a hundredth:
-/// the two losses, near 10, are known to 1e-6, and differ by the step of 1e-3 times a gradient of order 1.
+/// Relative tolerance of the directional derivative from two loss evaluations, which `f32` resolves to about one
+/// hundredth: the losses are near 10 with an error of 1e-6, and differ by a step of 1e-3 times a gradient of order 1.
 const GRADIENT_BY_DIFFERENCES: f64 = 0.02;
 
 #[test]
@@ -144,7 +144,7 @@ struct Check {
 impl Job for Check {
     type Output = Vec<(String, f64)>;
 
-    /// Along the gradient itself, for the potential and for the other networks.
+    /// Tests the derivative along the gradient, for the potential and for the other networks.
     fn run<B: Trainable>(self, device: &B::Device) -> Self::Output {
         let golden = tensors("tiny_elbo.safetensors");
         let visits = golden_visits(&golden, self.kernels);
@@ -154,14 +154,14 @@ impl Job for Check {
         };
         let model = tiny_networks::<B>(device);
         let (grads, weights) = (gradients(&model, &evaluate(&model, &golden, &visits, device)), tiny().weights);
-        // not the recurrent prior: its part in the loss is too small and its kinks are too near
+        // not the recurrent prior: its contribution to the loss is too small, and its kinks are too close
         let parts: [&[&str]; 2] = [&["potential"], &["x_encoder", "xl_encoder", "z_encoder", "B_decoder", "z_decoder"]];
         let check = |part: &&[&str]| {
             let of = |name: &&String| part.iter().any(|network| name.starts_with(network));
             let length = grads.iter().filter(|(name, _)| of(name)).flat_map(|(_, grad)| &grad.values);
             let length = length.map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
             assert!(length > 0.0, "{part:?} have a gradient");
-            // far enough for the loss to change by a thousandth
+            // a step that changes the loss by about one thousandth
             let step = 1e-3 / length;
             let moved = |sign: f64| {
                 let mut weights = weights.clone();
@@ -240,7 +240,7 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Gradients<'_, B> {
     }
 }
 
-/// The loss, with factors of products as short as the kernels are told.
+/// The loss, with products in the kernels' reduced precision.
 struct Total(Kernels);
 
 impl Job for Total {
@@ -259,7 +259,7 @@ fn short_factors_move_the_loss_and_by_no_more_than_their_rounding() {
     for place in places().into_iter().filter(|place| matches!(place.kernels, Kernels::Device(_))) {
         let total = |precision| place.run(Total(place.kernels.with(precision).expect("a choice")));
         let exact = total(Precision::F32);
-        // both factors of a product are off by half a unit in the last of their bits
+        // both factors of a product are rounded by at most half a unit in the last bit
         for (precision, bits) in [(Precision::Tf32, 11), (Precision::Bf16, 8)] {
             let off = ((total(precision) - exact) / exact).abs();
             print_always(&format!("loss with {precision}, {} | {off:.1e}", place.name));
@@ -268,7 +268,7 @@ fn short_factors_move_the_loss_and_by_no_more_than_their_rounding() {
     }
 }
 
-/// Cells that are visited more than once, given once or once per visit.
+/// Repeated visits of a cell, stored once per cell or once per visit, give the same loss.
 #[test]
 fn a_cell_visited_often_is_encoded_once_with_the_same_loss_and_gradients() {
     everywhere("repeated cells", |place| place.allowed.grads, |place| place.run(Often { kernels: place.kernels }));

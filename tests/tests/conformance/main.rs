@@ -1,7 +1,7 @@
-//! One suite for every backend that the build has: golden values of the Python package, gradients, training.
+//! One suite for all compiled backends: golden values of the Python package, gradients and training.
 //!
-//! A test runs on every [`Place`], says the largest error of each aloud and fails where one is beyond what is
-//! [allowed](Allowed). Devices that are compiled in but not on this machine are skipped, aloud.
+//! A test runs on every [`Place`], prints the largest error of each, and fails if an error exceeds the
+//! [limit](Allowed). Devices that are compiled in but missing on this machine are skipped with a printed line.
 
 mod flow;
 mod loss;
@@ -14,7 +14,7 @@ use sclsd::model::{Array, Executor as _, Job, Kernels, Lsd, Model, Trainable};
 use sclsd::{Device, DeviceError};
 use sclsd_tests::{TOLERANCE, difference, print_always, tensors};
 
-/// A device and the kernels that it runs with.
+/// A device and the kernels it runs with.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     name: &'static str,
@@ -23,22 +23,22 @@ struct Place {
     allowed: Allowed,
 }
 
-/// Largest differences.
+/// Limits of the largest differences.
 #[derive(Debug, Clone, Copy)]
 struct Allowed {
-    /// From golden values: |a − b| / (1 + |b|).
+    /// Limit for golden values: |a − b| / (1 + |b|).
     golden: f64,
-    /// From golden derivatives: |a − b| as a share of the largest of a tensor.
+    /// Limit for golden derivatives: |a − b| as a fraction of the largest value in the tensor.
     grads: f64,
-    /// Of the loss and its terms, and of what the trained model says about cells, from those on the CPU.
+    /// Limit for the loss, its terms and the results of the trained model, compared with those on the CPU.
     training: f64,
 }
 
-/// CPUs round every operation correctly; sums of hundreds of terms run in an order of their own.
+/// CPUs round every operation correctly. Only the order of sums over hundreds of terms differs.
 const EXACT: Allowed = Allowed { golden: TOLERANCE, grads: 2e-4, training: 1e-4 };
 
-/// Graphics interfaces let exp and ln be off by several units in the last place (WGSL: 3 + 2 |x| of them), CUDA's fast
-/// mathematics likewise. That is still far below the reach of a sum's order.
+/// Graphics APIs allow errors of several units in the last place for exp and ln (WGSL: 3 + 2 |x|), and so does CUDA's
+/// fast math. That is still far below the effect of the order of a sum.
 const GRAPHICS: Allowed = Allowed { golden: TOLERANCE, grads: 2e-4, training: 1e-4 };
 
 impl sclsd::model::Executor for Place {
@@ -51,7 +51,7 @@ impl sclsd::model::Executor for Place {
     }
 }
 
-/// Every place that the build has and this machine offers.
+/// All places that the build supports and this machine has.
 fn places() -> Vec<Place> {
     let all = [
         ("cpu", "cpu", None, EXACT),
@@ -74,15 +74,15 @@ fn places() -> Vec<Place> {
     all.into_iter().filter_map(found).collect()
 }
 
-/// Runs a check everywhere, says its largest errors and asserts that they are allowed. A check returns what it
-/// compared, each with its error.
+/// Runs a check on all places, prints the largest errors and asserts that they are within the limit. A check returns
+/// the names of what it compared, with their errors.
 fn everywhere(what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place) -> Vec<(String, f64)>) {
     let places = places();
     assert!(places.iter().any(|place| place.name == "cpu"), "the CPU is always there");
     on(&places, what, allowed, check);
 }
 
-/// The same on some places.
+/// Like [`everywhere`], on the given places.
 fn on(places: &[Place], what: &str, allowed: impl Fn(&Place) -> f64, check: impl Fn(&Place) -> Vec<(String, f64)>) {
     let mut message = Vec::new();
     let mut beyond = Vec::new();
@@ -91,7 +91,7 @@ fn on(places: &[Place], what: &str, allowed: impl Fn(&Place) -> f64, check: impl
         assert!(!errors.is_empty(), "{what} on {}: nothing was compared", place.name);
         let worst = errors.iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("an error");
         message.push(format!("{} {:.1e}", place.name, worst.1));
-        // neither may it be no number
+        // NaN must fail too
         let off = errors.iter().filter(|(_, error)| error.is_nan() || *error > allowed(place));
         let off: Vec<String> = off.map(|(name, error)| format!("{name} by {error:.1e}")).collect();
         if !off.is_empty() {
@@ -102,8 +102,8 @@ fn on(places: &[Place], what: &str, allowed: impl Fn(&Place) -> f64, check: impl
     assert!(beyond.is_empty(), "{what}: {}", beyond.join("; "));
 }
 
-/// θ in the golden loss. The derivative by ln θ is θ times a difference of Γ functions, which f32 knows θ times less
-/// well than all else.
+/// θ in the golden loss. The derivative with respect to ln θ is θ times a difference of Γ functions, so in `f32` its
+/// error is θ times larger than that of other derivatives.
 const THETA: f64 = 100.0;
 
 /// Differences from golden values, by name.
@@ -115,8 +115,8 @@ impl Errors {
         self.0.push((name.to_owned(), difference(&found.values, &expected.values)));
     }
 
-    /// Relative to the largest of a tensor, since derivatives are of all sizes. The bias before a normalisation has
-    /// none: what is there is rounding, and only has to be as small.
+    /// Relative to the largest value in the tensor, because derivatives differ in magnitude. The derivative of a bias
+    /// before a normalisation is zero: the values are rounding errors, and only have to be equally small.
     fn compare_gradients(&mut self, name: &str, found: &Array, expected: &Array) {
         const ROUNDING: f64 = 1e-6;
         assert_eq!(found.values.len(), expected.values.len(), "{name}: number of values");

@@ -1,4 +1,4 @@
-//! Every network in evaluation mode.
+//! Checks every network in evaluation mode.
 
 use burn::tensor::Tensor;
 use sclsd::model::{Array, Executor as _, Job, Lsd, Trainable};

@@ -1,4 +1,4 @@
-//! A short training run, and what the trained model and the golden one say about cells.
+//! Checks a short training run, and the results of the trained model and of the golden model.
 
 use std::ops::ControlFlow;
 
@@ -16,17 +16,17 @@ fn prepared() -> Dataset {
     read_h5ad(&fixture("prepared.h5ad"), &Keys::default().with_obs("dpt_pseudotime")).expect("prepared.h5ad")
 }
 
-/// Three epochs of four steps, by one or several peers.
+/// Trains for three epochs of four steps, with one or several peers.
 fn trained(data: &Dataset, places: &[Place]) -> Checkpoint {
     trained_until(data, places, 3)
 }
 
-/// The same, stopped after so many epochs.
+/// Like [`trained`], stopped after the given number of epochs.
 fn trained_until(data: &Dataset, places: &[Place], epochs: usize) -> Checkpoint {
     attempt(data, places, epochs, OdeSpec::default()).expect("a model")
 }
 
-/// The same, with a solver that may not get there.
+/// Like [`trained_until`], with a solver that may fail.
 fn attempt(data: &Dataset, places: &[Place], epochs: usize, ode: OdeSpec) -> Result<Checkpoint, TrainError> {
     let layer_dims = LayerDims {
         b_decoder: vec![16, 24],
@@ -119,8 +119,8 @@ fn training_runs_as_it_does_on_the_cpu_and_the_model_says_the_same() {
     everywhere("trained model", |place| place.allowed.training, check);
 }
 
-/// Rounding alone tells peers from one: sums over visits are made in another order. What Adam makes of that in twelve
-/// steps of a thousandth is far below a step.
+/// Tolerance between one peer and several: sums over visits are in another order, so only rounding differs. Adam
+/// amplifies that in twelve steps of 0.001 to far less than one step.
 const TOGETHER: f64 = 1e-4;
 
 #[test]
@@ -132,7 +132,8 @@ fn peers_train_the_model_that_one_trains_alone() {
         for count in [2, 3] {
             let together = trained(&data, &vec![place; count]);
             let loss = difference(&losses(&together).values, &losses(&alone).values);
-            // in the tensor code ln Γ near θ = 100 has rounding for a gradient, of which Adam takes the sign
+            // in tensor code ln Γ near θ = 100 has a gradient that is only rounding error, and Adam takes the sign of
+            // it
             let rounding = |name: &str| place.kernels == Kernels::Tensors && name.ends_with("inverse_dispersion");
             let (weights, name) = together
                 .model
@@ -170,6 +171,6 @@ fn the_golden_model_says_the_golden_things_about_cells() {
         errors.compare("fates", &state(&ends), &golden["fate_trajectory_last"]);
         errors.0
     };
-    // a model is read off on the host, wherever it was trained
+    // a model is evaluated on the host, wherever it was trained
     on(&places()[..1], "analysis", |place| place.allowed.golden, check);
 }

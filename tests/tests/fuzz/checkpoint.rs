@@ -1,4 +1,4 @@
-//! Models: damaged bytes, and headers that say what they should not.
+//! Fuzzes model files: damaged bytes, and headers with invalid values.
 
 use rand::{Rng, RngExt};
 use sclsd::data::{SimulateSpec, simulate};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{damage, every_case, random};
 
-/// A small model as a file has it.
+/// A small model as the bytes of a file.
 fn model() -> Vec<u8> {
     let cells =
         simulate(&SimulateSpec { n_cells: 30, n_genes: 12, ..SimulateSpec::default() }.check().expect("a spec"));
@@ -31,7 +31,7 @@ fn model() -> Vec<u8> {
     std::fs::read(path).expect("bytes")
 }
 
-/// Changes one value somewhere below.
+/// Changes one value somewhere below `value`.
 fn change(value: &mut Value, rng: &mut impl Rng) {
     match value {
         Value::Object(map) if !map.is_empty() && rng.random_bool(0.9) => {
@@ -44,7 +44,7 @@ fn change(value: &mut Value, rng: &mut impl Rng) {
             let at = rng.random_range(0..items.len());
             change(&mut items[at], rng);
         }
-        // values of the header are JSON within text
+        // values of the header are JSON text inside strings
         Value::String(text) if rng.random_bool(0.9) => {
             if let Ok(mut inner) = serde_json::from_str::<Value>(text) {
                 change(&mut inner, rng);

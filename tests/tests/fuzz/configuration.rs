@@ -1,4 +1,4 @@
-//! Settings: any value in any place.
+//! Fuzzes settings: any value at any key.
 
 use rand::{Rng, RngExt};
 use sclsd::infer::TrainSpec;

@@ -1,4 +1,4 @@
-//! Files of cells: damaged bytes, and whole files of elements that do not go together.
+//! Fuzzes `.h5ad` files: damaged bytes, and intact files with elements that do not fit together.
 
 use std::path::Path;
 
@@ -9,18 +9,18 @@ use sclsd_tests::fixture;
 
 use super::{damage, every_case, random};
 
-/// Files to begin with, in different forms.
+/// Initial files, in different encodings.
 const FORMS: [&str; 9] =
     ["csr", "csc", "dense_gzip", "legacy", "columns", "latest", "tracked", "nullable_names", "categories"];
 
-/// Does all that a program does with a file, and takes every error for an answer.
+/// Does everything that the program does with a file, and accepts every error.
 fn use_file(path: &Path, output: &Path) {
     let Ok(file) = H5ad::open(path) else { return };
     let _ = file.inspect();
     let _ = file.graphs();
     let Ok(keys) = file.keys() else { return };
     if file.read(&keys).is_err() {
-        // one by one, so that one that cannot be read does not hide the others
+        // one by one, so that an unreadable column does not hide the others
         for key in &keys.obs {
             let _ = file.read(&Keys { obs: vec![key.clone()], ..Keys::none() });
         }
@@ -66,7 +66,7 @@ fn damaged_files_are_errors_or_are_read_but_never_panic() {
     });
 }
 
-/// Where AnnData keeps things, and where it does not.
+/// Places where AnnData stores elements, and places where it does not.
 const PLACES: [&str; 16] = [
     "X",
     "X/data",
@@ -98,7 +98,7 @@ const ENCODINGS: [&str; 9] = [
     "nonsense",
 ];
 
-/// Puts something else where an element is.
+/// Replaces an element by something else.
 fn replace(file: &File, rng: &mut impl Rng) -> Result<(), hdf5_pure::Error> {
     let place = PLACES[rng.random_range(0..PLACES.len())];
     let encoding = AttrValue::String(ENCODINGS[rng.random_range(0..ENCODINGS.len())].into());
@@ -167,7 +167,7 @@ fn elements_that_do_not_go_together_are_errors_or_are_read_but_never_panic() {
         std::fs::write(&path, &whole).expect("a file");
         if let Ok(file) = File::open_rw(&path) {
             for _ in 0..rng.random_range(1..4) {
-                // what the library itself refuses to write is no case
+                // a file that the library itself refuses to write is not a case
                 if replace(&file, rng).is_err() {
                     break;
                 }

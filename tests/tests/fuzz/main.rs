@@ -1,7 +1,7 @@
-//! Inputs that nobody would write: none makes a panic or an endless run, whatever it claims.
+//! Fuzz tests: invalid input must cause neither a panic nor an endless run.
 //!
-//! Ten thousand cases of each kind, the same ones in every run; a case that fails is named by its number.
-//! `SCLSD_FUZZ_CASES` and `SCLSD_FUZZ_SEED` ask for more of them, or for others.
+//! Each kind has ten thousand cases, which are the same in every run. A failing case is reported by its number.
+//! `SCLSD_FUZZ_CASES` and `SCLSD_FUZZ_SEED` change the number of cases and the seed.
 
 mod checkpoint;
 mod configuration;
@@ -17,7 +17,7 @@ fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |value| value.parse().expect("a number"))
 }
 
-/// Runs `case` with a stream of random numbers of its own for each of the cases, on two threads.
+/// Runs `case` for every case number with its own random stream, on two threads.
 fn every_case<R: Rng>(made: impl Fn(u64, u64) -> R + Sync, case: impl Fn(&mut R, u64) + Sync) {
     let (n, seed) = (setting("SCLSD_FUZZ_CASES", 10_000), setting("SCLSD_FUZZ_SEED", 0));
     let next = AtomicU64::new(0);
@@ -45,7 +45,7 @@ fn random(seed: u64, number: u64) -> impl Rng {
     random_stream(seed, Purpose::Noise, number)
 }
 
-/// Some bytes changed, left out, repeated, or taken for large numbers.
+/// Changes, removes or repeats some bytes, or replaces them by large numbers.
 fn damage(bytes: &mut Vec<u8>, rng: &mut impl Rng) {
     for _ in 0..rng.random_range(1..6) {
         if bytes.is_empty() {

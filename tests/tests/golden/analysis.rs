@@ -1,4 +1,4 @@
-//! Fates, perturbation, velocity and metrics of the golden model.
+//! Compares fates, perturbation, velocity and metrics of the golden model with golden values.
 
 use sclsd::analysis::{
     Annotation, HardFateSpec, PerturbSpec, Score, annotate, cross_boundary_correctness, hard_fates,

@@ -1,4 +1,4 @@
-//! Every form of file that scanpy writes or wrote reads the same.
+//! Checks that every file encoding of scanpy, old or current, reads the same.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ fn every_matrix_form_and_string_encoding_reads_the_same() {
     assert_eq!(expected.var.names[0], "Gén0");
     let clusters = expected.groups("clusters").expect("clusters");
     assert_eq!((clusters.name(0), clusters.colors()[0].as_str()), (Some("b"), "#ff0000"));
-    // the one has no X; the other can be read, but not added to without a loss
+    // `no_x` has no X; `circle` can be read, but adding to it loses an element
     for name in FORMS.into_iter().filter(|name| *name != "no_x").chain(["circle"]) {
         assert_eq!(read(name), expected, "{name}");
     }
@@ -44,7 +44,7 @@ fn soft_links_are_followed_as_far_as_they_lead_to_something() {
         for nothing in ["nowhere", "circle", "around", "out"] {
             assert!(!data.uns.contains_key(nothing), "{name}: {nothing}");
         }
-        // a second name of one object, which stays when the other goes
+        // a second name of the same object, which must remain when the first name is removed
         let directory = tempfile::tempdir().expect("a directory");
         let copy = directory.path().join("copy.h5ad");
         sclsd::data::add_to_h5ad(&path, &copy, &additions(), Compression::None).expect("a result");
@@ -56,7 +56,7 @@ fn soft_links_are_followed_as_far_as_they_lead_to_something() {
     }
 }
 
-/// A copy with some of the cells, and columns of them and of the genes; what was not carried over.
+/// Writes a copy with some of the cells, and some columns of cells and genes. Returns what could not be copied.
 fn cut(name: &str, cells: &[usize], copy: &std::path::Path) -> Vec<String> {
     let file = H5ad::open(&path(name)).expect("a file");
     let mut data = file.read(&Keys { x: true, ..Keys::none() }).expect("a data set").select_cells(cells);
@@ -150,7 +150,7 @@ fn what_is_written_reads_back_the_same() {
     assert_eq!(read_h5ad(&copy, &everything).expect("a data set"), data);
 }
 
-/// Forms that can be added to: all but that of a group in itself, which is refused.
+/// Encodings that can be added to: all except a group that contains itself, which is refused.
 const FORMS: [&str; 25] = [
     "csr",
     "csc",
@@ -196,7 +196,7 @@ fn additions() -> Additions {
     }
 }
 
-/// Everything that can be read, save the elements named.
+/// Everything that can be read, except the named elements.
 fn rest(file: &H5ad, without: &[&str]) -> Dataset {
     let mut keys = file.keys().expect("keys");
     let stays = |key: &String| !without.contains(&key.as_str());
@@ -360,7 +360,7 @@ fn results_belong_to_the_file_that_was_opened_whatever_takes_its_name() {
     let input = directory.path().join("cells.h5ad");
     std::fs::copy(path("csr"), &input).expect("a copy");
     let file = H5ad::open(&input).expect("a file");
-    // another file takes the name, as programs do that write beside and rename
+    // another file takes the name, as with programs that write a temporary file and rename it
     let other = directory.path().join("other.h5ad");
     std::fs::copy(path("columns"), &other).expect("a copy");
     std::fs::rename(&other, &input).expect("renamed");

@@ -1,4 +1,4 @@
-//! The library against golden values of the Python package.
+//! Compares the library with golden values of the Python package.
 
 mod analysis;
 mod forms;

@@ -1,10 +1,10 @@
-//! Preparation of raw counts against scanpy's.
+//! Compares the preparation of raw counts with scanpy's.
 
 use sclsd::data::{Dataset, Keys, Matrix, read_h5ad};
 use sclsd::graph::{PrepareSpec, Root, prepare};
 use sclsd_tests::{assert_close, assert_within, fixture, json};
 
-/// What scanpy's solvers leave open: principal components to 1e-3, and pseudotime with them.
+/// Tolerance of scanpy's solvers for principal components, and therefore of pseudotime.
 const SOLVER_TOLERANCE: f64 = 1e-3;
 
 fn golden() -> Dataset {

@@ -1,4 +1,4 @@
-//! Transitions from pseudotime and phylogeny, and the prior of library sizes.
+//! Compares transitions from pseudotime and phylogeny, and the prior of library sizes, with golden values.
 
 use std::collections::BTreeMap;
 
@@ -41,8 +41,8 @@ fn transitions_masked_by_a_phylogeny_are_the_golden_ones() {
         Descent::Children,
     )
     .expect("a prior");
-    // The golden matrix still has the cells that the phylogeny leaves without an edge, as rows of zeros. The package
-    // then takes them out of the data, and with them the steps that lead to them; so does the prior here.
+    // In the golden matrix, the cells that the phylogeny leaves without an edge are rows of zeros. The package later
+    // removes these cells from the data, together with the steps that lead to them. The prior here does the same.
     let (n, golden) = (data.n_cells(), &golden["phylogeny_transition"].values);
     let empty: Vec<usize> = (0..n).filter(|&cell| golden[cell * n..(cell + 1) * n].iter().all(|&p| p == 0.0)).collect();
     assert_eq!(prior.dropped(), empty);

@@ -1,4 +1,4 @@
-//! A model that the Python package trained: its import, what is read off it, and training our own to the same loss.
+//! Imports a model trained by the Python package, compares its results, and trains our own to the same loss.
 
 use std::ops::ControlFlow;
 
@@ -50,9 +50,9 @@ fn annotation_by_an_imported_model_is_the_golden_one() {
     assert_close("transitions", &dense, &golden["transitions"].values);
 }
 
-/// Noise differs between implementations, so curves are compared as curves: mean of the last 8 steps. The walks are
-/// those that the golden run saw, since which 256 walks are drawn changes the loss more than anything else: with them,
-/// seeds 0 to 7 end within 0.5 % of the golden loss; with walks of our own, within 4 %.
+/// Noise differs between implementations, so loss curves are compared by the mean of the last 8 steps. The walks are
+/// those of the golden run, because the choice of the 256 walks affects the loss most. With these walks, seeds 0 to 7
+/// end within 0.5 % of the golden loss; with our own walks, within 4 %.
 const CURVE_TOLERANCE: f64 = 0.03;
 
 #[test]

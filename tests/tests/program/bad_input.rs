@@ -1,4 +1,5 @@
-//! Every kind of bad input: one sentence that names the culprit, exit status 1, nothing written.
+//! Invalid input of every kind: the program prints one sentence that names the culprit, exits with 1 and writes
+//! nothing.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,14 +19,14 @@ pub(super) fn cells() -> Dataset {
     data
 }
 
-/// A file of simulated cells with something done to them.
+/// Writes a file of simulated cells after `change`.
 pub(super) fn file(directory: &Path, name: &str, change: impl FnOnce(&mut Dataset)) {
     let mut data = cells();
     change(&mut data);
     write_h5ad(&directory.join(name), &data, Compression::None).expect("a file");
 }
 
-/// One value of a matrix replaced.
+/// The matrix with one value replaced.
 pub(super) fn with_value(matrix: &Csr, entry: usize, value: f32) -> Csr {
     let mut values = matrix.values().to_vec();
     values[entry] = value;
@@ -38,7 +39,7 @@ fn with_number(data: &mut Dataset, column: &str, cell: usize, value: f64) {
     data.obs.set(column, Column::Float(values));
 }
 
-/// Runs the program, expects one sentence with all of these parts, and that nothing was written.
+/// Runs the program, and expects one sentence with all of these parts and no output files.
 pub(super) fn refused(directory: &Path, arguments: &[&str], parts: &[&str]) {
     let output = sclsd(directory, arguments);
     check_refusal(directory, &output, &format!("{arguments:?}"), parts);
@@ -204,7 +205,7 @@ fn graphs_that_do_not_fit_are_named() {
         data.obsp.insert("connectivities".into(), cut);
     });
     refused(d, &train("in.h5ad", &[]), &["obsp[\"connectivities\"]: cell cell04 has no neighbour"]);
-    // a model of other cells annotates them: what cannot be said of the cell is said to be so
+    // a model applied to other cells: the error reports the quantity that cannot be computed for a cell
     file(d, "whole.h5ad", |_| {});
     succeed(d, &train("whole.h5ad", &[]));
     let annotated = sclsd(d, &["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "a.h5ad"]);
@@ -232,7 +233,7 @@ fn graphs_that_do_not_fit_are_named() {
     });
     let annotate = ["annotate", "in.h5ad", "--model", "m.safetensors", "-o", "b.h5ad"];
     refused(d, &annotate, &["lacks obsp[\"connectivities\"]", "--connectivities NAME names the graph"]);
-    // what does not fit is not written in the first place
+    // invalid data is not written in the first place
     let unwritten = |change: &dyn Fn(&mut Dataset)| {
         let mut data = cells();
         change(&mut data);
@@ -369,7 +370,7 @@ fn outputs_that_cannot_be_written_are_named_before_any_work() {
     assert!(!d.join("m.safetensors").exists());
 }
 
-/// A disk that runs full: the shell limits the size of files, which fails in the same places.
+/// Simulates a full disk: the shell limits the file size, which fails in the same places.
 #[test]
 #[cfg(unix)]
 fn a_disk_that_runs_full_leaves_no_partial_file() {

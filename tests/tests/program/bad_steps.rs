@@ -1,4 +1,4 @@
-//! Bad input to the steps before and after training: preparation, priors, fates, perturbation, evaluation.
+//! Invalid input to the steps before and after training: preparation, priors, fates, perturbation and evaluation.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn prepare<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&PREPARE[..], more].concat()
 }
 
-/// Counts in X and nothing else but clusters.
+/// Counts in X, and nothing else except clusters.
 fn counts(data: &mut Dataset) {
     data.x = data.layers.remove("raw");
     data.obs.columns.retain(|(name, _)| name == "clusters");
@@ -21,7 +21,7 @@ fn counts(data: &mut Dataset) {
     data.obsm.clear();
 }
 
-/// A trained model and what it says: `out.h5ad` renamed to `result.h5ad`, and `m.safetensors`.
+/// Trains a model. Writes the model `m.safetensors` and its results, `out.h5ad` renamed to `result.h5ad`.
 fn trained(directory: &Path, change: impl FnOnce(&mut Dataset)) {
     file(directory, "in.h5ad", change);
     succeed(directory, &train("in.h5ad", &[]));
@@ -269,7 +269,7 @@ fn evaluations_that_cannot_be_are_named_and_what_never_touches_has_no_score() {
     let directory = tempfile::tempdir().expect("a directory");
     let d = directory.path();
     trained(d, |data| {
-        // one cell is a cluster of its own, and Far is a cluster that nothing touches
+        // one cell is a cluster of its own, and Far is a cluster without edges to others
         let mut names: Vec<String> = {
             let clusters = data.groups("clusters").expect("clusters");
             (0..60).map(|cell| clusters.name(cell).unwrap_or("Stem").to_owned()).collect()

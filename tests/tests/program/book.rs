@@ -1,4 +1,4 @@
-//! The first tutorial of the book is what a new user types: every command of it runs as it stands.
+//! Runs every command of the first tutorial in the book exactly as it is printed.
 
 use std::path::Path;
 

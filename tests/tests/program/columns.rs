@@ -1,5 +1,4 @@
-//! Columns and names as people have them: numbers and truth values for clusters, colours by name, names that are no
-//! words.
+//! Unusual columns and names: numeric and boolean clusters, colour names, and names that are not words.
 
 use std::path::Path;
 
@@ -8,14 +7,14 @@ use sclsd::data::{Categorical, Column, Compression, Dataset, Keys, Matrix, Uns, 
 use crate::bad_input::{file, refused, train};
 use crate::{sclsd, succeed};
 
-/// `result.h5ad` and `m.safetensors` of changed cells.
+/// Trains a model on changed cells. Writes `result.h5ad` and `m.safetensors`.
 fn trained(d: &Path, change: impl FnOnce(&mut Dataset)) {
     file(d, "in.h5ad", change);
     succeed(d, &train("in.h5ad", &[]));
     std::fs::rename(d.join("out.h5ad"), d.join("result.h5ad")).expect("a result");
 }
 
-/// The clusters as whole numbers, in an order that is not that of their names.
+/// The clusters as integers, in an order that differs from the order of their names.
 fn numbers(data: &Dataset) -> Vec<i64> {
     let clusters = data.groups("clusters").expect("clusters");
     let codes = [10, 2, -1, 30, 4, 5, 6, 7];

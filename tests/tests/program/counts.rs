@@ -1,4 +1,4 @@
-//! Counts and names where people have them: layers, raw.X, X, what Cell Ranger writes, symbols in a column of var.
+//! Finds counts and names in all usual places: layers, raw.X, X, Cell Ranger files, symbols in a column of var.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use sclsd_tests::fixture;
 
 use crate::sclsd;
 
-/// What the program says, which ends well.
+/// Output of a successful run.
 fn success(output: &std::process::Output) -> String {
     let message = all(output);
     assert!(output.status.success(), "{message}");
     message
 }
 
-/// What the program says, which fails.
+/// Error message of a failed run.
 fn failure(output: &std::process::Output) -> String {
     let message = all(output);
     assert!(!output.status.success(), "{message}");
@@ -47,7 +47,7 @@ fn counts_are_found_in_x_or_a_layer_and_it_is_said_where() {
     write_h5ad(&d.join("x.h5ad"), &data, Compression::Gzip).expect("a file");
     let (message, of_x) = prepare(d, "x.h5ad", &[]);
     assert!(message.contains("counts are taken from X"), "{message}");
-    // in a layer, beside an X that is scaled
+    // in a layer, while X is scaled
     let mut scaled = data.clone();
     let counts = scaled.x.take().expect("counts");
     scaled.x = Some(counts.map(|v| v - 1.5));
@@ -59,7 +59,7 @@ fn counts_are_found_in_x_or_a_layer_and_it_is_said_where() {
         "{message}"
     );
     assert_eq!((&of_x.x, &of_x.layers), (&of_layer.x, &of_layer.layers));
-    // a layer called raw that holds something else is passed over
+    // a layer named raw that does not hold counts is ignored
     scaled.layers.insert("raw".into(), scaled.layers["counts"].map(|v| v + 0.5));
     write_h5ad(&d.join("two.h5ad"), &scaled, Compression::None).expect("a file");
     let (message, of_two) = prepare(d, "two.h5ad", &[]);
@@ -206,7 +206,7 @@ fn inspect_says_what_train_would_say_and_ends_with_the_next_command() {
     std::fs::copy(fixture("raw.h5ad"), d.join("raw.h5ad")).expect("a copy");
     let message = success(&sclsd(d, &["inspect", "raw.h5ad"]));
     assert!(message.contains("next: sclsd prepare raw.h5ad -o prepared.h5ad"), "{message}");
-    // a name alone is not enough: pseudotime of one cell is infinite
+    // the name alone is not sufficient: the pseudotime of one cell is infinite
     let file = sclsd::data::H5ad::open(&d.join("cells.h5ad")).expect("a file");
     let keys = Keys::none().with_obs("dpt_pseudotime");
     let mut time = file.read(&keys).expect("time").numbers("dpt_pseudotime").expect("numbers");

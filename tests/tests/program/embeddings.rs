@@ -1,4 +1,4 @@
-//! Embeddings: which is drawn on, and cells that have no place on it.
+//! Which embedding pictures use, and cells that have no position on it.
 
 use sclsd::data::{Keys, Matrix, Uns, read_h5ad};
 
@@ -11,7 +11,7 @@ fn with_value(matrix: &Matrix, at: usize, value: f32) -> Matrix {
     Matrix::new(matrix.n_cols(), values)
 }
 
-/// Two columns of the true state.
+/// The first two columns of the true state.
 fn places(data: &sclsd::data::Dataset) -> Matrix {
     let state = &data.obsm["X_true_state"];
     Matrix::new(2, (0..state.n_rows()).flat_map(|cell| state.row(cell)[..2].to_vec()).collect())
@@ -47,7 +47,7 @@ fn a_cell_without_a_place_is_left_out_and_said_and_others_have_directions() {
     }
     succeed(d, &["report", "out.h5ad", "--model", "m.safetensors", "-o", "r.html"]);
     let evaluated = sclsd(d, &["evaluate", "out.h5ad", "--edges", "Stem>Progenitor"]);
-    // what others do is what they did, one neighbour less
+    // the velocities of the other cells are unchanged, except that each has one neighbour fewer
     let directions = |name: &str| {
         let keys = Keys::none().with_obsm("velocity_umap");
         read_h5ad(&d.join(name), &keys).expect("directions").obsm.remove("velocity_umap").expect("them")
@@ -125,7 +125,7 @@ fn the_first_usual_embedding_is_drawn_on_and_one_that_is_absent_is_an_error_befo
         assert!(String::from_utf8_lossy(&drawn.stderr).contains("drawn on obsm[\"X_tsne\"]"), "{kind}");
     }
     succeed(d, &["plot", "out.h5ad", "--kind", "embedding", "--basis", "tsne", "-o", "p.svg"]);
-    // where directions are on another than the first, that is the one
+    // if velocities exist on another embedding than the first, that embedding is used
     file(d, "in.h5ad", |data| {
         let places = places(data);
         data.obsm.insert("X_umap".into(), places.clone());
@@ -133,7 +133,7 @@ fn the_first_usual_embedding_is_drawn_on_and_one_that_is_absent_is_an_error_befo
     });
     succeed(d, &train("in.h5ad", &["--basis", "X_tsne"]));
     succeed(d, &["plot", "out.h5ad", "--kind", "stream", "-o", "p.svg"]);
-    // none at all
+    // no velocities at all
     file(d, "in.h5ad", |_| {});
     let run = sclsd(d, &train("in.h5ad", &[]));
     let message = String::from_utf8_lossy(&run.stderr);
@@ -186,7 +186,7 @@ fn the_graph_that_uns_names_is_taken_and_said_and_later_commands_take_it_too() {
     assert!(message.contains("the graph is obsp[\"wnn_connectivities\"], which uns[\"wnn\"] names"), "{message}");
     succeed(d, &["evaluate", "out.h5ad", "--edges", "Stem>Progenitor", "--basis", "X_true_state"]);
     std::fs::remove_file(d.join("out.h5ad")).expect("a result");
-    // preparation takes the one that scanpy would take, although there is another of the usual name
+    // preparation uses the embedding that scanpy would use, although there is another with the usual name
     file(d, "pointed.h5ad", |data| {
         let graph = data.obsp.remove("connectivities").expect("a graph");
         data.x = data.layers.remove("raw");
@@ -217,7 +217,7 @@ fn the_graph_that_uns_names_is_taken_and_said_and_later_commands_take_it_too() {
     };
     let (of_pointed, of_usual) = (time("p.h5ad"), time("u.h5ad"));
     assert_eq!((of_pointed.0, of_pointed.1), (of_usual.0, 118), "the other graph stays too");
-    // two of them are a choice that is not made in silence
+    // with two candidates, the choice is reported
     file(d, "two.h5ad", |data| {
         let graph = data.obsp.remove("connectivities").expect("a graph");
         data.obsp.insert("a".into(), graph.clone());

@@ -1,4 +1,4 @@
-//! What is read and what is written never get in each other's way.
+//! Input and output files never interfere with each other.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use crate::bad_input::{file, refused, train};
 use crate::signals::is_ignored;
 use crate::{SMALL, command, sclsd, succeed};
 
-/// `in.h5ad`, a model `m.safetensors` and what it says, `result.h5ad`.
+/// Trains a model. Writes `in.h5ad`, the model `m.safetensors` and its results `result.h5ad`.
 fn trained(d: &Path) {
     file(d, "in.h5ad", |_| {});
     succeed(d, &train("in.h5ad", &[]));
@@ -58,7 +58,7 @@ fn an_output_that_is_an_input_or_another_output_is_refused_before_any_work() {
     }
     assert!(bytes() == before, "what was read is as it was");
 
-    // a file may become its own result, by whichever name
+    // a file may be replaced by its own result, under any of its names
     link(d, "result.h5ad", "again.h5ad");
     succeed(d, &["annotate", "result.h5ad", "--model", "m.safetensors", "-o", "again.h5ad"]);
     assert!(d.join("again.h5ad").is_symlink(), "a link stays a link");

@@ -1,4 +1,4 @@
-//! `docs/formats.md` says what is written, and all of it.
+//! Checks that `docs/formats.md` lists everything that the program writes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +8,7 @@ use sclsd::data::{Keys, Uns, read_h5ad};
 
 use crate::succeed;
 
-/// Names of a section of the page: those that are always there, and all of them.
+/// Names in a section of the page: those that are always written, and all of them.
 fn section(title: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
     let page = std::fs::read_to_string(path).expect("the page");

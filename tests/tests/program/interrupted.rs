@@ -1,4 +1,4 @@
-//! Interruption and threads leave no trace in the result.
+//! Checks that interruption and the number of threads do not change the result.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! The program from the command line, as its users run it.
+//! Tests of the command-line program.
 
 mod bad_input;
 mod bad_steps;
@@ -21,7 +21,7 @@ mod signals;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The program with these arguments, run in `directory`.
+/// Runs the program with these arguments in `directory`.
 fn sclsd(directory: &Path, arguments: &[&str]) -> Output {
     command(directory, arguments).output().expect("the program starts")
 }
@@ -32,7 +32,7 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the program and expects it to end well.
+/// Runs the program and expects success.
 fn succeed(directory: &Path, arguments: &[&str]) -> String {
     let output = sclsd(directory, arguments);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! Options that say something are heard: quiet, edges, kinds of pictures, what a file is.
+//! Tests of options: quiet, edges, picture formats and inspection of files.
 
 use std::path::Path;
 
@@ -79,7 +79,7 @@ fn inspect_knows_a_file_by_its_content() {
     trained(d, |_| {});
     for (from, to) in [("m.safetensors", "m.ckpt"), ("m.safetensors", "m.h5ad"), ("in.h5ad", "in.safetensors")] {
         std::fs::copy(d.join(from), d.join(to)).expect("a copy");
-        // the next command names the file
+        // the hint for the next command contains the file name
         let message = |name: &str| succeed(d, &["inspect", name]).replace(name, "FILE");
         assert_eq!(message(to), message(from));
     }
@@ -133,7 +133,7 @@ fn clusters_are_those_that_the_run_records_unless_others_are_named_and_an_error_
     succeed(d, &[&["fates", "result.h5ad", "-o", "fates.h5ad"][..], &model].concat());
     succeed(d, &["plot", "fates", "fates.h5ad", "-o", "p.svg"]);
 
-    // the column of the run is gone, and another is there
+    // the column of the training run is missing, and another is present
     let path = d.join("fates.h5ad");
     let mut data = read_h5ad(&path, &Keys::all(&path).expect("keys")).expect("a result");
     data.obs.columns.retain(|(name, _)| name != "clusters" && name != "terminal_states");

@@ -1,4 +1,4 @@
-//! Processes that train one model together over the loopback network.
+//! Trains one model with several processes over the loopback network.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,14 +14,14 @@ fn simulate(directory: &Path) {
     succeed(directory, &["simulate", "in.h5ad", "--cells", "200", "--genes", "40"]);
 }
 
-/// Addresses of this machine that nobody listens on.
+/// Free addresses on this machine.
 fn addresses(count: usize) -> String {
     let free: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
     let all: Vec<String> = free.iter().map(|port| port.local_addr().expect("an address").to_string()).collect();
     all.join(",")
 }
 
-/// One of several peers, each with files of its own.
+/// Starts one of several peers, each with its own files.
 fn peer(directory: &Path, peers: &str, rank: usize, epochs: &str, more: &[&str]) -> Child {
     let (model, output, rank) = (format!("m{rank}.safetensors"), format!("out{rank}.h5ad"), rank.to_string());
     let files = ["train", "in.h5ad", "-o", &output, "--model", &model, "--epochs", epochs];

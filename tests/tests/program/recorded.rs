@@ -1,4 +1,4 @@
-//! What a result records of its prior is what was used, and who reads it uses that.
+//! Checks that a result records the prior that was used, and that later commands use the recorded prior.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use sclsd::data::{Column, Keys, Uns, read_h5ad};
 use crate::bad_input::{cells, file, train};
 use crate::succeed;
 
-/// Cells with an obs `dpt_pseudotime` that runs against the truth.
+/// Cells with an obs `dpt_pseudotime` that is the reverse of the true time.
 fn misled(d: &Path) {
     file(d, "in.h5ad", |data| {
         let time = data.numbers("prior_time").expect("a time");
@@ -18,7 +18,7 @@ fn misled(d: &Path) {
     });
 }
 
-/// Everything of a training run but for the time.
+/// Arguments of a training run without those of the prior time column.
 fn timeless(more: &[&'static str]) -> Vec<&'static str> {
     train("in.h5ad", more).into_iter().filter(|a| !["--time-key", "prior_time"].contains(a)).collect()
 }

@@ -1,8 +1,8 @@
-//! The report in a browser: every figure is drawn, answers to hand and keyboard, and nothing is loaded or complained
-//! of.
+//! Tests the report in a browser: all figures are drawn and react to mouse and keyboard, nothing is loaded from the
+//! network, and there are no error messages.
 //!
-//! A copy of the page with `report.js` at its end is opened in a headless Chromium, whose document is then read.
-//! `SCLSD_TEST_CHROMIUM` names the browser where it is not called `chromium`.
+//! A copy of the page with `report.js` at its end is opened in headless Chromium, and the resulting document is read.
+//! `SCLSD_TEST_CHROMIUM` names the browser if it is not called `chromium`.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{SMALL, command, sclsd, succeed};
 
-/// A result of a short training, and its model.
+/// Trains a short run. Writes the result and its model.
 fn result(directory: &Path) {
     let input = fixture("prepared.h5ad").display().to_string();
     let mut arguments = vec!["train", &input, "-o", "result.h5ad", "--model", "model.safetensors", "--epochs", "2"];
@@ -20,7 +20,7 @@ fn result(directory: &Path) {
     succeed(directory, &arguments);
 }
 
-/// A browser, or nothing, said aloud.
+/// Path of a browser. If there is none, prints a line and returns `None`.
 fn browser() -> Option<String> {
     let name = std::env::var("SCLSD_TEST_CHROMIUM").unwrap_or_else(|_| "chromium".into());
     match Command::new(&name).arg("--version").output() {
@@ -34,15 +34,15 @@ fn browser() -> Option<String> {
     }
 }
 
-/// What `report.js` finds on the page in a window of this width.
+/// The findings of `report.js` on the page, in a window of this width.
 fn visit(browser: &str, directory: &Path, page: &str, width: u32) -> Value {
-    // Printing the document gives a page two frames in all: have a clock give it the others.
+    // When printing, the browser provides only two animation frames. Use a timer for the others.
     let listen = "<script>window.requestAnimationFrame = (f) => setTimeout(() => f(performance.now()), 16); \
                   const errors = []; addEventListener('error', (e) => errors.push(e.message)); \
                   console.error = console.warn = (...words) => errors.push(words.join(' '));</script>";
     let html = page.replacen("<head>", &format!("<head>{listen}"), 1);
     let html = html.replacen("</body>", &format!("<script>{}</script></body>", include_str!("report.js")), 1);
-    // A window has a least width, a frame within it has none.
+    // A window has a minimum width, but a frame inside it has none.
     let inside = html.replace('&', "&amp;").replace('"', "&quot;");
     let outside =
         format!("<body><iframe style=\"border:0;width:{width}px;height:900px\" srcdoc=\"{inside}\"></iframe></body>");

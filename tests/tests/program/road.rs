@@ -1,4 +1,4 @@
-//! From raw counts to fates, through the program alone.
+//! From raw counts to fates with the command-line program only.
 
 use sclsd::data::{Compression, Dataset, Keys, Matrix, SimulateSpec, Uns, read_h5ad, simulate, write_h5ad};
 
@@ -62,8 +62,8 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     assert!(tensors.len() > 200 * 30 * 4, "30 points for every cell");
 }
 
-/// Probabilities, and the prior's, of a file that says which β and which share of the prior's steps they were told
-/// with.
+/// Fate probabilities of the model and of the prior, from a file that records their β and the fraction of steps from
+/// the prior.
 fn shared_fates(directory: &std::path::Path) -> (Matrix, Matrix) {
     let mut keys = Keys::none().with_obsm("fate_probabilities").with_obsm("fate_probabilities_prior");
     keys.uns.push("fate_probabilities".into());
@@ -75,7 +75,7 @@ fn shared_fates(directory: &std::path::Path) -> (Matrix, Matrix) {
     (take("fate_probabilities"), take("fate_probabilities_prior"))
 }
 
-/// What `sclsd fates` wrote: rows that sum to one, the two baselines beside, and the likeliest fate.
+/// Checks the output of `sclsd fates`: rows that sum to one, the two baselines, and the most likely fate.
 fn probabilities(directory: &std::path::Path, method: &str) {
     let elements = ["fate_probabilities", "fate_probabilities_prior", "fate_probabilities_neighbors"];
     let mut keys = Keys::none().with_obs("fate").with_obs("fate_entropy").with_obs("terminal_states");

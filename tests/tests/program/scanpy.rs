@@ -1,4 +1,4 @@
-//! Results open in scanpy's own library, and what was in the input is unchanged there.
+//! Checks that results open in anndata, and that the elements of the input are unchanged.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use sclsd_tests::{fixture, real_data};
 
 use crate::{SMALL, succeed};
 
-/// Compares every element of two files by anndata, the additions left out, and asks for those.
+/// Compares every element of two files with anndata, except the additions, which must exist.
 const COMPARE: &str = r#"
 import sys, warnings
 warnings.filterwarnings("ignore")
@@ -54,7 +54,7 @@ else:
 print("identical")
 "#;
 
-/// A Python that has anndata: `$SCLSD_TEST_PYTHON`, or `python3`. Said aloud where there is none.
+/// A Python with anndata: `$SCLSD_TEST_PYTHON`, or `python3`. If there is none, prints a line and returns `None`.
 fn python() -> Option<String> {
     let python = std::env::var("SCLSD_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let works = Command::new(&python).args(["-c", "import anndata"]).output().is_ok_and(|o| o.status.success());

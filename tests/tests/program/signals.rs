@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP stop training at its next step, and nothing is lost.
+//! Checks that Ctrl-C, SIGTERM and SIGHUP stop training at the next step without loss of data.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -11,14 +11,14 @@ use sclsd_tests::print_always;
 
 use crate::{SMALL, command, succeed};
 
-/// Steps of an epoch of [`train`].
+/// Number of steps per epoch of [`train`].
 const STEPS: usize = 32;
 
 fn simulate(directory: &Path) {
     succeed(directory, &["simulate", "in.h5ad", "--cells", "200", "--genes", "40"]);
 }
 
-/// Forty epochs of 32 steps, with a checkpoint after so many.
+/// Arguments to train for forty epochs of 32 steps, with a checkpoint every `every` epochs.
 fn train<'a>(model: &'a str, output: &'a str, every: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let files = ["train", "in.h5ad", "-o", output, "--model", model, "--epochs", "40"];
     let [settings @ .., _] = &SMALL;
@@ -34,7 +34,7 @@ fn tell(child: &Child, signal: &str) {
     assert!(told.expect("a signal").success(), "SIG{signal}");
 }
 
-/// Waits for a line of standard error that begins so.
+/// Waits for a line of standard error that starts with `begins`.
 fn line(errors: &mut BufReader<ChildStderr>, begins: &str) -> String {
     let mut message = String::new();
     loop {
@@ -47,7 +47,7 @@ fn line(errors: &mut BufReader<ChildStderr>, begins: &str) -> String {
     }
 }
 
-/// The program's standard error, for reading line by line.
+/// Standard error of the program, for reading line by line.
 fn errors(child: &mut Child) -> BufReader<ChildStderr> {
     BufReader::new(child.stderr.take().expect("standard error"))
 }
@@ -66,7 +66,7 @@ fn end(child: &mut Child) -> std::process::ExitStatus {
     }
 }
 
-/// Waits until a run has begun to train, which the first epoch's line tells.
+/// Waits for the line of the first epoch, which shows that training has started.
 fn begun(child: &mut Child) -> BufReader<ChildStderr> {
     let mut errors = errors(child);
     line(&mut errors, "epoch 1/");
@@ -77,13 +77,13 @@ fn read(directory: &Path, name: &str) -> Vec<u8> {
     std::fs::read(directory.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Temporary files that are left.
+/// Temporary files that remain.
 fn temporaries(directory: &Path) -> Vec<String> {
     let names = std::fs::read_dir(directory).expect("a directory").map(|e| e.expect("an entry").file_name());
     names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with(".sclsd-")).collect()
 }
 
-/// Whether this process, and so what it starts, takes no notice of a signal.
+/// Whether this process, and therefore its children, ignores a signal.
 pub(crate) fn is_ignored(signal: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
@@ -154,14 +154,14 @@ fn a_second_signal_ends_training_at_once_with_the_last_checkpoint_as_it_was() {
     let d = directory.path();
     simulate(d);
     let mut child = start(d, &train("m.st", "out.h5ad", "1", &[]));
-    // kept open: a closed pipe is another test
+    // keep the pipe open: a closed pipe is another test
     let _said = begun(&mut child);
     let began = Instant::now();
     while !d.join("m.st").exists() {
         assert!(began.elapsed() < Duration::from_mins(2), "no checkpoint");
         std::thread::sleep(Duration::from_millis(2));
     }
-    // both are there when it goes on: Linux delivers the lesser number first
+    // both signals are pending when the process continues: Linux delivers the lower number first
     tell(&child, "STOP");
     let own = format!(".sclsd-out.h5ad-{}-abcdef.tmp", child.id());
     std::fs::write(d.join(own), "half").expect("a file");
@@ -184,7 +184,7 @@ fn a_stop_is_saved_where_the_reader_of_standard_error_is_gone() {
     simulate(d);
     let mut child = start(d, &train("m.st", "out.h5ad", "1000", &[]));
     let message = begun(&mut child);
-    // as Ctrl-C in `sclsd train … 2>&1 | tee log`, which ends the tee too
+    // as Ctrl-C in `sclsd train … 2>&1 | tee log`, which also ends tee
     tell(&child, "STOP");
     drop(message);
     tell(&child, "INT");
@@ -273,7 +273,7 @@ fn a_demo_that_is_stopped_names_the_command_that_goes_on_to_the_same_bytes() {
     assert_eq!(end(&mut child).code(), Some(130), "{sentence}");
     let (_, command) = sentence.split_once("the training so far; to continue, run sclsd ").expect("a command");
     succeed(d, &command.trim_end().split(' ').collect::<Vec<_>>());
-    // the demo goes on to fates, which it adds to its result
+    // the demo continues with fates, which it adds to its result
     let [whole, cut] = ["whole", "cut"].map(|demo| read(d, &format!("{demo}/model.safetensors")));
     assert!(whole == cut, "{sentence}");
     assert!(d.join("cut/result.h5ad").exists());

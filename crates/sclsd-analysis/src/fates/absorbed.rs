@@ -1,4 +1,4 @@
-//! Absorption under given transitions.
+//! Fate probabilities by absorption under given transitions.
 
 use sclsd_data::Csr;
 use sclsd_graph::{Terminal, absorption};
@@ -6,10 +6,10 @@ use sclsd_graph::{Terminal, absorption};
 use super::method::{FateError, FateMethod};
 use super::probabilities::FateProbabilities;
 
-/// Absorption of a walk by given transitions: rows sum to one, or are empty.
+/// Absorption of a random walk with given transitions. Rows must sum to one or be empty.
 #[derive(Debug, Clone, Copy)]
 pub struct Absorbed<'a> {
-    /// `n_cells × n_cells`.
+    /// Transition probabilities, `n_cells × n_cells`.
     pub transitions: &'a Csr<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! Absorption under steps along the drift.
+//! Fate probabilities by absorption under transitions along the drift.
 
 use rayon::prelude::*;
 use sclsd_data::{Csr, Matrix};
@@ -9,7 +9,7 @@ use super::method::{FateError, FateMethod, check_cells, check_finite};
 use super::probabilities::FateProbabilities;
 use crate::velocity::cosine;
 
-/// Absorption of a walk that prefers neighbors in the direction of the drift:
+/// Absorption of a random walk that prefers neighbors in the direction of the drift:
 ///
 /// ```text
 /// P(i → j) ∝ exp(κ cos(−∇V(z_i), z_j − z_i))        over the neighbors j of i
@@ -18,21 +18,21 @@ use crate::velocity::cosine;
 /// Source: the cosine scheme and softmax scale of CellRank's `VelocityKernel` (Lange et al., 2022).
 #[derive(Debug, Clone, Copy)]
 pub struct DriftDirected<'a> {
-    /// −∇V at every cell, `n_cells × z`.
+    /// Drift −∇V of every cell, `n_cells × z`.
     pub drift: &'a Matrix,
-    /// z of every cell, `n_cells × z`.
+    /// Cell state z of every cell, `n_cells × z`.
     pub cell_state: &'a Matrix,
-    /// Graph whose edges are taken where their weight is positive.
+    /// Graph whose edges with positive weight are used.
     pub connectivities: &'a Csr,
-    /// κ: 0 knows no direction. Usually 10.
+    /// κ, the sharpness of the preference. 0 ignores the direction. Usually 10.
     pub softmax_scale: f64,
 }
 
 impl DriftDirected<'_> {
-    /// The transitions themselves.
+    /// The transition probabilities.
     ///
     /// # Panics
-    /// When drift, states and graph are of different cells.
+    /// If drift, states and graph differ in the number of cells.
     #[must_use]
     pub fn transitions(&self) -> Csr<f64> {
         let rows: Vec<Vec<(u32, f64)>> = (0..self.connectivities.n_rows())

@@ -1,4 +1,4 @@
-//! Where the flow dz/dt = −∇V ends, by the terminal cells that lie nearest to it.
+//! Fate probabilities from the end of the flow dz/dt = −∇V: a vote of the nearest terminal cells.
 
 use sclsd_data::Matrix;
 use sclsd_graph::Terminal;
@@ -12,27 +12,28 @@ use super::probabilities::FateProbabilities;
 use crate::flow::follow;
 use crate::flow_error::FlowError;
 
-/// Every cell is followed down the potential; the terminal cells nearest to its end vote. The flow has no noise, so it
-/// cannot say that a cell is undecided: what is not certain is only what lies between two states at its end.
+/// Each cell follows the flow down the potential, and the terminal cells nearest to its end vote. The flow has no
+/// noise, so the probabilities do not show that a cell is undecided. Only a cell that ends between two states has an
+/// uncertain fate.
 #[derive(Debug, Clone, Copy)]
 pub struct EndOfFlow<'a> {
     /// The model.
     pub model: &'a Model,
-    /// z of every cell, `n_cells × z`.
+    /// Cell state z of every cell, `n_cells × z`.
     pub cell_state: &'a Matrix,
-    /// Time to follow cells for, in units of a training walk's length. Above 0. Usually 15.
+    /// Duration of the flow, in units of the length of a training walk. Above 0. Usually 15.
     pub time_range: f64,
-    /// Terminal cells that have a vote. At least 1. Usually 15.
+    /// Number of terminal cells that vote. At least 1. Usually 15.
     pub k: usize,
-    /// How the flow is solved.
+    /// Settings of the ODE solver.
     pub ode: &'a CheckedOdeSpec,
 }
 
 impl EndOfFlow<'_> {
-    /// z of every cell at the end.
+    /// Cell state z of every cell at the end of the flow.
     ///
     /// # Errors
-    /// [`FlowError`] where the time is not positive, sizes disagree or the flow blows up.
+    /// [`FlowError`] if the duration is not positive, sizes differ or the flow diverges.
     pub fn ends(&self) -> Result<Matrix, FlowError> {
         let value = self.time_range;
         in_range("fates.time_range", value, value > 0.0 && value.is_finite(), "a finite time above 0")?;

@@ -1,4 +1,4 @@
-//! What a way of telling fates is, and what may go wrong.
+//! The trait of methods for fate probabilities, and their errors.
 
 use sclsd_data::Matrix;
 use sclsd_graph::{AbsorptionError, Terminal};
@@ -7,23 +7,23 @@ use sclsd_model::ode::OdeError;
 use super::probabilities::FateProbabilities;
 use crate::flow_error::FlowError;
 
-/// A way of telling fates.
+/// A method that computes fate probabilities.
 pub trait FateMethod {
     /// Probabilities of every cell to end in each of the terminal states.
     ///
     /// # Errors
-    /// [`FateError`] where sizes disagree, a number is not finite, or a solver does not converge.
+    /// [`FateError`] if sizes differ, a number is not finite, or a solver does not converge.
     fn probabilities(&self, terminal: &Terminal) -> Result<FateProbabilities, FateError>;
 }
 
-/// Why there are no fates.
+/// The reason why fate probabilities cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FateError {
     /// Absorption cannot be computed.
     #[error(transparent)]
     Absorption(#[from] AbsorptionError),
-    /// Cells cannot be followed.
+    /// The gradient flow cannot be computed.
     #[error(transparent)]
     Flow(#[from] FlowError),
     /// A coordinate is not finite.
@@ -33,17 +33,17 @@ pub enum FateError {
         cell: usize,
         /// Column of the coordinate.
         column: usize,
-        /// Its value.
+        /// Value of the coordinate.
         value: f32,
     },
-    /// Numbers of cells disagree.
+    /// Numbers of cells differ.
     #[error("the {what} is of {found} cells, but the terminal states are of {expected}")]
     Cells {
-        /// What is of another size.
+        /// The input with a different number of cells.
         what: &'static str,
-        /// Its cells.
+        /// Number of cells of that input.
         found: usize,
-        /// Cells of the terminal states.
+        /// Number of cells of the terminal states.
         expected: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! The vote of the nearest terminal cells: what likeness alone says of a cell's fate.
+//! Fate probabilities by a vote of the nearest terminal cells: similarity only, without dynamics.
 
 use rayon::prelude::*;
 use sclsd_data::Matrix;
@@ -7,15 +7,15 @@ use sclsd_graph::Terminal;
 use super::method::{FateError, FateMethod, check_cells, check_finite};
 use super::probabilities::FateProbabilities;
 
-/// Terminal cells that vote, at most: as many of each state as it has among all terminal cells, spread evenly.
+/// Maximum number of voting terminal cells. A larger number is subsampled evenly, with the same fraction of each state.
 const VOTERS: usize = 10_000;
 
-/// The share of each state among the terminal cells nearest to a cell.
+/// Fraction of each state among the terminal cells nearest to a cell.
 #[derive(Debug, Clone, Copy)]
 pub struct NeighborVote<'a> {
-    /// Where cells lie, `n_cells × d`: principal components, usually.
+    /// Coordinates of the cells, `n_cells × d`; usually principal components.
     pub points: &'a Matrix,
-    /// Terminal cells that have a vote. At least 1. Usually 15.
+    /// Number of terminal cells that vote. At least 1. Usually 15.
     pub k: usize,
 }
 
@@ -27,14 +27,14 @@ impl FateMethod for NeighborVote<'_> {
     }
 }
 
-/// The states of the `k` terminal cells (among `points`) nearest to each query, as shares. A terminal cell votes for
-/// itself.
+/// Fractions of the states among the `k` terminal cells (rows of `points`) nearest to each query. A terminal cell votes
+/// for itself.
 pub(super) fn vote(points: &Matrix, queries: &Matrix, terminal: &Terminal, k: usize) -> FateProbabilities {
     let cells: Vec<usize> = (0..terminal.n_cells()).filter(|&cell| terminal.of(cell).is_some()).collect();
     let cells: Vec<usize> = cells.iter().copied().step_by(cells.len().div_ceil(VOTERS).max(1)).collect();
     let n_fates = terminal.len();
     let shares = |query: &[f32]| {
-        // the nearest so far, the furthest of them last
+        // the nearest so far, with the furthest of them last
         let mut nearest: Vec<(f32, usize)> = Vec::with_capacity(k + 1);
         for &cell in &cells {
             let row = points.row(cell);

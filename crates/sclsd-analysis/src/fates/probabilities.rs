@@ -1,12 +1,12 @@
-//! Probabilities of fates.
+//! A table of fate probabilities.
 
 use sclsd_data::{Categorical, Matrix};
 use sclsd_spec::WrongSize;
 
-/// Probabilities of fates.
+/// Fate probabilities, one row per cell and one column per terminal state.
 ///
-/// Established when made and never revisited: a row is finite, not negative and sums to one to within rounding, or it
-/// is all zero, for a cell that reaches no terminal state.
+/// Invariants, checked on construction: a row is finite and not negative, and sums to one to within rounding or is all
+/// zero. A row of zeros is a cell that reaches no terminal state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FateProbabilities {
     names: Vec<String>,
@@ -14,10 +14,10 @@ pub struct FateProbabilities {
 }
 
 impl FateProbabilities {
-    /// From rows that need not be normalised; a row of zeros stays one.
+    /// Creates probabilities from rows that need not be normalised. A row of zeros remains zero.
     ///
     /// # Errors
-    /// [`WrongSize`] where the values do not fill whole rows, one value per fate.
+    /// [`WrongSize`] if the number of values is not a multiple of the number of fates.
     pub fn from_rows(names: Vec<String>, values: Vec<f64>) -> Result<Self, WrongSize> {
         if names.is_empty() || !values.len().is_multiple_of(names.len()) {
             let expected = format!("whole rows of {} fates", names.len());
@@ -26,7 +26,7 @@ impl FateProbabilities {
         Ok(Self::of_whole_rows(names, values))
     }
 
-    /// The same of values that fill whole rows.
+    /// Like [`from_rows`](Self::from_rows), for values that are known to fill complete rows.
     pub(crate) fn of_whole_rows(names: Vec<String>, mut values: Vec<f64>) -> Self {
         assert!(!names.is_empty() && values.len().is_multiple_of(names.len()), "whole rows");
         for row in values.chunks_exact_mut(names.len()) {
@@ -50,7 +50,7 @@ impl FateProbabilities {
         self.values.len() / self.names.len()
     }
 
-    /// All probabilities, `n_cells × n_fates`, row after row.
+    /// All probabilities, `n_cells × n_fates`, row-major.
     #[must_use]
     pub fn values(&self) -> &[f64] {
         &self.values
@@ -62,7 +62,7 @@ impl FateProbabilities {
         &self.values[cell * self.names.len()..(cell + 1) * self.names.len()]
     }
 
-    /// The most likely fate of a cell, the first of those equally likely; nothing where it reaches no terminal state.
+    /// The most likely fate of a cell, with ties to the first; `None` if the cell reaches no terminal state.
     #[must_use]
     pub fn likeliest(&self, cell: usize) -> Option<usize> {
         let row = self.row(cell);
@@ -76,8 +76,8 @@ impl FateProbabilities {
         (0..self.n_cells()).filter(|&cell| self.likeliest(cell).is_none()).count()
     }
 
-    /// −Σ p ln p of every cell, in nats: 0 where the fate is certain, ln of the number of fates where all are equally
-    /// likely, `NaN` where no terminal state is reached.
+    /// Entropy −Σ p ln p of every cell, in nats: 0 for a certain fate, ln(number of fates) if all fates are equally
+    /// likely, `NaN` if no terminal state is reached.
     #[must_use]
     pub fn entropy(&self) -> Vec<f64> {
         let term = |p: &f64| if *p > 0.0 { -p * p.ln() } else { 0.0 };
@@ -88,7 +88,7 @@ impl FateProbabilities {
         (0..self.n_cells()).map(entropy).collect()
     }
 
-    /// The most likely fate as a column of obs; missing where no terminal state is reached.
+    /// The most likely fate as a column of obs; missing for cells that reach no terminal state.
     #[must_use]
     pub fn column(&self) -> Categorical {
         let code = |cell| self.likeliest(cell).and_then(|k| u32::try_from(k).ok());

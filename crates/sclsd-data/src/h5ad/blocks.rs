@@ -1,22 +1,22 @@
-//! Blocks of a file as they are read, within bounds, and the numbers in them.
+//! Bounds-checked reading of blocks of a file and of the numbers in them.
 
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
 
-/// A file, or what reads and writes like one.
+/// A file, or another object that can be read and written like a file.
 pub(super) trait Blocks: Read + Write + Seek {}
 
 impl<T: Read + Write + Seek> Blocks for T {}
 
-/// Address of what there is not.
+/// The undefined address of the HDF5 format.
 pub(super) const NOWHERE: u64 = u64::MAX;
 
-/// Nodes of a tree, blocks of a header, or groups that are read at most.
+/// Upper limit on the number of tree nodes, header blocks or groups that are read.
 pub(super) const MOST_NODES: usize = 1 << 17;
 
-/// Bytes of a header or a heap that are read at most.
+/// Upper limit on the bytes of a header or heap that are read.
 pub(super) const LARGEST: u64 = 1 << 26;
 
-/// Bytes that are read from the front.
+/// A byte slice that is consumed from the front.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -27,7 +27,7 @@ impl<'a> Bytes<'a> {
         Ok(taken)
     }
 
-    /// A number of up to 8 bytes, the lowest first.
+    /// A little-endian number of up to 8 bytes.
     pub(super) fn number(&mut self, width: u64) -> Result<u64> {
         Ok(self.take(width)?.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
     }

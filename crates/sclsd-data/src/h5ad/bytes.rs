@@ -1,6 +1,7 @@
-//! The bytes of one open file, and the text that HDF5 keeps in its global heaps.
+//! The bytes of one open file, and the text that HDF5 stores in global heaps.
 //!
-//! A file is opened once and read through that handle: another file that takes its name meanwhile is never mixed in.
+//! A file is opened once and always read through the same handle. If another file takes the same name meanwhile, its
+//! bytes are never mixed in.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -15,20 +16,20 @@ use super::superblock::{end_of_file, renew_superblock, root_address};
 /// Signature of a global heap collection.
 const COLLECTION: &[u8; 4] = b"GCOL";
 
-/// Signature of a node of a group's symbols, in groups of HDF5 1.6.
+/// Signature of a symbol table node, part of a group in the HDF5 1.6 format.
 const SYMBOLS: &[u8; 4] = b"SNOD";
 
-/// Bytes of such a symbol: name, address, kind, what is kept of it.
+/// Bytes of a symbol table entry: name, address, cache type and scratch pad.
 const SYMBOL: usize = 40;
 
-/// Bytes before the objects of a collection, and before each object (lengths of eight bytes).
+/// Bytes before the objects of a collection, and bytes before each object (with 8-byte lengths).
 const HEADER: u64 = 16;
 
 /// An open file. Clones share the handle.
 #[derive(Debug, Clone)]
 pub(super) struct FileBytes {
     file: Arc<Patched>,
-    /// Ends of global heap collections where bytes of a removed object still stand, by their first byte.
+    /// Heap collections that end in stale bytes of a removed object: start → end of the stale bytes.
     tails: Arc<Mutex<BTreeMap<u64, u64>>>,
 }
 
@@ -41,7 +42,7 @@ impl FileBytes {
         self.file.file()
     }
 
-    /// A node of symbols without those that are soft links still: they have no address that could be read.
+    /// A symbol table node without the entries that are still soft links, which have no object address.
     fn without_soft_links(&self, at: u64) -> Option<Vec<u8>> {
         let head = self.read_exact_at(at, 8).ok()?;
         let count = usize::from(u16::from_le_bytes([head[6], head[7]]));
@@ -56,10 +57,11 @@ impl FileBytes {
         Some(kept)
     }
 
-    /// Remembers where the objects of a collection end, so that what is left of removed ones reads as nought.
+    /// Records where the objects of a heap collection end, so that stale bytes after the end are read as zeros.
     ///
-    /// When text is changed in place, the HDF5 library moves the objects of a collection together and leaves what stood
-    /// behind them; where less than a header's length is free there, nothing marks the end.
+    /// When text is changed in place, the HDF5 library moves the objects of a collection together and leaves the old
+    /// bytes behind the last object. If less than the length of an object header is free there, no marker shows where
+    /// the objects end.
     fn note_collection(&self, at: u64) {
         let Ok(end) = collection_end(self, at) else { return };
         let last = walk(self, at, end, |_, _, _| {});
@@ -110,7 +112,7 @@ impl Source for FileBytes {
 }
 
 impl FileBytes {
-    /// Paths of links that are not followed.
+    /// Paths of the links that are not followed.
     pub(super) fn links_elsewhere(&self) -> io::Result<Vec<String>> {
         let mut cursor = Cursor { patched: self.file.as_ref().clone(), at: 0 };
         renew_superblock(&mut cursor)?;
@@ -121,19 +123,19 @@ impl FileBytes {
     }
 }
 
-/// The file with hard links in the place of soft ones, as far as they lead to something in it, and with layouts that
-/// the library underneath knows.
+/// The file with soft links replaced by hard links where the target is in the file, and with layout messages rewritten
+/// to a version that the HDF5 library reads.
 fn followed(file: Patched) -> Patched {
     let mut cursor = Cursor { patched: file.clone(), at: 0 };
     let followed = renew_superblock(&mut cursor).and_then(|()| root_address(&mut cursor)).and_then(|root| {
         let Some(root) = root else { return Ok(0) };
-        // what is cut off must not be filled with what is added here
+        // a truncated file must not be completed with the bytes that are appended here
         if end_of_file(&mut cursor)?.is_none_or(|end| end > file.len()) {
             return Ok(0);
         }
         Ok(harden(&mut cursor, root)? + layouts_as_version_4(&mut cursor, root)?)
     });
-    // a file that is not made as expected is read as it is
+    // a file with an unexpected structure is read unchanged
     if followed.is_ok_and(|changes| changes > 0) { cursor.patched } else { file }
 }
 
@@ -141,7 +143,7 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// First byte behind the collection at `at`.
+/// Address of the first byte after the collection at `at`.
 fn collection_end(bytes: &FileBytes, at: u64) -> Result<u64, FormatError> {
     let header = bytes.read_exact_at(at, 16)?;
     if !header.starts_with(COLLECTION) {
@@ -154,7 +156,7 @@ fn collection_end(bytes: &FileBytes, at: u64) -> Result<u64, FormatError> {
     Ok(end)
 }
 
-/// Calls `found` with index, first byte and length of every object of a collection; returns where they end.
+/// Calls `found` with the index, first byte and length of every object of a collection. Returns the end of the objects.
 fn walk(bytes: &FileBytes, at: u64, end: u64, mut found: impl FnMut(u16, u64, u64)) -> u64 {
     let Ok(whole) = usize::try_from(end - at).map_err(|_| ()).and_then(|n| bytes.read_exact_at(at, n).map_err(|_| ()))
     else {
@@ -175,14 +177,14 @@ fn walk(bytes: &FileBytes, at: u64, end: u64, mut found: impl FnMut(u16, u64, u6
     place
 }
 
-/// First byte and length of objects, by their index.
+/// First byte and length of objects, by object index.
 type Objects = HashMap<u16, (u64, u64)>;
 
 /// Reads objects of global heaps, one collection after another.
 pub(super) struct Heaps<'a> {
     bytes: &'a FileBytes,
     base: u64,
-    /// The collection read last, by its address.
+    /// The collection that was read last, with its address.
     current: Option<(u64, Objects)>,
 }
 

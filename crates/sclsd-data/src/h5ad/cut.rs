@@ -1,4 +1,4 @@
-//! A file cut down to some of its cells and genes: each element by the axes it lies on, in the type it was stored in.
+//! Subsets a file to some of its cells and genes. Each element is cut along the axes it has and keeps its stored type.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,17 +8,17 @@ use super::storage::{Element, Kind, Reader};
 
 const LEGACY_GRAPHS: [&str; 2] = ["uns/neighbors/connectivities", "uns/neighbors/distances"];
 
-/// Values that are read at once.
+/// Number of values read at once.
 const WINDOW: usize = 1 << 20;
 
-/// The cells and genes that stay, by their place in the file; `None` where all do, in their order.
+/// Indices in the file of the cells and genes that remain. `None` means all, in their order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chosen<'a> {
     pub cells: Option<&'a [usize]>,
     pub genes: Option<&'a [usize]>,
 }
 
-/// Places along the first and the second axis of an element.
+/// Indices along the first and the second axis of an element.
 #[derive(Debug, Clone, Copy)]
 struct Axes<'a> {
     first: Option<&'a [usize]>,
@@ -26,7 +26,7 @@ struct Axes<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    /// The axes that an element lies on; `None` where it lies on none that changes.
+    /// The axes of an element; `None` if the subset changes none of them.
     fn axes(&self, key: &str) -> Option<Axes<'a>> {
         let (slot, rest) = key.split_once('/').unwrap_or((key, ""));
         let (first, second) = match slot {
@@ -35,9 +35,9 @@ impl<'a> Chosen<'a> {
             "var" | "varm" => (self.genes, None),
             "obsp" => (self.cells, self.cells),
             "varp" => (self.genes, self.genes),
-            // raw has genes of its own
+            // raw has its own genes
             "raw" if rest == "X" => (self.cells, None),
-            // where anndata before 0.7 kept graphs
+            // anndata before 0.7 stored graphs here
             "uns" if LEGACY_GRAPHS.contains(&key) => (self.cells, self.cells),
             _ => (None, None),
         };
@@ -45,7 +45,7 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// Elements of the file that lie on an axis that changes.
+/// Elements of the file with an axis that changes.
 pub(super) fn changed(file: &Reader, chosen: Chosen<'_>) -> Result<Vec<String>, H5adError> {
     let mut keys = Vec::new();
     for key in ["X", "raw/X"].into_iter().chain(LEGACY_GRAPHS) {
@@ -56,7 +56,7 @@ pub(super) fn changed(file: &Reader, chosen: Chosen<'_>) -> Result<Vec<String>, 
     for slot in ["layers", "obs", "obsm", "obsp", "var", "varm", "varp"] {
         for name in file.children(slot)? {
             let key = format!("{slot}/{name}");
-            // names with a slash are groups within the table; categories of old files are no rows
+            // names with a slash are groups within the table; the categories of old files are not rows
             if matches!(slot, "obs" | "var") && file.kind(&key) == Some(Kind::Group) && !is_encoded(file, &key) {
                 if name != "__categories" {
                     keys.extend(below(file, &key)?);
@@ -91,7 +91,7 @@ fn below(file: &Reader, key: &str) -> Result<Vec<String>, H5adError> {
     Ok(keys)
 }
 
-/// Writes what stays of an element; the reason where that cannot be done.
+/// Writes the subset of an element. Returns the reason if the element cannot be subset.
 pub(super) fn carry(
     file: &Reader,
     editor: &Editor,
@@ -102,14 +102,14 @@ pub(super) fn carry(
     element(file, editor, key, axes)
 }
 
-/// Members of a group from which on the HDF5 library looks each one up among all.
+/// Number of members of a group from which the HDF5 library is slow: it searches all of them for each lookup.
 const MANY: usize = 64;
 
-/// Bytes in one piece that are not held beside others.
+/// Longest contiguous array, in bytes, that is held in memory together with others.
 const LONG: u64 = 1 << 24;
 
-/// Elements that are copied one by one where a file is written anew: members of large groups and long arrays, of which
-/// the HDF5 library would search the group for each, and hold all.
+/// Elements that are copied one by one when a file is rewritten: members of large groups, because the HDF5 library
+/// would search the group for each, and long arrays, because it would hold all of them in memory.
 pub(super) fn bulk(file: &Reader, gone: &[String]) -> Result<Vec<String>, H5adError> {
     let mut keys = Vec::new();
     let mut taken: HashSet<String> = gone.iter().cloned().collect();
@@ -147,8 +147,8 @@ pub(super) fn bulk(file: &Reader, gone: &[String]) -> Result<Vec<String>, H5adEr
     Ok(keys)
 }
 
-/// That every array but those of `gone` is no larger than the file and the memory: the HDF5 library reads some of them
-/// whole where it writes a file anew.
+/// Checks that every array except those of `gone` fits into the file and into memory, because the HDF5 library reads
+/// some arrays in full when it rewrites a file.
 pub(super) fn check_sizes(file: &Reader, gone: &[String]) -> Result<(), H5adError> {
     let gone: HashSet<&str> = gone.iter().map(String::as_str).collect();
     for group in file.groups()? {
@@ -164,7 +164,7 @@ pub(super) fn check_sizes(file: &Reader, gone: &[String]) -> Result<(), H5adErro
     Ok(())
 }
 
-/// Arrays of numbers of more than 8 bytes, of which the library underneath does not write the type as it was.
+/// Arrays of floating-point numbers of more than 8 bytes, which the HDF5 library cannot write with their original type.
 pub(super) fn unwritable_numbers(file: &Reader) -> Result<Vec<String>, H5adError> {
     let mut found = Vec::new();
     for group in file.groups()? {
@@ -182,7 +182,7 @@ fn is_legacy_categorical(file: &Reader, key: &str) -> bool {
     key.split_once('/').is_some_and(|(table, name)| file.kind(&format!("{table}/__categories/{name}")).is_some())
 }
 
-/// Whether an array of the file lies in one piece of more than `bytes`.
+/// Whether the file has a contiguous array of more than `bytes`.
 pub(super) fn has_long_piece(file: &Reader, bytes: u64) -> Result<bool, H5adError> {
     for group in file.groups()? {
         for name in file.children(&group)? {
@@ -195,7 +195,7 @@ pub(super) fn has_long_piece(file: &Reader, bytes: u64) -> Result<bool, H5adErro
     Ok(false)
 }
 
-/// Groups that are one array: of categories, with a mask, sparse.
+/// Groups that encode one array: categorical, masked (nullable) or sparse.
 fn is_encoded_array(file: &Reader, key: &str) -> bool {
     let encoding = file.text_attribute(key, "encoding-type").unwrap_or_default();
     matches!(encoding.as_str(), "categorical" | "csr_matrix" | "csc_matrix") || encoding.starts_with("nullable-")
@@ -205,7 +205,7 @@ fn parts(file: &Reader, key: &str) -> Result<Vec<String>, H5adError> {
     Ok(file.children(key)?.iter().map(|name| format!("{key}/{name}")).collect())
 }
 
-/// Writes an element of [`bulk`] as it is.
+/// Copies an element of [`bulk`] unchanged.
 pub(super) fn copy_whole(file: &Reader, editor: &Editor, key: &str) -> Result<(), H5adError> {
     let whole = Axes { first: None, second: None };
     let copied = if file.kind(key) == Some(Kind::Dataset) {
@@ -219,7 +219,7 @@ pub(super) fn copy_whole(file: &Reader, editor: &Editor, key: &str) -> Result<()
 
 fn element(file: &Reader, editor: &Editor, key: &str, axes: Axes<'_>) -> Result<Result<(), String>, H5adError> {
     match element_or_bad(file, editor, key, axes) {
-        // what cannot be read is not carried, nor what was written of it so far; an error of writing ends it all
+        // an element that cannot be read is skipped, and the part already written is removed; a write error is fatal
         Err(H5adError::Bad { problem, .. }) => {
             editor.discard(key)?;
             Ok(Err(problem))
@@ -259,7 +259,8 @@ fn element_or_bad(file: &Reader, editor: &Editor, key: &str, axes: Axes<'_>) -> 
     }
 }
 
-/// Codes of anndata before 0.8, whose categories lie elsewhere and are found by a reference: in today's encoding.
+/// Converts a categorical of anndata before 0.8, whose categories are stored elsewhere and found through an object
+/// reference, into the current encoding.
 fn legacy_categorical(
     file: &Reader,
     editor: &Editor,
@@ -308,7 +309,7 @@ fn group(
     Ok(Ok(()))
 }
 
-/// An array of any rank whose first axis, and second where it has one that is meant, are cut.
+/// Cuts an array of any rank along its first axis, and along its second axis where `axes` says so.
 fn array(file: &Reader, editor: &Editor, key: &str, axes: Axes<'_>) -> Result<Result<(), String>, H5adError> {
     array_to(file, editor, key, key, axes)
 }
@@ -368,7 +369,7 @@ fn array_to(
     let order: Vec<usize> = chosen_or_all(axes.first, rows).collect();
     let mut bytes = vec![0; shape.iter().product::<usize>() * kind.size];
     let out_row = shape.get(1).copied().unwrap_or(1) * cell;
-    // where the rows of the file go; read in the file's order, window by window
+    // output rows of each input row; the input is read in file order, window by window
     let mut places: HashMap<usize, Vec<usize>> = HashMap::new();
     for (to, &from) in order.iter().enumerate() {
         places.entry(from).or_default().push(to);
@@ -406,7 +407,7 @@ fn chosen_or_all(chosen: Option<&[usize]>, n: usize) -> Box<dyn Iterator<Item = 
     }
 }
 
-/// A matrix of compressed rows, or columns, cut along both axes.
+/// Cuts a CSR or CSC matrix along both axes.
 fn sparse(
     file: &Reader,
     editor: &Editor,
@@ -454,7 +455,7 @@ fn sparse(
     let order: Vec<usize> = chosen_or_all(along, major).collect();
     let (mut at, mut bytes) = (0, Vec::new());
     while at < order.len() {
-        // rows that follow one another in the file are read together
+        // adjacent rows in the file are read together
         let mut end = at + 1;
         while end < order.len()
             && order[end] == order[end - 1] + 1

@@ -1,4 +1,4 @@
-//! Adding to an HDF5 file that is a copy, or an empty one.
+//! Adds elements to an HDF5 file, which is either a copy of another file or new.
 
 use std::cell::Cell;
 use std::fmt;
@@ -37,7 +37,7 @@ impl Values<'_> {
         }
     }
 
-    /// Type of numbers that are written as they are.
+    /// Element type of numbers that are written as raw bytes.
     fn datatype(&self) -> Option<Datatype> {
         Some(match self {
             Self::F32(_) => hdf5_pure::make_f32_type(),
@@ -49,7 +49,7 @@ impl Values<'_> {
         })
     }
 
-    /// Some of the numbers as bytes.
+    /// The bytes of `count` numbers from `first` on.
     fn bytes(&self, first: usize, count: usize) -> Vec<u8> {
         let span = first..first + count;
         match self {
@@ -83,13 +83,13 @@ impl Attribute {
     }
 }
 
-/// How arrays are packed.
+/// Compression of arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     #[default]
     None,
-    /// gzip at level 4, as `adata.write_h5ad(path, compression="gzip")` does.
+    /// gzip at level 4, as in `adata.write_h5ad(path, compression="gzip")`.
     Gzip,
 }
 
@@ -119,35 +119,35 @@ impl FromStr for Compression {
     }
 }
 
-/// Bytes of a chunk, about.
+/// Approximate bytes per chunk.
 const CHUNK: usize = 1 << 18;
 
-/// How long a lock on a temporary file is waited for, and how often it is tried.
+/// Time limit for a locked temporary file, and interval between attempts.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOMENT: Duration = Duration::from_millis(5);
 
-/// Bytes that are held before they are written.
+/// Bytes buffered before a write.
 const HELD: usize = 1 << 23;
 
-/// Arrays below this are written in one piece.
+/// Arrays below this size are stored contiguously.
 const SMALL: usize = 1 << 13;
 
-/// An HDF5 file opened for additions, of which a few megabytes are held at a time.
+/// An HDF5 file opened for additions. A few megabytes are buffered at a time.
 pub(crate) struct Editor {
     file: File,
     path: PathBuf,
     compression: Compression,
-    /// Bytes that are staged.
+    /// Bytes that are staged for writing.
     held: Cell<usize>,
 }
 
 impl Editor {
-    /// Opens a file that exists. The caller hands in a copy: it is changed in place, without being read into memory.
+    /// Opens an existing file. The caller passes a copy: the file is changed in place and is not read into memory.
     pub(crate) fn open(path: &Path, compression: Compression) -> Result<Self, H5adError> {
         let began = Instant::now();
         let file = loop {
             match File::open_rw_with_options(path, access()) {
-                // a lock that was just given back lives on for a moment in a program that another thread is starting
+                // a released lock can persist briefly in a child process that another thread is spawning
                 Err(hdf5_pure::Error::FileLocked(_)) if began.elapsed() < PATIENCE => std::thread::sleep(MOMENT),
                 opened => break opened.map_err(|source| edit_error(path, "the file", &source))?,
             }
@@ -170,7 +170,7 @@ impl Editor {
         self.file.root().delete(key).map_err(|source| self.failed(key, &source))
     }
 
-    /// Takes away what was written of an element, if anything was.
+    /// Removes the parts of an element that were written, if any.
     pub(crate) fn discard(&self, key: &str) -> Result<(), H5adError> {
         self.commit()?;
         if self.file.group(key).is_ok() || self.file.dataset(key).is_ok() { self.delete(key) } else { Ok(()) }
@@ -243,7 +243,7 @@ impl Editor {
         self.commit_above(held)
     }
 
-    /// An array of one dimension whose values come piece by piece.
+    /// A one-dimensional array whose values arrive in pieces.
     pub(crate) fn long_array(
         &self,
         key: &str,
@@ -253,7 +253,7 @@ impl Editor {
         LongArray { editor: self, key: key.to_owned(), kind: kind.clone(), attributes, held: Vec::new(), begun: false }
     }
 
-    /// A group with attributes as they were read.
+    /// Writes a group with attributes that were read from another file.
     pub(crate) fn copy_group(&self, key: &str, attributes: &[(String, AttrValue)]) -> Result<(), H5adError> {
         self.file
             .root()
@@ -266,7 +266,7 @@ impl Editor {
             .map_err(|source| self.failed(key, &source))
     }
 
-    /// Values as they were read, of the type they had.
+    /// Writes values that were read from another file, with their original type.
     pub(crate) fn copy_dataset(
         &self,
         key: &str,
@@ -296,12 +296,12 @@ impl Editor {
         self.commit_above(held)
     }
 
-    /// An attribute of whole numbers.
+    /// An attribute of integers.
     pub(crate) fn integers(numbers: &[i64]) -> AttrValue {
         AttrValue::I64Array(numbers.to_vec())
     }
 
-    /// Places in a sparse matrix, in 32 bits where `most` allows it.
+    /// Writes the indices of a sparse matrix: 32-bit if `most` fits, otherwise 64-bit.
     pub(crate) fn write_indices(&self, key: &str, indices: &[i64], most: usize) -> Result<(), H5adError> {
         if i32::try_from(most).is_err() {
             return self.create_dataset(key, &[indices.len()], Values::I64(indices), &[]);
@@ -310,8 +310,7 @@ impl Editor {
         self.create_dataset(key, &[narrow.len()], Values::I32(&narrow), &[])
     }
 
-    /// An array of places in a sparse matrix that come piece by piece, and how one of them is written: in 32 bits where
-    /// `most` allows it.
+    /// An array of sparse-matrix indices that arrive in pieces. Indices are 32-bit if `most` fits, otherwise 64-bit.
     pub(crate) fn long_indices(&self, key: &str, most: usize) -> LongIndices<'_> {
         let narrow = i32::try_from(most).is_ok();
         let datatype = if narrow { hdf5_pure::make_i32_type() } else { hdf5_pure::make_i64_type() };
@@ -319,7 +318,7 @@ impl Editor {
         LongIndices { array: self.long_array(key, &kind, Vec::new()), narrow }
     }
 
-    /// Text with attributes as they were read.
+    /// Writes text with attributes that were read from another file.
     pub(crate) fn copy_texts(
         &self,
         key: &str,
@@ -340,7 +339,7 @@ impl Editor {
             .map_err(|source| self.failed(key, &source))
     }
 
-    /// Counts what is held for writing, and writes it where that is more than a window.
+    /// Counts the staged bytes, and commits them if they exceed the buffer size.
     fn commit_above(&self, bytes: usize) -> Result<(), H5adError> {
         self.held.set(self.held.get() + bytes);
         if self.held.get() > HELD { self.commit() } else { Ok(()) }
@@ -352,7 +351,7 @@ impl Editor {
         self.file.commit().map_err(|source| self.failed("", &source))
     }
 
-    /// Writes what was staged and closes the file, synced to disk.
+    /// Commits, syncs to disk and closes the file.
     pub(crate) fn close(self) -> Result<(), H5adError> {
         self.commit()?;
         let path = self.path;
@@ -360,7 +359,7 @@ impl Editor {
     }
 }
 
-/// Places in a sparse matrix, written as they come.
+/// Sparse-matrix indices that are written as they arrive.
 pub(crate) struct LongIndices<'a> {
     array: LongArray<'a>,
     narrow: bool,
@@ -381,33 +380,33 @@ impl LongIndices<'_> {
     }
 }
 
-/// An array of one dimension that is written as its values come, a few megabytes at a time.
+/// A one-dimensional array that is written as its values arrive, a few megabytes at a time.
 pub(crate) struct LongArray<'a> {
     editor: &'a Editor,
     key: String,
     kind: PlainType,
     attributes: Vec<(String, AttrValue)>,
-    /// Values that are not yet written.
+    /// Bytes that are not yet written.
     held: Vec<u8>,
-    /// Whether the array is in the file.
+    /// Whether the array exists in the file.
     begun: bool,
 }
 
 impl LongArray<'_> {
-    /// Adds values, as bytes in the order of the array's type.
+    /// Appends values, as bytes in the byte order of the array's type.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), H5adError> {
         self.held.extend_from_slice(bytes);
         if self.held.len() < HELD {
             return Ok(());
         }
-        // whole chunks, none of which is then written twice
+        // full chunks, so that no chunk is written twice
         let chunk = self.chunk() * self.kind.size;
         let rest = self.held.split_off(self.held.len() - self.held.len() % chunk);
         let whole = std::mem::replace(&mut self.held, rest);
         self.write(whole)
     }
 
-    /// Writes what is left. An array that was not long is written as any other.
+    /// Writes the remaining values. A short array is written like any other array.
     pub(crate) fn finish(mut self) -> Result<(), H5adError> {
         let held = std::mem::take(&mut self.held);
         if self.begun {
@@ -417,7 +416,7 @@ impl LongArray<'_> {
         self.editor.copy_dataset(&self.key, &[n], &self.kind, held, &self.attributes)
     }
 
-    /// Values of a chunk.
+    /// Number of values per chunk.
     fn chunk(&self) -> usize {
         (CHUNK / self.kind.size.max(1)).clamp(1, usize::try_from(LONGEST_EDGE).unwrap_or(usize::MAX))
     }
@@ -442,17 +441,17 @@ impl LongArray<'_> {
             }
         });
         created.map_err(failed)?;
-        // what is appended to has to be in the file
+        // appending requires that the dataset exists in the file
         editor.commit()
     }
 }
 
-/// How a temporary file is edited: without being read into memory, synced at the end.
+/// How a temporary file is opened: without being read into memory, and synced at the end.
 fn access() -> FileAccessProperties {
     FileAccessProperties::new().with_memory_strategy(MemoryStrategy::Bounded).with_sync_policy(SyncPolicy::OnClose)
 }
 
-/// Whole rows, as many as make a chunk of the usual size.
+/// Chunk shape: full rows, as many as fit the usual chunk size.
 fn chunks(dims: &[u64], size: usize) -> Vec<u64> {
     let edges = dims.iter().skip(1).map(|&n| n.clamp(1, LONGEST_EDGE));
     let row = edges.clone().product::<u64>().saturating_mul(size as u64).max(1);
@@ -469,7 +468,7 @@ fn edit_error(path: &Path, key: &str, source: &hdf5_pure::Error) -> H5adError {
     }
 }
 
-/// Writes the file anew, object by object, without the elements of `without`.
+/// Rewrites the file object by object, without the elements of `without`.
 pub(crate) fn write_anew(from: &Path, to: &Path, without: &[String]) -> Result<(), H5adError> {
     let options = without
         .iter()

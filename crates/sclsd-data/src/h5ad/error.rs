@@ -1,6 +1,6 @@
-//! What can be wrong with an `.h5ad` file.
+//! Errors of reading and writing `.h5ad` files.
 
-/// What is wrong with a file, in one sentence that names it.
+/// An error in one sentence that names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum H5adError {
@@ -12,7 +12,7 @@ pub enum H5adError {
         /// The operating system's reason.
         reason: String,
     },
-    /// The file is not HDF5, or is cut short.
+    /// The file is not HDF5, or is truncated.
     #[error("{path} is not a complete HDF5 file: {reason}")]
     NotHdf5 {
         /// The file.
@@ -20,23 +20,23 @@ pub enum H5adError {
         /// What was found instead.
         reason: String,
     },
-    /// The file is of another kind.
+    /// The file has another format.
     #[error("{path} is not an .h5ad file: {reason}")]
     Foreign {
         /// The file.
         path: String,
-        /// What it is, and how to make an `.h5ad` of it.
+        /// The format of the file, and how to convert it to `.h5ad`.
         reason: String,
     },
-    /// The file was changed between being read and being copied.
+    /// The file was changed between reading and copying.
     #[error("{path} was changed while it was in use ({what}), so no result is written; run the command on it again")]
     Changed {
         /// The file.
         path: String,
-        /// What happened to it.
+        /// How the file was changed.
         what: String,
     },
-    /// The file cannot be added to in place; it can be written anew.
+    /// The file cannot be changed in place. It can be rewritten.
     #[error("{path} cannot be written: {reason}")]
     NotInPlace {
         /// The file.
@@ -49,28 +49,28 @@ pub enum H5adError {
     NotAnnData {
         /// The file.
         path: String,
-        /// What is missing for it.
+        /// The required part that is missing.
         reason: String,
     },
-    /// Elements that were asked for are not there.
+    /// Requested elements are missing.
     #[error("{path} lacks {missing}")]
     Missing {
         /// The file.
         path: String,
-        /// Each missing element, with what the file has in its place.
+        /// Each missing element, with the elements that the file has instead.
         missing: String,
     },
-    /// An element is there but not what it should be.
+    /// An element has an unexpected content.
     #[error("{path}: {key}: {problem}")]
     Bad {
         /// The file.
         path: String,
         /// The element.
         key: String,
-        /// What is wrong about it.
+        /// The problem with the element.
         problem: String,
     },
-    /// The output cannot be written; whatever stood there before still does.
+    /// The output cannot be written. An existing file at that path is unchanged.
     #[error("{path} cannot be written: {reason}")]
     Unwritable {
         /// The file.

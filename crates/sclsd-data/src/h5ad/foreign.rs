@@ -1,12 +1,13 @@
-//! What a file is that is no `.h5ad`, and how to make one of it.
+//! Identifies files that are not `.h5ad`, and explains how to convert them.
 
 use std::io::Read;
 use std::path::Path;
 
-/// What is said of a directory that is nothing else.
+/// The reason given for a directory of unknown content.
 pub(super) const DIRECTORY: &str = "it is a directory";
 
-/// What stands at `path`, judged by its first bytes and its name, with the way out; `None` where it may be HDF5.
+/// Identifies a file that is not HDF5 by its first bytes and its name, with a hint on converting it. `None` if the file
+/// may be HDF5.
 pub(super) fn not_hdf5(path: &Path) -> Option<String> {
     if path.is_dir() {
         return Some(directory(path));
@@ -73,7 +74,7 @@ fn directory(path: &Path) -> String {
     }
 }
 
-/// What an HDF5 file is whose top has these names and attributes, where it is another container than AnnData.
+/// Identifies an HDF5 file of another container format than AnnData by the names and attributes of its root group.
 pub(super) fn not_anndata(top: &[String], attributes: &[String]) -> Option<&'static str> {
     let has = |name: &str| top.iter().any(|n| n == name);
     if has("mod") {

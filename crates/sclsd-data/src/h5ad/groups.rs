@@ -1,5 +1,6 @@
-//! Objects as they lie in a file: what the HDF5 library does not add to is opened up, soft links are made hard ones,
-//! and layouts that it does not know ones that it does.
+//! Low-level changes to the objects of an HDF5 file, which let the HDF5 library add to it and read it: groups with
+//! links in a heap get a plain list of links, soft links become hard links, and unsupported layout versions become
+//! supported ones.
 //!
 //! Source: HDF5 File Format Specification 3.0, sections III.A.2, III.B to III.G, IV.A.1, IV.A.2.
 

@@ -1,4 +1,4 @@
-//! Looking inside a file without reading its matrices.
+//! Lists the contents of a file without reading its matrices.
 
 use super::error::H5adError;
 use super::read::{column_names, n_rows};
@@ -7,15 +7,15 @@ use super::storage::{Kind, Reader, show};
 /// One element of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Slot such as `obs`; `X` stands for itself.
+    /// Slot, such as `obs`; `X` for X.
     pub slot: String,
     /// Name within the slot; empty for X.
     pub name: String,
-    /// How it is stored and its shape, for people: `csr_matrix 3696 × 1000 float32`.
+    /// Encoding, shape and element type as text: `csr_matrix 3696 × 1000 float32`.
     pub form: String,
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// Number of cells.
@@ -33,13 +33,13 @@ impl Inspection {
         self.entries.iter().any(|entry| entry.slot == slot && entry.name == name)
     }
 
-    /// Names of a slot's elements.
+    /// Names of the elements of a slot.
     pub fn keys<'a>(&'a self, slot: &'a str) -> impl Iterator<Item = &'a str> {
         self.entries.iter().filter(move |entry| entry.slot == slot).map(|entry| entry.name.as_str())
     }
 }
 
-/// Elements of an open file.
+/// Lists the elements of an open file.
 pub(super) fn list(file: &Reader) -> Result<Inspection, H5adError> {
     let mut entries = Vec::new();
     if file.has("X") {

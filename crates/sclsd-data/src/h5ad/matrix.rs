@@ -1,4 +1,4 @@
-//! A matrix of a file, in any of the forms scanpy writes, read in windows.
+//! A matrix in a file, in any of the encodings that scanpy writes, read in windows.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,29 +9,29 @@ use crate::sparse::check_indptr;
 use crate::windows::{Window, Windows};
 use crate::{Csr, Pattern, SparseError};
 
-/// Entries that are read at once.
+/// Number of stored entries read at once.
 const ENTRIES: usize = 1 << 21;
 
-/// Values of a dense matrix that are read at once at most, where its chunks are high.
+/// Upper limit on the values of a dense matrix that are read at once, for chunks with many rows.
 const MOST_ENTRIES: usize = 1 << 25;
 
-/// Not among the chosen.
+/// Marks a row or column that is not selected.
 const NOT: u32 = u32::MAX;
 
-/// A matrix of an open file, of which a window of a few megabytes is in memory at a time.
+/// A matrix of an open file. A window of a few megabytes is in memory at a time.
 pub struct FileMatrix<'a> {
     file: &'a Reader,
     key: String,
     form: Form,
-    /// Rows and columns in the file.
+    /// Number of rows and columns in the file.
     stored: (usize, usize),
-    /// The columns that are meant, where they are others than those of the file.
+    /// The selected columns, if they differ from those of the file.
     columns: Option<Vec<usize>>,
 }
 
 enum Form {
     Dense,
-    /// Where each row begins, or each column.
+    /// Start of each row, or of each column if the matrix is stored by columns.
     Sparse {
         indptr: Vec<usize>,
         by_column: bool,
@@ -39,19 +39,20 @@ enum Form {
 }
 
 impl<'a> FileMatrix<'a> {
-    /// The matrix at `key`, which must have the shape that the tables of cells and genes give it.
+    /// Opens the matrix at `key`. Its shape must match the tables of cells and genes.
     pub(super) fn open(file: &'a Reader, key: &str, expected: (usize, usize)) -> Result<Self, H5adError> {
         let form = form(file, key, expected)?;
         Ok(Self { file, key: key.to_owned(), form, stored: expected, columns: None })
     }
 
-    /// The same matrix, of these columns of the file.
+    /// Restricts the matrix to these columns of the file.
     pub(super) fn of_columns(mut self, columns: Vec<usize>) -> Self {
         self.columns = Some(columns);
         self
     }
 
-    /// All of it; where its entries lie where those of `other` do, the two share a pattern, which is then held once.
+    /// Reads the entire matrix. If its stored entries are at the same places as those of `other`, the two matrices
+    /// share one pattern in memory.
     pub(super) fn read_sharing(&self, other: &Csr) -> Result<Csr, H5adError> {
         if self.columns.is_none()
             && let Form::Sparse { indptr, by_column: false } = &self.form
@@ -88,8 +89,8 @@ impl<'a> FileMatrix<'a> {
         matches!(self.form, Form::Sparse { by_column: true, .. })
     }
 
-    /// Calls `each` with windows of the rows (columns where they are stored so) that are `wanted`, and their places;
-    /// what lies across them is moved to `to`, or left out.
+    /// Calls `each` with windows of the `wanted` rows (columns if stored by columns) and their indices. Indices along
+    /// the other axis are mapped through `to`, which also drops entries.
     fn scan(
         &self,
         wanted: &dyn Fn(usize) -> bool,
@@ -165,7 +166,7 @@ impl<'a> FileMatrix<'a> {
         each: &mut dyn FnMut(&[usize], &Csr) -> ControlFlow<()>,
     ) -> Result<(), H5adError> {
         let (n_rows, n_cols) = self.stored;
-        // whole chunks, each of which is then unpacked once
+        // full chunks, so that each is decompressed once
         let chunk = self.file.chunk_rows(&self.key).max(1);
         let rows = (ENTRIES / n_cols.max(1)).clamp(1, n_rows.max(1));
         let rows = match chunk {
@@ -229,7 +230,7 @@ impl Windows for FileMatrix<'_> {
     }
 
     fn select(&self, rows: Option<&[usize]>, columns: Option<&[usize]>) -> Result<Csr, H5adError> {
-        // the chosen columns by their place in the file
+        // indices in the file of the selected columns
         let columns: Option<Vec<usize>> = match (&self.columns, columns) {
             (None, chosen) => chosen.map(<[usize]>::to_vec),
             (Some(all), None) => Some(all.clone()),
@@ -265,7 +266,7 @@ impl Windows for FileMatrix<'_> {
         )?;
         let mut read =
             Csr::from_arrays(width, starts, indices, values).map_err(|problem| self.file.bad(&self.key, problem))?;
-        // windows come in the order of the file
+        // windows come in file order
         if let Some(chosen) = along.filter(|chosen| !chosen.is_sorted()) {
             let mut in_file = chosen.to_vec();
             in_file.sort_unstable();
@@ -276,7 +277,7 @@ impl Windows for FileMatrix<'_> {
     }
 }
 
-/// Where each of `n` places goes when those of `chosen` are taken in their order.
+/// New index of each of `n` indices when `chosen` are taken in order.
 fn moves(chosen: &[usize], n: usize) -> Vec<u32> {
     let mut to = vec![NOT; n];
     for (&from, place) in chosen.iter().zip(0_u32..) {
@@ -285,7 +286,7 @@ fn moves(chosen: &[usize], n: usize) -> Vec<u32> {
     to
 }
 
-/// The form of the matrix at `key`, with an index that is one.
+/// The encoding of the matrix at `key`, with a checked index.
 fn form(file: &Reader, key: &str, expected: (usize, usize)) -> Result<Form, H5adError> {
     let wrong = |found: &[usize]| {
         file.bad(key, format!("its shape is {}, expected {}", show(found), show(&[expected.0, expected.1])))

@@ -1,4 +1,4 @@
-//! A file that is open: read from, looked into and added to as the one that had the name then.
+//! An open file. All reading and adding refers to the file that had the name when it was opened.
 
 use std::path::Path;
 
@@ -11,34 +11,36 @@ use super::storage::Reader;
 use super::write::{Additions, add, cut};
 use crate::Dataset;
 
-/// An `.h5ad` file that is open.
+/// An open `.h5ad` file.
 ///
-/// What is read and what results are added to is the file that was opened, whatever takes its name meanwhile.
+/// Elements are read from the file that was opened, and results are added to a copy of it, even if another file takes
+/// the same name meanwhile.
 pub struct H5ad {
     reader: Reader,
 }
 
 impl H5ad {
-    /// Opens a file and sees that it is AnnData.
+    /// Opens a file and checks that it is AnnData.
     ///
     /// # Errors
-    /// [`H5adError`] where it cannot be read, or is something else: it says what, and how to make an `.h5ad` of it.
+    /// [`H5adError`] if the file cannot be read or has another format. The error names the format and how to convert it
+    /// to `.h5ad`.
     pub fn open(path: &Path) -> Result<Self, H5adError> {
         Ok(Self { reader: open_anndata(path)? })
     }
 
-    /// Everything that the file has and that can be read.
+    /// All elements of the file that can be read.
     ///
     /// # Errors
-    /// [`H5adError`] where a part of the file is corrupt.
+    /// [`H5adError`] if a part of the file is corrupt.
     pub fn keys(&self) -> Result<Keys, H5adError> {
         all_keys(&self.reader)
     }
 
-    /// Reads the named elements.
+    /// Reads the requested elements.
     ///
     /// # Errors
-    /// As [`read_h5ad`](super::read_h5ad).
+    /// Under the same conditions as [`read_h5ad`](super::read_h5ad).
     pub fn read(&self, keys: &Keys) -> Result<Dataset, H5adError> {
         read(&self.reader, keys)
     }
@@ -49,61 +51,62 @@ impl H5ad {
         self.reader.has("raw/X")
     }
 
-    /// X, to be looked at in windows.
+    /// Opens X for reading in windows.
     ///
     /// # Errors
-    /// [`H5adError`] where the file has no X, or X is no matrix of its cells and genes.
+    /// [`H5adError`] if the file has no X, or the shape of X does not match the cells and genes.
     pub fn x(&self) -> Result<FileMatrix<'_>, H5adError> {
         open_x(&self.reader)
     }
 
-    /// A layer, to be looked at in windows.
+    /// Opens a layer for reading in windows.
     ///
     /// # Errors
-    /// As [`H5ad::x`].
+    /// Under the same conditions as [`H5ad::x`].
     pub fn layer(&self, name: &str) -> Result<FileMatrix<'_>, H5adError> {
         open_layer(&self.reader, name)
     }
 
-    /// `raw.X` of the genes named, which `raw` may have among others, to be looked at in windows.
+    /// Opens `raw.X` for reading in windows, restricted to the given genes. `raw` may have further genes.
     ///
     /// # Errors
-    /// [`H5adError`] where the file has no `raw`, or one of the genes is not in it.
+    /// [`H5adError`] if the file has no `raw`, or a gene is missing from `raw`.
     pub fn raw_x(&self, genes: &[String]) -> Result<FileMatrix<'_>, H5adError> {
         open_raw(&self.reader, genes)
     }
 
-    /// Graphs that the file names: entries of `uns` with the key of `obsp` that they name, as
-    /// `scanpy.pp.neighbors(key_added=…)` leaves them.
+    /// Graphs that entries of `uns` refer to: pairs of the entry of `uns` and the key in `obsp`, as
+    /// `scanpy.pp.neighbors(key_added=…)` writes them.
     ///
     /// # Errors
-    /// [`H5adError`] where a part of the file is corrupt.
+    /// [`H5adError`] if a part of the file is corrupt.
     pub fn graphs(&self) -> Result<Vec<(String, String)>, H5adError> {
         graphs(&self.reader)
     }
 
-    /// What the names of the rows of a table, obs or var, are called in the file.
+    /// Name of the index column of a table (`obs` or `var`) in the file.
     #[must_use]
     pub fn index_name(&self, table: &str) -> String {
         index_name(&self.reader, table)
     }
 
-    /// Lists the elements.
+    /// Lists the elements of the file.
     ///
     /// # Errors
-    /// [`H5adError`] where a part of the file is corrupt.
+    /// [`H5adError`] if a part of the file is corrupt.
     pub fn inspect(&self) -> Result<Inspection, H5adError> {
         list(&self.reader)
     }
 
     /// Writes a copy with `additions` to `output`, which may be the file itself. Returns a sentence for each element
-    /// that could not be carried over, which is where the file has to be written anew and has links out of it, say.
+    /// that could not be copied. That happens only if the file has to be rewritten, for example for links to other
+    /// files.
     ///
     /// # Errors
-    /// As [`add_to_h5ad`](super::add_to_h5ad).
+    /// Under the same conditions as [`add_to_h5ad`](super::add_to_h5ad).
     ///
     /// # Panics
-    /// When an addition is not as long as the file has cells.
+    /// If the length of an addition differs from the number of cells in the file.
     pub fn add(
         &self,
         output: &Path,
@@ -113,15 +116,15 @@ impl H5ad {
         add(&self.reader, output, additions, compression)
     }
 
-    /// Writes a copy to `output`, which may be the file itself, that has the cells and genes of `data`, by name, and in
-    /// it what `data` has. Everything else of the file follows them in the type it is stored in: layers, `varm` and
-    /// `var` the genes, `obs`, `obsm`, `obsp` and `raw` the cells. Elements of `kept`, such as `obsm/X_pca`, stay the
-    /// file's.
+    /// Writes a subset to `output`, which may be the file itself: the cells and genes of `data`, by name, with the
+    /// elements of `data`. All other elements of the file are subset in the same way and keep their stored type:
+    /// layers, `varm` and `var` along the genes; layers, `obs`, `obsm`, `obsp` and `raw` along the cells. Elements
+    /// listed in `kept`, such as `obsm/X_pca`, come from the file and not from `data`.
     ///
-    /// Returns a sentence for each element that could not be carried over.
+    /// Returns a sentence for each element that could not be copied.
     ///
     /// # Errors
-    /// As [`add_to_h5ad`](super::add_to_h5ad).
+    /// Under the same conditions as [`add_to_h5ad`](super::add_to_h5ad).
     pub fn cut(
         &self,
         output: &Path,
@@ -135,14 +138,14 @@ impl H5ad {
 
 /// Writes a copy of `input` with `additions` to `output`, which may be `input` itself.
 ///
-/// Every element that is not named in `additions` is carried over byte for byte: `raw`, `uns`, categories and their
-/// colours included. Nothing of the file is held in memory but what is added. Returns what [`H5ad::add`] does.
+/// Every element that is not replaced by `additions` is copied byte for byte, including `raw`, `uns`, categories and
+/// their colours. Only the additions are held in memory. Returns the same as [`H5ad::add`].
 ///
 /// # Errors
-/// [`H5adError`] where the input is no AnnData or was changed meanwhile, or the output cannot be written.
+/// [`H5adError`] if the input is not AnnData or was changed meanwhile, or the output cannot be written.
 ///
 /// # Panics
-/// When an addition is not as long as the file has cells.
+/// If the length of an addition differs from the number of cells in the file.
 pub fn add_to_h5ad(
     input: &Path,
     output: &Path,
@@ -152,15 +155,15 @@ pub fn add_to_h5ad(
     H5ad::open(input)?.add(output, additions, compression)
 }
 
-/// Reads the named elements of an `.h5ad` file.
+/// Reads the requested elements of an `.h5ad` file.
 ///
-/// Matrices may be CSR, CSC or dense, of any integer or float type or of truth values, packed with gzip or lzf or not
-/// at all; all become CSR in `f32`, and matrices with the same pattern share it. Entries that are stored twice are
-/// added up, as scipy does.
+/// Matrices may be CSR, CSC or dense, of any integer, float or boolean type, and compressed with gzip, lzf or not at
+/// all. All become CSR in `f32`, and matrices with the same pattern share it. Duplicate entries are summed, as scipy
+/// does.
 ///
 /// # Errors
-/// [`H5adError`] where the file cannot be opened, is no AnnData, lacks elements (all of them are named, with what the
-/// file has instead), or holds one that is corrupt or of the wrong shape.
+/// [`H5adError`] if the file cannot be opened, is not AnnData, lacks requested elements (the error names all of them
+/// and the elements that are present instead), or has an element that is corrupt or has the wrong shape.
 pub fn read_h5ad(path: &Path, keys: &Keys) -> Result<Dataset, H5adError> {
     H5ad::open(path)?.read(keys)
 }
@@ -168,7 +171,7 @@ pub fn read_h5ad(path: &Path, keys: &Keys) -> Result<Dataset, H5adError> {
 /// Lists the elements of an `.h5ad` file.
 ///
 /// # Errors
-/// [`H5adError`] where the file cannot be opened or is no AnnData.
+/// [`H5adError`] if the file cannot be opened or is not AnnData.
 pub fn inspect(path: &Path) -> Result<Inspection, H5adError> {
     H5ad::open(path)?.inspect()
 }

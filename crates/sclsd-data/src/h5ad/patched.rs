@@ -1,14 +1,14 @@
-//! A file that is read as if some of its bytes were others.
+//! A file that is read with some of its bytes replaced.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Error, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
-/// Bytes that are changed together.
+/// Bytes per page, the unit of replacement.
 const PAGE: usize = 4096;
 
-/// An open file, with the pages of it that differ. It can be longer than the file.
+/// An open file, with in-memory copies of the changed pages. It can be longer than the file on disk.
 #[derive(Debug, Clone)]
 pub(super) struct Patched {
     file: Arc<File>,
@@ -50,7 +50,7 @@ impl Patched {
         Ok(())
     }
 
-    /// Changes bytes, or adds some at the end; the file stays as it is.
+    /// Changes or appends bytes in memory. The file on disk is unchanged.
     fn write_at(&mut self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let (page, at) = (offset / PAGE as u64, usize::try_from(offset % PAGE as u64).unwrap_or(0));
@@ -74,7 +74,7 @@ impl Patched {
     }
 }
 
-/// Reads and writes a patched file from a place that moves.
+/// Reads and writes a patched file at a moving position.
 pub(super) struct Cursor {
     pub(super) patched: Patched,
     pub(super) at: u64,

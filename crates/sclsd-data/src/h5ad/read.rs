@@ -1,4 +1,4 @@
-//! Reading: only the elements that were named, and every missing one reported in the same sentence.
+//! Reads the requested elements only, and reports all missing elements in one error.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -11,25 +11,25 @@ use crate::dataset::list;
 use crate::windows::Windows;
 use crate::{Categorical, Column, Csr, Dataset, Frame, Matrix, Uns};
 
-/// Dictionaries within dictionaries that are read.
+/// Upper limit on the nesting depth of dictionaries that are read.
 const DEEPEST: usize = 32;
 
-/// Which elements of a file to read. Names of cells and genes are always read.
+/// Which elements of a file to read. The names of cells and genes are always read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
     /// Whether to read X. Default: yes.
     pub x: bool,
-    /// Layers. Default: `raw`, the counts.
+    /// Layers to read. Default: `raw`, the counts.
     pub layers: Vec<String>,
-    /// Columns of `obs`. Default: `librarysize`.
+    /// Columns of `obs` to read. Default: `librarysize`.
     pub obs: Vec<String>,
-    /// Columns of `var`. Default: none.
+    /// Columns of `var` to read. Default: none.
     pub var: Vec<String>,
-    /// Coordinates of cells. Default: none.
+    /// Elements of `obsm` to read: coordinates of cells. Default: none.
     pub obsm: Vec<String>,
-    /// Graphs of cells. Default: `connectivities`.
+    /// Elements of `obsp` to read: graphs of cells. Default: `connectivities`.
     pub obsp: Vec<String>,
-    /// Entries of `uns`. Default: none.
+    /// Elements of `uns` to read. Default: none.
     pub uns: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Names of cells and genes alone.
+    /// Requests the names of cells and genes only.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -60,22 +60,22 @@ impl Keys {
         }
     }
 
-    /// Everything that a file has and that can be read.
+    /// Requests all elements of a file that can be read.
     ///
     /// # Errors
-    /// [`H5adError`] where the file is not AnnData.
+    /// [`H5adError`] if the file is not AnnData.
     pub fn all(path: &Path) -> Result<Self, H5adError> {
         all_keys(&open_anndata(path)?)
     }
 
-    /// Adds a column of `obs`.
+    /// Adds a column of `obs` to the request.
     #[must_use]
     pub fn with_obs(mut self, key: &str) -> Self {
         self.obs.push(key.to_owned());
         self
     }
 
-    /// Adds coordinates of cells.
+    /// Adds an element of `obsm` to the request.
     #[must_use]
     pub fn with_obsm(mut self, key: &str) -> Self {
         self.obsm.push(key.to_owned());
@@ -98,7 +98,7 @@ pub(super) fn all_keys(file: &Reader) -> Result<Keys, H5adError> {
     })
 }
 
-/// The named elements of an open file.
+/// Reads the requested elements of an open file.
 pub(super) fn read(file: &Reader, keys: &Keys) -> Result<Dataset, H5adError> {
     check_present(file, keys)?;
     let mut data = Dataset {
@@ -140,7 +140,7 @@ pub(super) fn read(file: &Reader, keys: &Keys) -> Result<Dataset, H5adError> {
     Ok(data)
 }
 
-/// Entries of `uns` that name a graph of `obsp`, and the graph.
+/// Pairs of an entry of `uns` and the graph in `obsp` that it refers to.
 pub(super) fn graphs(file: &Reader) -> Result<Vec<(String, String)>, H5adError> {
     let mut found = Vec::new();
     for name in file.children("uns")? {
@@ -153,19 +153,19 @@ pub(super) fn graphs(file: &Reader) -> Result<Vec<(String, String)>, H5adError> 
     Ok(found)
 }
 
-/// X, where it has the shape that the tables of cells and genes give it.
+/// Opens X, and checks its shape against the tables of cells and genes.
 pub(super) fn open_x(file: &Reader) -> Result<FileMatrix<'_>, H5adError> {
     check_present(file, &Keys { x: true, ..Keys::none() })?;
     FileMatrix::open(file, "X", (n_rows(file, "obs")?, n_rows(file, "var")?))
 }
 
-/// The layer of that name.
+/// Opens a layer by name.
 pub(super) fn open_layer<'a>(file: &'a Reader, name: &str) -> Result<FileMatrix<'a>, H5adError> {
     check_present(file, &Keys { layers: vec![name.to_owned()], ..Keys::none() })?;
     FileMatrix::open(file, &format!("layers/{name}"), (n_rows(file, "obs")?, n_rows(file, "var")?))
 }
 
-/// `raw.X` of the genes named.
+/// Opens `raw.X` restricted to the given genes.
 pub(super) fn open_raw<'a>(file: &'a Reader, genes: &[String]) -> Result<FileMatrix<'a>, H5adError> {
     if !file.has("raw/X") {
         return Err(H5adError::Missing { path: file.path(), missing: "raw".into() });
@@ -183,7 +183,7 @@ pub(super) fn open_raw<'a>(file: &'a Reader, genes: &[String]) -> Result<FileMat
     Ok(whole.of_columns(columns?))
 }
 
-/// Opens a file and sees that it is AnnData.
+/// Opens a file and checks that it is AnnData.
 pub(super) fn open_anndata(path: &Path) -> Result<Reader, H5adError> {
     let file = Reader::open(path)?;
     check_anndata(&file)?;
@@ -216,7 +216,7 @@ fn check_anndata(file: &Reader) -> Result<(), H5adError> {
     Ok(())
 }
 
-/// Every missing element in one error.
+/// Reports every missing element in one error.
 fn check_present(file: &Reader, keys: &Keys) -> Result<(), H5adError> {
     let mut missing = Vec::new();
     if keys.x && !file.has("X") {
@@ -259,7 +259,7 @@ pub(super) fn index_name(file: &Reader, table: &str) -> String {
     file.text_attribute(table, "_index").unwrap_or_else(|| "_index".into())
 }
 
-/// Columns of a table in the order of the file, the index left out.
+/// Columns of a table in file order, without the index.
 pub(super) fn column_names(file: &Reader, table: &str) -> Vec<String> {
     let index = index_name(file, table);
     if let Some(order) = file.texts_attribute(table, "column-order") {
@@ -311,7 +311,7 @@ fn read_coordinates(file: &Reader, key: &str, n_cells: usize) -> Result<Matrix, 
     }
 }
 
-/// A matrix in any of the forms scanpy writes, as CSR.
+/// Reads a matrix in any of the encodings scanpy writes, as CSR.
 fn read_matrix(file: &Reader, key: &str, expected: (usize, usize)) -> Result<Csr, H5adError> {
     FileMatrix::open(file, key, expected)?.select(None, None)
 }
@@ -431,7 +431,7 @@ fn read_plain_column(file: &Reader, key: &str) -> Result<Column, H5adError> {
     })
 }
 
-/// An entry of `uns`; `None` for what has no counterpart here (it stays in the file).
+/// Reads an entry of `uns`; `None` if it has no counterpart in [`Uns`]. The entry then remains in the file only.
 fn read_uns(file: &Reader, key: &str) -> Result<Option<Uns>, H5adError> {
     if key.matches('/').count() > DEEPEST {
         return Err(file.bad(
@@ -443,7 +443,7 @@ fn read_uns(file: &Reader, key: &str) -> Result<Option<Uns>, H5adError> {
         return Ok(None);
     }
     if file.kind(key) == Some(Kind::Group) {
-        // what is encoded is no dictionary: a table, a sparse matrix, an awkward array
+        // an encoded group is not a dictionary but a table, a sparse matrix or an awkward array
         if file.text_attribute(key, "encoding-type").is_some_and(|encoding| encoding != "dict") {
             return Ok(None);
         }

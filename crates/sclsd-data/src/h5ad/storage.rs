@@ -1,8 +1,8 @@
-//! Looking into an HDF5 file. With [`editor`](super::editor), the one place that knows which library is underneath.
+//! Reads an HDF5 file. Only this module and [`editor`](super::editor) depend on the HDF5 library.
 //!
-//! [`Reader`] and [`Editor`](super::editor::Editor) speak in paths (`obs/clusters/codes`) and plain vectors,
-//! so that another library could take these files's place without the rest of the crate noticing. Datasets are read
-//! on demand: opening a file costs its metadata, not its size.
+//! [`Reader`] and [`Editor`](super::editor::Editor) use paths (`obs/clusters/codes`) and plain vectors, so another HDF5
+//! library could be used without changes elsewhere in the crate. Datasets are read on demand: opening a file reads its
+//! metadata only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use super::foreign;
 use crate::memory;
 use crate::replace::plain_reason;
 
-/// What stands at a path.
+/// The kind of object at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Group,
     Dataset,
 }
 
-/// The element type of a dataset, as far as AnnData tells them apart.
+/// The element type of a dataset, as far as AnnData distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
     Integer,
@@ -33,23 +33,23 @@ pub(crate) enum Element {
     Other,
 }
 
-/// Values of a dataset that are read at once.
+/// Number of values of a dataset that are read at once.
 const WINDOW: usize = 1 << 20;
 
-/// Groups of a file at most.
+/// Upper limit on the number of groups of a file.
 const MOST_GROUPS: usize = 1 << 17;
 
-/// No filter packs more tightly than this (deflate's limit is 1032).
+/// Upper limit on the compression ratio of any filter (deflate's limit is 1032).
 const MOST_PACKED: u64 = 1100;
 
-/// What may stand in a file beyond what its bytes can hold, unwritten: values that were never set.
+/// Bytes of never-written values that a file may claim beyond its own size.
 const UNWRITTEN: u64 = 64 << 20;
 
-/// The longest edge of a chunk: the HDF5 library writes longer ones with a byte more than they need, up to 2^24, and
-/// HDF5 2.0 does not read that.
+/// Longest chunk edge that all readers support. The HDF5 library writes longer edges, up to 2^24, with one byte more
+/// than needed, and HDF5 2.0 cannot read that.
 pub(super) const LONGEST_EDGE: u64 = 0xFFFF;
 
-/// Members of a group, listed once.
+/// Cached list of the members of a group.
 struct Listing {
     datasets: BTreeMap<String, Arc<Dataset>>,
     groups: BTreeMap<String, Arc<Group>>,
@@ -64,7 +64,7 @@ pub(crate) struct Reader {
     listings: Mutex<HashMap<String, Arc<Listing>>>,
 }
 
-/// What tells whether a file is still the one that was opened.
+/// Identifies a file, to detect whether it is still the file that was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     len: u64,
@@ -118,7 +118,7 @@ impl Reader {
                     .into();
             return Err(H5adError::Bad { path: shown, key: slot(""), problem });
         }
-        // what is cut off may be something nobody asks for: the file is refused all the same
+        // the truncated part may be one that nobody requests: the file is refused all the same
         let whole = file.superblock().eof_address;
         if bytes.len() < whole {
             let reason = format!("it has {} bytes, but was written with {whole}", meta.len());
@@ -131,9 +131,10 @@ impl Reader {
         self.path.display().to_string()
     }
 
-    /// The bytes of the file that was opened, whatever has its name by now, copied to `to`.
+    /// Copies the bytes of the opened file to `to`, even if another file has its name by now.
     ///
-    /// Refused where they were changed since, or where `to` stands for the same file and another has taken its name.
+    /// Fails if the bytes were changed since the file was opened, or if `replaces` is the path of this file and another
+    /// file has taken the name.
     pub(crate) fn copy_to(&self, to: &mut std::fs::File, replaces: &Path) -> Result<(), H5adError> {
         use std::io::{Seek, SeekFrom};
         let unreadable =
@@ -194,7 +195,7 @@ impl Reader {
         Ok(Some(found))
     }
 
-    /// What stands at `key`; nothing where something there cannot be read.
+    /// The kind of object at `key`; `None` if it is missing or cannot be read.
     pub(crate) fn kind(&self, key: &str) -> Option<Kind> {
         if key.is_empty() {
             return Some(Kind::Group);
@@ -208,17 +209,17 @@ impl Reader {
         }
     }
 
-    /// Whether there is an element at `key`; anndata's `null` is none.
+    /// Whether there is an element at `key`. anndata's `null` does not count.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.kind(key).is_some() && !self.is_null(key)
     }
 
-    /// Whether `None` was written there.
+    /// Whether Python's `None` is stored at `key`.
     pub(crate) fn is_null(&self, key: &str) -> bool {
         self.text_attribute(key, "encoding-type").as_deref() == Some("null")
     }
 
-    /// Names in a group, sorted; none where there is no such group.
+    /// Member names of a group, sorted; empty if the group is missing.
     pub(crate) fn children(&self, key: &str) -> Result<Vec<String>, H5adError> {
         let Some(listing) = self.listing(key)? else { return Ok(Vec::new()) };
         let mut names: Vec<String> = listing.datasets.keys().chain(listing.groups.keys()).cloned().collect();
@@ -252,12 +253,12 @@ impl Reader {
         names
     }
 
-    /// A text attribute, where there is one.
+    /// A text attribute; `None` if it is missing.
     pub(crate) fn text_attribute(&self, key: &str, name: &str) -> Option<String> {
         self.attributes(key).get(name).and_then(AttrValue::as_str).map(str::to_owned)
     }
 
-    /// A list-of-text attribute; `None` where it is absent. An empty list is stored as an empty list of floats.
+    /// A list-of-text attribute; `None` if it is missing. An empty list is stored as an empty list of floats.
     pub(crate) fn texts_attribute(&self, key: &str, name: &str) -> Option<Vec<String>> {
         let attributes = self.attributes(key);
         let value = attributes.get(name)?;
@@ -273,7 +274,7 @@ impl Reader {
         self.attributes(key).get(name).and_then(AttrValue::to_i64s)
     }
 
-    /// Whether a truth-valued attribute is set.
+    /// Whether a boolean attribute is true.
     pub(crate) fn flag_attribute(&self, key: &str, name: &str) -> bool {
         let attributes = self.attributes(key);
         let Some(value) = attributes.get(name) else { return false };
@@ -304,7 +305,7 @@ impl Reader {
         })
     }
 
-    /// Name of a dataset's element type, for people.
+    /// Name of a dataset's element type, for messages.
     pub(crate) fn element_name(&self, key: &str) -> String {
         if let Ok(Datatype::FloatingPoint { size: 2, .. }) = self.datatype(key) {
             return "f16".into();
@@ -312,8 +313,8 @@ impl Reader {
         self.dataset(key).ok().and_then(|d| d.dtype().ok()).map_or_else(|| "?".into(), |t| t.to_string())
     }
 
-    /// A dataset whose values can be read: packed in a way that is known here, and no larger than the file and the
-    /// memory can hold.
+    /// A dataset that can be read: its filters are supported, and its size is plausible for the file and fits into
+    /// memory.
     fn readable(&self, key: &str, rows: Option<usize>) -> Result<Arc<Dataset>, H5adError> {
         let dataset = self.dataset(key)?;
         if let Some(filter) = dataset.filter_pipeline().into_iter().find(|filter| !KNOWN_FILTERS.contains(&filter.id)) {
@@ -331,7 +332,7 @@ impl Reader {
         Ok(dataset)
     }
 
-    /// That no more values are claimed than the file and the memory can hold.
+    /// Checks that the claimed number of values is plausible for the file and fits into memory.
     fn check_claim(&self, key: &str, dataset: &Dataset, rows: Option<usize>) -> Result<(), H5adError> {
         let size = dataset.element_size().map_err(|source| self.bad(key, source))?;
         let shape = dataset.shape().map_err(|source| self.bad(key, source))?;
@@ -360,7 +361,7 @@ impl Reader {
         Ok(())
     }
 
-    /// That all of the array at `key` fits into the file, and into memory.
+    /// Checks that the entire array at `key` is plausible for the file and fits into memory.
     pub(crate) fn check_size(&self, key: &str) -> Result<(), H5adError> {
         self.check_claim(key, &*self.dataset(key)?, None)
     }
@@ -401,28 +402,28 @@ impl Reader {
         self.readable(key, None)?.read_i64().map_err(|source| self.bad(key, source))
     }
 
-    /// Rows `first .. first + count` of an array of whole numbers.
+    /// Rows `first .. first + count` of an integer array.
     pub(crate) fn i64_rows(&self, key: &str, first: usize, count: usize) -> Result<Vec<i64>, H5adError> {
         self.readable(key, Some(count))?
             .read_i64_rows(first as u64, count as u64)
             .map_err(|source| self.bad(key, source))
     }
 
-    /// Truth values; `None` for R's third value, NA.
+    /// Booleans; `None` for R's NA.
     pub(crate) fn booleans(&self, key: &str) -> Result<Vec<Option<bool>>, H5adError> {
         let dataset = self.readable(key, None)?;
         let raw = dataset.read_raw().map_err(|source| self.bad(key, source))?;
         Ok(truths(&raw, &self.datatype(key)?))
     }
 
-    /// Rows `first .. first + count` as they are stored, and their type, where that holds no address into the file.
+    /// Raw bytes of rows `first .. first + count`, for element types without addresses into the file.
     pub(crate) fn raw_rows(&self, key: &str, first: usize, count: usize) -> Result<Vec<u8>, H5adError> {
         self.readable(key, Some(count))?
             .read_raw_rows(first as u64, count as u64)
             .map_err(|source| self.bad(key, source))
     }
 
-    /// The type of the values at `key` where they are what they are wherever they stand, no addresses into the file.
+    /// The element type at `key` if values do not depend on their location: they hold no addresses into the file.
     pub(crate) fn plain_type(&self, key: &str) -> Result<Option<PlainType>, H5adError> {
         let datatype = self.datatype(key)?;
         let size = self.dataset(key)?.element_size().map_err(|source| self.bad(key, source))?;
@@ -431,25 +432,25 @@ impl Reader {
         Ok(is_plain(&datatype).then_some(PlainType { datatype, size, packed }))
     }
 
-    /// Whether the values at `key` lie in one piece of more than `bytes`.
+    /// Whether the array at `key` is contiguous and larger than `bytes`.
     pub(crate) fn is_long_piece(&self, key: &str, bytes: u64) -> bool {
         let layout = self.dataset(key).ok().and_then(|dataset| dataset.layout().ok());
         matches!(layout, Some(Layout::Contiguous { address: Some(_), size }) if size > bytes)
     }
 
-    /// Whether the array at `key` has chunks that the HDF5 library would write so that not all read them.
+    /// Whether the array at `key` has chunk edges longer than [`LONGEST_EDGE`], which not all readers can read back.
     pub(crate) fn has_long_chunks(&self, key: &str) -> bool {
         let edges = self.dataset(key).ok().and_then(|dataset| dataset.chunk_shape().ok()).flatten().unwrap_or_default();
         edges.iter().any(|edge| (LONGEST_EDGE + 1..1 << 24).contains(edge))
     }
 
-    /// Rows of a chunk of the array at `key`; 0 where it lies in one piece.
+    /// Rows per chunk of the array at `key`; 0 if the array is contiguous.
     pub(crate) fn chunk_rows(&self, key: &str) -> usize {
         let edges = self.dataset(key).ok().and_then(|dataset| dataset.chunk_shape().ok()).flatten();
         edges.and_then(|edges| usize::try_from(*edges.first()?).ok()).unwrap_or(0)
     }
 
-    /// Whether everything about the array at `key` can be written again from what is read of it.
+    /// Whether the array at `key` can be written again unchanged after reading it.
     pub(crate) fn is_copyable(&self, key: &str) -> bool {
         let Ok(dataset) = self.dataset(key) else { return false };
         let known = dataset.attr_datatypes().is_ok_and(|types| types.len() == self.attributes(key).len());
@@ -460,7 +461,7 @@ impl Reader {
                 || self.element(key).is_ok_and(|element| element == Element::Text))
     }
 
-    /// Whether values are, or hold, floating-point numbers of more than 8 bytes.
+    /// Whether the values are, or contain, floating-point numbers of more than 8 bytes.
     pub(crate) fn has_long_doubles(&self, key: &str) -> bool {
         fn any(datatype: &Datatype) -> bool {
             match datatype {
@@ -473,19 +474,19 @@ impl Reader {
         self.datatype(key).is_ok_and(|datatype| any(&datatype))
     }
 
-    /// Paths of links that are not followed.
+    /// Paths of the links that are not followed.
     pub(crate) fn links_elsewhere(&self) -> Result<Vec<String>, H5adError> {
         self.bytes.links_elsewhere().map_err(|source| self.bad("", plain_reason(&source)))
     }
 
-    /// Every group of the file, from the top down.
+    /// All groups of the file, top-down.
     pub(crate) fn groups(&self) -> Result<Vec<String>, H5adError> {
         let mut found = vec![String::new()];
         let mut next = 0;
         while next < found.len() {
             let key = found[next].clone();
             next += 1;
-            // a group that holds itself twice is met twice as often at every level
+            // a group that contains itself twice would double the number of paths at every level
             if key.matches('/').count() > 32 || found.len() > MOST_GROUPS {
                 let top: Vec<&str> = key.split('/').take(2).collect();
                 return Err(self.bad(&top.join("/"), "its groups contain one another in a cycle"));
@@ -497,14 +498,14 @@ impl Reader {
         Ok(found)
     }
 
-    /// Every attribute of the element at `key` that can be written again.
+    /// Attributes of the element at `key` that can be written again.
     pub(crate) fn copied_attributes(&self, key: &str) -> Vec<(String, AttrValue)> {
         let mut attributes: Vec<_> = self.attributes(key).into_iter().collect();
         attributes.sort_by(|a, b| a.0.cmp(&b.0));
         attributes
     }
 
-    /// Text of fixed or variable width, which must be UTF-8.
+    /// Text of fixed or variable width. It must be UTF-8.
     pub(crate) fn texts(&self, key: &str) -> Result<Vec<String>, H5adError> {
         let dataset = self.readable(key, None)?;
         let rows = dataset.shape().map_err(|source| self.bad(key, source))?.first().copied().unwrap_or(1);
@@ -558,13 +559,13 @@ impl Reader {
     }
 }
 
-/// A type of values that hold no address.
+/// An element type without addresses into the file.
 #[derive(Debug, Clone)]
 pub(crate) struct PlainType {
     pub(super) datatype: Datatype,
-    /// Bytes of a value.
+    /// Bytes per value.
     pub(crate) size: usize,
-    /// Whether the values were packed.
+    /// Whether the values are compressed.
     pub(super) packed: bool,
 }
 
@@ -581,12 +582,12 @@ fn is(name: &str, wanted: &str) -> bool {
     name.eq_ignore_ascii_case(wanted)
 }
 
-/// `obs/clusters` and `codes`.
+/// Splits `obs/clusters/codes` into `obs/clusters` and `codes`.
 fn split(key: &str) -> (&str, &str) {
     key.rsplit_once('/').unwrap_or(("", key))
 }
 
-/// Values of half precision, of which the HDF5 library knows the type alone.
+/// Decodes half-precision floats, which the HDF5 library does not decode.
 fn halves(raw: &[u8], order: DatatypeByteOrder) -> Vec<f32> {
     let value = |b: &[u8]| match order {
         DatatypeByteOrder::BigEndian => half::f16::from_be_bytes([b[0], b[1]]),
@@ -595,7 +596,7 @@ fn halves(raw: &[u8], order: DatatypeByteOrder) -> Vec<f32> {
     raw.chunks_exact(2).map(|b| value(b).to_f32()).collect()
 }
 
-/// Members of h5py's and of R's enumeration of truth values; what is neither is R's NA.
+/// Decodes the boolean enumerations of h5py and R. Values outside the enumeration are R's NA.
 fn truths(raw: &[u8], datatype: &Datatype) -> Vec<Option<bool>> {
     let Datatype::Enumeration { size, members, .. } = datatype else {
         return raw.iter().map(|&byte| Some(byte != 0)).collect();
@@ -617,7 +618,7 @@ fn unpadded<'a>(value: &'a [u8], padding: &StringPadding) -> &'a [u8] {
     &value[..end.unwrap_or(value.len())]
 }
 
-/// deflate, shuffle, fletcher32, scale-offset, lzf, ZFP.
+/// IDs of deflate, shuffle, fletcher32, scale-offset, lzf and ZFP.
 const KNOWN_FILTERS: [u16; 6] = [1, 2, 3, 6, 32000, 32013];
 
 fn filter_name(id: u16) -> Option<&'static str> {
@@ -634,8 +635,7 @@ fn filter_name(id: u16) -> Option<&'static str> {
     })
 }
 
-/// `obsm/X_umap` as a user of scanpy writes it: `obsm["X_umap"]`.
-/// A shape for people, `3696 × 1000`.
+/// A shape as text: `3696 × 1000`.
 pub(super) fn show(shape: &[usize]) -> String {
     shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" × ")
 }

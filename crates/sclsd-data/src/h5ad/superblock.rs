@@ -1,25 +1,25 @@
-//! The first bytes of an HDF5 file.
+//! The superblock: the first bytes of an HDF5 file.
 
 use std::io::{Read as _, SeekFrom};
 
 use super::blocks::Blocks;
 
-/// Puts the superblock of today in the place of one of HDF5 1.6, which files of h5py have by default: the addresses in
-/// it are the same. The file can then be added to without being read whole.
+/// Replaces the superblock of HDF5 1.6, h5py's default, with a current one (version 2) that holds the same addresses.
+/// The file can then be added to without being read in full.
 ///
-/// Nothing is done where the file is of today already or has settings that today's superblock has no place for.
+/// Does nothing if the superblock is already current, or has settings that a current superblock cannot express.
 pub(crate) fn renew_superblock(file: &mut dyn Blocks) -> std::io::Result<()> {
     let mut old = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     (&mut *file).take(100).read_to_end(&mut old)?;
-    // version 1 has the number of chunks in a node of an index (and two bytes of nothing) after the flags
+    // version 1 has the number of chunks per index node (and two reserved bytes) after the flags
     let more = match old.get(8) {
         Some(0) => 0,
         Some(1) if old.get(24..26) == Some(&[32, 0]) => 4,
         _ => return Ok(()),
     };
     let plain = old.len() >= 80 + more && old.starts_with(b"\x89HDF\r\n\x1a\n") && old[13..15] == [8, 8];
-    // nodes of 4 and 16 entries, nothing before the file, no driver's block: what today's superblock takes for granted
+    // a current superblock implies nodes of 4 and 16 entries, base address 0 and no driver information block
     let addresses: Vec<u64> =
         old.get(24 + more..72 + more).unwrap_or_default().chunks_exact(8).map(little_endian).collect();
     if !plain || old[16..20] != [4, 0, 16, 0] || addresses[0] != 0 || addresses[3] != u64::MAX {
@@ -36,17 +36,17 @@ pub(crate) fn renew_superblock(file: &mut dyn Blocks) -> std::io::Result<()> {
     file.flush()
 }
 
-/// Address of the header of the root group, where the superblock is of today and nothing is before the file.
+/// Address of the root group's object header, for a current superblock with base address 0.
 pub(crate) fn root_address(file: &mut dyn Blocks) -> std::io::Result<Option<u64>> {
     Ok(read_todays(file)?.map(|block| little_endian(&block[36..44])))
 }
 
-/// Where the file ends by what its superblock says, under the same conditions.
+/// End-of-file address according to the superblock, under the same conditions.
 pub(crate) fn end_of_file(file: &mut dyn Blocks) -> std::io::Result<Option<u64>> {
     Ok(read_todays(file)?.map(|block| little_endian(&block[28..36])))
 }
 
-/// Says that the file ends at `end`.
+/// Sets the end-of-file address to `end`.
 pub(crate) fn set_end_of_file(file: &mut dyn Blocks, end: u64) -> std::io::Result<()> {
     let Some(mut block) = read_todays(file)? else { return Ok(()) };
     block[28..36].copy_from_slice(&end.to_le_bytes());
@@ -56,7 +56,8 @@ pub(crate) fn set_end_of_file(file: &mut dyn Blocks, end: u64) -> std::io::Resul
     file.write_all(&block)
 }
 
-/// The 48 bytes of a superblock of version 2 or 3 with addresses of 8 bytes, at the start of a file that is closed.
+/// The 48 bytes of a superblock of version 2 or 3 with 8-byte addresses, at the start of a file that was closed
+/// properly.
 fn read_todays(file: &mut dyn Blocks) -> std::io::Result<Option<Vec<u8>>> {
     let mut block = Vec::new();
     file.seek(SeekFrom::Start(0))?;
@@ -74,7 +75,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
-/// Bob Jenkins' `lookup3` hash (`hashlittle`, of no initial value), HDF5's checksum of metadata.
+/// Bob Jenkins' `lookup3` hash (`hashlittle`, initial value 0), HDF5's checksum for metadata.
 pub(crate) fn lookup3(key: &[u8]) -> u32 {
     let start = 0xdead_beef_u32.wrapping_add(u32::try_from(key.len()).unwrap_or(u32::MAX));
     let (mut a, mut b, mut c) = (start, start, start);
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_that_of_the_published_hash() {
-        // from the driver of Jenkins' lookup3.c
+        // test vectors from the driver of Jenkins' lookup3.c
         assert_eq!(lookup3(b""), 0xdead_beef);
         assert_eq!(lookup3(b"Four score and seven years ago"), 0x1777_0551);
     }

@@ -1,7 +1,7 @@
-//! Writing: a new file from a data set, or results added to a copy of one that exists.
+//! Writes a new file from a data set, or adds results to a copy of an existing file.
 //!
-//! Either way the bytes go to a temporary file beside the output, which takes the output's name once it is complete
-//! and on disk. Until then whatever stood under that name is untouched, and a failure leaves nothing behind.
+//! In both cases the bytes go to a temporary file beside the output, which is renamed to the output once it is complete
+//! and synced to disk. Until then an existing file with that name is unchanged, and a failure leaves no partial file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -16,28 +16,28 @@ use super::superblock::{renew_superblock, root_address};
 use crate::replace::{plain_reason, replace_file};
 use crate::{Categorical, Column, Csr, Dataset, Matrix, Uns};
 
-/// Elements to add to a file; one that exists under the same name is replaced.
+/// Elements to add to a file. An element that exists under the same name is replaced.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Additions {
-    /// Columns of `obs`.
+    /// Columns of `obs` to add.
     pub obs: Vec<(String, Column)>,
-    /// Coordinates of cells.
+    /// Elements of `obsm` to add: coordinates of cells.
     pub obsm: BTreeMap<String, Matrix>,
-    /// Graphs of cells.
+    /// Elements of `obsp` to add: graphs of cells.
     pub obsp: BTreeMap<String, Csr>,
-    /// Unstructured values.
+    /// Elements of `uns` to add.
     pub uns: BTreeMap<String, Uns>,
 }
 
-/// Bytes in one piece that are not copied through memory for the sake of a smaller file.
+/// Largest contiguous array, in bytes, that is copied through memory to save file size.
 const TOO_LONG: u64 = 1 << 27;
 
-/// Adds to a copy of the file that `reader` has open.
+/// Adds elements to a copy of the file that `reader` has open.
 ///
-/// Where nothing is replaced, the copy is changed in place: nothing of it is read, and groups whose links lie in a heap
-/// are [opened up](open_up) first. What is replaced would stay in it as dead space, so the file is then written anew
-/// without that, object by object, if all of it can be written again; so is one that cannot be edited (bytes before the
-/// file).
+/// If no element is replaced, the copy is changed in place: its contents are not read, and groups with links in a heap
+/// are [opened up](open_up) first. A replaced element would remain in the copy as dead space. The file is therefore
+/// rewritten object by object without that element, if all of it can be written again. A file that cannot be edited in
+/// place, such as one with bytes before the superblock, is rewritten too.
 pub(super) fn add(
     reader: &Reader,
     output: &Path,
@@ -58,7 +58,7 @@ pub(super) fn add(
             return fill(temporary);
         }
         copy(reader, temporary, output)?;
-        // where that cannot be done, the file is written anew
+        // if this fails, the file is rewritten
         let within: Vec<String> = additions.obs.iter().map(|(name, _)| format!("obs/{name}")).collect();
         let _ = open_groups(temporary, within.iter().chain(&replaced).map(String::as_str));
         let in_place = delete(temporary, &replaced).and_then(|()| fill(temporary));
@@ -77,15 +77,16 @@ pub(super) fn add(
     Ok(sentences(lost))
 }
 
-/// What a file that is written anew does not have, and why.
+/// Elements that a rewritten file will lack, and why.
 fn left_behind(reader: &Reader) -> Result<Vec<(String, String)>, H5adError> {
     let numbers = unwritable_numbers(reader)?.into_iter().map(|key| (key, LONG_DOUBLE.to_owned()));
-    // where links cannot be walked through, there is none that was followed
+    // links that cannot be traversed were not followed either
     let links = reader.links_elsewhere().unwrap_or_default().into_iter().map(|key| (key, LINK.to_owned()));
     Ok(numbers.chain(links).collect())
 }
 
-/// The same error; where a link is what the library underneath cannot write, with that link and the way out.
+/// Replaces the error by one about the link that the HDF5 library cannot write, with a hint; otherwise returns the
+/// error unchanged.
 fn in_the_way(reader: &Reader, link: Option<(String, String)>, error: H5adError) -> H5adError {
     let Some((key, reason)) =
         link.filter(|_| matches!(error, H5adError::NotInPlace { .. } | H5adError::Unwritable { .. }))
@@ -104,7 +105,7 @@ fn sentences(lost: Vec<(String, String)>) -> Vec<String> {
     lost.into_iter().map(|(key, reason)| format!("{}: {reason}", slot(&key))).collect()
 }
 
-/// Makes the groups that elements of these names go into, or are taken from, those that can be added to.
+/// Prepares the groups that elements with these names are added to or removed from, so that they can be changed.
 fn open_groups<'k>(path: &Path, keys: impl Iterator<Item = &'k str>) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
     let Some(root) = root_address(&mut file)? else { return Ok(()) };
@@ -128,8 +129,8 @@ fn delete(path: &Path, keys: &[String]) -> Result<(), H5adError> {
     editor.close()
 }
 
-/// Writes a copy of the file that is cut down to the cells and genes of `data` and has what `data` has, save elements
-/// that are `kept` as the file has them. Returns what could not be carried over, and why.
+/// Writes a copy of the file, subset to the cells and genes of `data`, with the elements of `data`. Elements in `kept`
+/// come from the file instead. Returns the elements that could not be copied, and why.
 pub(super) fn cut(
     reader: &Reader,
     output: &Path,
@@ -161,8 +162,7 @@ pub(super) fn cut(
     replace(output, |temporary| {
         lost.clone_from(&before);
         if rewrite(reader, temporary, output, &gone).is_err() {
-            // attributes that are references, as anndata 0.7 wrote them, or layouts of HDF5 2.0: the copy is changed in
-            // place
+            // attributes that are object references (anndata 0.7), or layouts of HDF5 2.0: the copy is changed in place
             copy(reader, temporary, output)?;
             let _ = open_groups(temporary, gone.iter().chain(&carried).chain(&written).map(String::as_str));
             delete(temporary, &gone)?;
@@ -170,7 +170,7 @@ pub(super) fn cut(
         let editor = Editor::open(temporary, compression)?;
         for key in carried.iter().filter(|key| before.iter().all(|(lost, _)| lost != *key)) {
             if let Err(reason) = carry(reader, &editor, key, chosen)? {
-                // without its X, raw would be taken for one of X
+                // remove all of raw: without its X, raw would appear to belong to X
                 let key = if key == "raw/X" { "raw" } else { key };
                 if key == "raw" {
                     editor.delete(key)?;
@@ -192,24 +192,24 @@ pub(super) fn cut(
     Ok(sentences(lost))
 }
 
-/// The cell that scanpy's pseudotime begins at.
+/// The root cell of scanpy's pseudotime.
 const ROOT: &str = "uns/iroot";
 
-/// Why links are not carried.
+/// Why links are not copied.
 const LINK: &str =
     "it is a link out of the file, to nothing, or to a group that contains it, and such links are not followed";
 
-/// Why numbers are not carried.
+/// Why numbers of more than 8 bytes are not copied.
 const LONG_DOUBLE: &str = "its numbers are of more than 8 bytes, which are not written here";
 
-/// What becomes of the root of scanpy's pseudotime.
+/// What happens to the root cell of scanpy's pseudotime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Root {
-    /// The file names none, or all cells stay where they are.
+    /// The file has no root cell, or its cells do not change.
     None,
-    /// Its cell is left out.
+    /// The root cell is removed.
     Gone,
-    /// Its place among the cells that stay.
+    /// New index of the root cell.
     At(i64),
 }
 
@@ -224,17 +224,17 @@ fn root_cell(reader: &Reader, cells: Option<&[usize]>) -> Result<Root, H5adError
     Ok(place.and_then(|place| i64::try_from(place).ok()).map_or(Root::Gone, Root::At))
 }
 
-/// Where the names `now` stood among those `before`; `None` where nothing changed.
+/// Index in `before` of each name in `now`; `None` if the names are the same.
 fn places(before: &[String], now: &[String]) -> Option<Vec<usize>> {
     if before == now {
         return None;
     }
     let place: HashMap<&str, usize> = before.iter().map(String::as_str).zip(0..).collect();
-    // a name that was not there stands for no place: elements of that axis cannot be cut, and are named
+    // a new name gets an index out of range: elements along that axis cannot be cut and are reported
     Some(now.iter().map(|name| place.get(name.as_str()).copied().unwrap_or(usize::MAX)).collect())
 }
 
-/// Elements of a data set, save those of `kept`.
+/// Elements of a data set, except those of `kept`.
 fn written(data: &Dataset, kept: &[String]) -> BTreeSet<String> {
     let mut keys: BTreeSet<String> = data.x.iter().map(|_| "X".to_owned()).collect();
     let under = |slot: &str, name: &String| format!("{slot}/{name}");
@@ -260,7 +260,7 @@ fn written(data: &Dataset, kept: &[String]) -> BTreeSet<String> {
     keys
 }
 
-/// Makes of `temporary` the file as it was, written anew without the elements of `gone`.
+/// Rewrites the original file to `temporary` without the elements of `gone`.
 fn rewrite(reader: &Reader, temporary: &Path, output: &Path, gone: &[String]) -> Result<(), H5adError> {
     copy(reader, temporary, output)?;
     let bulk = bulk(reader, gone)?;
@@ -278,7 +278,7 @@ fn rewrite(reader: &Reader, temporary: &Path, output: &Path, gone: &[String]) ->
     editor.close()
 }
 
-/// A second temporary file, whose name is one too, so that it is removed where this one would be.
+/// The name of a second temporary file. It follows the naming scheme, so that stale ones are removed too.
 fn beside(temporary: &Path) -> PathBuf {
     let stem = temporary.file_stem().unwrap_or_default().to_string_lossy();
     temporary.with_file_name(format!("{stem}anew.tmp"))
@@ -294,12 +294,12 @@ fn copy(reader: &Reader, temporary: &Path, output: &Path) -> Result<(), H5adErro
         .map_err(|source| unwritable(output, &source))?;
     reader.copy_to(&mut file, output)?;
     renew_superblock(&mut file).map_err(|source| unwritable(output, &source))?;
-    // where that cannot be done, whatever adds to the file says what stands in its way
+    // if this fails, the code that adds to the file reports the reason
     let _ = root_address(&mut file).and_then(|root| root.map_or(Ok(0), |root| harden(&mut file, root)));
     Ok(())
 }
 
-/// Elements of the file that additions of the same name take the place of.
+/// Elements of the file that are replaced by additions of the same name.
 fn replaced(reader: &Reader, additions: &Additions) -> Vec<String> {
     let mut keys = Vec::new();
     for (name, column) in &additions.obs {
@@ -320,7 +320,7 @@ fn replaced(reader: &Reader, additions: &Additions) -> Vec<String> {
 /// Writes a data set as a new `.h5ad` file that scanpy opens.
 ///
 /// # Errors
-/// [`H5adError`] where an element is of other cells or genes than the rest, or the output cannot be written.
+/// [`H5adError`] if an element has another number of cells or genes than the rest, or the output cannot be written.
 pub fn write_h5ad(output: &Path, data: &Dataset, compression: Compression) -> Result<(), H5adError> {
     data.check()
         .map_err(|error| H5adError::Unwritable { path: output.display().to_string(), reason: error.to_string() })?;
@@ -361,7 +361,7 @@ fn unwritable(output: &Path, source: &std::io::Error) -> H5adError {
     H5adError::Unwritable { path: output.display().to_string(), reason: plain_reason(source) }
 }
 
-/// The same error, about the output rather than the temporary file.
+/// The same error with the name of the output instead of the temporary file.
 fn named(error: H5adError, temporary: &Path, output: &Path) -> H5adError {
     let path = output.display().to_string();
     match error {
@@ -374,22 +374,22 @@ fn named(error: H5adError, temporary: &Path, output: &Path) -> H5adError {
     }
 }
 
-/// The tables of cells and of genes.
+/// The tables of cells and genes.
 const TABLES: [&str; 2] = ["obs", "var"];
 
 /// Writes elements in AnnData's encodings.
 struct Sink<'a> {
     editor: &'a Editor,
-    /// The file as it was, where there was one.
+    /// The original file, if there is one.
     before: Option<&'a Reader>,
     gone: &'a [String],
-    /// Columns of the two tables, in order.
+    /// Column names of the two tables, in order.
     columns: [Vec<String>; 2],
-    /// Groups that were written.
+    /// Groups that were created.
     made: BTreeSet<String>,
-    /// Elements that could not be carried over.
+    /// Elements that could not be copied.
     lost: Vec<String>,
-    /// Entries of uns that hold the colors of a column.
+    /// Entries of `uns` that hold the colours of a column.
     colored: BTreeSet<String>,
 }
 
@@ -417,7 +417,7 @@ impl<'a> Sink<'a> {
         self.slots(obsm, obsp, uns, &|_| true)
     }
 
-    /// Elements of a data set that are `wanted`; names of cells and genes are there.
+    /// Writes the `wanted` elements of a data set. The names of cells and genes exist already.
     fn whole(&mut self, data: &Dataset, wanted: &dyn Fn(&str) -> bool) -> Result<(), H5adError> {
         if let Some(x) = data.x.as_ref().filter(|_| wanted("X")) {
             self.csr("X", x)?;
@@ -442,8 +442,8 @@ impl<'a> Sink<'a> {
         if wanted(&key) { self.with_groups(&key).map(Some) } else { Ok(None) }
     }
 
-    /// Columns of a table, with their order and their colors. Where the names of rows are called as one of the columns,
-    /// they move to `_index`; they are `names`, or those that the file had before.
+    /// Writes the columns of a table, with their order and colours. `names` are the row names; without them the row
+    /// names of the original file are used. If the index has the same name as a column, it is renamed to `_index`.
     fn table(
         &mut self,
         which: usize,
@@ -506,7 +506,7 @@ impl<'a> Sink<'a> {
             }
         }
         for (name, value) in uns {
-            // colors of a column are written with it
+            // colours of a column are written with the column
             if self.colored.contains(name) {
                 continue;
             }
@@ -517,7 +517,7 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// The same key, with the groups above it in place: slots, and what a `/` in a name makes of it.
+    /// Creates the groups above the key: the slot, and a group for every `/` in a name. Returns the key.
     fn with_groups(&mut self, key: &str) -> Result<String, H5adError> {
         for (at, _) in key.match_indices('/') {
             let above = &key[..at];
@@ -576,7 +576,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// A plain array where nothing is missing, pandas' masked form where something is.
+    /// Writes a plain array if no value is missing, otherwise pandas' masked (nullable) encoding.
     fn nullable<T>(
         &self,
         key: &str,

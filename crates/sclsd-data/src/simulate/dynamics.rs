@@ -1,14 +1,14 @@
-//! How a cell moves in a landscape: down its slope, with noise.
+//! Dynamics of a cell in a landscape: gradient descent with noise.
 
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
 use super::landscape::{Landscape, Point};
 
-/// Time step of the simulated dynamics.
+/// Time step of the simulated dynamics, in units of the true time 0…1.
 pub(super) const DT: f64 = 0.004;
 
-/// Euler–Maruyama from `p` for `time`.
+/// Integrates from `p` for `time` with the Euler–Maruyama scheme.
 pub(super) fn roll(landscape: &Landscape, mut p: Point, time: f64, noise: f64, rng: &mut impl Rng) -> Point {
     let mut left = time;
     while left > 0.0 {

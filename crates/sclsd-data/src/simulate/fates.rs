@@ -1,32 +1,32 @@
-//! Where cells end.
+//! Fate probabilities of simulated cells.
 //!
-//! A cell ends in the leaf whose end it comes to first, so its fate is a matter of its place alone. Probabilities are
-//! shares of roll-outs: a cell is followed on from its place by the dynamics, and with the time step, that brought it
-//! there. (A coarser step is no way to save time: near a fork of the tree, one of 0.01 is off by 0.03.)
+//! A cell's fate is the leaf whose end it reaches first, so fate probabilities depend on the position only. They are
+//! fractions of roll-outs: each roll-out continues from the cell's position with the dynamics and time step of the
+//! simulation. (A coarser step would bias the result: near a fork of the tree, a step of 0.01 is off by 0.03.)
 //!
-//! A roll-out stops early where its end is certain. Rising by ΔU against the drift has a probability of order
-//! exp(−2 ΔU / σ²) (Freidlin and Wentzell, Random Perturbations of Dynamical Systems, chapter 4), so a cell in a leaf
-//! that lies lower than every pass out of it by ΔU = 7 σ² goes back about once in a million times.
+//! A roll-out stops early if its fate is certain. The probability of rising by ΔU against the drift is of order exp(−2
+//! ΔU / σ²) (Freidlin and Wentzell, Random Perturbations of Dynamical Systems, chapter 4). A cell in a leaf that is ΔU
+//! = 7 σ² below every pass out of the leaf therefore leaves it about once in a million times.
 
 use rand::Rng;
 
 use super::dynamics::{DT, step};
 use super::landscape::{Blend, Landscape, Point};
 
-/// Roll-outs by which the fate of a cell is estimated: a standard error of at most 1/64.
+/// Number of roll-outs that estimate the fate of a cell. The standard error is at most 1/64.
 const ROLLOUTS: u32 = 1024;
-/// Time after which a roll-out that has come to no end is given up. Ten times the length of a development.
+/// Time after which a roll-out that has reached no end is abandoned. Ten times the length of a development.
 const LONGEST: f64 = 10.0;
-/// Height of a pass above a cell, in units of σ², from which on the cell will not go back over it.
+/// Height of a pass above a cell, in units of σ², from which on the cell is taken never to cross it.
 const CERTAIN: f64 = 7.0;
 
-/// How cells of a landscape are followed to their ends.
+/// Estimates the fates of cells in a landscape.
 pub(super) struct Fates<'a> {
     landscape: &'a Landscape,
     noise: f64,
     /// Indices of the leaves among the valleys.
     leaves: Vec<usize>,
-    /// Potential below which a cell has ended, by valley; minus infinity where that valley is no leaf.
+    /// Potential below which a cell's fate is decided, for each valley; minus infinity for a valley that is not a leaf.
     levels: Vec<f64>,
 }
 
@@ -40,8 +40,8 @@ impl<'a> Fates<'a> {
         Self { landscape, noise, leaves, levels }
     }
 
-    /// Probabilities of ending in each leaf from `p`, in the order of [`Landscape::ends`]. They sum to one; on a ring
-    /// there are none.
+    /// Probabilities of ending in each leaf from `p`, in the order of [`Landscape::ends`]. They sum to one. Empty for a
+    /// ring.
     pub(super) fn probabilities(&self, p: Point, rng: &mut impl Rng) -> Vec<f64> {
         match self.leaves.len() {
             0 => return Vec::new(),
@@ -51,7 +51,7 @@ impl<'a> Fates<'a> {
         if let Some(end) = self.end(&self.landscape.blend(p)) {
             return self.all_in(end);
         }
-        let rollouts = if self.noise > 0.0 { ROLLOUTS } else { 1 }; // without noise all are the same
+        let rollouts = if self.noise > 0.0 { ROLLOUTS } else { 1 }; // without noise all roll-outs are equal
         let mut sums = vec![0.0; self.leaves.len()];
         for _ in 0..rollouts {
             let shares = match self.roll_out(p, rng) {
@@ -67,7 +67,7 @@ impl<'a> Fates<'a> {
         self.leaves.iter().map(|&leaf| if leaf == end { 1.0 } else { 0.0 }).collect()
     }
 
-    /// The leaf that a roll-out from `p` ends in, or the place where it was given up.
+    /// The leaf in which a roll-out from `p` ends, or the position where it was abandoned.
     fn roll_out(&self, mut p: Point, rng: &mut impl Rng) -> Result<usize, Point> {
         let mut time = 0.0;
         while time < LONGEST {
@@ -81,7 +81,7 @@ impl<'a> Fates<'a> {
         Err(p)
     }
 
-    /// The leaf that a cell has ended in, or will with certainty, where there is one.
+    /// The leaf in which a cell has ended or will end with certainty, if there is one.
     fn end(&self, blend: &Blend) -> Option<usize> {
         (blend.least <= self.levels[blend.deepest]).then_some(blend.deepest)
     }
@@ -115,7 +115,7 @@ mod tests {
                 assert!(early.levels[leaf] > late.levels[leaf] + 0.1, "{topology:?} stops early in {leaf}");
             }
             for index in 0..400 {
-                // followed to where a roll-out stops, and from there on to the end of the leaf
+                // simulated to where a roll-out stops, and from there to the end of the leaf
                 let mut rng = draws(index);
                 let (mut p, mut stopped) = (landscape.origin(), None);
                 let end = loop {

@@ -1,17 +1,17 @@
 //! The landscape that simulated cells roll down: a tree of [valleys](Valleys) with names and times.
 //!
-//! Valley e runs from a to b in the time t_a … t_b; along it the potential falls just so that the flow takes that time.
-//! Where valleys part, noise decides. A cycle has no such potential: there cells are carried round a ring by a force
-//! that is not a gradient, and `U` is the ring's wall alone.
+//! Valley e runs from a to b in the time t_a … t_b. The potential along it falls at the rate at which the noiseless
+//! flow takes that time. Where valleys fork, noise decides. A cycle has no such potential: a non-gradient force moves
+//! cells around a ring, and `U` is the potential of the ring's walls only.
 
 use super::topology::Topology;
 pub(super) use super::valleys::{Blend, Point};
 use super::valleys::{Valleys, WALL};
 
-/// Turns of the ring in the time 0…1 (a little less than one, so that the ends can be told apart).
+/// Revolutions around the ring in the time 0…1 (slightly less than one, so that the ends can be told apart).
 const TURN: f64 = 0.9;
 
-/// The stage of development that a valley is.
+/// The stage of development that a valley represents.
 struct Stage {
     name: &'static str,
     parent: Option<usize>,
@@ -21,7 +21,7 @@ struct Stage {
 
 /// A potential with named valleys.
 pub(super) struct Landscape {
-    /// One per valley, parents before children.
+    /// One stage per valley, parents before children.
     stages: Vec<Stage>,
     valleys: Valleys,
     ring: bool,
@@ -39,7 +39,7 @@ impl Landscape {
         Self { stages, valleys, ring: topology == Topology::Cycle }
     }
 
-    /// Where every cell starts.
+    /// Initial position of every cell.
     pub(super) fn origin(&self) -> Point {
         if self.ring { [1.0, 0.0] } else { [0.0, 0.0] }
     }
@@ -49,7 +49,7 @@ impl Landscape {
         if self.ring { 0.5 * WALL * (p[0].hypot(p[1]) - 1.0).powi(2) } else { self.blend(p).potential() }
     }
 
-    /// Deterministic part of the motion: −∇U, and on the ring the force along it.
+    /// Deterministic part of the motion: −∇U, plus the force along the ring for a cycle.
     pub(super) fn drift(&self, p: Point) -> Point {
         if self.ring {
             let radius = p[0].hypot(p[1]).max(1e-9);
@@ -60,12 +60,12 @@ impl Landscape {
         self.blended_drift(p, &self.blend(p))
     }
 
-    /// −∇U at a point whose blend is known; not for a ring.
+    /// −∇U at a point whose blend is known. Not for a ring.
     pub(super) fn blended_drift(&self, p: Point, blend: &Blend) -> Point {
         self.valleys.drift(p, blend)
     }
 
-    /// How much each valley counts at a point; not for a ring, which has none.
+    /// Weight of each valley at a point. Not for a ring, which has no valleys.
     pub(super) fn blend(&self, p: Point) -> Blend {
         self.valleys.blend(p)
     }
@@ -80,7 +80,7 @@ impl Landscape {
         stage.start + (stage.end - stage.start) * self.valleys.along(valley, p)
     }
 
-    /// How much each valley claims a point; sums to one. None on a ring.
+    /// Membership of a point in each valley; sums to one. Empty for a ring.
     pub(super) fn membership(&self, p: Point) -> Vec<f64> {
         self.blend(p).membership()[..self.n_valleys()].to_vec()
     }
@@ -90,7 +90,7 @@ impl Landscape {
         self.valleys.len()
     }
 
-    /// Name of the stage a point is in.
+    /// Name of the stage at a point.
     pub(super) fn stage(&self, p: Point) -> &'static str {
         if self.ring {
             return ["Phase 1", "Phase 2", "Phase 3", "Phase 4"]
@@ -114,17 +114,17 @@ impl Landscape {
         self.stages.iter().map(|stage| stage.name).collect()
     }
 
-    /// Names of the ends, one per leaf; none on a ring.
+    /// Names of the ends, one per leaf; empty for a ring.
     pub(super) fn ends(&self) -> Vec<&'static str> {
         self.leaves().map(|leaf| self.stages[leaf].name).collect()
     }
 
-    /// Indices of the valleys that nothing follows.
+    /// Indices of the valleys that have no children.
     pub(super) fn leaves(&self) -> impl Iterator<Item = usize> {
         (0..self.n_valleys()).filter(|&valley| self.valleys.is_leaf(valley))
     }
 
-    /// Known successions of stages, from → to.
+    /// Known transitions between stages, from → to.
     pub(super) fn edges(&self) -> Vec<(&'static str, &'static str)> {
         if self.ring {
             return vec![("Phase 1", "Phase 2"), ("Phase 2", "Phase 3"), ("Phase 3", "Phase 4")];
@@ -132,7 +132,7 @@ impl Landscape {
         self.stages.iter().filter_map(|stage| stage.parent.map(|p| (self.stages[p].name, stage.name))).collect()
     }
 
-    /// Whether a cell here has left the tissue: it is past the end of a leaf that ends before time 1.
+    /// Whether a cell at `p` has left the tissue: it is past the end of a leaf that ends before time 1.
     pub(super) fn has_left(&self, p: Point) -> bool {
         if self.ring {
             return false;
@@ -141,13 +141,13 @@ impl Landscape {
         self.valleys.is_leaf(valley) && self.stages[valley].end < 1.0 && self.valleys.along(valley, p) > 1.0
     }
 
-    /// Potential below which a cell in a leaf has ended there: the leaf's end, or what lies `margin` below the lowest
-    /// pass out of it, whichever is higher.
+    /// Potential below which the fate of a cell in a leaf is decided: the potential at the leaf's end, or `margin`
+    /// below the lowest pass out of the leaf, whichever is higher.
     pub(super) fn final_level(&self, leaf: usize, margin: f64) -> f64 {
         (self.valleys.pass(leaf) - margin).max(self.valleys.bottom(leaf))
     }
 
-    /// How much each leaf claims a point among leaves, in the order of [`Self::ends`]; sums to one.
+    /// Membership of a point among the leaves only, in the order of [`Self::ends`]; sums to one.
     pub(super) fn among_leaves(&self, p: Point) -> Vec<f64> {
         let shares = self.valleys.among_leaves(p);
         self.leaves().map(|leaf| shares[leaf]).collect()

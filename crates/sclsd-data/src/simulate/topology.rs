@@ -1,8 +1,8 @@
-//! The shapes of landscape that can be simulated, each a tree of valleys in the plane.
+//! The landscapes that can be simulated, each a tree of valleys in the plane.
 //!
-//! Where a path parts, a cell takes the valley on whose side noise has put it, so the geometry sets how often each is
-//! taken: valleys that mirror each other are taken equally often, and a longer valley that takes the same time is
-//! steeper and taken more often.
+//! At a fork a cell takes the valley on whose side noise has placed it, so the geometry determines how often each
+//! valley is taken. Mirror-image valleys are taken equally often. A longer valley that takes the same time is steeper
+//! and is taken more often.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,20 +17,19 @@ use super::valleys::Point;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Topology {
-    /// One path through three stages.
+    /// One path through three stages, without a fork.
     Linear,
-    /// One path that parts in two.
+    /// One path that forks into two.
     Bifurcation,
-    /// One path that parts in three at one place; the three ends are reached about equally often.
+    /// One path that forks into three at one point. The three ends are reached about equally often.
     Trifurcation,
-    /// One path that parts in two, twice.
+    /// One path that forks into two, twice.
     Tree,
-    /// One path with an early, short branch (Fate A), that parts in two further on. Of 100 cells about 30 end as
-    /// Fate A, 55 as Fate B and 15 as Fate C. Fate A ends at time 0.6: its cells leave the tissue then and are not
-    /// found later.
+    /// One path with an early, short branch (Fate A) that later forks into two. Of 100 cells about 30 end as Fate A, 55
+    /// as Fate B and 15 as Fate C. Fate A ends at time 0.6: its cells then leave the tissue and are not sampled later.
     #[serde(rename = "unequal-tree")]
     UnequalTree,
-    /// A ring. No potential drives cells round one, so the model cannot describe it: a case to be warned of.
+    /// A ring. No potential can move cells around a ring, so the model cannot describe it: a case to warn about.
     Cycle,
 }
 
@@ -65,17 +64,17 @@ impl FromStr for Topology {
     }
 }
 
-/// One valley of a topology: what it is called, the valley it goes on from, where it ends and at what time.
+/// One valley of a topology: its name, parent valley, end point and end time.
 pub(super) struct Branch {
     pub(super) name: &'static str,
-    /// Index of the valley before; none for the first, which starts at (0, 0) at time 0.
+    /// Index of the parent valley; `None` for the first valley, which starts at (0, 0) at time 0.
     pub(super) parent: Option<usize>,
     pub(super) to: Point,
     pub(super) end: f64,
 }
 
 impl Topology {
-    /// The valleys, parents before children; none for a cycle.
+    /// The valleys, parents before children; empty for a cycle.
     pub(super) fn branches(self) -> Vec<Branch> {
         let rows: &[(&'static str, Option<usize>, Point, f64)] = match self {
             Self::Linear => &[
@@ -89,7 +88,7 @@ impl Topology {
                 ("Fate A", Some(1), [1.2, 0.6], 1.0),
                 ("Fate B", Some(1), [1.2, -0.6], 1.0),
             ],
-            // the length of Fate B sets how often it is taken: if it ended at x = 1.2, less than once in ten times
+            // the length of Fate B sets how often it is taken: if it ended at x = 1.2, less than one time in ten
             Self::Trifurcation => &[
                 ("Stem", None, [0.35, 0.0], 0.25),
                 ("Progenitor", Some(0), [0.6, 0.0], 0.5),

@@ -1,27 +1,27 @@
-//! The potential of a tree of valleys, one array per quantity: a step of the dynamics asks all valleys at once, and
-//! arrays of a fixed length are what the compiler makes SIMD code of.
+//! The potential of a tree of valleys, stored as one array per quantity. A step of the dynamics evaluates all valleys
+//! at once, and the compiler vectorises loops over arrays of a fixed length.
 //!
 //! ```text
 //! U_e(p) = U_a − (L² / Δt) w + k/2 ‖p − c(w)‖²,   w = (p − a)·(b − a) / L²,   c(w) = a + w (b − a)
 //! U(p)   = −T ln Σ_e exp(−U_e(p) / T)
 //! ```
 //!
-//! `w` stays in 0…1, save that the first valley goes on upwards and the leaves go on downwards.
+//! `w` is limited to 0…1, except that the first valley extends upwards and the leaves extend downwards.
 
 /// A point of the plane.
 pub(super) type Point = [f64; 2];
 
 /// Stiffness k of the valley walls.
 pub(super) const WALL: f64 = 30.0;
-/// Width T over which neighbouring valleys blend, in units of the potential.
+/// Width T of the blend between neighbouring valleys, in units of the potential.
 const BLEND: f64 = 0.02;
-/// Height above the deepest valley from which on a valley does not count: its weight is below 1e-19, less than the
-/// rounding of the sum of weights.
+/// Height above the deepest valley from which on a valley is ignored: its weight is below 1e-19, less than the rounding
+/// error of the sum of weights.
 const NEGLIGIBLE: f64 = 45.0 * BLEND;
-/// Most valleys of a landscape.
+/// Maximum number of valleys in a landscape.
 const MOST: usize = 8;
 
-/// The geometry of up to eight valleys. Places in the arrays that no valley has are infinitely high.
+/// The geometry of up to eight valleys. Unused array entries have an infinite potential.
 pub(super) struct Valleys {
     len: usize,
     /// a, by coordinate.
@@ -32,9 +32,9 @@ pub(super) struct Valleys {
     axis: [[f64; MOST]; 2],
     /// L².
     length_squared: [f64; MOST],
-    /// L² / Δt: fall of the potential per unit of `w`.
+    /// L² / Δt: decrease of the potential per unit of `w`.
     fall: [f64; MOST],
-    /// 1 / Δt: the flow along a valley, in units of `w` per time.
+    /// 1 / Δt: speed of the flow along a valley, in units of `w` per time.
     flow: [f64; MOST],
     /// U_a.
     top: [f64; MOST],
@@ -42,7 +42,7 @@ pub(super) struct Valleys {
     bounds: [[f64; MOST]; 2],
 }
 
-/// How much each valley counts at a point.
+/// Weight of each valley at a point.
 pub(super) struct Blend {
     /// w, by valley.
     along: [f64; MOST],
@@ -54,9 +54,9 @@ pub(super) struct Blend {
     pub(super) least: f64,
     /// The valley with the least U_e.
     pub(super) deepest: usize,
-    /// The valley that the point is in: the one with the least U_e of those whose beginning it is past. Just before a
-    /// fork the valleys after it are lower and equally so, which must not call every cell there by the first one's
-    /// name.
+    /// The valley that contains the point: the one with the least U_e among those whose start the point has passed.
+    /// (Just before a fork, all valleys after it have the same lower potential. Without the condition, every cell there
+    /// would be assigned to the first of them.)
     pub(super) entered: usize,
 }
 
@@ -66,7 +66,7 @@ impl Blend {
         self.least - BLEND * self.total.ln()
     }
 
-    /// Weights that sum to one.
+    /// Weights normalised to sum to one.
     pub(super) fn membership(&self) -> [f64; MOST] {
         self.weights.map(|weight| weight / self.total)
     }
@@ -87,11 +87,11 @@ impl Valleys {
         }
     }
 
-    /// Adds a valley that goes on from `parent` to `to` and takes `duration`. The first one starts at (0, 0), at
-    /// potential 0; one that no other goes on from is a leaf.
+    /// Adds a valley from the end of `parent` to `to` that takes `duration`. The first valley starts at (0, 0), at
+    /// potential 0. A valley without children is a leaf.
     ///
     /// # Panics
-    /// When there are eight already, or `parent` is none of them.
+    /// If there are eight valleys already, or `parent` is not one of them.
     pub(super) fn push(&mut self, parent: Option<usize>, to: Point, duration: f64) {
         let new = self.len;
         assert!(new < MOST && parent.is_none_or(|parent| parent < new), "valley {new} goes on from {parent:?}");
@@ -117,12 +117,12 @@ impl Valleys {
         self.len
     }
 
-    /// b: where a valley ends.
+    /// b: the end point of a valley.
     fn end(&self, valley: usize) -> Point {
         [self.to[0][valley], self.to[1][valley]]
     }
 
-    /// Whether no valley goes on from this one.
+    /// Whether no valley continues this one.
     pub(super) fn is_leaf(&self, valley: usize) -> bool {
         self.bounds[1][valley] > 1.0
     }
@@ -132,7 +132,7 @@ impl Valleys {
         self.top[valley] - self.fall[valley]
     }
 
-    /// w: how far along a valley a point is, 0 to 1 from its beginning to its end.
+    /// w: the position along a valley, 0 at its start and 1 at its end.
     #[inline]
     pub(super) fn along(&self, valley: usize, [x, y]: Point) -> f64 {
         let ([from_x, from_y], [axis_x, axis_y]) = (&self.from, &self.axis);
@@ -143,7 +143,7 @@ impl Valleys {
         if w < high { w } else { high }
     }
 
-    /// p − c(w): from a valley's floor to the point.
+    /// p − c(w): the displacement of the point from the valley's floor.
     #[inline]
     fn offset(&self, valley: usize, [x, y]: Point, w: f64) -> Point {
         let ([from_x, from_y], [axis_x, axis_y]) = (&self.from, &self.axis);
@@ -172,7 +172,7 @@ impl Valleys {
         [0, 1].map(|i| flow * self.axis[i][valley] - WALL * offset[i])
     }
 
-    /// How much each valley counts at a point.
+    /// Weight of each valley at a point.
     #[inline]
     pub(super) fn blend(&self, p: Point) -> Blend {
         let mut along = [0.0; MOST];
@@ -199,7 +199,7 @@ impl Valleys {
         blend
     }
 
-    /// −∇U at a point whose blend is `blend`.
+    /// −∇U at a point with the given `blend`.
     #[inline]
     pub(super) fn drift(&self, p: Point, blend: &Blend) -> Point {
         let mut drift = [0.0, 0.0];
@@ -213,7 +213,7 @@ impl Valleys {
         drift
     }
 
-    /// How much each leaf counts at a point among leaves, 0 for other valleys; sums to one.
+    /// Membership of a point among the leaves, 0 for other valleys; sums to one.
     pub(super) fn among_leaves(&self, p: Point) -> [f64; MOST] {
         let mut heights = self.potentials(p, &self.blend(p).along);
         for (valley, height) in heights.iter_mut().enumerate() {
@@ -227,8 +227,8 @@ impl Valleys {
         weights.map(|weight| weight / total)
     }
 
-    /// Potential of the lowest pass out of a leaf into another valley, between its beginning and its end. Found by
-    /// going across the leaf at many places, on either side as far up the wall as the leaf begins.
+    /// Potential of the lowest pass from a leaf into another valley, along the length of the leaf. Found by scanning
+    /// across the leaf at many positions, on both sides up to the potential at which the leaf starts.
     pub(super) fn pass(&self, leaf: usize) -> f64 {
         const PLACES: u32 = 100;
         const ACROSS: f64 = 0.004;
@@ -257,7 +257,7 @@ impl Valleys {
 mod tests {
     use super::*;
 
-    /// A stem that parts in two at (0.5, 0), at potential −0.5.
+    /// A stem that forks into two at (0.5, 0), at potential −0.5.
     fn fork() -> Valleys {
         let mut valleys = Valleys::new();
         valleys.push(None, [0.5, 0.0], 0.5);

@@ -1,10 +1,10 @@
-//! Approximate neighbours of many cells, with the same result on any number of threads.
+//! Approximate nearest neighbours of many cells, with the same result for any number of threads.
 //!
-//! Cells are put into lists around √n centres. A cell is compared with the cells of the lists nearest to its own, by
-//! the same blocked products as the exact search, and then with the neighbours of the neighbours it has found. Of the
-//! 15 nearest in 50 principal components of a pancreas, blurred to 60,000 and 200,000 cells, 99.0 and 98.9 % were
-//! found. (The usual crates for this, built on navigable small worlds, draw from the system's generator and depend on
-//! the number of threads.)
+//! Cells are assigned to lists around √n centres. A cell is compared with the cells in the lists nearest to its own, by
+//! the same blocked products as in the exact search, and then with the neighbours of its neighbours. On the 50
+//! principal components of a pancreas, with noise added to get 60,000 and 200,000 cells, the search found 99.0 and 98.9
+//! % of the 15 nearest neighbours. (The usual crates for this, which build navigable small-world graphs, take random
+//! numbers from the system and depend on the number of threads.)
 
 use rayon::prelude::*;
 use sclsd_data::{Matrix, Purpose, random_stream};
@@ -13,19 +13,20 @@ use super::error::KnnError;
 use super::neighbor_table::{Neighbors, Row};
 use super::search::{Points, Search, index, nearest_of};
 
-/// Queries and points in one block.
+/// Number of queries and points per block.
 const BLOCK: usize = 512;
-/// Lists that a cell is compared with, its own included.
+/// Number of lists that a cell is compared with, including its own.
 const PROBED: usize = 20;
-/// Rounds in which the centres move to the mean of their lists.
+/// Number of rounds in which the centres move to the mean of their lists.
 const ROUNDS: usize = 2;
-/// Passes over neighbours of neighbours.
+/// Number of passes over neighbours of neighbours.
 const PASSES: usize = 2;
 
-/// Close to the `n_neighbors` nearest cells of every cell, itself first. `seed` chooses the first centres.
+/// Approximately the `n_neighbors` nearest cells of every cell, the cell itself first. `seed` chooses the initial
+/// centres.
 ///
 /// # Errors
-/// As [`nearest_neighbors`](super::nearest_neighbors).
+/// Under the same conditions as [`nearest_neighbors`](super::nearest_neighbors).
 pub fn approximate_neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> Result<Neighbors, KnnError> {
     let points = Points::new(points, n_neighbors)?;
     let lists = Lists::new(&points, seed);
@@ -53,8 +54,8 @@ pub fn approximate_neighbors(points: &Matrix, n_neighbors: usize, seed: u64) -> 
     Ok(Neighbors::from_rows(n_neighbors, &rows))
 }
 
-/// Compares every cell with its neighbours, with those whose neighbour it is, and with the neighbours of all these. Of
-/// those whose neighbour it is, which may be very many, the `k` nearest count.
+/// Compares every cell with its neighbours, its reverse neighbours and the neighbours of all these. Only the `k`
+/// nearest reverse neighbours count, because there can be very many.
 fn refine(points: &Points, rows: &[Row], k: usize) -> Vec<Row> {
     let back = reversed(rows, k);
     (0..rows.len())
@@ -70,7 +71,7 @@ fn refine(points: &Points, rows: &[Row], k: usize) -> Vec<Row> {
         .collect()
 }
 
-/// The `k` nearest cells of which every cell is a neighbour, the cell itself left out.
+/// Reverse neighbours: the `k` nearest cells that have a cell as their neighbour, without the cell itself.
 fn reversed(rows: &[Row], k: usize) -> Vec<Row> {
     let mut back: Vec<Row> = vec![Vec::new(); rows.len()];
     for (cell, row) in (0_u32..).zip(rows) {
@@ -83,7 +84,7 @@ fn reversed(rows: &[Row], k: usize) -> Vec<Row> {
     back
 }
 
-/// Cells by their nearest centre.
+/// Cells grouped by their nearest centre.
 struct Lists {
     centers: Points,
     members: Vec<Vec<u32>>,
@@ -146,7 +147,7 @@ impl Lists {
         self.centers = Points::of(points.width(), moved.concat());
     }
 
-    /// The lists nearest to one, itself first; more of them where they hold fewer cells than are looked for.
+    /// The lists nearest to a list, including itself. More lists are returned if they hold fewer than `k` cells.
     fn near(&self, list: usize, k: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.members.len()).collect();
         let distance = |other: usize| if other == list { -1.0 } else { self.centers.squared_distance(list, other) };
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_cell_is_compared_with_those_whose_neighbour_it_is() {
-        // cell 2 has found 0 and 1 on one side only; that 3 has found 2 is what tells it of 3, and of 4
+        // cell 2 has found 0 and 1 on one side only; its reverse neighbour 3 leads it to 3 and 4
         let points = Matrix::new(1, vec![-9.0, -8.0, 0.0, 1.0, 2.0]);
         let points = Points::new(&points, 3).unwrap();
         let row = |cells: [u32; 3]| cells.map(|c| (c, points.squared_distance(cells[0] as usize, c as usize).sqrt()));
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(reversed(&crowd, 4)[0].iter().map(|entry| entry.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
     }
 
-    /// Branches in ten dimensions with noise in all of them, like principal components of differentiating cells.
+    /// Branches in ten dimensions with noise in all dimensions, like principal components of differentiating cells.
     fn branches(n: u64) -> Matrix {
         let mut values = Vec::new();
         for cell in 0..n {

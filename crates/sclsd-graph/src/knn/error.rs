@@ -1,20 +1,20 @@
-//! Why neighbours cannot be found.
+//! Errors of the neighbour search.
 
 use sclsd_spec::OutOfRange;
 
-/// Why neighbours cannot be found.
+/// The reason why neighbours cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KnnError {
-    /// More neighbours are asked for than there are cells.
+    /// More neighbours were requested than there are cells.
     #[error("{n_neighbors} neighbours (the cell itself included) are asked for, but there are {n_cells} cells")]
     TooFewCells {
-        /// Neighbours asked for.
+        /// Requested number of neighbours.
         n_neighbors: usize,
-        /// Cells there are.
+        /// Number of cells.
         n_cells: usize,
     },
-    /// Fewer than two neighbours leave nobody but the cell itself.
+    /// Fewer than two neighbours were requested, which leaves only the cell itself.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
     /// A coordinate is not finite.
@@ -24,7 +24,7 @@ pub enum KnnError {
         cell: usize,
         /// Column of the coordinate.
         column: usize,
-        /// Its value.
+        /// Value of the coordinate.
         value: f32,
     },
 }

@@ -1,23 +1,24 @@
-//! Exact search among the leaves of a k-d tree, which passes over leaves that are too far away.
+//! Exact search in the leaves of a k-d tree that skips leaves too far away.
 //!
 //! ```text
 //! ‖q − p‖² ≥ Σ_d max(low_d − q_d, q_d − high_d, 0)²     for p in a leaf that spans low…high
 //! ```
 //!
-//! The queries of a leaf look at leaves from the nearest on. A leaf whose bound exceeds the distance to the furthest
-//! neighbor kept so far has no neighbor; where this is so of every query, so it is of all leaves beyond.
+//! The queries of a leaf visit leaves from the nearest on. A leaf whose bound exceeds the distance to the furthest
+//! current neighbor contains no neighbor. If this holds for every query, the remaining leaves are skipped.
 
 use rayon::prelude::*;
 
 use super::neighbor_table::Row;
 use super::search::{Block, Points, Search, index};
 
-/// Most cells of a leaf.
+/// Maximum number of cells per leaf.
 const LEAF: usize = 256;
-/// Rounding of a squared distance, relative to the squared norms it comes from; far above what it can be.
+/// Bound on the rounding error of a squared distance, relative to the squared norms it is computed from. It is far
+/// above the actual error.
 const ROUNDING: f64 = 1e-9;
 
-/// Some cells and the box they lie in.
+/// Some cells and their bounding box.
 struct Leaf {
     block: Block,
     low: Vec<f64>,
@@ -38,7 +39,7 @@ pub(super) fn nearest_of_all(points: &Points, k: usize) -> Vec<Row> {
     rows
 }
 
-/// Halves cells in the coordinate in which they spread most, until a leaf holds them.
+/// Splits cells at the median of the coordinate with the largest spread, until they fit into a leaf.
 fn split(points: &Points, cells: &mut [u32], leaves: &mut Vec<Leaf>) {
     let row = |cell: u32| points.row(cell as usize);
     let (mut low, mut high) = (row(cells[0]).to_vec(), row(cells[0]).to_vec());
@@ -62,7 +63,7 @@ fn split(points: &Points, cells: &mut [u32], leaves: &mut Vec<Leaf>) {
 impl Leaf {
     fn nearest(&self, points: &Points, leaves: &[Self], k: usize) -> Vec<Row> {
         let mut order: Vec<(f64, usize)> = leaves.iter().map(|leaf| self.gap(leaf)).zip(0..).collect();
-        // the leaf itself first: its gap is 0, but so may be that of others
+        // the leaf itself first: its gap is 0, but other gaps can be 0 too
         order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let mut search = Search::new(points, self.block.cells().to_vec(), k);
         search.offer(&self.block);
@@ -80,13 +81,13 @@ impl Leaf {
         search.finish()
     }
 
-    /// No cell of one leaf is nearer to one of the other, squared.
+    /// Squared lower bound on the distance between a cell of one leaf and a cell of the other.
     fn gap(&self, other: &Self) -> f64 {
         let axes = self.low.iter().zip(&self.high).zip(other.low.iter().zip(&other.high));
         axes.map(|((low, high), (from, to))| (from - high).max(low - to).max(0.0).powi(2)).sum()
     }
 
-    /// No cell of the leaf is nearer to a point, squared.
+    /// Squared lower bound on the distance between a point and a cell of the leaf.
     fn bound(&self, point: &[f64]) -> f64 {
         let axes = self.low.iter().zip(&self.high).zip(point);
         axes.map(|((low, high), v)| (low - v).max(v - high).max(0.0).powi(2)).sum()

@@ -1,11 +1,11 @@
-//! The table of neighbours: of every cell its nearest, with their distances.
+//! A table of the nearest neighbours of every cell, with distances.
 
 use sclsd_data::Csr;
 
-/// Neighbours of one cell with their distances, itself first.
+/// Neighbours of one cell with their distances, the cell itself first.
 pub(super) type Row = Vec<(u32, f64)>;
 
-/// The nearest cells of every cell, itself first.
+/// The nearest neighbours of every cell, the cell itself first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbors {
     n_neighbors: usize,
@@ -20,7 +20,7 @@ impl Neighbors {
         Self { n_neighbors, indices, distances }
     }
 
-    /// Neighbours per cell, the cell itself included.
+    /// Number of neighbours per cell, including the cell itself.
     #[must_use]
     pub fn n_neighbors(&self) -> usize {
         self.n_neighbors
@@ -39,10 +39,10 @@ impl Neighbors {
         (&self.indices[span.clone()], &self.distances[span])
     }
 
-    /// Distances as a sparse matrix, one row per cell, without the cell itself: obsp `distances` of scanpy.
+    /// Distances as a sparse matrix, one row per cell, without the cell itself; scanpy's obsp `distances`.
     ///
     /// # Panics
-    /// Never: neighbours are distinct cells.
+    /// Never, because neighbours are distinct cells.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "distances are kept in f32 in files")]
     pub fn to_csr(&self) -> Csr {

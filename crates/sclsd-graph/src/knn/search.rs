@@ -1,4 +1,4 @@
-//! The best candidates of a block of queries.
+//! The best candidates for a block of queries.
 
 use std::cmp::Ordering;
 
@@ -9,9 +9,10 @@ use sclsd_spec::in_range;
 
 use super::error::KnnError;
 
-/// Rounding may misplace neighbours that are nearly as far: so many more are kept, then measured exactly.
+/// Number of additional candidates. Rounding can misplace neighbours at nearly equal distances, so the candidates are
+/// measured exactly at the end.
 const SPARE: usize = 8;
-/// Candidates compared with the limit side by side.
+/// Number of candidates that are compared with the limit at once.
 const LANES: usize = 16;
 
 /// Coordinates in `f64` with their squared norms.
@@ -22,7 +23,7 @@ pub(super) struct Points {
 }
 
 impl Points {
-    /// Checks that neighbours can be found among these points.
+    /// Checks that the points are valid and enough for the requested number of neighbours.
     pub(super) fn new(points: &Matrix, n_neighbors: usize) -> Result<Self, KnnError> {
         let n_cells = points.n_rows();
         in_range("prepare.n_neighbors", n_neighbors, n_neighbors >= 2, "at least 2 (the cell itself counts)")?;
@@ -57,12 +58,12 @@ impl Points {
         self.row(a).iter().zip(self.row(b)).map(|(x, y)| (x - y).powi(2)).sum()
     }
 
-    /// One point per column.
+    /// Gathers points, one per column.
     pub(super) fn gather(&self, cells: &[u32]) -> Mat<f64> {
         Mat::from_fn(self.width, cells.len(), |i, j| self.coordinates[cells[j] as usize * self.width + i])
     }
 
-    /// Points to compare queries with.
+    /// Gathers points that queries are compared with.
     pub(super) fn block(&self, cells: Vec<u32>) -> Block {
         let norms = cells.iter().map(|&cell| self.norms[cell as usize]).collect();
         Block { coordinates: self.gather(&cells), norms, cells }
@@ -81,7 +82,7 @@ impl Block {
         &self.cells
     }
 
-    /// `‖point‖² − 2 point·query`, a squared distance but for the query's own norm; `points × queries`.
+    /// `‖point‖² − 2 point·query`, the squared distance minus the squared norm of the query; `points × queries`.
     pub(super) fn scores(&self, queries: MatRef<f64>) -> Mat<f64> {
         let mut products = Mat::<f64>::zeros(self.cells.len(), queries.ncols());
         matmul(products.as_mut(), Accum::Replace, self.coordinates.transpose(), queries, -2.0, Par::Seq);
@@ -93,7 +94,7 @@ impl Block {
     }
 }
 
-/// The nearest candidates so far of a block of queries.
+/// The current nearest candidates of a block of queries.
 pub(super) struct Search<'a> {
     points: &'a Points,
     queries: Vec<u32>,
@@ -102,16 +103,16 @@ pub(super) struct Search<'a> {
     best: Vec<Best>,
 }
 
-/// The nearest candidates so far of one query, among more that may not be.
+/// The current candidates of one query, including some that may not be among the nearest.
 #[derive(Clone)]
 struct Best {
     candidates: Vec<(f64, u32)>,
-    /// No candidate beyond this score is one of the nearest.
+    /// Candidates with a larger score are not among the nearest.
     limit: f64,
 }
 
 impl Best {
-    /// Looks at more candidates: most lie beyond the limit, which is found out for many at once.
+    /// Adds candidates. Most exceed the limit, which is tested for many at once.
     fn offer(&mut self, scores: &[f64], points: &[u32], kept: usize) {
         for (scores, points) in scores.chunks(LANES).zip(points.chunks(LANES)) {
             let limit = self.limit;
@@ -143,7 +144,7 @@ impl<'a> Search<'a> {
         Self { points, queries, coordinates, k, best }
     }
 
-    /// Looks at more candidates for every query; no cell is offered twice.
+    /// Adds candidates for every query. A cell must not be offered twice.
     pub(super) fn offer(&mut self, candidates: &Block) {
         let scores = candidates.scores(self.coordinates.as_ref());
         for (query, best) in self.best.iter_mut().enumerate() {
@@ -151,7 +152,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Looks at more candidates for some of the queries; their limits are as low as they can be afterwards.
+    /// Adds candidates for some of the queries, and then tightens their limits.
     pub(super) fn offer_to(&mut self, queries: &[usize], candidates: &Block) {
         let coordinates = Mat::from_fn(self.points.width, queries.len(), |i, j| self.coordinates[(i, queries[j])]);
         let scores = candidates.scores(coordinates.as_ref());
@@ -165,13 +166,13 @@ impl<'a> Search<'a> {
         self.points.row(self.queries[query] as usize)
     }
 
-    /// Whether a point at this squared distance or beyond may be kept, rounding of the norms considered.
+    /// Whether a point at this squared distance or beyond can be among the nearest, allowing for rounding of the norms.
     pub(super) fn admits(&self, query: usize, distance: f64, rounding: f64) -> bool {
         let norm = self.points.norms[self.queries[query] as usize];
         distance - rounding * (norm + distance) <= self.best[query].limit + norm
     }
 
-    /// The `k` nearest of every query with their distances, itself first, nearest first.
+    /// The `k` nearest cells of every query with their distances, the cell itself first, then nearest first.
     pub(super) fn finish(self) -> Vec<Vec<(u32, f64)>> {
         let Self { points, queries, k, best, .. } = self;
         let row = |(cell, mut best): (u32, Best)| {
@@ -183,7 +184,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The `k` nearest of these candidates by exact distance, the cell itself first; candidates may repeat.
+/// The `k` nearest of these candidates by exact distance, the cell itself first. Candidates may repeat.
 pub(super) fn nearest_of(
     points: &Points,
     cell: u32,

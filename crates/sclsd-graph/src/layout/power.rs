@@ -1,23 +1,23 @@
-//! Powers in single precision, to a relative error of 1e-5: as exact as a force in a layout needs to be.
+//! Powers in single precision with a relative error of 1e-5, which is accurate enough for forces in a layout.
 //!
 //! ```text
 //! x^p = 2^(p log₂ x),   x = 2^e (1 + t),   log₂ x = e + log₂(1 + t)
 //! ```
 //!
-//! Both functions are polynomials through Chebyshev's points, so that powers of several numbers are taken side by side.
+//! Both functions are polynomials through Chebyshev nodes, so powers of several numbers can be computed at once (SIMD).
 
 /// log₂(1 + t) / t on 0…1.
 const LOG2: [f32; 7] = [1.442_693, -0.721_144_1, 0.477_496_36, -0.338_377_2, 0.213_943_22, -0.094_626_81, 0.020_016_65];
 /// 2^t on −½…½.
 const EXP2: [f32; 6] = [1.0, std::f32::consts::LN_2, 0.240_221_08, 0.055_503_57, 0.009_676_032, 0.001_339_086_3];
-/// Added to a number below 2^22, leaves its nearest integer in the lowest bits.
+/// Added to a number below 2^22, this constant leaves the nearest integer in the lowest bits.
 const ROUNDING: f32 = 12_582_912.0;
 
-/// Numbers side by side.
+/// Numbers computed at once.
 pub(super) const LANES: usize = 8;
 
-/// `x^exponent` of numbers of 0 or more; 0 where the result is below 2^-126, 2^126 where it is above that.
-// one short loop per operation: so the compiler makes vectors of them
+/// `x^exponent` for numbers of at least 0. Results below 2^-126 become 0; results above 2^126 become 2^126.
+// one short loop per operation, so that the compiler vectorises each
 #[inline(always)]
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_wrap, reason = "an exponent has eight bits")]
 #[expect(clippy::inline_always, reason = "the lanes stay in registers")]

@@ -1,5 +1,5 @@
-//! Which genes and which cells are kept: from counts that are looked at in windows, so that those of genes that are
-//! left out need not fit into memory.
+//! Selects genes and cells from counts that are read in windows, so the counts of genes that are not selected need not
+//! fit into memory.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -12,14 +12,14 @@ use sclsd_data::{
 use super::error::PrepareError;
 use super::spec::PrepareSpec;
 
-/// Genes that are kept at most where nothing is said.
+/// Number of genes that are selected by default, if the data has more.
 const MOST_GENES: usize = 5000;
 
 /// A matrix of all cells and genes.
 pub(super) enum Source<'a> {
-    /// One that is given away.
+    /// A matrix in memory, passed by value.
     Held(Csr),
-    /// One that is read when it is needed.
+    /// A matrix that is read on demand.
     Windows(&'a dyn Windows),
 }
 
@@ -39,7 +39,7 @@ impl Source<'_> {
     }
 }
 
-/// The data of the genes that are kept and of the cells that have a count of one of them, with counts and expression.
+/// The selected genes, and the cells with a count of at least one of them, with counts and expression.
 pub(super) struct SelectedGenes {
     pub(super) data: Dataset,
     pub(super) empty_cells: usize,
@@ -71,7 +71,7 @@ pub(super) fn select_genes(
     let mut cells = (cells.len() < n_cells).then_some(cells);
     let genes = (genes.len() < data.n_genes()).then_some(genes);
     let mut counts = counts.select(cells.as_deref(), genes.as_deref())?;
-    // those that have counts of other genes alone
+    // cells that have counts of other genes only
     let left: Vec<bool> = (0..counts.n_rows()).map(|cell| counts.row(cell).1.iter().any(|&v| v > 0.0)).collect();
     if left.contains(&false) {
         let left = places(&left);
@@ -106,7 +106,7 @@ fn places(kept: &[bool]) -> Vec<usize> {
     (0..kept.len()).filter(|&place| kept[place]).collect()
 }
 
-/// Which cells and genes have a count, and how many a cell has in all.
+/// Which cells and genes have a count, and the library size of every cell.
 struct Totals {
     cells: Vec<bool>,
     genes: Vec<bool>,
@@ -138,7 +138,7 @@ impl Totals {
     }
 }
 
-/// The most variable genes; the scores of all are left in `var`.
+/// The most variable genes. The scores of all genes are written to `var`.
 fn variable(
     data: &mut Dataset,
     counts: &dyn Windows,

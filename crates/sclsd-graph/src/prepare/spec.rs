@@ -1,15 +1,15 @@
-//! What to prepare, and how.
+//! Configuration of the preparation.
 
 use std::fmt;
 
 use sclsd_data::Flavor;
 
-/// Where pseudotime begins.
+/// The root of pseudotime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Root {
-    /// At the cell of this name.
+    /// The cell with this name.
     Cell(String),
-    /// At the cell of this cluster that is furthest, by mean squared diffusion distance, from all cells together.
+    /// The cell of this cluster with the largest mean squared diffusion distance to all cells.
     Cluster(String),
 }
 
@@ -23,39 +23,40 @@ impl fmt::Display for Root {
     }
 }
 
-/// What to prepare, and how.
+/// Configuration of the preparation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrepareSpec {
-    /// Layer that holds the counts, and gets them where they are in X. Default: `raw`.
+    /// Layer of the counts. If there is no such layer, the counts are taken from X and moved there. Default: `raw`.
     pub counts: String,
-    /// Number of most variable genes to keep. Default: 5,000, or all with a count where there are no more.
+    /// Number of most variable genes to select. Default: 5,000, or all genes with a count if there are fewer.
     pub n_top_genes: Option<usize>,
-    /// How variability is measured. Default: dispersion of raw counts, as the Python package does.
+    /// How variability is measured. Default: dispersion of raw counts, as in the Python package.
     pub flavor: Flavor,
-    /// Names of the genes to keep, instead of the most variable ones. Default: none.
+    /// Names of genes to select instead of the most variable ones. Default: none.
     pub genes: Vec<String>,
-    /// Counts of a cell after normalisation. Default: 10,000.
+    /// Library size of every cell after normalisation, in counts. Default: 10,000.
     pub target_sum: f64,
-    /// Principal components. Default: 50.
+    /// Number of principal components. Default: 50.
     pub n_pcs: usize,
-    /// Neighbours of a cell, itself included. Default: 15.
+    /// Number of neighbours of a cell, including the cell itself. Default: 15.
     pub n_neighbors: usize,
-    /// Components of the diffusion map. Default: 15.
+    /// Number of components of the diffusion map. Default: 15.
     pub n_diffusion_components: usize,
-    /// Those of them that pseudotime uses. Default: 10.
+    /// Number of diffusion components from which pseudotime is computed. Default: 10.
     pub n_dcs: usize,
-    /// Column of `obs` with clusters, made by the Leiden algorithm where there is none. Default: `clusters`.
+    /// Column of `obs` with clusters. If it is missing, clusters are computed by the Leiden algorithm. Default:
+    /// `clusters`.
     pub clusters: String,
-    /// Resolution of the Leiden algorithm: more makes more clusters. Default: 1.
+    /// Resolution of the Leiden algorithm. Larger values give more clusters. Default: 1.
     pub resolution: f64,
-    /// Where pseudotime begins; without it none is made. Default: none.
+    /// Root of pseudotime. Without a root, no pseudotime is computed. Default: none.
     pub root: Option<Root>,
-    /// Whether to leave out cells that the graph does not join to the root. Default: no, and their pseudotime is
+    /// Whether to remove cells that are not connected to the root. Default: no; the pseudotime of these cells is
     /// infinite, as in scanpy.
     pub drop_unreachable: bool,
-    /// Whether to make everything anew. Default: no.
+    /// Whether to recompute elements that the data already has. Default: no.
     pub force: bool,
-    /// Seed of clusters, layout and the neighbour search above 50,000 cells. Default: 0.
+    /// Seed of the clusters, the layout, and the neighbour search above 50,000 cells. Default: 0.
     pub random_state: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The steps of preparation, one after the other.
+//! The steps of the preparation, in order.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,20 @@ use crate::{
     DiffusionError, DiffusionMap, KnnError, components, connectivities, diffusion_map, layout, leiden, neighbors,
 };
 
-/// A data set on its way.
+/// A data set during preparation.
 pub(super) struct Work<'a> {
     pub(super) spec: &'a PrepareSpec,
     pub(super) data: Dataset,
     pub(super) kept: Vec<String>,
-    /// Whether obsm `X_diffmap` was made here.
+    /// Whether obsm `X_diffmap` was computed here.
     pub(super) mapped: bool,
-    /// Whether clusters are there, kept or made.
+    /// Whether clusters exist, retained or computed.
     pub(super) clustered: bool,
-    /// What was wrong with a graph that was kept.
+    /// Repairs of an existing graph.
     pub(super) repaired: Repaired,
 }
 
-/// What a graph that was kept had to be rid of to be one whose edges go both ways.
+/// Changes that made an existing graph undirected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Repaired {
     pub(super) one_way: usize,
@@ -34,7 +34,7 @@ pub(super) struct Repaired {
 }
 
 impl Work<'_> {
-    /// Whether an element is there and stays; says so.
+    /// Whether an element exists and is retained. A retained element is added to the record.
     fn keeps(&mut self, present: bool, what: &str) -> bool {
         let keeps = present && !self.spec.force;
         if keeps {
@@ -88,7 +88,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The graph; cells that it leaves alone are dropped and counted.
+    /// The graph. Cells without neighbours are removed and counted.
     pub(super) fn neighbors(&mut self) -> Result<usize, PrepareError> {
         let present = self.data.obsp.contains_key("connectivities");
         if !self.keeps(present, "obsp connectivities") {
@@ -125,7 +125,7 @@ impl Work<'_> {
         Ok(isolated)
     }
 
-    /// Everything below is of a graph whose edges go both ways, so that is the one in the data.
+    /// Makes the graph in the data undirected, because all later steps assume that.
     fn repair(&mut self) -> Result<(), PrepareError> {
         let undirected = Undirected::new(&self.data.obsp["connectivities"]).map_err(|error| match error {
             GraphError::Weight { from, to, weight } => PrepareError::Weight {
@@ -142,9 +142,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Leaves out cells that the graph does not join to the root, if that is asked for, before anything is computed of
-    /// the graph; afterwards it is connected. Where the root is a cluster, its outermost cell in the whole graph says
-    /// which part of the graph that is.
+    /// Removes cells that are not connected to the root, if requested, before anything is computed from the graph.
+    /// Afterwards the graph is connected. If the root is a cluster, the connected component is that of the cluster's
+    /// outermost cell in the entire graph.
     pub(super) fn drop_unreachable(&mut self) -> Result<usize, PrepareError> {
         let Some(root) = self.spec.root.as_ref().filter(|_| self.spec.drop_unreachable) else { return Ok(0) };
         let part = components(&self.data.obsp["connectivities"])?;
@@ -169,7 +169,7 @@ impl Work<'_> {
             return Ok(());
         }
         self.clustered = true;
-        // never made anew: they are the user's names for the cells
+        // never recomputed: they are the user's names for the cells
         if self.data.obs.get(key).is_some() {
             self.data.groups(key)?;
             self.kept.push(format!("obs {key}"));
@@ -240,13 +240,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// That what would be kept is finite, before work begins that builds upon it.
+    /// Checks that the elements to be retained are finite, before work that depends on them begins.
     pub(super) fn check_kept(&self) -> Result<(), PrepareError> {
         if self.spec.force { Ok(()) } else { self.check_finite() }
     }
 
-    /// That what others compute from is finite. Pseudotime is infinite for a cell that the graph does not join to the
-    /// root.
+    /// Checks that elements used in later computations are finite. An infinite pseudotime is valid for cells that are
+    /// not connected to the root.
     pub(super) fn check_finite(&self) -> Result<(), PrepareError> {
         let names = &self.data.obs.names;
         let refuse = |element: String, cell: usize, value: f64| {
@@ -278,7 +278,7 @@ fn members(clusters: &Categorical, name: &str) -> Vec<usize> {
 fn map<const N: usize>(entries: [(&str, Uns); N]) -> Uns {
     Uns::Map(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
-/// The cell of that name.
+/// Index of the cell with this name.
 pub(super) fn cell_named(data: &Dataset, name: &str) -> Result<usize, PrepareError> {
     data.obs.names.iter().position(|n| n == name).ok_or_else(|| {
         let known = did_you_mean(&closest_names(name, &data.obs.names));

@@ -1,40 +1,40 @@
-//! Why there are no terminal states.
+//! Errors of terminal states.
 
 use crate::GraphError;
 
-/// Why there are no terminal states.
+/// The reason why terminal states cannot be determined.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TerminalError {
-    /// The graph is none.
+    /// The matrix is not a valid graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A name is not a cluster.
+    /// A name is not a cluster of the data.
     #[error("terminal cluster \"{name}\" is not one of {known}")]
     Unknown {
-        /// What was named.
+        /// The requested name.
         name: String,
-        /// The clusters there are.
+        /// Names of the clusters in the data.
         known: String,
     },
-    /// A cluster has too few cells to end in.
+    /// A cluster has too few cells to be terminal.
     #[error("terminal cluster \"{name}\" has {cells} cells, but needs at least 2")]
     Empty {
-        /// Its name.
+        /// Name of the cluster.
         name: String,
-        /// Its cells.
+        /// Number of cells in the cluster.
         cells: usize,
     },
     /// A cluster is named twice.
     #[error("terminal cluster \"{name}\" is named twice")]
     Twice {
-        /// Its name.
+        /// Name of the cluster.
         name: String,
     },
     /// No state was named or found.
     #[error("there is no terminal state; name the clusters in which differentiation ends")]
     NoStates,
-    /// No cell is left that could go anywhere.
+    /// Every cell is terminal, so no walk can move.
     #[error("every cell is terminal, so no walk has anywhere to go; name fewer terminal states")]
     Everything,
     /// No edge leads into a set.
@@ -43,17 +43,17 @@ pub enum TerminalError {
          leave it out, or rebuild the graph"
     )]
     NeverEntered {
-        /// Its name.
+        /// Name of the set.
         name: String,
     },
-    /// Numbers of cells disagree.
+    /// Numbers of cells differ.
     #[error("the {what} is of {found} cells, but there are {expected}")]
     Cells {
-        /// What is of another size.
+        /// The input with a different number of cells.
         what: &'static str,
-        /// Its cells.
+        /// Number of cells of that input.
         found: usize,
-        /// Cells there are.
+        /// Expected number of cells.
         expected: usize,
     },
 }

@@ -1,45 +1,45 @@
-//! Leaves among clusters, found from pseudotime and the graph.
+//! Finds the leaves among clusters from pseudotime and the graph.
 //!
-//! Cluster D *descends from* C where D is clearly later and C is one of its closest relatives among the earlier ones:
+//! Cluster D *descends from* C if D is clearly later and C is one of its closest relatives among the earlier clusters:
 //!
 //! ```text
 //! later(C, D) = P(τ_d > τ_c), c ∈ C, d ∈ D             ≥ 3/4        (the area under the ROC curve)
 //! link(C, D)  = Σ_{c ∈ C, d ∈ D} w(c, d) / (|C| |D|)    ≥ half of D's strongest link to an earlier cluster
 //! ```
 //!
-//! save that C is no parent of D where both descend from a closer parent of D: they are siblings. A leaf descends from
-//! some cluster, and none descends from it. Two mature clusters that touch are of the same age, so neither descends
-//! from the other, however many edges join them: that is what maxima of pseudotime over the graph cannot tell apart
-//! from one cluster that follows the other.
+//! with one exception: C is not a parent of D if both descend from a closer parent of D, because then they are
+//! siblings. A leaf descends from some cluster, and no cluster descends from a leaf. Two mature clusters that touch
+//! have the same age, so neither descends from the other, however many edges connect them. Local maxima of pseudotime
+//! on the graph cannot distinguish that case from one cluster that follows the other.
 
 use sclsd_data::{Categorical, CsrView};
 
 use super::error::TerminalError;
 use crate::graph::{check_graph, neighbors_of};
 
-/// How often a cell of the later cluster must be later than one of the earlier.
+/// Minimum probability that a cell of the later cluster is later than a cell of the earlier one.
 const LATER: f64 = 0.75;
-/// Share of the strongest link from which on a cluster is a parent too.
+/// Fraction of the strongest link from which on another cluster is a parent too.
 const LINK: f64 = 0.5;
 
-/// A cluster that differentiation ends in.
+/// A cluster in which differentiation ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
-    /// Its name.
+    /// Name of the cluster.
     pub name: String,
-    /// Clusters that it descends from, the closest first.
+    /// Clusters that the leaf descends from, the closest first.
     pub parents: Vec<String>,
 }
 
-/// The leaves of some clusters.
+/// The leaves among a set of clusters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaves(Vec<Leaf>);
 
 impl Leaves {
-    /// Finds the leaves; cells without a cluster are left out, and so are clusters of one cell.
+    /// Finds the leaves. Cells without a cluster and clusters of one cell are ignored.
     ///
     /// # Errors
-    /// [`TerminalError`] where sizes disagree, a weight is negative or not finite, or no cluster is a leaf.
+    /// [`TerminalError`] if sizes differ, a weight is negative or not finite, or no cluster is a leaf.
     pub fn find<'a>(
         graph: impl Into<CsrView<'a>>,
         clusters: &Categorical,
@@ -94,14 +94,14 @@ impl Leaves {
         &self.0
     }
 
-    /// Their names.
+    /// Names of the leaves.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.0.iter().map(|leaf| leaf.name.clone()).collect()
     }
 }
 
-/// Mean weight between the cells of two clusters, both ways, `n × n`.
+/// Mean weight between the cells of two clusters, averaged over both directions, `n × n`.
 #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
 fn links(graph: CsrView<'_>, clusters: &Categorical, times: &[Vec<f64>]) -> Vec<f64> {
     let n = times.len();
@@ -121,7 +121,7 @@ fn links(graph: CsrView<'_>, clusters: &Categorical, times: &[Vec<f64>]) -> Vec<
     links
 }
 
-/// How often a value of `later` is above one of `earlier`, ties counting half; both ascending.
+/// Probability that a value of `later` exceeds one of `earlier`, with ties counted half. Both must be ascending.
 #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
 fn later_share(earlier: &[f64], later: &[f64]) -> f64 {
     let below = |v: f64| {
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// Clusters of ten cells each at given times, and links between them of given weights.
+    /// Clusters of ten cells each at the given times, connected by links with the given weights.
     fn cells(times: &[f64], joined: &[(u32, u32, f32)]) -> (Csr, Categorical, Vec<f64>) {
         let n = u32::try_from(10 * times.len()).unwrap();
         let mut rows: Vec<std::collections::BTreeMap<u32, f32>> = vec![Default::default(); n as usize];
@@ -167,13 +167,13 @@ mod tests {
     fn the_ends_of_a_fork_are_its_leaves_though_they_touch() {
         let fork = [(0, 1, 1.0), (1, 2, 1.0), (1, 3, 1.0)];
         assert_eq!(found(&[0.0, 0.4, 0.8, 0.81], &fork), ["c2", "c3"]);
-        // an edge between the two mature clusters, as strong as any
+        // an edge between the two mature clusters, as strong as the strongest
         assert_eq!(found(&[0.0, 0.4, 0.8, 0.81], &[&fork[..], &[(2, 3, 1.0)]].concat()), ["c2", "c3"]);
     }
 
     #[test]
     fn a_sibling_that_is_older_is_no_parent_but_the_middle_of_a_path_is() {
-        // c3 is clearly later than its sibling c2, which it touches more weakly than the parent of both
+        // c3 is clearly later than its sibling c2, and its link to c2 is weaker than its link to their parent
         assert_eq!(found(&[0.0, 0.4, 0.6, 0.9], &[(0, 1, 1.0), (1, 2, 1.0), (1, 3, 1.0), (2, 3, 0.7)]), ["c2", "c3"]);
         assert_eq!(found(&[0.0, 0.4, 0.6, 0.9], &[(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0)]), ["c3"]);
     }

@@ -1,9 +1,9 @@
-//! Colours by name, as files of scanpy have them.
+//! Named colours that scanpy's files contain.
 //!
-//! Names of CSS, matplotlib's letters (`r`), Tableau's (`tab:blue`) and those of its cycle (`C0`), with matplotlib's
-//! values, and the names of R that scanpy knows beside them. Case does not matter.
+//! CSS names, matplotlib's single letters (`r`), Tableau colours (`tab:blue`) and color cycle (`C0`) with matplotlib's
+//! values, and the R colour names that scanpy accepts. Case is ignored.
 
-/// Names in small letters, in alphabetical order, with red, green and blue.
+/// Lower-case names in alphabetical order, with red, green and blue.
 const NAMES: [(&str, [u8; 3]); 211] = [
     ("aliceblue", [240, 248, 255]),
     ("antiquewhite", [250, 235, 215]),
@@ -218,7 +218,7 @@ const NAMES: [(&str, [u8; 3]); 211] = [
     ("yellowgreen", [154, 205, 50]),
 ];
 
-/// Red, green and blue of a name.
+/// Red, green and blue of a named colour.
 pub(super) fn named(name: &str) -> Option<[u8; 3]> {
     let name = name.to_lowercase();
     let at = NAMES.binary_search_by(|(known, _)| (*known).cmp(&name)).ok()?;

@@ -1,10 +1,10 @@
-//! Fates on the page: probabilities of the cells that are shown, and their means within clusters over all cells.
+//! Fate probabilities in the report: of the shown cells, and means within clusters over all cells.
 //!
 //! ```text
 //! mean(cluster, fate) = Σ p(cell, fate) / n      over the n cells of the cluster that reach a terminal state
 //! ```
 //!
-//! A probability is one byte, in 254ths; 255 says that the cell reaches no terminal state.
+//! A probability is stored in one byte, in 254ths. 255 means that the cell reaches no terminal state.
 
 use sclsd_data::Categorical;
 use serde::Serialize;
@@ -13,33 +13,33 @@ use super::packed::{PackedNumbers, byte};
 use crate::color::hex;
 use crate::fate_probabilities::{ColoredFates, reaches};
 
-/// Fate probabilities by one method after another. Each has the shape of the model's, `n_cells × n_fates`.
+/// Fate probabilities by up to three methods. All have the shape of the model's, `n_cells × n_fates`.
 #[derive(Debug, Clone)]
 pub struct FateEstimates<'a> {
-    /// Of the trained model, with the names and colors of fates.
+    /// From the trained model, with names and colors of the fates.
     pub model: &'a ColoredFates,
-    /// Of the prior, without a model.
+    /// From the prior, without a model.
     pub prior: Option<&'a [f64]>,
-    /// Of the neighbors.
+    /// From the neighbors.
     pub neighbors: Option<&'a [f64]>,
-    /// The cluster of each cell, for the table of means.
+    /// Cluster of each cell, for the table of means.
     pub clusters: Option<&'a Categorical>,
-    /// What a reader must know of how they were found.
+    /// A note on how the probabilities were computed.
     pub note: Option<String>,
 }
 
-/// Fate probabilities as a page shows them.
+/// Fate probabilities for the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReportFates {
     names: Vec<String>,
     colors: Vec<String>,
-    /// Cells there are probabilities of.
+    /// Number of cells with probabilities.
     n: usize,
-    /// Those among them that reach no terminal state by the model.
+    /// Number of these cells that reach no terminal state according to the model.
     unreached: usize,
-    /// Names of clusters and their numbers of cells; empty without clusters.
+    /// Names of clusters and their numbers of cells; empty if there are no clusters.
     clusters: Vec<(String, usize)>,
-    /// The model, and what stands beside it.
+    /// The model first, then the methods to compare with.
     methods: Vec<Method>,
     note: Option<String>,
 }
@@ -47,19 +47,19 @@ pub struct ReportFates {
 #[derive(Debug, Clone, Serialize)]
 struct Method {
     name: &'static str,
-    /// Cells that are shown × fates.
+    /// Probabilities, shown cells × fates.
     values: PackedNumbers,
-    /// Clusters × fates; nothing where no cell of a cluster reaches a terminal state.
+    /// Means, clusters × fates; `None` if no cell of the cluster reaches a terminal state.
     means: Vec<Option<f64>>,
 }
 
 impl ReportFates {
-    /// Probabilities of the `shown` cells (rows of the estimates), which are those of the page's
-    /// [`ReportCells`](crate::ReportCells), in their order; means over all cells there are probabilities of.
+    /// Packs the probabilities of the `shown` cells (row indices), which must be the cells of the page's
+    /// [`ReportCells`](crate::ReportCells) in the same order. Means are over all cells with probabilities.
     ///
     /// # Panics
-    /// When a method has not as many probabilities as the model, there is not one cluster per cell, or a cell is shown
-    /// that there is none of.
+    /// If a method has another number of probabilities than the model, the number of clusters differs from the number
+    /// of cells, or a shown cell has no probabilities.
     #[must_use]
     pub fn new(estimates: FateEstimates<'_>, shown: &[usize]) -> Self {
         let FateEstimates { model, prior, neighbors, clusters, note } = estimates;
@@ -85,7 +85,7 @@ impl ReportFates {
     }
 }
 
-/// Clusters and their numbers of cells.
+/// Clusters with their numbers of cells.
 fn sizes(clusters: &Categorical) -> Vec<(String, usize)> {
     let mut sizes = vec![0; clusters.categories().len()];
     for code in clusters.codes().iter().flatten() {
@@ -114,7 +114,7 @@ impl Rows<'_> {
         PackedNumbers::new(bytes, vec![[0.0, 1.0]])
     }
 
-    /// Means of each cluster's cells that reach a terminal state, clusters × fates.
+    /// Means over the cells of each cluster that reach a terminal state, clusters × fates.
     fn means(&self, clusters: &Categorical, n_cells: usize) -> Vec<Option<f64>> {
         assert_eq!(clusters.codes().len(), n_cells, "one cluster per cell");
         let n = clusters.categories().len();
@@ -131,7 +131,7 @@ impl Rows<'_> {
         }
         let mean = |(i, sum): (usize, &f64)| {
             let cells = cells[i / self.n_fates];
-            // Four digits: as many as a table may ever show.
+            // rounded to four digits, the most that a table shows
             (cells > 0).then(|| (sum / f64::from(cells) * 1e4).round() / 1e4)
         };
         sums.iter().enumerate().map(mean).collect()

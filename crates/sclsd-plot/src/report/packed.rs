@@ -1,4 +1,4 @@
-//! Numbers as a page holds them: in 8 or 16 bits of their range, in base64.
+//! Numbers packed for the report: quantised to 8 or 16 bits and encoded in base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,25 +6,25 @@ use serde::Serialize;
 
 use crate::embedding::range;
 
-/// Whole numbers in base64, little-endian, and the range they stand for.
+/// Base64-encoded little-endian integers, and the range they represent.
 #[derive(Debug, Clone, Serialize)]
 pub struct PackedNumbers {
-    /// The numbers.
+    /// The encoded integers.
     pub(super) data: String,
-    /// What 0 and the greatest number stand for, for each dimension.
+    /// Values of 0 and the largest integer, for each dimension.
     range: Vec<[f64; 2]>,
-    /// Length of each run of values, where they are several lines.
+    /// Length of each line, if the values form several lines.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lengths: Vec<usize>,
 }
 
 impl PackedNumbers {
-    /// Numbers, as bytes, and what they stand for.
+    /// Encodes bytes with the range they represent.
     pub(super) fn new(bytes: Vec<u8>, range: Vec<[f64; 2]>) -> Self {
         Self { data: STANDARD.encode(bytes), range, lengths: Vec::new() }
     }
 
-    /// Places in 16 bits of their range, line after line.
+    /// Packs positions in 16 bits, line after line.
     pub(super) fn places<'a>(lines: impl Iterator<Item = &'a [[f64; 2]]> + Clone) -> Self {
         let all = || lines.clone().flatten();
         let range = [0, 1].map(|axis| range(all().map(|p| p[axis])));
@@ -41,7 +41,7 @@ impl PackedNumbers {
     }
 }
 
-/// A share of a range in 254ths; 255 is left for what is not there.
+/// Quantises a fraction of a range in 254ths; 255 means missing.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held within 8 bits")]
 pub(super) fn byte(value: f64, [low, high]: [f64; 2]) -> u8 {
     ((value - low) / (high - low) * 254.0).round().clamp(0.0, 254.0) as u8

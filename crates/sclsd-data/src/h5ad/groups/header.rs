@@ -13,7 +13,7 @@ pub(super) const CONTINUATION: u8 = 16;
 pub(super) const SYMBOL_TABLE: u8 = 17;
 pub(super) const REFERENCE_COUNT: u8 = 22;
 
-/// What a header says of its links.
+/// The link info message of an object header.
 pub(super) struct LinkInfo {
     pub(super) most_created: Option<u64>,
     pub(super) heap: u64,
@@ -34,12 +34,12 @@ impl LinkInfo {
 pub(super) struct Message {
     pub(super) kind: u8,
     pub(super) flags: u8,
-    /// Order of creation, where the header keeps it.
+    /// Creation order index, if the header tracks creation order.
     pub(super) order: u16,
     pub(super) body: Vec<u8>,
 }
 
-/// An object header of HDF5 1.8.
+/// An object header of version 2 (HDF5 1.8).
 pub(super) struct Header {
     flags: u8,
     /// Bytes before the messages.
@@ -47,20 +47,20 @@ pub(super) struct Header {
     /// Bytes of the messages in the first block.
     size: u64,
     pub(super) messages: Vec<Message>,
-    /// Where each of them stands.
+    /// Location of each message.
     pub(super) places: Vec<Place>,
 }
 
-/// Where a message stands.
+/// Location of a message.
 pub(super) struct Place {
     pub(super) body: u64,
-    /// First byte of its block, and the checksum of that.
+    /// Addresses of the block that holds the message and of the block's checksum.
     pub(super) block: u64,
     pub(super) checksum: u64,
 }
 
 impl Header {
-    /// The header at `address`; `None` for one of HDF5 1.6.
+    /// Reads the object header at `address`; `None` for a header of version 1 (HDF5 1.6).
     pub(super) fn read(file: &mut dyn Blocks, address: u64) -> Result<Option<Self>> {
         let start = read(file, address, 6)?;
         if !start.starts_with(b"OHDR") {
@@ -97,7 +97,7 @@ impl Header {
                 if kind == CONTINUATION {
                     let mut to = Bytes(&body);
                     let (at, size) = (to.number(8)?, to.number(8)?);
-                    // its signature, and the checksum behind it
+                    // the block's signature, and the checksum after the block
                     if size < 8 || at > u64::MAX - 4 || read(file, at, 4)? != b"OCHK" {
                         return Err(unexpected("a continuation"));
                     }
@@ -119,8 +119,8 @@ impl Header {
         LinkInfo::of(&message.body).map(Some)
     }
 
-    /// Puts `messages` into a block at the end of the file, and a continuation to it into the place of those there
-    /// were.
+    /// Writes `messages` into a new block at the end of the file, and replaces the old messages by a continuation
+    /// message to that block.
     pub(super) fn write(&self, file: &mut dyn Blocks, address: u64, messages: &[Message]) -> Result<()> {
         let mut block = b"OCHK".to_vec();
         for message in messages {

@@ -1,29 +1,29 @@
-//! Heaps of links, with the trees of their names.
+//! Fractal heaps that store links, and the B-trees of version 2 that index the link names.
 
 use std::io::Result;
 
 use super::header::LinkInfo;
 use crate::h5ad::blocks::{Blocks, Bytes, MOST_NODES, NOWHERE, read, unexpected};
 
-/// Links that a heap has at most.
+/// Upper limit on the number of links in a heap.
 const MOST_LINKS: usize = 1 << 16;
 
-/// Tables of a heap that lie within one another at most.
+/// Upper limit on the nesting depth of indirect blocks in a heap.
 const DEEPEST: usize = 64;
 
-/// The links of a group as messages, in the order of the hashes of their names.
+/// The link messages of a group, ordered by the hash of the link name.
 pub(super) fn heap_links(file: &mut dyn Blocks, info: &LinkInfo) -> Result<Vec<Vec<u8>>> {
     let heap = Heap::read(file, info.heap)?;
     let mut links = Vec::new();
     for record in tree_records(file, info.names)? {
-        // a hash of the name, then where it lies in the heap
+        // a hash of the name, then the heap ID of the link
         let id = record.get(4..).ok_or_else(|| unexpected("a record of a name"))?;
         links.push(heap.object(file, id)?);
     }
     Ok(links)
 }
 
-/// Records of a tree of version 2, in their order.
+/// Records of a B-tree of version 2, in order.
 fn tree_records(file: &mut dyn Blocks, address: u64) -> Result<Vec<Vec<u8>>> {
     let header = read(file, address, 38)?;
     let mut bytes = Bytes(&header);
@@ -35,7 +35,7 @@ fn tree_records(file: &mut dyn Blocks, address: u64) -> Result<Vec<Vec<u8>>> {
     if record == 0 || node < 10 + record || depth > 8 {
         return Err(unexpected("a tree of names"));
     }
-    // how many records a node of each level holds, and how many bytes say how many there are in it and below it
+    // number of records per node at each level, and the width in bytes of the record counts of a node and its subtree
     let width = |most: u64| u64::from(most.max(1).ilog2()) / 8 + 1;
     let most_in_leaf = (node - 10) / record;
     let mut levels = vec![(width(most_in_leaf), 0, most_in_leaf)];
@@ -54,13 +54,13 @@ fn tree_records(file: &mut dyn Blocks, address: u64) -> Result<Vec<Vec<u8>>> {
     Ok(records)
 }
 
-/// A tree of version 2 that is walked through.
+/// A B-tree of version 2 during traversal.
 struct Tree<'a> {
     file: &'a mut dyn Blocks,
-    /// Bytes of a record.
+    /// Bytes per record.
     record: u64,
-    /// Bytes that say how many records a node of a level has, and how many there are below it, and how many those can
-    /// be.
+    /// Per level: the width in bytes of a node's record count, the width of the record count of its subtree, and the
+    /// maximum number of records of the subtree.
     levels: Vec<(u64, u64, u64)>,
     records: &'a mut Vec<Vec<u8>>,
     visited: usize,
@@ -106,7 +106,7 @@ struct Heap {
     start: u64,
     largest: u64,
     root: u64,
-    /// Rows of the root's table; 0 where the root is a block of data.
+    /// Number of rows of the root indirect block; 0 if the root is a direct block.
     rows: u64,
 }
 
@@ -133,7 +133,7 @@ impl Heap {
         Ok(Self { offset_bytes: bits.div_ceil(8), length_bytes, width, start, largest, root, rows })
     }
 
-    /// The bytes of the object of that id.
+    /// The bytes of the object with this heap ID.
     fn object(&self, file: &mut dyn Blocks, id: &[u8]) -> Result<Vec<u8>> {
         let mut bytes = Bytes(id);
         let kind = bytes.number(1)?;
@@ -149,7 +149,7 @@ impl Heap {
         }
     }
 
-    /// Address of the block of data that `offset` lies in, and the offset at which that begins.
+    /// Address of the direct block that contains `offset`, and the heap offset at which that block starts.
     fn block(&self, file: &mut dyn Blocks, offset: u64) -> Result<(u64, u64)> {
         if self.rows == 0 {
             return Ok((self.root, 0));
@@ -157,7 +157,7 @@ impl Heap {
         let direct_rows = u64::from(self.largest.ilog2() - self.start.ilog2()) + 2;
         let (mut table, mut first, mut rows) = (self.root, 0_u64, self.rows);
         for _ in 0..DEEPEST {
-            // the row of the table and the place in it
+            // row and column in the doubling table
             let mut row = 0;
             let mut row_first = first;
             let mut size = self.start;

@@ -1,6 +1,6 @@
-//! Arrays as HDF5 2.0 lays them out with `libver="latest"`: the message about it says version 5, in which all is as in
-//! version 4 but the width of a chunk's size, and that stands in the index of the chunks too. Read as version 4 it is
-//! understood.
+//! Chunked arrays as HDF5 2.0 stores them with `libver="latest"`: with a data layout message of version 5. It differs
+//! from version 4 only in the width of the chunk size, which the chunk index stores too. The arrays can therefore be
+//! read with the version number changed to 4.
 
 use std::collections::BTreeSet;
 use std::io::{Result, SeekFrom};
@@ -10,14 +10,14 @@ use super::links::{Target, links};
 use crate::h5ad::blocks::{Blocks, MOST_NODES, read, unexpected};
 use crate::h5ad::superblock::lookup3;
 
-/// Kind of the message about a layout.
+/// Type of the data layout message.
 const LAYOUT: u8 = 8;
 
-/// Makes version 4 of the layouts of version 5 below the group at `root`; says how many. For reading alone: the HDF5
-/// library takes the width of a chunk's size from the version.
+/// Changes layout messages below the group at `root` from version 5 to version 4. Returns the number of changes. Use
+/// the result for reading only: the HDF5 library derives the width of the chunk size from the version.
 ///
 /// # Errors
-/// Where the file cannot be read or written, or is not made as expected.
+/// If the file cannot be read or written, or has an unexpected structure.
 pub(crate) fn layouts_as_version_4(file: &mut dyn Blocks, root: u64) -> Result<usize> {
     let (mut found, mut seen, mut waiting) = (0, BTreeSet::from([root]), vec![root]);
     while let Some(object) = waiting.pop() {

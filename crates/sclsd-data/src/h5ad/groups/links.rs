@@ -1,4 +1,4 @@
-//! What a group has in it.
+//! The links of a group.
 
 use std::collections::BTreeSet;
 use std::io::Result;
@@ -7,35 +7,35 @@ use super::header::{CONTINUATION, Header, LINK, LINK_INFO, LinkInfo, SYMBOL_TABL
 use super::heap::heap_links;
 use crate::h5ad::blocks::{Blocks, Bytes, LARGEST, MOST_NODES, NOWHERE, read, unexpected};
 
-/// A name in a group.
+/// A link: a name in a group and its target.
 pub(super) struct Link {
     pub(super) name: Vec<u8>,
     pub(super) to: Target,
 }
 
-/// What a name stands for.
+/// The target of a link.
 pub(super) enum Target {
-    /// The object with its header at that address.
+    /// A hard link to the object with its header at this address.
     Object(u64),
-    /// Whatever is at that path.
+    /// A soft link to a path.
     Path {
         path: Vec<u8>,
-        /// Where that stands, where it can be changed there.
+        /// Location of the link, if the link can be changed in place.
         place: Option<Place>,
     },
-    /// Something that is not in this file.
+    /// A link to another file.
     Elsewhere,
 }
 
-/// Where a soft link stands, in an object whose header is of HDF5 1.6.
+/// Location of a soft link in an object with a header of version 1 (HDF5 1.6).
 pub(super) enum Place {
-    /// An entry of a symbol table, at that address.
+    /// A symbol table entry at this address.
     Entry(u64),
-    /// A message in the header, at that address.
+    /// A header message at this address.
     Message(u64, Vec<u8>),
 }
 
-/// The links of the object at `address`; `None` where it is no group.
+/// The links of the object at `address`; `None` if the object is not a group.
 pub(super) fn links(file: &mut dyn Blocks, address: u64) -> Result<Option<Vec<Link>>> {
     let Some(header) = Header::read(file, address)? else { return old_links(file, address) };
     if let Some(table) = header.messages.iter().find(|message| message.kind == SYMBOL_TABLE) {
@@ -54,13 +54,13 @@ pub(super) fn links(file: &mut dyn Blocks, address: u64) -> Result<Option<Vec<Li
     bodies.iter().map(|body| link(body)).collect::<Result<_>>().map(Some)
 }
 
-/// Where the object of that name in a group has its header.
+/// Address of the object header that a name in a group links to.
 pub(super) fn find(file: &mut dyn Blocks, group: u64, name: &str) -> Result<Option<u64>> {
     let found = links(file, group)?.into_iter().flatten().find(|link| link.name == name.as_bytes());
     Ok(found.and_then(|link| if let Target::Object(address) = link.to { Some(address) } else { None }))
 }
 
-/// A link of HDF5 1.8, of its message.
+/// Parses a link message of HDF5 1.8.
 pub(super) fn link(body: &[u8]) -> Result<Link> {
     let mut bytes = Bytes(body);
     bytes.take(1)?;
@@ -81,14 +81,14 @@ pub(super) fn link(body: &[u8]) -> Result<Link> {
     Ok(Link { name, to })
 }
 
-/// The same, of an object whose header is of HDF5 1.6.
+/// Like [`links`], for an object with a header of version 1 (HDF5 1.6).
 fn old_links(file: &mut dyn Blocks, address: u64) -> Result<Option<Vec<Link>>> {
     let messages = old_messages(file, address)?;
     let of = |kind: u8| messages.iter().filter(move |(found, ..)| *found == u64::from(kind));
     if let Some((_, _, table)) = of(SYMBOL_TABLE).next() {
         return table_links(file, table).map(Some);
     }
-    // a link out of the file makes links of HDF5 1.8 of all in the group, in a header of 1.6
+    // an external link in a group converts all its links to those of HDF5 1.8, in a header of version 1
     let Some((_, _, info)) = of(LINK_INFO).next() else { return Ok(None) };
     let mut links = Vec::new();
     for (_, at, body) in of(LINK) {
@@ -107,7 +107,7 @@ fn old_links(file: &mut dyn Blocks, address: u64) -> Result<Option<Vec<Link>>> {
     Ok(Some(links))
 }
 
-/// Kind, address and content of the messages in an object header of HDF5 1.6.
+/// Type, address and content of the messages in an object header of version 1 (HDF5 1.6).
 fn old_messages(file: &mut dyn Blocks, object: u64) -> Result<Vec<(u64, u64, Vec<u8>)>> {
     let prefix = read(file, object, 16)?;
     let after = object.checked_add(16).ok_or_else(|| unexpected("an object header"))?;
@@ -144,7 +144,7 @@ fn old_messages(file: &mut dyn Blocks, object: u64) -> Result<Vec<(u64, u64, Vec
     Ok(messages)
 }
 
-/// The links of a group of HDF5 1.6, which lie in a tree of symbol tables.
+/// The links of a group of HDF5 1.6, which are stored in a B-tree of symbol tables.
 fn table_links(file: &mut dyn Blocks, table: &[u8]) -> Result<Vec<Link>> {
     let mut bytes = Bytes(table);
     let (tree, heap) = (bytes.number(8)?, bytes.number(8)?);
@@ -207,7 +207,7 @@ fn table_links(file: &mut dyn Blocks, table: &[u8]) -> Result<Vec<Link>> {
     Ok(links)
 }
 
-/// Bytes of an entry of a symbol table.
+/// Bytes of a symbol table entry.
 const ENTRY: usize = 40;
-/// What such an entry says of a soft link.
+/// Cache type of a symbol table entry that is a soft link.
 const SOFT: u64 = 2;

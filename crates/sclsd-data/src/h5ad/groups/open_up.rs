@@ -1,8 +1,8 @@
-//! Groups whose links lie in a heap, as h5py with `libver="latest"` writes groups of more than eight members, and those
-//! that keep the order of creation: the HDF5 library adds to neither.
+//! Rewrites groups that the HDF5 library cannot add to: groups with links in a fractal heap, as h5py writes groups of
+//! more than eight members with `libver="latest"`, and groups that track the creation order.
 //!
-//! The header of such a group is given one more block, at the end of the file, that holds its links one after the
-//! other. Every form of the HDF5 format since 1.8 allows that, nothing moves, and nothing but the links is read:
+//! The object header of such a group gets one more block, at the end of the file, that holds its links one after the
+//! other. Every version of the HDF5 format since 1.8 allows such a block. No object moves, and only the links are read:
 //!
 //! ```text
 //! header at its place: [continuation → block]      block: [link info: no heap][group info][link]…[attribute]…
@@ -15,14 +15,14 @@ use super::heap::heap_links;
 use super::links::find;
 use crate::h5ad::blocks::{Blocks, NOWHERE};
 
-/// Links that a group may have without a heap from then on.
+/// Upper limit on the number of links that a group may have without a heap after the rewrite.
 const MOST_LINKS: u16 = u16::MAX;
 
-/// Makes the groups named, such as `obs`, those that the HDF5 library adds to; `""` is the root. A group that is not
-/// there, or is one already, is left as it is.
+/// Rewrites the named groups, such as `obs`, so that the HDF5 library can add to them; `""` is the root. Groups that
+/// are missing or already suitable are unchanged.
 ///
 /// # Errors
-/// Where the file cannot be read or written, or is not made as expected: then nothing was changed about that group.
+/// If the file cannot be read or written, or has an unexpected structure. The group in question is then unchanged.
 pub(crate) fn open_up(file: &mut dyn Blocks, root: u64, groups: &[&str]) -> Result<()> {
     for group in groups {
         let mut at = Some(root);
@@ -33,7 +33,7 @@ pub(crate) fn open_up(file: &mut dyn Blocks, root: u64, groups: &[&str]) -> Resu
             };
         }
         let Some(address) = at else { continue };
-        // an old group is made a new one by the library itself
+        // the library itself converts a group of HDF5 1.6
         let Some(header) = Header::read(file, address)? else { continue };
         let Some(info) = header.link_info()? else { continue };
         if info.heap != NOWHERE || info.most_created.is_some() {
@@ -43,7 +43,7 @@ pub(crate) fn open_up(file: &mut dyn Blocks, root: u64, groups: &[&str]) -> Resu
     Ok(())
 }
 
-/// Writes the links of a group of HDF5 1.8 anew, each as `change` makes it of its message, one after the other.
+/// Rewrites the links of a group of HDF5 1.8 one after the other. `change` maps each link message to the new one.
 pub(super) fn with_links(
     file: &mut dyn Blocks,
     address: u64,

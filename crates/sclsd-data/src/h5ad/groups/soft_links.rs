@@ -1,5 +1,5 @@
-//! Soft links made hard: a name that stands for a path gets the object that the path leads to, so that nothing above
-//! has to know of two kinds of links. What leads out of the file, nowhere, or to a group around it stays as it is.
+//! Replaces soft links by hard links to their target, so that other code sees one kind of link only. Links to other
+//! files, to missing objects, or to a group that encloses the link are unchanged.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,19 +10,19 @@ use super::links::{Place, Target, link, links};
 use super::open_up::with_links;
 use crate::h5ad::blocks::{Blocks, Bytes, MOST_NODES, read, unexpected};
 
-/// Soft links that lead to one another at most, as in the HDF5 library.
+/// Upper limit on the length of a chain of soft links, as in the HDF5 library.
 const DEEPEST: usize = 16;
 
-/// Names that are looked up, and objects looked at, for all links of a file at most; links beyond are not followed.
+/// Upper limit on the names looked up and objects visited for all links of a file. Further links are not followed.
 const MOST_STEPS: usize = 1 << 21;
 
-/// A name in a group that stands for a path.
+/// A soft link in a group.
 struct Soft {
     path: Vec<u8>,
     place: Option<Place>,
 }
 
-/// The groups of a file, by the address of their headers.
+/// The groups of a file, by the address of their object header.
 #[derive(Default)]
 struct Groups {
     objects: HashMap<u64, BTreeMap<Vec<u8>, u64>>,
@@ -30,10 +30,10 @@ struct Groups {
     steps: Cell<usize>,
 }
 
-/// Makes hard links of the soft ones below the group at `root`; says how many.
+/// Replaces soft links below the group at `root` by hard links. Returns the number of links replaced.
 ///
 /// # Errors
-/// Where the file cannot be read or written, or is not made as expected.
+/// If the file cannot be read or written, or has an unexpected structure.
 pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
     let mut groups = Groups::of(file, root)?;
     let mut found: BTreeMap<u64, BTreeMap<Vec<u8>, u64>> = BTreeMap::new();
@@ -58,11 +58,12 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
         if !with_groups {
             continue;
         }
-        // from now on a way in which a circle may close
+        // from now on this link counts when looking for cycles
         groups.objects.entry(group).or_default().insert(name.clone(), target);
         found.entry(group).or_default().insert(name, target);
     }
-    // before there are as many: an object that is counted too often is only never freed
+    // increased before the links are written: if that fails, a count that is too high only means the object is never
+    // freed
     let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
     found.values().flat_map(BTreeMap::values).for_each(|&target| *counts.entry(target).or_default() += 1);
     for (&target, &more) in &counts {
@@ -72,7 +73,7 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
         let mut placed = false;
         for (name, &target) in to {
             let (at, body) = match groups.soft.get(&(group, name.clone())).and_then(|soft| soft.place.as_ref()) {
-                // the address, and that nothing is kept of the object
+                // the address, then an empty cache type and scratch pad
                 Some(Place::Entry(entry)) => (entry.saturating_add(8), [&target.to_le_bytes()[..], &[0; 24]].concat()),
                 Some(Place::Message(at, body)) => (*at, in_place(body, target)?.unwrap_or_default()),
                 None => continue,
@@ -88,10 +89,10 @@ pub(crate) fn harden(file: &mut dyn Blocks, root: u64) -> Result<usize> {
     Ok(found.values().map(BTreeMap::len).sum())
 }
 
-/// Paths of the links below the group at `root` that are no hard links: what [`harden`] left.
+/// Paths of links below the group at `root` that are not hard links: those that [`harden`] did not replace.
 ///
 /// # Errors
-/// As [`harden`].
+/// Under the same conditions as [`harden`].
 pub(crate) fn links_elsewhere(file: &mut dyn Blocks, root: u64) -> Result<Vec<String>> {
     let (mut found, mut seen, mut waiting) = (Vec::new(), BTreeSet::from([root]), vec![(root, String::new())]);
     while let Some((group, path)) = waiting.pop() {
@@ -112,7 +113,7 @@ pub(crate) fn links_elsewhere(file: &mut dyn Blocks, root: u64) -> Result<Vec<St
     Ok(found)
 }
 
-/// The message of a soft link made that of a hard one, as long as it was; `None` where the address needs more room.
+/// Converts a soft link message to a hard link message of the same length; `None` if the address needs more space.
 fn in_place(body: &[u8], target: u64) -> Result<Option<Vec<u8>>> {
     let mut bytes = Bytes(body);
     bytes.take(1)?;
@@ -133,7 +134,7 @@ fn in_place(body: &[u8], target: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(hard))
 }
 
-/// The message of a link, which leads to the object that `to` has for its name.
+/// Converts a link message to a hard link to the object that `to` lists for its name.
 fn hard(body: &[u8], to: &BTreeMap<Vec<u8>, u64>) -> Result<Vec<u8>> {
     let before = link(body)?;
     let Some(address) = to.get(&before.name).filter(|_| matches!(before.to, Target::Path { .. })) else {
@@ -148,7 +149,7 @@ fn hard(body: &[u8], to: &BTreeMap<Vec<u8>, u64>) -> Result<Vec<u8>> {
     Ok([version, &[flags & !8], kept, &before.name, &address.to_le_bytes()].concat())
 }
 
-/// Says in the header of an object that `more` links lead to it: where one is taken away, the object must stay.
+/// Adds `more` to the link count of an object, so that the object is not freed when one of its links is removed.
 fn count_links(file: &mut dyn Blocks, address: u64, more: u32) -> Result<()> {
     let Some(header) = Header::read(file, address)? else {
         let at = address.saturating_add(4);
@@ -199,7 +200,7 @@ impl Groups {
         Ok(groups)
     }
 
-    /// The object at a path, from the root or from `group`.
+    /// The object at a path, which starts at the root or at `group`.
     fn at(&self, root: u64, group: u64, path: &[u8], depth: usize) -> Option<u64> {
         let mut at = if path.starts_with(b"/") { root } else { group };
         for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
@@ -215,13 +216,13 @@ impl Groups {
         Some(at)
     }
 
-    /// Counts a step; `None` where there were too many.
+    /// Counts a step; `None` when the limit is exceeded.
     fn step(&self) -> Option<()> {
         self.steps.set(self.steps.get() + 1);
         (self.steps.get() <= MOST_STEPS).then_some(())
     }
 
-    /// Whether `inner` is `outer` or somewhere below it, or that could not be told.
+    /// Whether `inner` is `outer` or is nested in it. Also true if the step limit is reached.
     fn holds(&self, outer: u64, inner: u64) -> bool {
         let (mut seen, mut waiting) = (BTreeSet::from([outer]), vec![outer]);
         while let Some(group) = waiting.pop() {
