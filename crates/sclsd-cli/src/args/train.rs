@@ -85,12 +85,12 @@ pub(crate) struct TrainArgs {
     /// theirs. The most strongly connected cluster is always a child.
     #[arg(long, value_name = "FRACTION", default_value_t = 0.3, requires = "infer_phylogeny", help_heading = PHYLOGENY)]
     pub ratio: f64,
-    /// Weakest connection, measured as for --ratio, between a parent and a cluster to which it is connected more
-    /// strongly than each child found by --ratio is.
+    /// Second, lower threshold, for a cluster to which the parent is connected more strongly than every child found by
+    /// --ratio.
     ///
-    /// Such a cluster probably descends from the parent itself, so a weaker connection is enough. Lower it if a small
-    /// side branch is missing from the inferred phylogeny. Set it to the value of --ratio to switch this second
-    /// threshold off.
+    /// Such a cluster probably descends from the parent itself, so a weaker connection makes it a child too. Lower the
+    /// threshold if a small side branch is missing from the inferred phylogeny; set it to the value of --ratio to
+    /// switch it off.
     #[arg(
         long,
         value_name = "FRACTION",
