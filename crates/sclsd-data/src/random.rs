@@ -26,6 +26,8 @@ pub enum Purpose {
     Layout = 8,
     /// Centres of an approximate search for neighbours. Index: 0.
     Centers = 9,
+    /// Cells (index 0) and the edges of a cell (index: cell, counted from 1), drawn again with replacement.
+    Resample = 10,
 }
 
 /// The stream of `purpose` and `index` under `seed`: a counter-based generator (ChaCha with 8 rounds) whose key comes
