@@ -316,6 +316,11 @@ impl Transition {
         Self { matrix, dropped: self.dropped.clone() }
     }
 
+    /// Rows that sum to one, but for those of dropped cells, which are empty.
+    pub(crate) fn of_rows(matrix: Csr<f64>, dropped: Vec<usize>) -> Self {
+        Self { matrix, dropped }
+    }
+
     /// Probabilities, one row per cell.
     #[must_use]
     pub fn matrix(&self) -> &Csr<f64> {
