@@ -10,10 +10,13 @@
 //! | [`EndOfFlow`] | the states of the terminal cells nearest to where the model's flow ends |
 //!
 //! Absorption by the prior and the neighbors' vote need no model: they are what a model has to be compared with.
+//!
+//! Several models have [`fate_spread`], and an interval of it, [`fate_interval`].
 
 mod absorbed;
 mod drift;
 mod end_of_flow;
+mod interval;
 mod method;
 mod neighbors;
 mod probabilities;
@@ -21,6 +24,7 @@ mod probabilities;
 pub use absorbed::Absorbed;
 pub use drift::DriftDirected;
 pub use end_of_flow::EndOfFlow;
+pub use interval::{FateInterval, FateSpread, fate_interval, fate_spread};
 pub use method::{FateError, FateMethod};
 pub use neighbors::NeighborVote;
 pub use probabilities::FateProbabilities;
