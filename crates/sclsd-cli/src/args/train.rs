@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::headings::{CHECKPOINTS, FILES, PHYLOGENY, PROCESSES, SETTINGS, TIME};
 use sclsd::infer::Preset;
+use sclsd::spec::Shard;
+
+use super::headings::{CHECKPOINTS, FILES, MEMBERS, PHYLOGENY, PROCESSES, SETTINGS, TIME};
 
 use super::machine::MachineArgs;
 use super::write::WriteArgs;
@@ -17,7 +19,8 @@ pub(crate) struct TrainArgs {
     /// Prepared file (.h5ad): expression in X, raw counts in a layer, library sizes, a neighbor graph and a pseudotime.
     /// sclsd inspect lists what is missing.
     pub input: PathBuf,
-    /// Result to write: a copy of the input with latent states, potential, pseudotime and directions added.
+    /// Result to write: a copy of the input with latent states, potential, pseudotime and directions added. With
+    /// --shard: a part of it.
     #[arg(short, long, value_name = "FILE", help_heading = FILES)]
     pub output: PathBuf,
     /// Model to write (.safetensors). It is saved during training too; --resume goes on from it.
@@ -113,6 +116,29 @@ pub(crate) struct TrainArgs {
     /// Embedding of obsm that directions are written for [default: the first of X_umap, X_tsne and X_pca in the file].
     #[arg(long, value_name = "OBSM", help_heading = SETTINGS)]
     pub basis: Option<String>,
+    /// Number of models to train on the same data with different seeds, 1 to 1000.
+    ///
+    /// Results are then the mean over the models, with their spread beside: what differs from one seed to the next is
+    /// not to be believed. Member K (from 0) has the seed of the run plus K. Five are usual; training takes N times as
+    /// long.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=1000),
+        help_heading = MEMBERS
+    )]
+    pub members: u16,
+    /// Train all members but the first on cells and edges of the graph that are drawn again with replacement.
+    ///
+    /// The spread then shows too what hangs on single cells and on single edges.
+    #[arg(long, help_heading = MEMBERS)]
+    pub bootstrap: bool,
+    /// Train only every N-th member, beginning with the I-th, and write parts for sclsd combine [default: all members].
+    ///
+    /// Use it to train members on several machines: --shard 1/2 on one, --shard 2/2 on the other.
+    #[arg(long, value_name = "I/N", help_heading = MEMBERS)]
+    pub shard: Option<Shard>,
     /// Save the model every N epochs, and at the end.
     #[arg(
         long,
