@@ -73,7 +73,7 @@ impl EnsembleAnnotation {
         let (potential, potential_std) = mean_and_std(&on_first_scale(&self.potential));
         let transitions = Csr::over(first.transitions.pattern().clone(), transitions);
         let (entropy, _) = mean_and_std(&self.entropy);
-        let mean = Annotation { pseudotime, potential, entropy, transitions, ..first };
+        let mean = Annotation { potential, entropy, pseudotime, transitions, ..first };
         Some(AnnotationSpread { mean, pseudotime_std, potential_std })
     }
 }

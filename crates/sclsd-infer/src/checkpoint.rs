@@ -222,7 +222,7 @@ impl Checkpoint {
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        serialized(self.tensors(""), &serde_json::to_string(&self.header()).map_err(|e| e.to_string())?)
+        serialized(&self.tensors(""), &serde_json::to_string(&self.header()).map_err(|e| e.to_string())?)
     }
 
     /// What a file says of it beside its tensors.
@@ -463,7 +463,7 @@ pub(crate) fn read<T>(path: &Path, of: impl FnOnce(&[u8]) -> Result<T, String>) 
 }
 
 /// The bytes of a file with these tensors and what is said of them.
-pub(crate) fn serialized(tensors: Vec<RawTensor>, json: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn serialized(tensors: &[RawTensor], json: &str) -> Result<Vec<u8>, String> {
     let views = tensors
         .iter()
         .map(|(name, dtype, shape, bytes)| {

@@ -130,7 +130,7 @@ impl Ensemble {
         };
         let json = serde_json::to_string(&headers).map_err(|e| e.to_string())?;
         let tensors = self.members.iter().flat_map(|(member, checkpoint)| checkpoint.tensors(&prefix(*member)));
-        serialized(tensors.collect(), &json)
+        serialized(&tensors.collect::<Vec<_>>(), &json)
     }
 
     fn from_bytes(bytes: &[u8], custom: &Custom) -> Result<Self, String> {
@@ -177,4 +177,77 @@ fn prefix(member: usize) -> String {
 fn numbered(name: &str) -> Option<(usize, &str)> {
     let (member, rest) = name.strip_prefix("members.")?.split_once('.')?;
     Some((member.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Flex;
+    use sclsd_model::{LayerDims, Lsd, Model, ModelSpec};
+
+    use super::*;
+    use crate::{CombineError, TrainSpec, combine};
+
+    /// An untrained model with weights of the seed of that member.
+    fn member(member: usize) -> Checkpoint {
+        let layer_dims = LayerDims { x_encoder: vec![4], z_decoder: vec![3], ..LayerDims::default() };
+        let spec = ModelSpec { z_dim: 2, layer_dims, ..ModelSpec::default() }.check().unwrap();
+        let run = TrainSpec { num_epochs: 0, ..TrainSpec::default() }.of_member(member);
+        let mut rng = sclsd_data::random_stream(run.random_state, sclsd_data::Purpose::Weights, 0);
+        let weights = Lsd::<Flex>::new(&spec, 5, &mut rng, &Default::default()).weights();
+        Checkpoint::imported(Model { spec, n_genes: 5, genes: Vec::new(), weights }, run)
+    }
+
+    fn run(count: usize, shard: Option<&str>) -> Ensemble {
+        let mut run = Ensemble::new(count, false, shard.map(|shard| shard.parse().unwrap()));
+        run.members = run.numbers().map(|number| (number, member(number))).collect();
+        run
+    }
+
+    fn parsed(bytes: &[u8]) -> Result<Ensemble, String> {
+        Ensemble::from_bytes(bytes, &Custom::default())
+    }
+
+    #[test]
+    fn a_file_of_one_member_is_that_of_a_checkpoint_and_one_of_several_comes_back_to_the_last_bit() {
+        assert_eq!(run(1, None).to_bytes(), member(0).to_bytes());
+        assert_eq!(parsed(&member(0).to_bytes().unwrap()), Ok(Ensemble::single(member(0))));
+        // more than ten, so that numbers as text are in another order
+        for all in [run(12, None), run(12, Some("2/5"))] {
+            let bytes = all.to_bytes().unwrap();
+            let again = parsed(&bytes).unwrap();
+            assert_eq!(again, all);
+            assert!(again.to_bytes().unwrap() == bytes);
+        }
+    }
+
+    #[test]
+    fn shards_in_any_order_join_to_the_bytes_of_the_run() {
+        let whole = run(7, None).to_bytes().unwrap();
+        let parts = ["3/3", "1/3", "2/3"].map(|shard| (shard.to_owned(), run(7, Some(shard))));
+        assert!(combine(parts.to_vec()).unwrap().to_bytes().unwrap() == whole);
+        let error = combine(parts[..2].to_vec()).unwrap_err();
+        assert!(matches!(error, CombineError::Missing { shard } if shard.index() == 2), "{error}");
+        assert!(matches!(combine(Vec::new()).unwrap_err(), CombineError::Nothing));
+        // of more shards than members, those that have none are not missed
+        let parts = ["1/9", "2/9"].map(|shard| (shard.to_owned(), run(2, Some(shard))));
+        assert_eq!(combine(parts.to_vec()).unwrap(), run(2, None));
+    }
+
+    #[test]
+    fn members_that_are_none_of_the_run_are_errors() {
+        let refused = |change: fn(&mut Ensemble), expected: &str| {
+            let mut bad = run(3, Some("1/2"));
+            change(&mut bad);
+            let message = parsed(&bad.to_bytes().unwrap()).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        };
+        refused(|run| run.count = 2, "it has member 2, which is none of its 2 members or not of its shard");
+        refused(|run| run.count = 1 << 40, "it is of 1099511627776 members, expected 1 to 1000");
+        refused(|run| run.shard = Some("2/2".parse().unwrap()), "it has member 0");
+        refused(|run| run.members.clear(), "it has no member");
+        let mut cut = run(3, None);
+        assert_eq!(cut.unfinished(), None);
+        cut.members.remove(&1);
+        assert_eq!((cut.unfinished(), cut.first().map(|first| first.spec.random_state)), (Some(1), Some(42)));
+    }
 }

@@ -84,7 +84,7 @@ pub(crate) enum Command {
     /// Walks on the neighbor graph, directed from early to late cells, show the model how cells differentiate. The most
     /// important choices are the prior time (--time-key) and the terminal states (--terminal).
     #[command(after_help = examples::TRAIN)]
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Join the parts that sclsd train --shard wrote into the model and the result of one run.
     ///
     /// Use it if the members of a model were trained by several commands, on several machines or one after the other.

@@ -1,7 +1,7 @@
 //! What a result holds of the prior that directed the walks of its run.
 
 use sclsd::data::{Additions, Categorical, Column, Csr};
-use sclsd::graph::Phylogeny;
+use sclsd::graph::{Phylogeny, Terminal};
 use sclsd::infer::Ensemble;
 
 use super::prior::Prior;
@@ -30,7 +30,7 @@ impl KeptPrior {
             },
             time: prior.time.clone().filter(|_| prior.bootstrapped),
             matrix: prior.time.is_none().then(|| single(prior.transition.matrix())),
-            terminal: prior.terminal.as_ref().map(|terminal| terminal.column()),
+            terminal: prior.terminal.as_ref().map(Terminal::column),
             phylogeny: prior.phylogeny.clone(),
         }
     }

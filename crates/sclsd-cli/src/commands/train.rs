@@ -335,7 +335,7 @@ impl Job<'_> {
             step => format!("in epoch {} of {epochs}, after step {step} of {steps}", fit.epoch() + 1),
         };
         if self.members.count > 1 {
-            place = format!("{place} of {}", number(member, self.members.count));
+            place = format!("in {}, {place}", number(member, self.members.count));
         }
         match self.peers.rank() {
             0 => format!("{place}: {} holds the training so far; {}", self.model.display(), self.goes_on),
