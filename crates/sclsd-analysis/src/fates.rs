@@ -14,6 +14,7 @@
 mod absorbed;
 mod drift;
 mod end_of_flow;
+mod interval;
 mod method;
 mod neighbors;
 mod probabilities;
@@ -21,6 +22,7 @@ mod probabilities;
 pub use absorbed::Absorbed;
 pub use drift::DriftDirected;
 pub use end_of_flow::EndOfFlow;
+pub use interval::{FateInterval, FateSpread, fate_interval, fate_spread};
 pub use method::{FateError, FateMethod};
 pub use neighbors::NeighborVote;
 pub use probabilities::FateProbabilities;

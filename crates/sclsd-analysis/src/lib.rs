@@ -13,6 +13,7 @@
 mod annotate;
 mod correlation;
 mod encode;
+mod ensemble;
 mod evaluate;
 mod fate_scores;
 mod fates;
@@ -23,17 +24,22 @@ mod hard_fates;
 mod memory;
 mod metrics;
 mod perturb;
+mod spread;
 mod trends;
 mod velocity;
 
 pub use annotate::{AnnotateError, Annotation, annotate};
 pub use correlation::spearman;
+pub use ensemble::{AnnotationSpread, EnsembleAnnotation, mean_arrows};
 pub use evaluate::{Evaluation, evaluate};
 pub use fate_scores::{
     Agreement, Calibration, CalibrationBin, SisterAgreement, agreement, area_under_roc, calibration_curve,
     fate_retention, off_data, pearson, sister_agreement,
 };
-pub use fates::{Absorbed, DriftDirected, EndOfFlow, FateError, FateMethod, FateProbabilities, NeighborVote};
+pub use fates::{
+    Absorbed, DriftDirected, EndOfFlow, FateError, FateInterval, FateMethod, FateProbabilities, FateSpread,
+    NeighborVote, fate_interval, fate_spread,
+};
 pub use flow::{drift, propagate};
 pub use flow_error::FlowError;
 pub use genes::{GenesError, match_genes};
@@ -43,5 +49,6 @@ pub use metrics::{
     stages,
 };
 pub use perturb::{PerturbError, PerturbSpec, Perturbation, perturb};
+pub use spread::mean_and_std;
 pub use trends::{Trends, cluster_flow, trends};
 pub use velocity::{Directions, VelocityError, velocity_from_drift, velocity_from_transitions};

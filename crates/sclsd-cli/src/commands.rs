@@ -2,18 +2,25 @@
 
 mod adding;
 pub(crate) mod annotate;
+mod annotating;
 mod basis;
+pub(crate) mod combine;
 pub(crate) mod convert;
 mod counts;
 pub(crate) mod demo;
 mod edges;
 pub(crate) mod evaluate;
 mod fate_estimates;
+mod fate_members;
 pub(crate) mod fates;
 mod files;
 mod groups;
 pub(crate) mod inspect;
+mod kept_prior;
 mod lonely;
+mod members;
+mod model_file;
+mod part;
 pub(crate) mod perturb;
 pub(crate) mod plot;
 pub(crate) mod prepare;

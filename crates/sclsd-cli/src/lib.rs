@@ -58,6 +58,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Simulate(args) => commands::simulate::run(&args, output),
         Command::Prepare(args) => commands::prepare::run(&args, output),
         Command::Train(args) => commands::train::run(&args, output),
+        Command::Combine(args) => commands::combine::run(&args, output),
         Command::Annotate(args) => commands::annotate::run(&args, output),
         Command::Fates(args) => commands::fates::run(&args, output),
         Command::Perturb(args) => commands::perturb::run(&args, output),

@@ -26,6 +26,8 @@ pub enum Purpose {
     Layout = 8,
     /// Centres of the approximate neighbour search. Index: 0.
     Centers = 9,
+    /// Cells (index 0) and the edges of a cell (index: cell, counted from 1), drawn again with replacement.
+    Resample = 10,
 }
 
 /// The stream of `purpose` and `index` for `seed`: a counter-based generator (ChaCha with 8 rounds). The key derives

@@ -324,7 +324,12 @@ impl Transition {
         Self { matrix, dropped: self.dropped.clone() }
     }
 
-    /// Transition probabilities, `n_cells × n_cells`.
+    /// Rows that sum to one, but for those of dropped cells, which are empty.
+    pub(crate) fn of_rows(matrix: Csr<f64>, dropped: Vec<usize>) -> Self {
+        Self { matrix, dropped }
+    }
+
+    /// Probabilities, one row per cell.
     #[must_use]
     pub fn matrix(&self) -> &Csr<f64> {
         &self.matrix

@@ -20,6 +20,8 @@ use crate::{AdamMoments, CheckedTrainSpec, EpochRecord, Fingerprint, PartialEpoc
 const VERSION: u32 = 2;
 /// The oldest version that is read.
 const OLDEST: u32 = 1;
+/// Version of a file with several members ([`Ensemble`](crate::Ensemble)).
+pub(crate) const SEVERAL: u32 = 3;
 const FIRST: &str = "optimizer.first.";
 const SECOND: &str = "optimizer.second.";
 
@@ -88,8 +90,9 @@ pub enum CheckpointError {
     },
 }
 
+/// What a file says of a model beside its tensors.
 #[derive(Serialize, Deserialize)]
-struct Header {
+pub(crate) struct Header {
     version: u32,
     spec: TrainSpec,
     /// What a potential of one's own is called.
@@ -152,13 +155,7 @@ impl Checkpoint {
     /// training has come to numbers that nothing can go on from.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         self.check_finite()?;
-        let unwritable = |reason: String| CheckpointError::Unwritable { path: path.display().to_string(), reason };
-        let bytes = self.to_bytes().map_err(unwritable)?;
-        replace_file(
-            path,
-            |e| unwritable(plain_reason(&e)),
-            |temporary| std::fs::write(temporary, &bytes).map_err(|e| unwritable(plain_reason(&e))),
-        )
+        write(path, self.to_bytes())
     }
 
     /// Reads a checkpoint.
@@ -175,10 +172,7 @@ impl Checkpoint {
     /// [`CheckpointError`] names the file and what is wrong with it, or the parts that are not those it was trained
     /// with.
     pub fn load_with(path: &Path, custom: &Custom) -> Result<Self, CheckpointError> {
-        let shown = path.display().to_string();
-        let bytes = read_regular(path)
-            .map_err(|e| CheckpointError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
-        Self::from_bytes(&bytes, custom).map_err(|reason| CheckpointError::NotCheckpoint { path: shown, reason })
+        read(path, |bytes| Self::from_bytes(bytes, custom))
     }
 
     /// Whether all of it is finite: weights, the optimiser's state and the history.
@@ -227,9 +221,14 @@ impl Checkpoint {
         bytes
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, String> {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        serialized(&self.tensors(""), &serde_json::to_string(&self.header()).map_err(|e| e.to_string())?)
+    }
+
+    /// What a file says of it beside its tensors.
+    pub(crate) fn header(&self) -> Header {
         let (potential, likelihood) = self.model.spec.custom().names();
-        let header = Header {
+        Header {
             version: VERSION,
             spec: self.spec.clone(),
             potential,
@@ -242,52 +241,48 @@ impl Checkpoint {
             fingerprint: self.fingerprint.clone(),
             simd: self.simd.clone(),
             updates: self.moments.iter().map(|(name, m)| (name.clone(), m.updates)).collect(),
-        };
-        let json = serde_json::to_string(&header).map_err(|e| e.to_string())?;
-        let named = self.model.weights.iter().map(|(name, array)| (name.clone(), array));
-        let first = self.moments.iter().map(|(name, m)| (format!("{FIRST}{name}"), &m.first));
-        let second = self.moments.iter().map(|(name, m)| (format!("{SECOND}{name}"), &m.second));
-        let tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> =
-            named.chain(first).chain(second).map(|(name, array)| raw(name, array)).collect();
-        let views = tensors
-            .iter()
-            .map(|(name, dtype, shape, bytes)| {
-                TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.clone(), view))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| e.to_string())?;
-        // one key only: the order of several in a hash map would not be the same twice
-        let metadata = HashMap::from([("sclsd".to_owned(), json)]);
-        safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
+        }
     }
 
-    fn from_bytes(bytes: &[u8], custom: &Custom) -> Result<Self, String> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-        let json = metadata.metadata().as_ref().and_then(|m| m.get("sclsd"));
-        let json = json.ok_or("its header has no entry named sclsd")?;
-        let version: serde_json::Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
-        match version.get("version").and_then(serde_json::Value::as_u64) {
-            Some(v) if (u64::from(OLDEST)..=u64::from(VERSION)).contains(&v) => {}
+    /// Its tensors under the names they have in a file, each behind `prefix`.
+    pub(crate) fn tensors(&self, prefix: &str) -> Vec<RawTensor> {
+        let named = self.model.weights.iter().map(|(name, array)| (format!("{prefix}{name}"), array));
+        let first = self.moments.iter().map(|(name, m)| (format!("{prefix}{FIRST}{name}"), &m.first));
+        let second = self.moments.iter().map(|(name, m)| (format!("{prefix}{SECOND}{name}"), &m.second));
+        named.chain(first).chain(second).map(|(name, array)| raw(name, array)).collect()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8], custom: &Custom) -> Result<Self, String> {
+        let json = header_of(bytes)?;
+        match version_of(&json)? {
+            Some(version) if version == u64::from(SEVERAL) => {
+                Err("it holds several members, and Ensemble::load reads it".into())
+            }
+            Some(version) if (u64::from(OLDEST)..=u64::from(VERSION)).contains(&version) => {
+                let header = serde_json::from_str(&json).map_err(|e| e.to_string())?;
+                Self::assembled(header, arrays(bytes)?, custom)
+            }
             other => {
                 let found = other.map_or("none".to_owned(), |v| v.to_string());
-                return Err(format!("its format version is {found}, this program reads {OLDEST} to {VERSION}"));
+                Err(format!("its format version is {found}, this program reads {OLDEST} to {SEVERAL}"))
             }
         }
-        let header: Header = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    }
+
+    /// A checkpoint of what its file says of it and its tensors.
+    pub(crate) fn assembled(header: Header, tensors: BTreeMap<String, Array>, custom: &Custom) -> Result<Self, String> {
         let (potential, likelihood) = custom.names();
         check_part("potential", header.potential.as_deref(), potential.as_deref())?;
         check_part("likelihood", header.likelihood.as_deref(), likelihood.as_deref())?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let mut weights = Weights::new();
         let (mut first, mut second) = (BTreeMap::new(), BTreeMap::new());
-        for (name, view) in tensors.iter() {
-            let array = array(name, &view)?;
+        for (name, array) in tensors {
             if let Some(name) = name.strip_prefix(FIRST) {
                 first.insert(name.to_owned(), array);
             } else if let Some(name) = name.strip_prefix(SECOND) {
                 second.insert(name.to_owned(), array);
             } else {
-                weights.insert(name.to_owned(), array);
+                weights.insert(name, array);
             }
         }
         let mut moments = BTreeMap::new();
@@ -322,8 +317,8 @@ impl Checkpoint {
             return mismatch("its potential or likelihood differs".into());
         }
         let (ours, theirs) = (json(spec.get()), json(&self.spec));
-        if let Some(difference) = first_difference("", &ours, &theirs) {
-            return mismatch(difference);
+        if let Some((field, ours, theirs)) = first_difference("", &ours, &theirs) {
+            return mismatch(format!("{field} is {ours}, but it was trained with {theirs}"));
         }
         let other = fingerprint.iter().find(|(part, hash)| self.fingerprint.get(*part) != Some(*hash));
         match other {
@@ -374,14 +369,19 @@ fn json(spec: &TrainSpec) -> serde_json::Value {
     value
 }
 
-fn first_difference(path: &str, ours: &serde_json::Value, theirs: &serde_json::Value) -> Option<String> {
+/// The first field in which two specifications differ, and its two values.
+pub(crate) fn first_difference(
+    path: &str,
+    ours: &serde_json::Value,
+    theirs: &serde_json::Value,
+) -> Option<(String, String, String)> {
     if let (Some(a), Some(b)) = (ours.as_object(), theirs.as_object()) {
         return a.iter().find_map(|(field, value)| {
             let path = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
             first_difference(&path, value, b.get(field).unwrap_or(&serde_json::Value::Null))
         });
     }
-    (ours != theirs).then(|| format!("{path} is {ours}, but it was trained with {theirs}"))
+    (ours != theirs).then(|| (path.to_owned(), ours.to_string(), theirs.to_string()))
 }
 
 /// The sizes that the header tells are those of the tensors (found on the host, without a backend), so that nothing is
@@ -443,8 +443,63 @@ pub(crate) fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
+/// Writes what became the bytes of a model beside `path`, syncs it and renames it.
+pub(crate) fn write(path: &Path, bytes: Result<Vec<u8>, String>) -> Result<(), CheckpointError> {
+    let unwritable = |reason: String| CheckpointError::Unwritable { path: path.display().to_string(), reason };
+    let bytes = bytes.map_err(unwritable)?;
+    replace_file(
+        path,
+        |e| unwritable(plain_reason(&e)),
+        |temporary| std::fs::write(temporary, &bytes).map_err(|e| unwritable(plain_reason(&e))),
+    )
+}
+
+/// Reads a file and makes of its bytes what they are.
+pub(crate) fn read<T>(path: &Path, of: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T, CheckpointError> {
+    let shown = path.display().to_string();
+    let bytes = read_regular(path)
+        .map_err(|e| CheckpointError::Unreadable { path: shown.clone(), reason: plain_reason(&e) })?;
+    of(&bytes).map_err(|reason| CheckpointError::NotCheckpoint { path: shown, reason })
+}
+
+/// The bytes of a file with these tensors and what is said of them.
+pub(crate) fn serialized(tensors: &[RawTensor], json: &str) -> Result<Vec<u8>, String> {
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name.clone(), view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| e.to_string())?;
+    // one key only: the order of several in a hash map would not be the same twice
+    let metadata = HashMap::from([("sclsd".to_owned(), json.to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
+}
+
+/// What a file says beside its tensors, as JSON.
+pub(crate) fn header_of(bytes: &[u8]) -> Result<String, String> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    let json = metadata.metadata().as_ref().and_then(|m| m.get("sclsd"));
+    json.cloned().ok_or_else(|| "its header has no entry named sclsd".into())
+}
+
+/// The format version that a file says it has.
+pub(crate) fn version_of(json: &str) -> Result<Option<u64>, String> {
+    let header: serde_json::Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    Ok(header.get("version").and_then(serde_json::Value::as_u64))
+}
+
+/// All tensors of a file.
+pub(crate) fn arrays(bytes: &[u8]) -> Result<BTreeMap<String, Array>, String> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    tensors.iter().map(|(name, view)| Ok((name.to_owned(), array(name, &view)?))).collect()
+}
+
+/// Name, type, shape and bytes of a tensor.
+pub(crate) type RawTensor = (String, Dtype, Vec<usize>, Vec<u8>);
+
 /// Bytes of a tensor; PyTorch's batch counters are integers.
-fn raw(name: String, array: &Array) -> (String, Dtype, Vec<usize>, Vec<u8>) {
+fn raw(name: String, array: &Array) -> RawTensor {
     if name.ends_with("num_batches_tracked") {
         #[expect(clippy::cast_possible_truncation, reason = "a count of batches")]
         let bytes = array.values.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect();
@@ -495,7 +550,7 @@ mod tests {
 
     type Change = fn(&mut Checkpoint);
 
-    fn read(bytes: &[u8]) -> Result<Checkpoint, String> {
+    fn parsed(bytes: &[u8]) -> Result<Checkpoint, String> {
         Checkpoint::from_bytes(bytes, &Custom::default())
     }
 
@@ -555,17 +610,17 @@ mod tests {
         let good = small();
         let saved = good.to_bytes().unwrap();
         let of_version = |version: u32| {
-            read(&edited(&saved, |header| {
+            parsed(&edited(&saved, |header| {
                 assert_eq!(header["version"], 2);
                 assert!(header.get("partial").is_none(), "there is none at the end of an epoch");
                 header["version"] = version.into();
             }))
         };
         assert_eq!(of_version(1), Ok(good));
-        for other in [0, 3] {
+        for other in [0, 4] {
             assert_eq!(
                 of_version(other).unwrap_err(),
-                format!("its format version is {other}, this program reads 1 to 2")
+                format!("its format version is {other}, this program reads 1 to 3")
             );
         }
     }
@@ -576,23 +631,23 @@ mod tests {
         let partial = PartialEpoch { step: 17, loss, solver_steps: 40, solver_evaluations: 245 };
         let stopped = Checkpoint { partial: Some(partial), ..small() };
         let saved = stopped.to_bytes().unwrap();
-        let again = read(&saved).unwrap();
+        let again = parsed(&saved).unwrap();
         assert_eq!((again.epoch(), again.step()), (0, 17));
         assert!(again.to_bytes().unwrap() == saved);
-        let message = read(&edited(&saved, |header| header["partial"]["step"] = 0.into())).unwrap_err();
+        let message = parsed(&edited(&saved, |header| header["partial"]["step"] = 0.into())).unwrap_err();
         assert_eq!(message, "its unfinished epoch is at step 0, expected at least 1");
     }
 
     #[test]
     fn sizes_that_a_header_claims_are_held_against_its_tensors() {
         let good = small();
-        assert_eq!(read(&good.to_bytes().unwrap()), Ok(good.clone()));
+        assert_eq!(parsed(&good.to_bytes().unwrap()), Ok(good.clone()));
         let claim = |change: fn(&mut ModelSpec)| {
             let mut spec = good.model.spec.get().clone();
             change(&mut spec);
             let mut bad = good.clone();
             bad.spec.model = spec;
-            read(&bad.to_bytes().unwrap()).unwrap_err()
+            parsed(&bad.to_bytes().unwrap()).unwrap_err()
         };
         let message = claim(|spec| spec.z_dim = 1_000_000_000_000);
         assert_eq!(message, "its header says that model.z_dim is [1000000000000], but its tensors are of [2]");
@@ -603,11 +658,11 @@ mod tests {
         );
         let mut bad = good.clone();
         bad.model.n_genes = 1 << 60;
-        let message = read(&bad.to_bytes().unwrap()).unwrap_err();
+        let message = parsed(&bad.to_bytes().unwrap()).unwrap_err();
         assert!(message.starts_with("its header says that n_genes is [1152921504606846976]"), "{message}");
         let mut bad = good;
         bad.moments.get_mut("h_0").unwrap().first = Array { shape: vec![3], values: vec![0.0; 3] };
-        let message = read(&bad.to_bytes().unwrap()).unwrap_err();
+        let message = parsed(&bad.to_bytes().unwrap()).unwrap_err();
         assert_eq!(message, "the optimiser's state of h_0 is not of that tensor's size");
     }
 
@@ -615,7 +670,7 @@ mod tests {
     fn a_header_whose_length_is_not_the_files_is_an_error() {
         for length in [u64::MAX, 1 << 40, 100_000_000, 1 << 20] {
             let bytes = [&length.to_le_bytes()[..], b"{}"].concat();
-            assert!(read(&bytes).is_err(), "{length}");
+            assert!(parsed(&bytes).is_err(), "{length}");
         }
     }
 
@@ -671,7 +726,7 @@ mod tests {
         let networks = sclsd_model::Evaluator::new(&whole.model).unwrap();
         let drift = networks.drift(&[1.0; 10]);
         assert!(drift.iter().all(|v| (v + 0.6).abs() < 1e-6), "{drift:?}");
-        assert!(read(&saved).unwrap_err().contains("its potential \"bowl\" is code of its author's own"));
+        assert!(parsed(&saved).unwrap_err().contains("its potential \"bowl\" is code of its author's own"));
         let other = Checkpoint::from_bytes(&saved, &Custom::default().potential(Bowl("basin"))).unwrap_err();
         assert_eq!(other, "its potential is \"bowl\", not \"basin\"");
     }

@@ -10,6 +10,9 @@ use crate::TrainingData;
 /// One hash per part of what a model was trained on: expression, counts, library sizes and walks.
 pub type Fingerprint = BTreeMap<String, String>;
 
+/// The part that differs between members of one run, which walk each their own way.
+pub(crate) const WALKS: &str = "walks (and so graph, prior time or walk settings)";
+
 /// Fingerprint of a run's input.
 pub(crate) fn fingerprint(data: &TrainingData<'_>, walks: &Walks) -> Fingerprint {
     let library = [data.library.mean, data.library.standard_deviation];
@@ -20,10 +23,7 @@ pub(crate) fn fingerprint(data: &TrainingData<'_>, walks: &Walks) -> Fingerprint
         ("counts", counts),
         ("genes", hash(words(&genes))),
         ("library sizes", hash(library.into_iter().map(f64::to_bits))),
-        (
-            "walks (and so graph, prior time or walk settings)",
-            hash(walks.cells().iter().chain(walks.held_out()).map(|&c| u64::from(c))),
-        ),
+        (WALKS, hash(walks.cells().iter().chain(walks.held_out()).map(|&c| u64::from(c)))),
     ];
     parts.into_iter().map(|(part, hash)| (part.to_owned(), format!("{hash:016x}"))).collect()
 }

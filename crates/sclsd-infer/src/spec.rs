@@ -58,6 +58,26 @@ impl Default for TrainSpec {
     }
 }
 
+impl TrainSpec {
+    /// The settings of a member, counted from 0, of a run of several: its seeds, `random_state` and
+    /// `walks.random_state`, are those of the run plus its number, so that the first member is what a run of one is.
+    #[must_use]
+    pub fn of_member(&self, member: usize) -> Self {
+        let mut spec = self.clone();
+        spec.random_state = self.random_state.wrapping_add(member as u64);
+        spec.walks.random_state = self.walks.random_state.wrapping_add(member as u64);
+        spec
+    }
+
+    /// The settings of the run that these are a member's of.
+    pub(crate) fn of_run(&self, member: usize) -> Self {
+        let mut spec = self.clone();
+        spec.random_state = self.random_state.wrapping_sub(member as u64);
+        spec.walks.random_state = self.walks.random_state.wrapping_sub(member as u64);
+        spec
+    }
+}
+
 /// Optimiser and schedules. Reference: `OptimizerConfig`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -266,6 +286,15 @@ pub enum TrainSpecError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_member_has_the_seeds_of_the_run_and_no_two_have_the_same() {
+        let run = TrainSpec { random_state: u64::MAX, ..TrainSpec::default() };
+        assert_eq!(run.of_member(0), run);
+        let third = run.of_member(2);
+        assert_eq!((third.random_state, third.walks.random_state), (1, 44));
+        assert_eq!(third.of_run(2), run);
+    }
 
     #[test]
     fn training_ends_once_held_out_walks_have_not_improved_for_as_long_as_patience_lasts() {

@@ -12,8 +12,10 @@
 
 mod choice;
 mod out_of_range;
+mod shard;
 mod wrong_size;
 
 pub use choice::{Choice, UnknownName};
 pub use out_of_range::{OutOfRange, in_range};
+pub use shard::Shard;
 pub use wrong_size::WrongSize;

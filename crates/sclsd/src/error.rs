@@ -9,7 +9,8 @@ use sclsd_graph::{
     PrepareError, TerminalError, TransitionError,
 };
 use sclsd_infer::{
-    BootstrapError, CheckpointError, ImportError, ModelLockError, TrainError, TrainSpecError, TrainingDataError,
+    BootstrapError, CheckpointError, CombineError, ImportError, ModelLockError, TrainError, TrainSpecError,
+    TrainingDataError,
 };
 use sclsd_model::ode::{OdeError, SdeError};
 use sclsd_model::{ModelError, PeerError, SimdLevelError, WeightsError};
@@ -116,6 +117,9 @@ pub enum Error {
     /// A checkpoint cannot be read, written or gone on from.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Shards are not those of one run.
+    #[error(transparent)]
+    Combine(#[from] CombineError),
     /// A checkpoint of the Python package cannot be read.
     #[error(transparent)]
     Import(#[from] ImportError),

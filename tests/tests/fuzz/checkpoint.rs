@@ -3,13 +3,13 @@
 use rand::{Rng, RngExt};
 use sclsd::data::{SimulateSpec, simulate};
 use sclsd::graph::{Transition, WalkSpec, connectivities, nearest_neighbors};
-use sclsd::infer::{Checkpoint, PartialEpoch, TrainSpec, Trainer, TrainingData};
+use sclsd::infer::{Checkpoint, Ensemble, PartialEpoch, TrainSpec, Trainer, TrainingData};
 use serde_json::Value;
 
 use super::{damage, every_case, random};
 
-/// A small model as the bytes of a file.
-fn model() -> Vec<u8> {
+/// A small model, and a shard of several, as files have them.
+fn models() -> [Vec<u8>; 2] {
     let cells =
         simulate(&SimulateSpec { n_cells: 30, n_genes: 12, ..SimulateSpec::default() }.check().expect("a spec"));
     let mut spec = TrainSpec { num_epochs: 1, ..TrainSpec::reference() };
@@ -27,8 +27,13 @@ fn model() -> Vec<u8> {
     let partial = PartialEpoch { step: 3, loss: fit.history[0].loss, solver_steps: 5, solver_evaluations: 32 };
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("m.safetensors");
-    Checkpoint { partial: Some(partial), ..fit }.save(&path).expect("a file");
-    std::fs::read(path).expect("bytes")
+    let fit = Checkpoint { partial: Some(partial), ..fit };
+    let mut several = Ensemble::new(3, true, Some("1/2".parse().expect("a shard")));
+    several.members.extend([(0, fit.clone()), (2, fit.clone())]);
+    [Ensemble::single(fit), several].map(|run| {
+        run.save(&path).expect("a file");
+        std::fs::read(&path).expect("bytes")
+    })
 }
 
 /// Changes one value somewhere below `value`.
@@ -70,11 +75,14 @@ fn change(value: &mut Value, rng: &mut impl Rng) {
 
 #[test]
 fn damaged_models_are_errors_or_are_read_but_never_panic() {
-    let whole = model();
-    let length = usize::try_from(u64::from_le_bytes(whole[..8].try_into().expect("a length"))).expect("a length");
-    let header: Value = serde_json::from_slice(&whole[8..8 + length]).expect("a header");
+    let models = models().map(|whole| {
+        let length = usize::try_from(u64::from_le_bytes(whole[..8].try_into().expect("a length"))).expect("a length");
+        let header: Value = serde_json::from_slice(&whole[8..8 + length]).expect("a header");
+        (whole, length, header)
+    });
     let directory = tempfile::tempdir().expect("a directory");
     every_case(random, |rng, number| {
+        let (whole, length, header) = &models[usize::from(rng.random_bool(0.5))];
         let bytes = if rng.random_bool(0.3) {
             let mut bytes = whole.clone();
             damage(&mut bytes, rng);
@@ -87,12 +95,13 @@ fn damaged_models_are_errors_or_are_read_but_never_panic() {
             let text = header.to_string();
             let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
             bytes.extend(text.bytes());
-            bytes.extend(&whole[8 + length..]);
+            bytes.extend(&whole[8 + *length..]);
             bytes
         };
         let path = directory.path().join(format!("{number}.safetensors"));
         std::fs::write(&path, &bytes).expect("a file");
         let _ = Checkpoint::load(&path);
+        let _ = Ensemble::load(&path).map(|run| sclsd::infer::combine(vec![("a part".into(), run)]));
         let _ = std::fs::remove_file(path);
     });
 }

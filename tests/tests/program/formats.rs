@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use sclsd::data::{Keys, Uns, read_h5ad};
+use sclsd::data::{H5ad, Keys, Uns, read_h5ad};
 
 use crate::succeed;
 
@@ -51,6 +51,26 @@ fn columns(path: &Path) -> Vec<String> {
     text.lines().next().expect("a header").split(',').map(str::to_owned).collect()
 }
 
+/// What a run of several members writes beyond that of one.
+fn of_members(d: &Path) {
+    let read = Keys { uns: vec!["sclsd".into(), "fate_probabilities".into()], ..Keys::none() };
+    let result = read_h5ad(&d.join("all.h5ad"), &read).expect("a result");
+    compare("`uns[\"sclsd\"]` of a result, version 1", keys(&result.uns["sclsd"]));
+    compare("`uns[\"fate_probabilities\"]`, version 1", keys(&result.uns["fate_probabilities"]));
+    let names = |file: &str| {
+        let keys = H5ad::open(&d.join(file)).and_then(|file| file.keys()).expect("a result");
+        keys.obs.into_iter().chain(keys.obsm).collect::<BTreeSet<String>>()
+    };
+    let (all, single) = (names("all.h5ad"), names("fates.h5ad"));
+    compare("Spread over members, version 1", all.difference(&single).map(String::as_str));
+    let several: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&header(&d.join("part1.st"))["sclsd"]).expect("JSON");
+    let title = format!("A model of several members: the header, version {}", several["version"]);
+    compare(&title, several.keys().map(String::as_str));
+    let part = H5ad::open(&d.join("part1.h5ad")).and_then(|file| file.part()).expect("a file").expect("a part");
+    compare("`uns[\"sclsd_part\"]` of a part, version 1", keys(&part.uns["sclsd_part"]));
+}
+
 #[test]
 fn the_page_of_formats_lists_what_is_written_and_nothing_else() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -75,6 +95,21 @@ fn the_page_of_formats_lists_what_is_written_and_nothing_else() {
     json("`inspect --json` of a model", &["inspect", "m.safetensors"]);
     let hard = ["fates", "result.h5ad", "-o", "h.h5ad", "--hard", "--paths", "p.safetensors"];
     succeed(d, &[&hard[..], &model].concat());
+
+    let members = [&small[..], &["--members", "2"]].concat();
+    json("`train --json`", &[&["train", "cells.h5ad", "-o", "all.h5ad", "--model", "all.st"][..], &members].concat());
+    json("`fates --json`", &["fates", "all.h5ad", "--model", "all.st", "-o", "all.h5ad"]);
+    json("`annotate --json`", &["annotate", "cells.h5ad", "--model", "all.st", "-o", "a.h5ad"]);
+    json("`inspect --json` of a model", &["inspect", "all.st"]);
+    for i in ["1", "2"] {
+        let (part, model, shard) = (format!("part{i}.h5ad"), format!("part{i}.st"), format!("{i}/2"));
+        let train = ["train", "cells.h5ad", "-o", &part, "--model", &model, "--shard", &shard];
+        json("`train --json`", &[&train[..], &members].concat());
+    }
+    json("`inspect --json` of an `.h5ad` file", &["inspect", "part1.h5ad"]);
+    let parts = ["part1.st", "part1.h5ad", "part2.st", "part2.h5ad"];
+    json("`combine --json`", &[&["combine", "-o", "j.h5ad", "--model", "j.st", "--parts"][..], &parts].concat());
+    of_members(d);
 
     let uns = ["sclsd", "fate_probabilities"];
     let read = Keys { uns: uns.iter().map(|&name| name.to_owned()).collect(), ..Keys::none() };

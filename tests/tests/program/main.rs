@@ -9,6 +9,7 @@ mod embeddings;
 mod files;
 mod formats;
 mod interrupted;
+mod members;
 mod options;
 mod peers;
 mod recorded;

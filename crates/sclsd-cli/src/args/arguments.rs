@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use super::combine::CombineArgs;
 use super::evaluate::EvaluateArgs;
 use super::examples;
 use super::fates::FatesArgs;
@@ -83,7 +84,13 @@ pub(crate) enum Command {
     /// Walks on the neighbor graph, directed from early to late cells, show the model how cells differentiate. The most
     /// important choices are the prior time (--time-key) and the terminal states (--terminal).
     #[command(after_help = examples::TRAIN)]
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
+    /// Join the parts that sclsd train --shard wrote into the model and the result of one run.
+    ///
+    /// Use it if the members of a model were trained by several commands, on several machines or one after the other.
+    /// The files are byte for byte those that a single sclsd train of all members writes.
+    #[command(after_help = examples::COMBINE)]
+    Combine(CombineArgs),
     /// Annotate the cells of a file with a trained model.
     #[command(after_help = examples::ANNOTATE)]
     Annotate(AnnotateArgs),

@@ -47,8 +47,18 @@ Examples:
     --time-key day --scale-time --smooth-time 3
   # Direct the walks by a phylogeny that is inferred from a root cluster
   sclsd train cells.h5ad -o result.h5ad --model m.safetensors --infer-phylogeny Ductal
+  # Five models that differ in their seeds, to see what does not hang on the seed
+  sclsd train cells.h5ad -o result.h5ad --model model.safetensors --members 5
   # Continue after an interruption: the same command with --resume
   sclsd train cells.h5ad -o result.h5ad --model model.safetensors --resume";
+
+pub(super) const COMBINE: &str = "\
+Examples:
+  # Two of the members in one command, two in another, and both joined
+  sclsd train cells.h5ad -o part1.h5ad --model part1.safetensors --members 4 --shard 1/2
+  sclsd train cells.h5ad -o part2.h5ad --model part2.safetensors --members 4 --shard 2/2
+  sclsd combine -o result.h5ad --model model.safetensors \\
+    --parts part1.safetensors part2.safetensors part1.h5ad part2.h5ad";
 
 pub(super) const ANNOTATE: &str = "\
 Examples:
@@ -61,6 +71,8 @@ Examples:
   sclsd fates result.h5ad --model model.safetensors -o fates.h5ad --terminal Alpha Beta
   # The model alone, without the prior
   sclsd fates result.h5ad --model model.safetensors -o fates.h5ad --prior-weight 0
+  # An interval over the members of a model that has several
+  sclsd fates result.h5ad --model model.safetensors -o fates.h5ad --interval 0.8
   # One fate for each cell, as the Python package computes it
   sclsd fates result.h5ad --model model.safetensors -o fates.h5ad --hard";
 

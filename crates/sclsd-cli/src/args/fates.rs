@@ -74,8 +74,20 @@ pub(crate) struct FatesArgs {
         help_heading = METHOD
     )]
     pub prior_weight: Option<f64>,
-    /// Time for which cells are followed with --hard or --method flow, in units of the length of a training walk. Lower
-    /// it if all cells end in one cluster.
+    /// Level of the interval of each probability, between 0 and 1, if the model has several members [default: 0.9].
+    ///
+    /// It covers the spread of the members only. Lower it for narrower intervals.
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_parser = level,
+        allow_negative_numbers = true,
+        conflicts_with = "hard",
+        help_heading = METHOD
+    )]
+    pub interval: Option<f64>,
+    /// Time for which cells are followed, in units of a training walk's length, with --hard or --method flow. Lower it
+    /// if everything ends in one cluster.
     #[arg(long, value_name = "TIME", default_value_t = 15.0, help_heading = METHOD)]
     pub time_range: f64,
     /// Follow each cell down the potential, and take the cluster of the cell nearest to the end as the only fate.
@@ -107,6 +119,7 @@ impl FatesArgs {
             terminal: Vec::new(),
             beta: FATE_BETA,
             prior_weight: None,
+            interval: None,
             hard: false,
             cluster_key: None,
             time_range: 15.0,
@@ -120,6 +133,11 @@ impl FatesArgs {
 fn fraction(text: &str) -> Result<f64, String> {
     let fraction: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
     if (0.0..=1.0).contains(&fraction) { Ok(fraction) } else { Err("expected a number from 0 to 1".into()) }
+}
+
+fn level(text: &str) -> Result<f64, String> {
+    let level: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    if level > 0.0 && level < 1.0 { Ok(level) } else { Err("expected a number between 0 and 1".into()) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -137,7 +155,12 @@ pub(crate) enum FateMethodArg {
 }
 
 impl FateMethodArg {
-    /// The name of the method on the command line and in files.
+    /// Whether fates depend on the model.
+    pub(crate) fn uses_model(self) -> bool {
+        !matches!(self, Self::Prior | Self::Neighbors)
+    }
+
+    /// Its name on the command line and in files.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Prior => "prior",

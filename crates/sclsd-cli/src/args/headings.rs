@@ -18,6 +18,8 @@ pub(super) const PHYLOGENY: &str = "Phylogeny";
 pub(super) const SETTINGS: &str = "Settings";
 /// Checkpoints and resuming from one.
 pub(super) const CHECKPOINTS: &str = "Checkpoints";
+/// Several models of one run.
+pub(super) const MEMBERS: &str = "Several models (members)";
 /// Several processes that train one model.
 pub(super) const PROCESSES: &str = "Several processes";
 /// How fates are computed.

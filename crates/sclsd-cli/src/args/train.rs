@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::headings::{CHECKPOINTS, FILES, PHYLOGENY, PROCESSES, SETTINGS, TIME};
 use sclsd::infer::Preset;
+use sclsd::spec::Shard;
+
+use super::headings::{CHECKPOINTS, FILES, MEMBERS, PHYLOGENY, PROCESSES, SETTINGS, TIME};
 
 use super::machine::MachineArgs;
 use super::write::WriteArgs;
@@ -141,7 +143,30 @@ pub(crate) struct TrainArgs {
     /// Name another embedding to draw streamlines on it later.
     #[arg(long, value_name = "OBSM", help_heading = SETTINGS)]
     pub basis: Option<String>,
-    /// Save the model every N epochs, and at the end. Lower it if epochs are long, to lose less work in a crash.
+    /// Number of models to train on the same data with different seeds, 1 to 1000.
+    ///
+    /// Results are then the mean over the models, with their spread beside: what differs from one seed to the next is
+    /// not to be believed. Member K (from 0) has the seed of the run plus K. Five are usual; training takes N times as
+    /// long.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=1000),
+        help_heading = MEMBERS
+    )]
+    pub members: u16,
+    /// Train all members but the first on cells and edges of the graph that are drawn again with replacement.
+    ///
+    /// The spread then shows too what hangs on single cells and on single edges.
+    #[arg(long, help_heading = MEMBERS)]
+    pub bootstrap: bool,
+    /// Train only every N-th member, beginning with the I-th, and write parts for sclsd combine [default: all members].
+    ///
+    /// Use it to train members on several machines: --shard 1/2 on one, --shard 2/2 on the other.
+    #[arg(long, value_name = "I/N", help_heading = MEMBERS)]
+    pub shard: Option<Shard>,
+    /// Save the model every N epochs, and at the end.
     #[arg(
         long,
         value_name = "N",

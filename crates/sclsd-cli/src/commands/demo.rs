@@ -7,13 +7,14 @@ use sclsd::Device;
 use sclsd::analysis::{agreement, fate_retention, spearman};
 use sclsd::data::{Compression, Dataset, SimulateSpec, plain_reason, simulate, write_h5ad};
 use sclsd::graph::{PrepareSpec, Root, prepare};
-use sclsd::infer::Checkpoint;
+use sclsd::infer::Ensemble;
 use sclsd::model::Peers;
 
 use super::fate_estimates;
 use super::fates::{self, WrittenFates};
 use super::files::Files;
 use super::inspect::quoted;
+use super::members::Members;
 use super::prior_choice::PriorChoice;
 use super::report;
 use super::settings::Settings;
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
         input: &prepared,
         output: &result,
         model: &model,
+        members: Members::ONE,
         settings: Settings::recommended(args.epochs, args.seed),
         prior: PriorChoice::default(),
         basis: None,
@@ -67,7 +69,7 @@ pub(crate) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     let (pseudotime, mut figures) = job.run(output)?;
     let fates = fates::probabilities(
         &FatesArgs::of(&result, &model),
-        &Checkpoint::load(&model)?,
+        &Ensemble::load(&model)?,
         Output { quiet: true, ..output },
     )?;
     let choice = report::Choice {

@@ -9,14 +9,13 @@ use sclsd::analysis::{
     velocity_from_transitions,
 };
 use sclsd::data::{Categorical, Csr, Dataset, Matrix, inspect, read_h5ad};
-use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::edges::{self, Edges};
 use super::reading::{graph_option, hinted, named_apart};
 use super::record::{self, Record};
 use super::threads::use_threads;
-use super::{basis, fate_estimates, groups};
+use super::{basis, fate_estimates, groups, model_file};
 use crate::args::{EvaluateArgs, FATE_BETA};
 use crate::escape;
 use crate::figures::Figures;
@@ -31,7 +30,7 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     let has = inspect(&args.input)?;
     let basis = basis::of_picture(&args.input, &has, args.basis.as_deref(), |_| true)?;
     let drift = Directions::Drift.key(basis::suffix(&basis));
-    let checkpoint = args.model.as_deref().map(Checkpoint::load).transpose()?;
+    let checkpoint = args.model.as_deref().map(|path| model_file::first(path, output)).transpose()?;
     let record = record::of_file(&args.input, &has)?;
     let spec = record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
     let specs = [record.as_ref().map(|record| &record.spec), checkpoint.as_ref().map(|checkpoint| &checkpoint.spec)];

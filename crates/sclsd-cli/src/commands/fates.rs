@@ -9,17 +9,18 @@ use safetensors::tensor::{Dtype, TensorView};
 use sclsd::analysis::{FateProbabilities, FateTable, HardFateSpec, HardFates, hard_fates};
 use sclsd::data::{Additions, Column, H5ad, Keys};
 use sclsd::graph::Terminal;
-use sclsd::infer::Checkpoint;
+use sclsd::infer::{Checkpoint, Ensemble};
 use serde_json::{Map, Value, json};
 
 use super::adding::add;
 use super::fate_estimates::{self, FateEstimator};
+use super::fate_members::{self, MemberSpread};
 use super::files::{self, Files};
 use super::lonely::first_lonely;
 use super::reading::{hinted, named_apart};
 use super::record::TERMINAL;
 use super::threads::start;
-use super::{groups, record};
+use super::{groups, model_file, record};
 use crate::args::{FateMethodArg, FatesArgs};
 use crate::escape;
 use crate::figures::Figures;
@@ -36,17 +37,20 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
         Some(paths) => files.writes("--paths", paths).check()?,
         None => files.check()?,
     }
-    let checkpoint = Checkpoint::load(&args.model)?;
     if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
         bail!("--prior-weight needs --method transitions, but --method is {}", args.method.name());
     }
     if args.hard {
-        return hard(args, &checkpoint, output);
+        return hard(args, &model_file::first(&args.model, output)?, output);
     }
-    let fates = probabilities(args, &checkpoint, output)?;
+    let fates = probabilities(args, &model_file::members(&args.model, output)?, output)?;
     let mut figures = Figures::default();
     figures.count("cells", fates.found.n_cells());
     figures.text("method", args.method.name());
+    if let Some(spread) = &fates.spread {
+        figures.count("members", spread.members);
+        figures.number("mean width of the interval", spread.width(), 4);
+    }
     figures.count("cells that reach no terminal state", fates.found.unreachable());
     let (shown, value) = table(&fates);
     figures.nested("fates", shown, value);
@@ -59,10 +63,14 @@ pub(super) struct WrittenFates {
     pub found: FateProbabilities,
     pub terminal: Terminal,
     pub baselines: Vec<(&'static str, FateProbabilities)>,
+    /// Over members, where there are several.
+    pub spread: Option<MemberSpread>,
 }
 
-/// Estimates and writes the probabilities of all terminal states, and those of the prior and of neighbors.
-pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: Output) -> anyhow::Result<WrittenFates> {
+/// Tells the probabilities of every terminal state, beside those of the prior and of neighbors, and writes them.
+pub(super) fn probabilities(args: &FatesArgs, run: &Ensemble, output: Output) -> anyhow::Result<WrittenFates> {
+    let checkpoint = run.first().context("the model has no member")?;
+    let by_members = run.members.len() > 1 && args.method.uses_model();
     let shown = || args.input.display().to_string();
     let file = H5ad::open(&args.input)?;
     let has = file.inspect()?;
@@ -85,6 +93,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     if !has.has("obsm", "X_cell_state") {
         wanted.obsm.push("X_cell_state".into());
     }
+    wanted.x |= by_members; // each member encodes the cells anew
     let hint = "fates are computed from what sclsd train or annotate writes";
     let mut data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
     let genes: HashSet<&str> = data.var.names.iter().map(String::as_str).collect();
@@ -112,14 +121,23 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     if let Some(lonely) = first_lonely(&data, &checkpoint.spec.keys.connectivities)? {
         bail!("{}: {lonely}; remove such cells, or rebuild the graph", args.input.display());
     }
-    let estimate = estimator
-        .estimate(args.method, &terminal, args.time_range)
-        .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
+    let with = || format!("{} with {}", args.input.display(), args.model.display());
     let baselines = estimator.baselines(&terminal);
+    let (estimate, spread) = if by_members {
+        let (mean, spread) =
+            fate_members::estimate(run, &mut data, record.as_ref(), args, &terminal, output).with_context(with)?;
+        (mean, Some(spread))
+    } else {
+        fate_members::say_none(run, args, &has, output);
+        (estimator.estimate(args.method, &terminal, args.time_range).with_context(with)?, None)
+    };
     let clusters = cluster_key.and_then(|key| data.obs.get(&key)).and_then(Column::to_categorical);
     let mut additions = fate_estimates::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = fate_estimates::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
+    if let Some(spread) = &spread {
+        spread.add_to(&mut additions)?;
+    }
     add(&file, &args.output, &additions, args.write.compress, output)?;
 
     let found = estimate.found;
@@ -131,12 +149,12 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
             data.n_cells()
         ));
     }
-    Ok(WrittenFates { found, terminal, baselines })
+    Ok(WrittenFates { found, terminal, baselines, spread })
 }
 
 /// For each fate: its terminal cells, the cells it is likeliest for, its mean probability, and that of the baselines.
 fn table(fates: &WrittenFates) -> (String, Value) {
-    let WrittenFates { found, terminal, baselines } = fates;
+    let WrittenFates { found, terminal, baselines, .. } = fates;
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
     let mean = |fates: &FateProbabilities, k: usize| {
         let reaching = fates.n_cells() - fates.unreachable();

@@ -3,11 +3,14 @@
 use std::io::Read;
 use std::path::Path;
 
-use sclsd::data::{Compression, Inspection, Keys, inspect, plain_reason, read_h5ad};
-use sclsd::infer::{Checkpoint, DataKeys};
+use anyhow::Context;
+use sclsd::data::{Compression, H5ad, Inspection, Keys, inspect, plain_reason, read_h5ad};
+use sclsd::infer::{Checkpoint, DataKeys, Ensemble};
 use sclsd::model::Peers;
 use serde_json::json;
 
+use super::members::Members;
+use super::part::Part;
 use super::prior_choice::PriorChoice;
 use super::settings::Settings;
 use super::train::Job;
@@ -21,9 +24,8 @@ pub(crate) fn run(args: &InspectArgs, output: Output) -> anyhow::Result<()> {
         return print_h5ad(&args.input, output); // fails with an error that says what the directory is
     }
     let start = start(&args.input)?;
-    let named_so = !start.starts_with(b"\x89HDF") && args.input.extension().is_some_and(|e| e == "safetensors");
-    if is_safetensors(&start) || named_so {
-        print_checkpoint(&Checkpoint::load(&args.input)?, output)
+    if is_model(&args.input)? {
+        print_model(&Ensemble::load(&args.input)?, output)
     } else if start.starts_with(b"PK") {
         anyhow::bail!("{} looks like a PyTorch checkpoint. Convert it with sclsd convert", args.input.display())
     } else {
@@ -39,7 +41,14 @@ fn start(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// Whether a file starts like `.safetensors`: the length of a JSON header in eight bytes, then the header.
+/// Whether a file is a model, or by its name is to be one.
+pub(super) fn is_model(path: &Path) -> anyhow::Result<bool> {
+    let start = start(path)?;
+    let named_so = !start.starts_with(b"\x89HDF") && path.extension().is_some_and(|e| e == "safetensors");
+    Ok(is_safetensors(&start) || named_so)
+}
+
+/// The length of a header of JSON in eight bytes, and its beginning.
 fn is_safetensors(start: &[u8]) -> bool {
     matches!(start, [_, _, _, _, _, _, 0, 0, b'{'])
 }
@@ -69,6 +78,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     let file = inspect(path)?;
     let (settings, message) = Settings::recommended(None, 0).of_file(path)?;
     let missing = missing(&file, settings.graph.as_ref());
+    let part = Part::read(&H5ad::open(path)?, path)?.map(|part| part.shard);
     let repeated = read_h5ad(path, &Keys::none())?.check_names().err().map(|error| error.to_string());
     // elements that exist may still have values that training refuses
     let refused = if missing.is_empty() && repeated.is_none() { refused(path, settings, output) } else { None };
@@ -77,10 +87,14 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
             file.entries.iter().map(|e| json!({"slot": e.slot, "name": e.name, "form": e.form})).collect();
         return standard::print_json(&json!({
             "n_cells": file.n_cells, "n_genes": file.n_genes, "elements": entries, "missing_for_train": missing,
-            "repeated_name": repeated, "refused_by_train": refused, "format_version": FORMAT_VERSION,
+            "repeated_name": repeated, "refused_by_train": refused,
+            "part": part.map(|shard| shard.to_string()), "format_version": FORMAT_VERSION,
         }));
     }
     let mut lines = vec![format!("{} cells × {} genes", file.n_cells, file.n_genes)];
+    lines.extend(part.map(|shard| {
+        format!("shard {shard} of a result: ready for sclsd combine, with the other parts; what follows is its input")
+    }));
     let names: Vec<_> = file.entries.iter().map(|e| escape::line(&e.name)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let rows = file.entries.iter().zip(&names);
@@ -113,6 +127,7 @@ fn refused(path: &Path, settings: Settings, output: Output) -> Option<String> {
         input: path,
         output: path,
         model: path,
+        members: Members::ONE,
         settings,
         prior: PriorChoice::default(),
         basis: None,
@@ -141,7 +156,8 @@ fn trained(checkpoint: &Checkpoint) -> String {
     }
 }
 
-fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<()> {
+fn print_model(run: &Ensemble, output: Output) -> anyhow::Result<()> {
+    let checkpoint = run.first().context("the model has no member")?;
     let model = &checkpoint.model;
     let loss = checkpoint.history.last().map(|record| record.loss.total());
     let resumable = !checkpoint.fingerprint.is_empty();
@@ -149,15 +165,18 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
         return standard::print_json(&json!({
             "n_genes": model.n_genes, "genes": model.genes, "epochs": checkpoint.epoch(), "step": checkpoint.step(),
             "loss": loss, "resumable": resumable, "config": checkpoint.spec, "tensors": model.weights.len(),
-            "simd": checkpoint.simd, "format_version": FORMAT_VERSION,
+            "simd": checkpoint.simd, "members": run.count, "members_there": run.members.keys().collect::<Vec<_>>(),
+            "bootstrap": run.bootstrap, "shard": run.shard.map(|shard| shard.to_string()),
+            "format_version": FORMAT_VERSION,
         }));
     }
     let spec = model.spec.get();
     let n_values: usize = model.weights.values().map(|array| array.values.len()).sum();
-    let ready = match (model.genes.is_empty(), resumable) {
-        (true, _) => "imported without gene names: ready for sclsd annotate on files with the same genes",
-        (false, false) => "ready for sclsd annotate",
-        (false, true) => "ready for sclsd annotate, and for sclsd train --resume on the same data",
+    let ready = match (run.shard, model.genes.is_empty(), resumable) {
+        (Some(_), ..) => "a part of a model: ready for sclsd combine, with the other parts",
+        (_, true, _) => "imported without gene names: ready for sclsd annotate on files with the same genes",
+        (_, false, false) => "ready for sclsd annotate",
+        (_, false, true) => "ready for sclsd annotate, and for sclsd train --resume on the same data",
     };
     let simd = checkpoint.simd.as_ref().map(|level| format!("SIMD level of the training: {level}"));
     let lines = [
@@ -169,6 +188,22 @@ fn print_checkpoint(checkpoint: &Checkpoint, output: Output) -> anyhow::Result<(
         format!("{} trained{}", trained(checkpoint), loss.map_or(String::new(), |l| format!(", loss {l:.4}"))),
     ];
     let rest = [ready.to_owned(), format!("configuration: {}", serde_json::to_string(&checkpoint.spec)?)];
-    let lines: Vec<String> = lines.into_iter().chain(simd).chain(rest).collect();
+    let lines: Vec<String> = members(run).into_iter().chain(lines).chain(simd).chain(rest).collect();
     standard::print(&lines.join("\n"))
+}
+
+/// How many members a model has, where there are several; what follows is of the first.
+fn members(run: &Ensemble) -> Option<String> {
+    if run.count == 1 {
+        return None;
+    }
+    let shard = run.shard.map(|shard| format!(" of shard {shard}")).unwrap_or_default();
+    let bootstrap = if run.bootstrap { ", all but the first on resampled cells and edges" } else { "" };
+    let there = run.members.len();
+    let finished = run.members.values().filter(|member| member.is_finished()).count();
+    let state = match (there, finished) {
+        (there, finished) if there == run.count && finished == there => String::new(),
+        (there, finished) => format!(", {there} of them here{shard}, {finished} trained to the end"),
+    };
+    Some(format!("{} members{bootstrap}{state}; of the first here:", run.count))
 }

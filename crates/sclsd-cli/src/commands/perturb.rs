@@ -3,13 +3,12 @@
 use anyhow::{Context, bail};
 use sclsd::analysis::{FateTable, PerturbSpec, Perturbation, perturb};
 use sclsd::data::{Categorical, Dataset, Keys, inspect};
-use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::files::{self, Files};
 use super::reading::read;
 use super::threads::start;
-use super::{groups, record, symbols};
+use super::{groups, model_file, record, symbols};
 use crate::args::PerturbArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -27,7 +26,7 @@ pub(crate) fn run(args: &PerturbArgs, output: Output) -> anyhow::Result<()> {
         }
         None => files.check()?,
     }
-    let checkpoint = Checkpoint::load(&args.model)?;
+    let checkpoint = model_file::first(&args.model, output)?;
     let shown = || args.input.display().to_string();
     let has = inspect(&args.input)?;
     let record = record::of_file(&args.input, &has)?;

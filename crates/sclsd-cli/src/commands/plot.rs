@@ -17,7 +17,7 @@ use super::reading::{read, read_text, read_with_hint};
 use super::record::{self, Record};
 use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding, prior_walks};
-use super::{basis, fate_estimates, groups, symbols};
+use super::{basis, fate_estimates, groups, model_file, symbols};
 use crate::args::{Plot, PlotKind};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -86,7 +86,7 @@ impl<'a> File<'a> {
         let has = inspect(&args.input)?;
         let uns = if has.has("uns", record::KEY) { vec![record::KEY.to_owned()] } else { Vec::new() };
         let record = record::read(&read(&args.input, &Keys { uns, ..Keys::none() })?)?;
-        let checkpoint = args.model.as_deref().map(Checkpoint::load).transpose()?;
+        let checkpoint = args.model.as_deref().map(|path| model_file::first(path, output)).transpose()?;
         let specs = [record.as_ref().map(|r| &r.spec), checkpoint.as_ref().map(|c| &c.spec)];
         let cluster_key = groups::cluster_key(args.cluster_key.as_ref(), &specs, &has);
         let must = args.kind == PlotKind::Fates || !args.clusters.is_empty();

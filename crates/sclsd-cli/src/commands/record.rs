@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::Context;
 use sclsd::data::{Dataset, Inspection, Keys, Uns, read_h5ad};
 use sclsd::graph::Phylogeny;
-use sclsd::infer::{Checkpoint, EpochRecord, TrainSpec};
+use sclsd::infer::{Ensemble, EpochRecord, TrainSpec};
 
-use super::prior::Prior;
 use super::time::used_time;
 
 /// Key of the record in `uns`.
@@ -20,10 +19,33 @@ pub(super) const PRIOR_TIME: &str = "prior_pseudotime";
 pub(super) const PRIOR_MATRIX: &str = "prior_transitions";
 /// Column of obs with the terminal state of every terminal cell.
 pub(super) const TERMINAL: &str = "terminal_states";
-/// What directed walks: a time in the input file, a time computed by a small model, or the user's own matrix.
-const GIVEN: &str = "time";
-const BOOTSTRAPPED: &str = "bootstrap";
-const OWN: &str = "matrix";
+
+/// What directed walks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PriorKind {
+    /// A time of the file.
+    Given,
+    /// A time that was made.
+    Made,
+    /// A matrix of the user's own.
+    Own,
+}
+
+impl PriorKind {
+    /// Its name in a file.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Given => "time",
+            Self::Made => "bootstrap",
+            Self::Own => "matrix",
+        }
+    }
+
+    /// The kind of that name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Self::Given, Self::Made, Self::Own].into_iter().find(|kind| kind.name() == name)
+    }
+}
 
 /// A run as recorded in its result.
 pub(super) struct Record {
@@ -69,14 +91,14 @@ pub(super) fn read(data: &Dataset) -> anyhow::Result<Option<Record>> {
     let config: serde_json::Value = serde_json::from_str(config).context(place)?;
     let mut spec: TrainSpec = serde_json::from_value(config.clone()).context(place)?;
     let prior = match entries.get("prior") {
-        Some(Uns::Text(prior)) => prior.as_str(),
-        _ => GIVEN,
+        Some(Uns::Text(prior)) => PriorKind::named(prior),
+        _ => None,
     };
-    if prior == BOOTSTRAPPED {
-        // files of earlier versions have the requested configuration, not the one used
+    if prior == Some(PriorKind::Made) {
+        // in files of earlier versions, whose configuration says what was asked for
         as_bootstrapped(&mut spec);
     }
-    let own_prior = prior == OWN;
+    let own_prior = prior == Some(PriorKind::Own);
     let history = match entries.get("history") {
         Some(Uns::Map(curves)) => {
             curves.iter().filter_map(|(name, curve)| Some((name.clone(), floats(curve)?))).collect()
@@ -109,9 +131,10 @@ fn floats(value: &Uns) -> Option<Vec<f64>> {
 /// Version of `uns["sclsd"]` (docs/formats.md); files without one are older and read alike.
 const FORMAT_VERSION: i64 = 1;
 
-/// The record for `uns["sclsd"]`: version, configuration with the prior that was used, history, and the phylogeny that
-/// bounded the walks.
-pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
+/// What is recorded of the run in `uns["sclsd"]`: version, configuration with the prior that was used, history, the
+/// phylogeny that bounded the walks, and of several members their number; configuration and history are the first's.
+pub(super) fn write(run: &Ensemble, prior: PriorKind, phylogeny: Option<&Phylogeny>) -> anyhow::Result<Uns> {
+    let fit = run.first().context("the run has no member")?;
     let epochs = fit.history.len();
     let curve = |f: &dyn Fn(&EpochRecord) -> f64| Uns::Floats(vec![epochs], fit.history.iter().map(f).collect());
     let mut history = BTreeMap::from([
@@ -126,17 +149,12 @@ pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
     for (i, (name, _)) in sclsd::infer::Loss::default().terms().into_iter().enumerate() {
         history.insert(format!("loss_{name}"), curve(&|r| r.loss.terms()[i].1));
     }
-    let from = match (&prior.time, prior.bootstrapped) {
-        (None, _) => OWN,
-        (Some(_), true) => BOOTSTRAPPED,
-        (Some(_), false) => GIVEN,
-    };
     let mut used = fit.spec.clone();
-    if prior.bootstrapped {
+    if prior == PriorKind::Made {
         as_bootstrapped(&mut used);
     }
     let mut config = serde_json::to_value(&used)?;
-    if prior.time.is_none()
+    if prior == PriorKind::Own
         && let Some(keys) = config.get_mut("keys").and_then(serde_json::Value::as_object_mut)
     {
         keys.remove("time");
@@ -146,9 +164,14 @@ pub(super) fn write(fit: &Checkpoint, prior: &Prior) -> anyhow::Result<Uns> {
         ("version".to_owned(), Uns::Text(env!("CARGO_PKG_VERSION").to_owned())),
         ("config".to_owned(), Uns::Text(config.to_string())),
         ("history".to_owned(), Uns::Map(history)),
-        ("prior".to_owned(), Uns::Text(from.to_owned())),
+        ("prior".to_owned(), Uns::Text(prior.name().to_owned())),
     ]);
-    if let Some(phylogeny) = &prior.phylogeny {
+    if run.count > 1 {
+        let count = i64::try_from(run.count).unwrap_or(i64::MAX);
+        record.insert("members".to_owned(), Uns::Integers(Vec::new(), vec![count]));
+        record.insert("bootstrap".to_owned(), Uns::Booleans(Vec::new(), vec![run.bootstrap]));
+    }
+    if let Some(phylogeny) = phylogeny {
         record.insert("phylogeny".to_owned(), Uns::Text(serde_json::to_string(phylogeny.children())?));
     }
     Ok(Uns::Map(record))

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use sclsd::analysis::{Directions, cluster_flow, evaluate, inner_cluster_coherence, mean_score, spearman, trends};
 use sclsd::data::{Categorical, Dataset, Inspection, Keys, inspect};
-use sclsd::infer::{Checkpoint, TrainSpec};
+use sclsd::infer::{Checkpoint, Ensemble, TrainSpec};
 use sclsd::plot::{
     Coloring, FateEstimates, Landscape, Places, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories,
     ReportTrends, StreamStyle, group_colors, pack_streamlines, shown_cells, stream_lines,
@@ -73,7 +73,8 @@ pub(super) struct Choice<'a> {
 
 /// Writes a report.
 pub(super) fn write(choice: &Choice<'_>, output: &Path) -> anyhow::Result<()> {
-    let checkpoint = choice.model.map(Checkpoint::load).transpose()?;
+    // X_cell_state is that of the first member
+    let checkpoint = choice.model.map(Ensemble::load).transpose()?.and_then(Ensemble::into_first);
     let source = Source::read(choice, checkpoint).with_context(|| choice.input.display().to_string())?;
     let page = source.report().with_context(|| choice.input.display().to_string())?;
     files::write(output, page.html()?.as_bytes())

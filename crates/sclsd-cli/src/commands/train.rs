@@ -6,27 +6,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use sclsd::Device;
-use sclsd::analysis::{annotate, spearman};
-use sclsd::data::{Column, Compression, Csr, Dataset, H5ad, H5adError, Inspection, Keys};
-use sclsd::graph::{TerminalSpec, Walks, absorption};
+use sclsd::analysis::spearman;
+use sclsd::data::{Compression, Dataset, H5ad, H5adError, Inspection, Keys};
+use sclsd::graph::{Resampled, TerminalSpec, Walks, absorption};
 use sclsd::infer::{
-    CheckedTrainSpec, Checkpoint, CheckpointError, DataScale, Event, ModelLock, Network, TrainError, TrainSpec,
-    Trainer, TrainingData,
+    CheckedTrainSpec, Checkpoint, CheckpointError, DataScale, Ensemble, Event, ModelLock, Network, TrainError,
+    TrainSpec, Trainer, TrainingData,
 };
-use sclsd::model::{Peers, SimdLevel};
+use sclsd::model::Peers;
 
 use serde_json::{Map, Value};
 
 use super::adding::add;
+use super::annotating::annotated;
 use super::basis::Basis;
 use super::files::Files;
+use super::kept_prior::KeptPrior;
+use super::members::{Members, number};
+use super::part::Part;
 use super::prior::Prior;
 use super::prior_choice::PriorChoice;
 use super::reading::{graph_option, named_apart};
-use super::record::{self, TERMINAL};
 use super::settings::Settings;
 use super::threads::devices;
-use super::velocity::velocities;
 use super::{counts, groups};
 use crate::args::TrainArgs;
 use crate::escape;
@@ -43,6 +45,7 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         .writes("--model", &args.model)
         .writes_over("-o", &args.output, &args.input)
         .check()?;
+    let members = Members::new(args)?;
     let (settings, message) = Settings::new(args).of_file(&args.input)?;
     if let Some(message) = message {
         output.note(message);
@@ -54,6 +57,7 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
         input: &args.input,
         output: &args.output,
         model: &args.model,
+        members,
         settings,
         prior,
         basis: args.basis.as_deref(),
@@ -78,12 +82,25 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     figures.print(output)
 }
 
-/// The walks of a run.
-fn draw(prior: &Prior, spec: &TrainSpec) -> anyhow::Result<Walks> {
+/// The walks of a run, or of a member on resampled cells and edges.
+fn draw(prior: &Prior, spec: &TrainSpec, resampled: bool) -> anyhow::Result<Walks> {
     let walks = spec.walks.clone().check()?;
-    if !spec.walks.balanced {
-        return Ok(prior.transition.walks(&walks));
+    let balanced = if spec.walks.balanced { Some(balanced(prior)?) } else { None };
+    if resampled {
+        let Resampled { transition, starts } = prior.transition.resampled(spec.walks.random_state);
+        let both = |weights: &[f64]| -> Vec<f64> { starts.iter().zip(weights).map(|(n, w)| n * w).collect() };
+        // where no cell that was drawn reaches a terminal state, all that were drawn start walks
+        let weights = balanced.map(|weights| both(&weights)).filter(|all| all.iter().any(|w| *w > 0.0));
+        return Ok(transition.walks_weighted(&weights.unwrap_or(starts), &walks));
     }
+    Ok(match balanced {
+        Some(weights) => prior.transition.walks_weighted(&weights, &walks),
+        None => prior.transition.walks(&walks),
+    })
+}
+
+/// Weights of starts by which walks are expected to end in each terminal state equally often.
+fn balanced(prior: &Prior) -> anyhow::Result<Vec<f64>> {
     let Some(terminal) = &prior.terminal else {
         bail!(
             "walks.balanced is true, but there are no terminal states to balance walks over; name them with --terminal"
@@ -94,19 +111,18 @@ fn draw(prior: &Prior, spec: &TrainSpec) -> anyhow::Result<Walks> {
         .map(|k| absorbed.probabilities.iter().skip(k).step_by(terminal.len()).sum::<f64>())
         .collect();
     let weight = |row: &[f64]| row.iter().zip(&totals).map(|(p, total)| p / total).sum::<f64>();
-    let weights: Vec<f64> = absorbed.probabilities.chunks(terminal.len()).map(weight).collect();
-    Ok(prior.transition.walks_weighted(&weights, &walks))
+    Ok(absorbed.probabilities.chunks(terminal.len()).map(weight).collect())
 }
 
-/// A matrix in single precision, as files store it.
-fn single(matrix: &Csr<f64>) -> Csr {
-    #[expect(clippy::cast_possible_truncation, reason = "probabilities, whose rows are normalised when they are read")]
-    matrix.map(|value| value as f32)
-}
-
-/// Figures about the run and its result.
-fn figures(fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Figures {
+/// What a run was and how it ended; of several members, how the first did.
+fn figures(run: &Ensemble, fit: &Checkpoint, walks: &Walks, prior: &Prior, n_cells: usize) -> Figures {
     let mut figures = Figures::default();
+    if run.count > 1 {
+        figures.count("members", run.count);
+    }
+    if let Some(shard) = run.shard {
+        figures.text("shard", shard);
+    }
     figures.count("cells", n_cells);
     figures.count("genes", fit.model.n_genes);
     figures.count("walks", walks.len());
@@ -154,6 +170,7 @@ pub(super) struct Job<'a> {
     pub input: &'a Path,
     pub output: &'a Path,
     pub model: &'a Path,
+    pub members: Members,
     pub settings: Settings,
     pub prior: PriorChoice,
     pub basis: Option<&'a str>,
@@ -191,74 +208,27 @@ impl Job<'_> {
                 data.n_cells()
             ));
         }
-        let spec = self.settings.spec(&scale)?.check()?;
-        let walks = draw(&prior, spec.get())?;
-        let from = self.from(output)?;
-        let done = from.as_ref().map(Checkpoint::epoch);
-
-        let progress = Progress::new(output, done.unwrap_or(0), spec.get().num_epochs);
-        let writes = self.peers.rank() == 0;
-        let mut failed = None;
-        let stop = StopAfterStep::begin();
-        let observe = |event: Event<'_>| {
-            progress.show(&event);
-            if let Event::EpochDone { epoch, checkpoint, .. } = event
-                && (epoch + 1).is_multiple_of(self.checkpoint_every)
-                && writes
-                && let Err(error) = checkpoint().save(self.model)
-            {
-                failed = Some(error);
-                return ControlFlow::Break(());
-            }
-            if stop.asked().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let trainer = Trainer::new(spec.clone()).devices(&self.devices).peers(self.peers.clone());
-        let fit = trainer.resume(from).observe(observe).fit(&training, &walks);
-        progress.finish();
-        if let Some(error) = failed {
-            return Err(error.into());
+        let spec = self.settings.spec(&scale)?;
+        let (run, walks) = self.train(&training, &prior, &spec, output)?;
+        let first = run.first().context("no member is trained")?;
+        let mut figures = figures(&run, first, &walks, &prior, data.n_cells());
+        let kept = KeptPrior::of(&prior);
+        if run.shard.is_some() {
+            Part::of(&run, kept, self.basis)?.write(&file, self.output, &data.obs.names)?;
+            figures.number("seconds", began.elapsed().as_secs_f64(), 1);
+            return Ok((Vec::new(), figures));
         }
-        let fit = fit.map_err(|error| self.failed(error, done.is_some()))?;
-        if writes {
-            fit.save(self.model)?;
-        }
-        // not before the model is saved: from here on a signal ends the program
-        let signal = stop.end();
-        if let (Some(signal), true) = (signal, fit.is_finished()) {
-            output.note(format!("{signal} arrived when training had ended: the result is still written"));
-        }
-        if !fit.is_finished() {
-            let place = self.stopped_at(&fit, walks.len().div_ceil(spec.get().walks.batch_size));
-            return Err(match signal {
-                Some(signal) => Stopped { signal, place }.into(),
-                None => anyhow!("another peer was stopped: training ended {place}"),
-            });
-        }
-
-        let annotation = annotate(&fit.model, &data, &spec.get().keys.connectivities)?;
-        let mut additions = annotation.additions();
-        let graph = &spec.get().keys.connectivities;
-        additions.obsm.extend(velocities(&fit.model, &data, &annotation, graph, &basis, output)?);
-        if let (true, Some(time)) = (prior.bootstrapped, &prior.time) {
-            additions.obs.push((record::PRIOR_TIME.into(), Column::Float(time.clone())));
-        }
-        if prior.time.is_none() {
-            additions.obsp.insert(record::PRIOR_MATRIX.into(), single(prior.transition.matrix()));
-        }
-        if let Some(terminal) = &prior.terminal {
-            additions.obs.push((TERMINAL.into(), Column::Categorical(terminal.column())));
-        }
-        additions.uns.insert(record::KEY.into(), record::write(&fit, &prior)?);
-        if writes {
+        let annotated = annotated(&run, &data, &spec.keys.connectivities, &basis, output)?;
+        let mut additions = annotated.additions;
+        kept.add_to(&mut additions, &run)?;
+        if self.peers.rank() == 0 {
             add(&file, self.output, &additions, self.compression, output)?;
         }
-
-        let mut figures = figures(&fit, &walks, &prior, data.n_cells());
         if let Some(key) = &basis.key {
             figures.text("directions on", key);
         }
         if let Some(time) = &prior.time {
-            let correlation = spearman(&annotation.pseudotime, time);
+            let correlation = spearman(&annotated.pseudotime, time);
             if correlation.is_some_and(|correlation| correlation < 0.0) {
                 output.note(
                     "warning: the pseudotime runs against the prior time; a short training may leave the potential upside \
@@ -268,7 +238,86 @@ impl Job<'_> {
             figures.optional("spearman with prior time", correlation, 4, "none: one of the two does not vary");
         }
         figures.number("seconds", began.elapsed().as_secs_f64(), 1);
-        Ok((annotation.pseudotime, figures))
+        Ok((annotated.pseudotime, figures))
+    }
+
+    /// Trains the members one after the other, and returns them with the walks of the first. The file of the model has
+    /// all that are finished and the one that is not.
+    fn train(
+        &self,
+        data: &TrainingData<'_>,
+        prior: &Prior,
+        spec: &TrainSpec,
+        output: Output,
+    ) -> anyhow::Result<(Ensemble, Walks)> {
+        let mut run = self.members.begin(self.model, self.resume, output)?;
+        let numbers: Vec<usize> = run.numbers().collect();
+        let mut first = None;
+        for &member in &numbers {
+            let spec = spec.of_member(member).check()?;
+            let walks = draw(prior, spec.get(), self.members.resamples(member))?;
+            if run.count > 1 {
+                output.note(format!("{}, seed {}", number(member, run.count), spec.get().random_state));
+            }
+            let last = Some(&member) == numbers.last();
+            self.train_member(member, last, &mut run, (data, &walks, &spec), output)?;
+            first.get_or_insert(walks);
+        }
+        Ok((run, first.context("no member is trained")?))
+    }
+
+    /// Trains a member from where the run has it, and saves the run with it.
+    fn train_member(
+        &self,
+        member: usize,
+        last: bool,
+        run: &mut Ensemble,
+        (data, walks, spec): (&TrainingData<'_>, &Walks, &CheckedTrainSpec),
+        output: Output,
+    ) -> anyhow::Result<()> {
+        let from = run.members.remove(&member);
+        let done = from.as_ref().map(Checkpoint::epoch);
+        let progress = Progress::new(output, done.unwrap_or(0), spec.get().num_epochs);
+        let writes = self.peers.rank() == 0;
+        let mut failed = None;
+        let stop = StopAfterStep::begin();
+        let observe = |event: Event<'_>| {
+            progress.show(&event);
+            if let Event::EpochDone { epoch, checkpoint, .. } = event
+                && (epoch + 1).is_multiple_of(self.checkpoint_every)
+                && writes
+            {
+                run.members.insert(member, checkpoint());
+                if let Err(error) = run.save(self.model) {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            if stop.asked().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let trainer = Trainer::new(spec.clone()).devices(&self.devices).peers(self.peers.clone());
+        let fit = trainer.resume(from).observe(observe).fit(data, walks);
+        progress.finish();
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let fit = fit.map_err(|error| self.failed(error, done.is_some()))?;
+        let finished = fit.is_finished();
+        let place = self.stopped_at(member, &fit, walks.len().div_ceil(spec.get().walks.batch_size));
+        run.members.insert(member, fit);
+        if writes {
+            run.save(self.model)?;
+        }
+        // not before the model is saved: from here on a signal ends the program
+        match stop.end() {
+            Some(signal) if finished && last => {
+                output.note(format!("{signal} arrived when training had ended: the result is still written"));
+            }
+            Some(signal) => return Err(Stopped { signal, place }.into()),
+            None if finished => {}
+            None => return Err(anyhow!("another peer was stopped: training ended {place}")),
+        }
+        Ok(())
     }
 
     /// The error of a training that failed, with the files it is about and the way out.
@@ -288,12 +337,15 @@ impl Job<'_> {
     }
 
     /// Where training stopped, and how to continue from there.
-    fn stopped_at(&self, fit: &Checkpoint, steps: usize) -> String {
+    fn stopped_at(&self, member: usize, fit: &Checkpoint, steps: usize) -> String {
         let epochs = fit.spec.num_epochs;
-        let place = match fit.step() {
+        let mut place = match fit.step() {
             0 => format!("after epoch {} of {epochs}", fit.epoch()),
             step => format!("in epoch {} of {epochs}, after step {step} of {steps}", fit.epoch() + 1),
         };
+        if self.members.count > 1 {
+            place = format!("in {}, {place}", number(member, self.members.count));
+        }
         match self.peers.rank() {
             0 => format!("{place}: {} holds the training so far; {}", self.model.display(), self.goes_on),
             _ => format!("{place}: the first peer saves the model, unless it reports an error"),
@@ -317,7 +369,7 @@ impl Job<'_> {
         TrainingData::new(&data, &first.get().keys).with_context(input)?;
         counts::warn(data.expression()?, output);
         let (prior, scale) = self.prior(&data, output).with_context(input)?;
-        draw(&prior, self.settings.spec(&scale)?.check()?.get())?;
+        draw(&prior, self.settings.spec(&scale)?.check()?.get(), false)?;
         Ok(())
     }
 
@@ -362,30 +414,6 @@ impl Job<'_> {
         let mut data = named_apart(self.input, read)?;
         groups::name(&mut data, &keys.clusters).with_context(|| self.input.display().to_string())?;
         Ok(data)
-    }
-
-    fn from(&self, output: Output) -> anyhow::Result<Option<Checkpoint>> {
-        if !self.resume {
-            return Ok(None);
-        }
-        if !self.model.exists() {
-            output.note(format!("{} does not exist yet: training from the beginning", self.model.display()));
-            return Ok(None);
-        }
-        let from = Checkpoint::load(self.model)?;
-        let step = match from.step() {
-            0 => String::new(),
-            step => format!(", step {step} of the next"),
-        };
-        output.note(format!("continuing after epoch {}{step} of {}", from.epoch(), self.model.display()));
-        let here = SimdLevel::used().to_string();
-        if let Some(there) = from.simd.as_ref().filter(|there| **there != here) {
-            output.note(format!(
-                "the model was trained at SIMD level {there}, and training continues at {here}: the result differs by rounding from \
-                 that of one run"
-            ));
-        }
-        Ok(Some(from))
     }
 }
 

@@ -34,8 +34,9 @@ pub(super) struct FileBytes {
 }
 
 impl FileBytes {
-    pub(super) fn new(file: std::fs::File) -> io::Result<Self> {
-        Ok(Self { file: Arc::new(followed(Patched::new(file)?)), tails: Arc::default() })
+    /// The first `len` bytes of a file.
+    pub(super) fn new(file: std::fs::File, len: u64) -> Self {
+        Self { file: Arc::new(followed(Patched::new(file, len))), tails: Arc::default() }
     }
 
     pub(super) fn file(&self) -> &std::fs::File {

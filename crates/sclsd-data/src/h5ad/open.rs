@@ -6,6 +6,7 @@ use super::editor::Compression;
 use super::error::H5adError;
 use super::inspect::{Inspection, list};
 use super::matrix::FileMatrix;
+use super::part;
 use super::read::{Keys, all_keys, graphs, index_name, open_anndata, open_layer, open_raw, open_x, read};
 use super::storage::Reader;
 use super::write::{Additions, add, cut};
@@ -116,10 +117,35 @@ impl H5ad {
         add(&self.reader, output, additions, compression)
     }
 
-    /// Writes a subset to `output`, which may be the file itself: the cells and genes of `data`, by name, with the
-    /// elements of `data`. All other elements of the file are subset in the same way and keep their stored type:
-    /// layers, `varm` and `var` along the genes; layers, `obs`, `obsm`, `obsp` and `raw` along the cells. Elements
-    /// listed in `kept`, such as `obsm/X_pca`, come from the file and not from `data`.
+    /// Writes a part result to `output`: the file, byte for byte, with `added` behind it. Whatever opens it opens the
+    /// file; [`H5ad::part`] reads what was added.
+    ///
+    /// # Errors
+    /// [`H5adError`] where the file was changed meanwhile, or the output cannot be written.
+    pub fn write_part(&self, output: &Path, added: &Dataset) -> Result<(), H5adError> {
+        part::write(&self.reader, output, added)
+    }
+
+    /// What a part result adds to the file that it was made of; nothing where the file is no part.
+    ///
+    /// # Errors
+    /// [`H5adError`] where it is damaged.
+    pub fn part(&self) -> Result<Option<Dataset>, H5adError> {
+        part::added(&self.reader)
+    }
+
+    /// Whether another file, or the one that another part was made of, has the same bytes.
+    ///
+    /// # Errors
+    /// [`H5adError`] where one of the two cannot be read.
+    pub fn same_bytes(&self, other: &Self) -> Result<bool, H5adError> {
+        self.reader.same_bytes(&other.reader)
+    }
+
+    /// Writes a copy to `output`, which may be the file itself, that has the cells and genes of `data`, by name, and in
+    /// it what `data` has. Everything else of the file follows them in the type it is stored in: layers, `varm` and
+    /// `var` the genes, `obs`, `obsm`, `obsp` and `raw` the cells. Elements of `kept`, such as `obsm/X_pca`, stay the
+    /// file's.
     ///
     /// Returns a sentence for each element that could not be copied.
     ///

@@ -12,14 +12,16 @@ const PAGE: usize = 4096;
 #[derive(Debug, Clone)]
 pub(super) struct Patched {
     file: Arc<File>,
+    /// Bytes of the file that are read.
+    extent: u64,
     len: u64,
     pages: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Patched {
-    pub(super) fn new(file: File) -> io::Result<Self> {
-        let len = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), len, pages: BTreeMap::new() })
+    /// The first `len` bytes of a file.
+    pub(super) fn new(file: File, len: u64) -> Self {
+        Self { file: Arc::new(file), extent: len, len, pages: BTreeMap::new() }
     }
 
     pub(super) fn file(&self) -> &File {
@@ -36,7 +38,7 @@ impl Patched {
         }
         let end = offset.checked_add(buffer.len() as u64).filter(|&end| end <= self.len);
         let end = end.ok_or_else(|| Error::from(ErrorKind::UnexpectedEof))?;
-        let in_file = self.file.metadata()?.len().clamp(offset, end) - offset;
+        let in_file = self.extent.clamp(offset, end) - offset;
         let (old, new) = buffer.split_at_mut(usize::try_from(in_file).unwrap_or(usize::MAX));
         read_exact_at(&self.file, offset, old)?;
         new.fill(0);
@@ -143,7 +145,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let before: Vec<u8> = (0..10_000_u32).map(|i| i.to_le_bytes()[0]).collect();
         file.write_all(&before).unwrap();
-        let mut cursor = Cursor { patched: Patched::new(file.reopen().unwrap()).unwrap(), at: 0 };
+        let mut cursor = Cursor { patched: Patched::new(file.reopen().unwrap(), before.len() as u64), at: 0 };
         let mut expected = before.clone();
         for (at, n) in [(4_090, 12), (9_990, 30), (0, 1), (20_000, 5)] {
             cursor.seek(SeekFrom::Start(at as u64)).unwrap();

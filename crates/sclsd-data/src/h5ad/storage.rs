@@ -12,6 +12,7 @@ use hdf5_pure::{AttrValue, Dataset, Datatype, DatatypeByteOrder, File, Group, La
 
 use super::bytes::{FileBytes, Heaps};
 use super::error::H5adError;
+use super::footer::Footer;
 use super::foreign;
 use crate::memory;
 use crate::replace::plain_reason;
@@ -61,6 +62,8 @@ pub(crate) struct Reader {
     bytes: FileBytes,
     path: PathBuf,
     opened: Stamp,
+    /// Where the file ends, and a second one begins, in a part result.
+    footer: Option<Footer>,
     listings: Mutex<HashMap<String, Arc<Listing>>>,
 }
 
@@ -108,7 +111,8 @@ impl Reader {
         }
         let handle = std::fs::File::open(path).map_err(|source| unreadable(&source))?;
         let meta = handle.metadata().map_err(|source| unreadable(&source))?;
-        let bytes = FileBytes::new(handle).map_err(|source| unreadable(&source))?;
+        let footer = Footer::of(&handle, meta.len()).map_err(|source| unreadable(&source))?;
+        let bytes = FileBytes::new(handle, footer.map_or(meta.len(), |footer| footer.first));
         let file = File::from_source(bytes.clone())
             .map_err(|source| H5adError::NotHdf5 { path: shown.clone(), reason: source.to_string() })?;
         if file.file_space_strategy() == Some(hdf5_pure::FileSpaceStrategy::Page) {
@@ -124,19 +128,58 @@ impl Reader {
             let reason = format!("it has {} bytes, but was written with {whole}", meta.len());
             return Err(H5adError::NotHdf5 { path: shown, reason });
         }
-        Ok(Self { file, bytes, path: path.to_owned(), opened: Stamp::of(&meta), listings: Mutex::default() })
+        Ok(Self { file, bytes, path: path.to_owned(), opened: Stamp::of(&meta), footer, listings: Mutex::default() })
     }
 
     pub(crate) fn path(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// Copies the bytes of the opened file to `to`, even if another file has its name by now.
+    /// The open file and where its second one stands, of a part result.
+    pub(super) fn part(&self) -> Option<(&std::fs::File, Footer)> {
+        self.footer.map(|footer| (self.bytes.file(), footer))
+    }
+
+    /// Bytes of the file, without what stands behind it in a part result.
+    fn extent(&self) -> u64 {
+        self.footer.map_or(self.opened.len, |footer| footer.first)
+    }
+
+    /// Whether another file has the same bytes.
+    pub(crate) fn same_bytes(&self, other: &Self) -> Result<bool, H5adError> {
+        use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+        if self.extent() != other.extent() {
+            return Ok(false);
+        }
+        let bytes = |reader: &Self| {
+            let mut file = reader.bytes.file();
+            let begun = file.seek(SeekFrom::Start(0)).and_then(|_| file.try_clone());
+            begun.map(|file| BufReader::with_capacity(WINDOW, file.take(reader.extent())))
+        };
+        let unreadable = |reader: &Self, source: &std::io::Error| H5adError::Unreadable {
+            path: reader.path(),
+            reason: plain_reason(source),
+        };
+        let mut ours = bytes(self).map_err(|source| unreadable(self, &source))?;
+        let mut theirs = bytes(other).map_err(|source| unreadable(other, &source))?;
+        loop {
+            let a = ours.fill_buf().map_err(|source| unreadable(self, &source))?;
+            let b = theirs.fill_buf().map_err(|source| unreadable(other, &source))?;
+            let n = a.len().min(b.len());
+            if n == 0 || a[..n] != b[..n] {
+                return Ok(a.len() == b.len());
+            }
+            ours.consume(n);
+            theirs.consume(n);
+        }
+    }
+
+    /// The bytes of the file that was opened, whatever has its name by now, copied to `to`.
     ///
     /// Fails if the bytes were changed since the file was opened, or if `replaces` is the path of this file and another
     /// file has taken the name.
     pub(crate) fn copy_to(&self, to: &mut std::fs::File, replaces: &Path) -> Result<(), H5adError> {
-        use std::io::{Seek, SeekFrom};
+        use std::io::{Read, Seek, SeekFrom};
         let unreadable =
             |source: &std::io::Error| H5adError::Unreadable { path: self.path(), reason: plain_reason(source) };
         let changed = |what: &str| H5adError::Changed { path: self.path(), what: what.into() };
@@ -151,7 +194,7 @@ impl Reader {
             return Err(changed("another file took its place"));
         }
         from.seek(SeekFrom::Start(0)).map_err(|source| unreadable(&source))?;
-        std::io::copy(&mut from, to).map_err(|source| H5adError::Unwritable {
+        std::io::copy(&mut from.take(self.extent()), to).map_err(|source| H5adError::Unwritable {
             path: replaces.display().to_string(),
             reason: plain_reason(&source),
         })?;

@@ -4,6 +4,7 @@
 //! and synced to disk. Until then an existing file with that name is unchanged, and a failure leaves no partial file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use super::cut::{Chosen, bulk, carry, changed, check_sizes, copy_whole, has_long_piece, unwritable_numbers};
@@ -107,7 +108,7 @@ fn sentences(lost: Vec<(String, String)>) -> Vec<String> {
 
 /// Prepares the groups that elements with these names are added to or removed from, so that they can be changed.
 fn open_groups<'k>(path: &Path, keys: impl Iterator<Item = &'k str>) -> std::io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
     let Some(root) = root_address(&mut file)? else { return Ok(()) };
     let mut groups = BTreeSet::from(["", "obs", "obsm", "obsp", "uns"]);
     for mut key in keys {
@@ -278,14 +279,15 @@ fn rewrite(reader: &Reader, temporary: &Path, output: &Path, gone: &[String]) ->
     editor.close()
 }
 
-/// The name of a second temporary file. It follows the naming scheme, so that stale ones are removed too.
-fn beside(temporary: &Path) -> PathBuf {
+/// A second temporary file, whose name is one too, so that it is removed where this one would be.
+pub(super) fn beside(temporary: &Path) -> PathBuf {
     let stem = temporary.file_stem().unwrap_or_default().to_string_lossy();
     temporary.with_file_name(format!("{stem}anew.tmp"))
 }
 
-fn copy(reader: &Reader, temporary: &Path, output: &Path) -> Result<(), H5adError> {
-    let mut file = std::fs::OpenOptions::new()
+/// The bytes of the file in `temporary`, which is left open behind them.
+pub(super) fn copy_first(reader: &Reader, temporary: &Path, output: &Path) -> Result<File, H5adError> {
+    let mut file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -293,6 +295,11 @@ fn copy(reader: &Reader, temporary: &Path, output: &Path) -> Result<(), H5adErro
         .open(temporary)
         .map_err(|source| unwritable(output, &source))?;
     reader.copy_to(&mut file, output)?;
+    Ok(file)
+}
+
+fn copy(reader: &Reader, temporary: &Path, output: &Path) -> Result<(), H5adError> {
+    let mut file = copy_first(reader, temporary, output)?;
     renew_superblock(&mut file).map_err(|source| unwritable(output, &source))?;
     // if this fails, the code that adds to the file reports the reason
     let _ = root_address(&mut file).and_then(|root| root.map_or(Ok(0), |root| harden(&mut file, root)));
@@ -324,40 +331,43 @@ fn replaced(reader: &Reader, additions: &Additions) -> Vec<String> {
 pub fn write_h5ad(output: &Path, data: &Dataset, compression: Compression) -> Result<(), H5adError> {
     data.check()
         .map_err(|error| H5adError::Unwritable { path: output.display().to_string(), reason: error.to_string() })?;
-    replace(output, |temporary| {
-        let editor = Editor::create(temporary, compression)?;
-        editor.set_attribute("", "encoding-type", &Attribute::Text("anndata"))?;
-        editor.set_attribute("", "encoding-version", &Attribute::Text("0.1.0"))?;
-        let mut sink = Sink::of(&editor);
-        for (table, frame) in TABLES.into_iter().zip([&data.obs, &data.var]) {
-            let order = frame.columns.iter().map(|(name, _)| name.clone()).collect();
-            editor.create_group(
-                table,
-                &[
-                    ("encoding-type", Attribute::Text("dataframe")),
-                    ("encoding-version", Attribute::Text("0.2.0")),
-                    ("_index", Attribute::Text("_index")),
-                    ("column-order", Attribute::Texts(order)),
-                ],
-            )?;
-            sink.made.insert(table.to_owned());
-            sink.texts(&format!("{table}/_index"), &[frame.len()], &frame.names)?;
-        }
-        for slot in ["layers", "obsm", "obsp", "uns", "varm", "varp"] {
-            sink.dictionary(slot)?;
-        }
-        sink.whole(data, &|_| true)?;
-        editor.close()
-    })
+    replace(output, |temporary| fill_new(temporary, data, compression))
+}
+
+/// Writes a data set into a new file.
+pub(super) fn fill_new(path: &Path, data: &Dataset, compression: Compression) -> Result<(), H5adError> {
+    let editor = Editor::create(path, compression)?;
+    editor.set_attribute("", "encoding-type", &Attribute::Text("anndata"))?;
+    editor.set_attribute("", "encoding-version", &Attribute::Text("0.1.0"))?;
+    let mut sink = Sink::of(&editor);
+    for (table, frame) in TABLES.into_iter().zip([&data.obs, &data.var]) {
+        let order = frame.columns.iter().map(|(name, _)| name.clone()).collect();
+        editor.create_group(
+            table,
+            &[
+                ("encoding-type", Attribute::Text("dataframe")),
+                ("encoding-version", Attribute::Text("0.2.0")),
+                ("_index", Attribute::Text("_index")),
+                ("column-order", Attribute::Texts(order)),
+            ],
+        )?;
+        sink.made.insert(table.to_owned());
+        sink.texts(&format!("{table}/_index"), &[frame.len()], &frame.names)?;
+    }
+    for slot in ["layers", "obsm", "obsp", "uns", "varm", "varp"] {
+        sink.dictionary(slot)?;
+    }
+    sink.whole(data, &|_| true)?;
+    editor.close()
 }
 
 /// [`replace_file`] with errors that name the output.
-fn replace(output: &Path, fill: impl FnOnce(&Path) -> Result<(), H5adError>) -> Result<(), H5adError> {
+pub(super) fn replace(output: &Path, fill: impl FnOnce(&Path) -> Result<(), H5adError>) -> Result<(), H5adError> {
     let unwritable = |source| unwritable(output, &source);
     replace_file(output, unwritable, |temporary| fill(temporary).map_err(|error| named(error, temporary, output)))
 }
 
-fn unwritable(output: &Path, source: &std::io::Error) -> H5adError {
+pub(super) fn unwritable(output: &Path, source: &std::io::Error) -> H5adError {
     H5adError::Unwritable { path: output.display().to_string(), reason: plain_reason(source) }
 }
 
