@@ -122,14 +122,16 @@ pub(super) fn probabilities(args: &FatesArgs, run: &Ensemble, output: Output) ->
         bail!("{}: {lonely}; remove such cells, or rebuild the graph", args.input.display());
     }
     let with = || format!("{} with {}", args.input.display(), args.model.display());
-    let baselines = estimator.baselines(&terminal);
-    let (estimate, spread) = if by_members {
+    let (estimate, spread, baselines) = if by_members {
+        // before the members put their own pseudotime and states into the data
+        let baselines = estimator.baselines(&terminal);
         let (mean, spread) =
             fate_members::estimate(run, &mut data, record.as_ref(), args, &terminal, output).with_context(with)?;
-        (mean, Some(spread))
+        (mean, Some(spread), baselines)
     } else {
         fate_members::say_none(run, args, &has, output);
-        (estimator.estimate(args.method, &terminal, args.time_range).with_context(with)?, None)
+        let estimate = estimator.estimate(args.method, &terminal, args.time_range).with_context(with)?;
+        (estimate, None, estimator.baselines(&terminal))
     };
     let clusters = cluster_key.and_then(|key| data.obs.get(&key)).and_then(Column::to_categorical);
     let mut additions = fate_estimates::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
