@@ -5,7 +5,7 @@ use burn_cubecl::cubecl::prelude::*;
 
 use crate::likelihood::{UNITS, reduce};
 
-/// The Euclidean norm of a gradient, into its place among those of all tensors: one cube.
+/// Writes the Euclidean norm of a gradient to `norms[place]`, with a single cube.
 #[cube(launch)]
 pub(super) fn norm_kernel<F: Float>(gradient: &Array<F>, norms: &mut Array<F>, place: u32) {
     let unit = UNIT_POS as usize;
@@ -20,7 +20,8 @@ pub(super) fn norm_kernel<F: Float>(gradient: &Array<F>, norms: &mut Array<F>, p
     }
 }
 
-/// Moves every number of a tensor. `rates`: those of [`AdamStep`](sclsd_kernels::AdamStep), in its order.
+/// Updates the values and the moments of a tensor. `rates` are those of [`AdamStep`](sclsd_kernels::AdamStep), in
+/// order.
 #[cube(launch)]
 pub(super) fn update_kernel<F: Float>(
     values: &Array<F>,

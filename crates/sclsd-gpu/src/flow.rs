@@ -1,12 +1,11 @@
-//! Rows followed down a potential, and the backward pass: one cube a row, its units side by side across the layers.
+//! Rows followed down a potential, and the backward pass: one cube per row, whose units share the work of a layer.
 //!
-//! Every row chooses its own steps, as every block of rows does on the host. What is needed to come back (time, size
-//! and first state of every step) stays on the device. A row that takes more steps than it may, or leaves the range of
-//! numbers, ends as `NaN`; which of both it was, and when, stands in `failed` for whoever asks, once the loss has told
-//! that something was.
+//! Every row chooses its own steps, as every block of rows does on the host. What the backward pass needs (time, size
+//! and first state of every step) stays on the device. The states of a row become `NaN` if its steps run out or if it
+//! leaves the range of `f32`; `failed` holds the reason and the time. The host reads `failed` only if the loss is not
+//! finite.
 //!
-//! Scalars of a row (its time, the size of its step) are computed by all of its units alike, from memory that they
-//! share.
+//! Scalars of a row (its time, its step size) are computed by all of its units redundantly, from shared memory.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -14,19 +13,19 @@ use burn_cubecl::cubecl::prelude::*;
 use sclsd_kernels::FlowPlan;
 use sclsd_ode::tableau::Embedded;
 
-/// Units of a cube: a layer of the default potential.
+/// Units of a cube: the width of a hidden layer of the default potential.
 pub(super) const UNITS: usize = 32;
 /// Stages of an embedded method.
 const STAGES: usize = 7;
 
-/// Sizes that a kernel is compiled for.
+/// Sizes that a kernel is specialised for at compile time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Sizes {
-    /// From z to V.
+    /// Widths of the layers, from z to V.
     widths: Vec<usize>,
     /// Times of the grid.
     pub(super) times: usize,
-    /// Steps that there is space for, per row.
+    /// Number of steps of a row that can be saved.
     pub(super) slots: usize,
 }
 
@@ -35,12 +34,12 @@ impl Sizes {
         Self { widths: plan.widths.clone(), times: plan.grid.len(), slots: plan.slots(rows) }
     }
 
-    /// Numbers in a row.
+    /// Number of coordinates of a row.
     pub(super) fn width(&self) -> usize {
         self.widths[0]
     }
 
-    /// Numbers that are kept of a step: its time, its size and the state it begins with.
+    /// Numbers saved per step: its time, its size and its first state.
     pub(super) fn slot(&self) -> usize {
         self.width() + 2
     }
@@ -49,17 +48,17 @@ impl Sizes {
         self.widths.len() - 1
     }
 
-    /// Where the weights of a layer begin.
+    /// Offset of the weights of a layer.
     fn weight_at(&self, depth: usize) -> usize {
         self.widths.windows(2).take(depth).map(|pair| (pair[0] + 1) * pair[1]).sum()
     }
 
-    /// Where the biases of a layer begin.
+    /// Offset of the biases of a layer.
     fn bias_at(&self, depth: usize) -> usize {
         self.weight_at(depth) + self.widths[depth] * self.widths[depth + 1]
     }
 
-    /// Where the units of a layer begin among those of all layers.
+    /// Offset of the units of a layer among the units of all layers.
     fn unit_at(&self, depth: usize) -> usize {
         self.widths[1..=depth].iter().sum()
     }
@@ -72,18 +71,18 @@ impl Sizes {
         self.widths.iter().copied().max().unwrap_or(1)
     }
 
-    /// All weights and the gate.
+    /// Number of weights: all layers and the gate.
     pub(super) fn length(&self) -> usize {
         self.weight_at(self.layers()) + 1
     }
 }
 
-// Where the coefficients of a method begin.
+// Offsets of the coefficients of a method.
 const B: usize = STAGES * STAGES;
 const ERROR: usize = B + STAGES;
 const DENSE: usize = ERROR + STAGES;
 
-/// The coefficients of a method in one row: a, b, those of the error, and those of the states inside a step.
+/// The coefficients of a method in one vector: a, b, the error weights, and the weights of the dense output.
 pub(super) fn coefficients(method: &Embedded) -> Vec<f32> {
     let padded = |row: &&[f64]| [row, &[0.0; STAGES][row.len()..]].concat();
     let a = method.tableau.a.iter().flat_map(padded);
@@ -94,7 +93,7 @@ pub(super) fn coefficients(method: &Embedded) -> Vec<f32> {
     all.chain(dense).collect()
 }
 
-/// What the units of a row share on their way through the layers.
+/// Shared memory of the units of a row, for the sweeps through the layers.
 #[derive(CubeType)]
 struct Scratch<F: Float> {
     /// tanh a and ln cosh a of all units, and their tangents.
@@ -102,7 +101,7 @@ struct Scratch<F: Float> {
     h: SharedMemory<F>,
     da: SharedMemory<F>,
     dh: SharedMemory<F>,
-    /// Gradients by the outputs of a layer, and by its inputs.
+    /// Gradients with respect to the outputs of a layer, and with respect to its inputs.
     p: SharedMemory<F>,
     q: SharedMemory<F>,
     below_p: SharedMemory<F>,
@@ -145,8 +144,8 @@ fn sweep<F: Float>(weights: &Array<F>, z: &SharedMemory<F>, scratch: &mut Scratc
                     a += weights[weight_at + o * inputs + i] * scratch.h[unit_at - inputs + i];
                 }
             }
-            // with e = exp(−2 |a|): tanh a = ± (1 − e) / (1 + e), ln cosh a = |a| + ln(1 + e) − ln 2; near 0, where
-            // that is a small difference of large numbers, their series
+            // with e = exp(−2 |a|): tanh a = ± (1 − e) / (1 + e), ln cosh a = |a| + ln(1 + e) − ln 2; near 0, where ln
+            // cosh a is a small difference of large numbers, the Taylor series of both
             let size = F::abs(a);
             let e = F::exp(F::new(-2.0) * size);
             let far_t = (F::new(1.0) - e) / (F::new(1.0) + e);
@@ -172,7 +171,7 @@ fn opening<F: Float>(weights: &Array<F>, #[comptime] sizes: Sizes) -> F {
     F::new(1.0) / (F::new(1.0) + F::exp(F::new(0.0) - gate))
 }
 
-/// −∇V at z, into the stage's place of `k`.
+/// Writes −∇V at z to `k`, at the offset of the stage.
 #[cube]
 fn drift<F: Float>(
     weights: &Array<F>,
@@ -216,7 +215,8 @@ fn drift<F: Float>(
     }
 }
 
-/// `(∂f/∂z)ᵀ κ` into `grad_z`; the derivatives of κ · f by the weights are added to the row's, which begin at `first`.
+/// Writes `(∂f/∂z)ᵀ κ` to `grad_z`. Adds the gradient of κ · f with respect to the weights to the row's gradients,
+/// which begin at `first`.
 #[cube]
 fn drift_vjp<F: Float>(
     weights: &Array<F>,
@@ -267,7 +267,7 @@ fn drift_vjp<F: Float>(
         let weight_at = comptime!(sizes.weight_at(depth));
         let bias_at = comptime!(sizes.bias_at(depth));
         let unit_at = comptime!(sizes.unit_at(depth));
-        // from dh and h to da and a
+        // from the gradients of dh and h to those of da and a
         for o in range_stepped(unit, outputs, UNITS) {
             let t = scratch.t[unit_at + o];
             let grad_dh = scratch.p[o];
@@ -333,21 +333,21 @@ fn combine<F: Float>(
     sync_cube();
 }
 
-/// Weight of a stage at a share of the step.
+/// Weight of a stage at the fraction `theta` of the step.
 #[cube]
 fn inside<F: Float>(method: &Array<F>, theta: F, stage: usize) -> F {
     let d = DENSE + 4 * stage;
     theta * (method[d] + theta * (method[d + 1] + theta * (method[d + 2] + theta * method[d + 3])))
 }
 
-/// Where a step ends: on the grid's end, if that is within rounding of it.
+/// The time at the step's end; if that is within rounding of the grid's end, the grid's end.
 #[cube]
 fn reach<F: Float>(t: F, h: F, end: F) -> F {
     let reached = t + h;
     select(end - reached <= F::new(1e-6) * F::max(F::abs(end), F::new(1.0)), end, reached)
 }
 
-/// Follows a row: states at every time of the grid, and the steps that led there.
+/// Follows one row: writes its states at every time of the grid, and saves its steps.
 #[cube(launch)]
 pub(super) fn follow_kernel<F: Float>(
     weights: &Array<F>,
@@ -417,7 +417,7 @@ pub(super) fn follow_kernel<F: Float>(
     let mut h = F::min(F::min(F::new(100.0) * short, long), end - grid[0]);
 
     let mut t = grid[0];
-    let mut at = grid.len() - times + 1; // 1, as a value that can change
+    let mut at = grid.len() - times + 1; // 1, as a value that can change at run time
     let mut count = grid.len() - times;
     let mut tries = grid.len() - times;
     while at < times && count < slots && tries < 4 * slots {
@@ -435,7 +435,7 @@ pub(super) fn follow_kernel<F: Float>(
             let share = h * sum / (atol + rtol * F::max(F::abs(y[i]), F::abs(next[i])));
             error += share * share;
         }
-        sync_cube(); // all have read next
+        sync_cube(); // all units have read next
         error = F::max(F::sqrt(error / n), F::new(1e-8));
         let change = F::min(F::max(F::new(0.9) * F::powf(error, F::new(-0.2)), F::new(0.2)), F::new(10.0));
         if error <= F::new(1.0) {
@@ -460,7 +460,7 @@ pub(super) fn follow_kernel<F: Float>(
                 }
                 at += 1;
             }
-            sync_cube(); // all have read y and k
+            sync_cube(); // all units have read y and k
             for i in range_stepped(unit, width, UNITS) {
                 y[i] = next[i];
                 k[i] = k[last + i];
@@ -472,7 +472,7 @@ pub(super) fn follow_kernel<F: Float>(
             h *= F::min(change, F::new(1.0));
         }
     }
-    // 0: it came to the end, 1: the steps ran out, 2: what no number can hold
+    // 0: the row reached the end, 1: its steps ran out, 2: it left the range of `f32`
     let mut reason = F::new(0.0);
     if at < times {
         reason = F::new(1.0);
@@ -502,7 +502,7 @@ pub(super) fn follow_kernel<F: Float>(
     }
 }
 
-/// Goes a row's steps back: the derivatives by its start and, row by row, by the weights.
+/// The backward pass of one row: gradients with respect to its start and, for every row, with respect to the weights.
 #[cube(launch)]
 pub(super) fn follow_vjp_kernel<F: Float>(
     weights: &Array<F>,
@@ -543,7 +543,7 @@ pub(super) fn follow_vjp_kernel<F: Float>(
     sync_cube();
     sync_storage();
     let count = usize::cast_from(taken[row]);
-    let mut low = grid.len(); // times of the grid from here on have been taken in
+    let mut low = grid.len(); // times of the grid from here on have been processed
     for gone in 0..count {
         let slot = (row * slots + count - 1 - gone) * comptime!(sizes.slot());
         let t = steps[slot];
@@ -557,7 +557,7 @@ pub(super) fn follow_vjp_kernel<F: Float>(
             combine::<F>(method, &y, &k, h, &mut z, stage, width);
             drift::<F>(weights, &z, &mut k, stage * width, &mut space, comptime!(sizes.clone()));
         }
-        // the state at the step's end
+        // gradients with respect to the state at the step's end
         while low > 1 && grid[low - 1] >= reached {
             low -= 1;
             for i in range_stepped(unit, width, UNITS) {
@@ -569,7 +569,7 @@ pub(super) fn follow_vjp_kernel<F: Float>(
                 kappa[stage * width + i] = h * method[B + stage] * grad[i];
             }
         }
-        // those inside it
+        // gradients with respect to states inside the step
         while low > 1 && grid[low - 1] > t {
             low -= 1;
             let theta = (grid[low] - t) / h;

@@ -1,5 +1,5 @@
-//! The kernels for every backend on CubeCL: GPUs through CUDA, Vulkan, Metal or DirectX. Empty without the feature
-//! `cubecl`.
+//! The kernels for every CubeCL backend: GPUs through CUDA, Vulkan, Metal or DirectX. This crate is empty without the
+//! feature `cubecl`.
 
 #![cfg(feature = "cubecl")]
 
@@ -38,7 +38,7 @@ pub struct Cube<R> {
 }
 
 impl<R: CubeRuntime> Cube<R> {
-    /// The kernels of the runtime of a backend, with products of 32 bits.
+    /// The kernels of a backend's runtime, with matrix products in `f32`.
     #[must_use]
     pub fn of<F: FloatElement, I: IntElement, BT: BoolElement>(
         _: PhantomData<CubeBackend<R, F, I, BT>>,
@@ -55,7 +55,7 @@ impl<R: CubeRuntime> Cube<R> {
     }
 }
 
-/// Where tensors are made.
+/// A client and a device, on which tensors are created.
 struct Place<R: CubeRuntime> {
     client: ComputeClient<R>,
     device: R::Device,
@@ -71,13 +71,13 @@ impl<R: CubeRuntime> Place<R> {
         Self { client: tensor.client.clone(), device: tensor.device.clone() }
     }
 
-    /// A tensor of anything.
+    /// A tensor with undefined contents.
     fn empty(&self, shape: &[usize]) -> CubeTensor<R> {
         let shape = Shape::from(shape.to_vec());
         empty_device_contiguous_dtype(self.client.clone(), self.device.clone(), shape, DType::F32)
     }
 
-    /// Numbers of the host.
+    /// Copies numbers from the host to the device.
     fn upload<E: CubeElement>(&self, values: &[E], dtype: DType) -> CubeTensor<R> {
         let handle = self.client.create_from_slice(E::as_bytes(values));
         let shape = Shape::from(vec![values.len()]);
@@ -88,23 +88,23 @@ impl<R: CubeRuntime> Place<R> {
         self.upload(values, DType::F32)
     }
 
-    /// Indices; an empty array cannot be bound, so it becomes one of a single 0.
+    /// Copies indices to the device. An empty array cannot be bound, so it is replaced by a single 0.
     fn indices(&self, values: &[u32]) -> CubeTensor<R> {
         self.upload(if values.is_empty() { &[0] } else { values }, DType::U32)
     }
 }
 
-/// The tensor that a handle stands for.
+/// The tensor behind a handle.
 fn any_layout<R: CubeRuntime>(handle: Handle) -> CubeTensor<R> {
     *handle.downcast::<CubeTensor<R>>().expect("a tensor of this runtime")
 }
 
-/// The same, row-major.
+/// The tensor behind a handle, made row-major.
 fn tensor<R: CubeRuntime>(handle: Handle) -> CubeTensor<R> {
     into_contiguous(any_layout(handle))
 }
 
-/// What the backward pass along a flow needs, on the device.
+/// Saved on the device for the backward pass of a flow.
 struct Saved<R: CubeRuntime> {
     sizes: flow::Sizes,
     weights: CubeTensor<R>,

@@ -1,6 +1,6 @@
-//! ln p(x | z, xl) of a block of visits with its derivatives, given the decoder's logits: one cube a visit.
+//! ln p(x | z, xl) of a block of visits with its gradients, given the decoder's logits: one cube per visit.
 //!
-//! Formulas are those of [`reconstruction`](sclsd_kernels::reconstruction), which is the oracle.
+//! The formulas are those of [`reconstruction`](sclsd_kernels::reconstruction), which is the oracle.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -10,14 +10,14 @@ use sclsd_kernels::vector::{LN, SMALL};
 
 /// Units of a cube.
 pub(super) const UNITS: usize = 256;
-/// Counts up to which ratios of Γ functions are products.
+/// Largest count for which ratios of Γ functions are computed as products.
 const SMALL_COUNT: f32 = 64.0;
 
-/// The sum, or the largest, of a number of every unit.
+/// The sum, or the maximum, of one number per unit.
 #[cube]
 pub(super) fn reduce<F: Float>(value: F, scratch: &mut SharedMemory<F>, #[comptime] largest: bool) -> F {
     let unit = UNIT_POS as usize;
-    sync_cube(); // all have read what was there
+    sync_cube(); // all units have read the previous result
     scratch[unit] = value;
     sync_cube();
     #[unroll]
@@ -46,21 +46,21 @@ fn bend<F: Float>(x: F) -> F {
     sum * x - F::new(0.5)
 }
 
-/// ln(1 + x) for x ≥ 0, to rounding however small x is: some devices take the logarithm of the rounded sum.
+/// ln(1 + x) for x ≥ 0, exact to rounding however small x is. (The ln(1 + x) of some devices rounds 1 + x first.)
 #[cube]
 fn ln_1p<F: Float>(x: F) -> F {
     let near = F::min(x, F::new(SMALL));
     select(x < F::new(SMALL), near + near * near * bend::<F>(near), F::ln(F::new(1.0) + x))
 }
 
-/// ln(1 + x) − x, likewise.
+/// ln(1 + x) − x, exact to rounding in the same way.
 #[cube]
 fn ln_1p_less_x<F: Float>(x: F) -> F {
     let near = F::min(x, F::new(SMALL));
     select(x < F::new(SMALL), near * near * bend::<F>(near), F::ln(F::new(1.0) + x) - x)
 }
 
-/// ln(1 + x) − x / (1 + x), likewise.
+/// ln(1 + x) − x / (1 + x), exact to rounding in the same way.
 #[cube]
 fn excess<F: Float>(x: F) -> F {
     let near = F::min(x, F::new(SMALL));
@@ -69,21 +69,22 @@ fn excess<F: Float>(x: F) -> F {
     select(x < F::new(SMALL), small, F::ln(F::new(1.0) + x) - x * reciprocal)
 }
 
-/// What is beyond ½ ln 2π in Stirling's series of ln Γ(y), for y ≥ 8.
+/// c(y) of Stirling's series ln Γ(y) = (y − ½) ln y − y + ½ ln 2π + c(y), for y ≥ 8.
 #[cube]
 fn series<F: Float>(y: F) -> F {
     let q = F::new(1.0) / (y * y);
     (F::new(1.0 / 12.0) - q * (F::new(1.0 / 360.0) - q * F::new(1.0 / 1260.0))) / y
 }
 
-/// ln y − 1/(2y) − ψ(y), likewise.
+/// ln y − 1/(2y) − ψ(y), for y ≥ 8.
 #[cube]
 fn series_derivative<F: Float>(y: F) -> F {
     let q = F::new(1.0) / (y * y);
     q * (F::new(1.0 / 12.0) - q * (F::new(1.0 / 120.0) - q * F::new(1.0 / 252.0)))
 }
 
-/// Gradients by both logits of every gene, by θ, by ln xl, and the value of every visit of a block.
+/// Computes, for every visit of a block, the gradients with respect to both logits of every gene, to θ and to ln xl,
+/// and the value.
 #[cube(launch)]
 pub(super) fn likelihood_kernel<F: Float>(
     logits: &Array<F>,
@@ -139,8 +140,8 @@ pub(super) fn likelihood_kernel<F: Float>(
         let log = ln_1p::<F>(u);
         let a = F::exp(zero - F::abs(gate));
         if x > zero {
-            // ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) − x ln(θ + ε), and the derivative by θ: of the whole below θ, else of
-            // the first two
+            // ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) − x ln(θ + ε), and the derivative with respect to θ: of all terms if
+            // x < θ, else of the first two
             let below = x < t;
             let mut choose = F::new(0.0);
             let mut grad_t = F::new(0.0);
@@ -151,7 +152,7 @@ pub(super) fn likelihood_kernel<F: Float>(
                     grad_t += select(below, (epsilon - k) * inverse, one) / (t + k);
                 }
             } else {
-                // at y = θ + 8, less what leads there, by differences that do not cancel where θ is large
+                // at y = θ + 8, corrected by the recurrence, with differences that do not cancel for large θ
                 let eight = F::new(8.0);
                 let y = t + eight;
                 let mut ahead = F::new(0.0);
@@ -198,7 +199,7 @@ pub(super) fn likelihood_kernel<F: Float>(
     }
     let softmax_sum = reduce::<F>(softmax_sum, &mut scratch, false);
     let total = reduce::<F>(total, &mut scratch, false);
-    // through the softmax
+    // backward pass through the softmax
     for gene in range_stepped(unit, genes, UNITS) {
         let share = F::exp(logits[rates + gene] + bias[genes + gene] - largest) * scale;
         grads[rates + gene] -= share * softmax_sum;

@@ -1,4 +1,5 @@
-//! Products of matrices of a chosen precision. Burn's own would take whatever units a GPU has, of 11 bits on NVIDIA's.
+//! Matrix products in a chosen precision. (Burn's own products always use tensor cores if there are any, with factors
+//! of 11 bits on NVIDIA GPUs.)
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeRuntime;
@@ -16,12 +17,12 @@ use crate::cubes::units;
 use crate::rows;
 use sclsd_kernels::Precision;
 
-/// `a b`, in 32 bits but for the factors.
+/// `a b`, accumulated in 32 bits, with factors of the given precision.
 pub(super) fn product<R: CubeRuntime>(a: CubeTensor<R>, b: CubeTensor<R>, precision: Precision) -> CubeTensor<R> {
     let shape = Shape::from(vec![a.meta.shape()[0], b.meta.shape()[1]]);
     let out = empty_device_contiguous_dtype(a.client.clone(), a.device.clone(), shape, DType::F32);
     let has = |kind: StorageType| out.client.properties().supports_type(kind);
-    // units for short factors, or those of 32 bits with factors made as short
+    // tensor cores, or 32-bit units with factors rounded to the same precision
     let (strategy, kind, [a, b]) = match precision {
         Precision::F32 => (Strategy::SimpleUnit(Default::default()), DType::F32, [a, b]),
         Precision::Tf32 if has(cubecl::tf32::as_type_native_unchecked().storage_type()) => {
@@ -41,7 +42,7 @@ pub(super) fn product<R: CubeRuntime>(a: CubeTensor<R>, b: CubeTensor<R>, precis
     out
 }
 
-/// Every number to so many bits, the nearest, of two the even one.
+/// Rounds every number to a significand of `bits` bits, to nearest, ties to even.
 fn rounded<R: CubeRuntime>(tensor: CubeTensor<R>, bits: u32) -> CubeTensor<R> {
     let tensor = burn_cubecl::kernel::into_contiguous(tensor);
     let n = tensor.meta.num_elements();

@@ -1,14 +1,13 @@
-//! The recurrent prior along all walks, and the backward pass: one unit a walk.
+//! The recurrent prior along all walks, and the backward pass: one unit per walk.
 //!
-//! Weights are in one row of numbers, as [`Recurrent`](sclsd_kernels::recurrent::Recurrent) has them, which is the
-//! oracle.
+//! The weights are one vector, as in [`Recurrent`](sclsd_kernels::recurrent::Recurrent), which is the oracle.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
 use sclsd_kernels::recurrent::{At, HH0, HH1, IH1};
 
-/// Walks of a cube: few, so that there are many cubes.
+/// Walks per cube: few, so that there are many cubes.
 pub(super) const WALKS: u32 = 32;
 
 /// `out += W x + b`.
@@ -35,7 +34,7 @@ fn add_product<F: Float>(
 fn relu<F: Float>(x: &mut Array<F>, #[comptime] width: usize) {
     for i in 0..width {
         let v = x[i];
-        x[i] = select(v < F::new(0.0), F::new(0.0), v); // NaN stays
+        x[i] = select(v < F::new(0.0), F::new(0.0), v); // NaN is preserved
     }
 }
 
@@ -83,7 +82,7 @@ pub(super) fn recur_kernel<F: Float>(
     }
 }
 
-/// Derivatives by a matrix and its bias.
+/// Adds the gradients with respect to a matrix and its bias.
 #[cube]
 fn add_outer<F: Float>(
     sums: &mut Array<F>,
@@ -121,7 +120,8 @@ fn transposed<F: Float>(
     }
 }
 
-/// The derivatives by the projections and, walk by walk, by the weights, given those by h¹.
+/// The backward pass: gradients with respect to the projections and, for every walk, with respect to the weights, given
+/// the gradient with respect to h¹.
 #[cube(launch)]
 pub(super) fn recurrent_vjp_kernel<F: Float>(
     flat: &Array<F>,
@@ -142,7 +142,7 @@ pub(super) fn recurrent_vjp_kernel<F: Float>(
         for i in 0..length {
             sums[i] = F::new(0.0);
         }
-        // what flows back from the step after, and what goes into a matrix
+        // gradients that flow back from the next step, and the inputs of a matrix
         let mut from_upper = Array::<F>::new(width);
         let mut from_lower = Array::<F>::new(width);
         let mut g = Array::<F>::new(width);

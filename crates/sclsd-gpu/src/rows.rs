@@ -1,4 +1,4 @@
-//! Rows of cells: expression brought over as what is not 0, and gradients of visits gathered by their cells.
+//! Rows of cells: sparse expression scattered into dense rows, and gradients of visits summed by cell.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -6,7 +6,7 @@ use burn_cubecl::cubecl::prelude::*;
 /// Units of a cube.
 pub(super) const UNITS: u32 = 256;
 
-/// Writes what is not 0 into rows of zeros: one cube a row.
+/// Writes the stored values into rows of zeros: one cube per row.
 #[cube(launch)]
 pub(super) fn scatter_kernel<F: Float>(
     indptr: &Array<u32>,
@@ -33,7 +33,7 @@ pub(super) fn scatter_kernel<F: Float>(
     }
 }
 
-/// Sums of the visits of every cell, in their order: one unit a number of a cell.
+/// Sums over the visits of every cell, in order: one unit per number of a cell.
 #[cube(launch)]
 pub(super) fn sum_visits_kernel<F: Float>(
     indptr: &Array<u32>,

@@ -1,4 +1,4 @@
-//! Training with an observer that watches the loss and stops when it is low enough, on a backend of one's own.
+//! Trains on a Burn backend that the program chooses, with an observer that stops once the loss is low enough.
 
 use std::ops::ControlFlow;
 

@@ -1,11 +1,11 @@
-//! Adam with the gradient of each tensor clipped by its own norm.
+//! Adam, with the gradient of each tensor clipped by its own norm.
 //!
 //! ```text
-//! g ← g · min(1, clip / (‖g‖ + 1e-6))      one tensor at a time, as the Python package's optimiser does
+//! g ← g · min(1, clip / (‖g‖ + 1e-6))      for each tensor, as the Python package's optimiser does
 //! ```
 //!
-//! The update itself is Burn's, or one pass over memory with the same result: the host's, or by a kernel the device's.
-//! Its state is kept by the tensor's interchange name, so that it can be saved beside it.
+//! The update is Burn's, or an equivalent kernel that makes one pass over memory, on the host or on the device. The
+//! moments are stored under the interchange names of their tensors, so that a checkpoint can hold both.
 
 use std::collections::BTreeMap;
 
@@ -18,35 +18,35 @@ use sclsd_model::{AdamStep, Array, Kernels, Lsd, OnDeviceAdam, Peers, tensor_nam
 
 use crate::spec::AdamSpec;
 
-/// Added to norms, by which is divided.
+/// Added to a norm before dividing by the norm.
 const CLIP_EPSILON: f64 = 1e-6;
 
-/// First and second moment of one tensor, and how often it was updated.
+/// First and second moment of one tensor, and its number of updates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamMoments {
-    /// Updates so far.
+    /// Number of updates so far.
     pub updates: usize,
-    /// Mean of the gradient.
+    /// First moment: moving average of the gradient.
     pub first: Array,
-    /// Mean of the squared gradient.
+    /// Second moment: moving average of the squared gradient.
     pub second: Array,
 }
 
-/// The optimiser's state.
+/// The optimiser with its state.
 pub struct Adam<B: AutodiffBackend> {
     clip_norm: f64,
     kernels: Kernels,
     states: States<B>,
 }
 
-/// Moments by tensor: where the updates are made.
+/// Moments by tensor, on the host or on the device, wherever the updates are computed.
 enum States<B: AutodiffBackend> {
     Device(burn::optim::Adam, BTreeMap<String, AdamState<B::InnerBackend, 1>>),
     Host(BTreeMap<String, AdamMoments>),
 }
 
-/// Euclidean norms of the gradients of a step, by tensor: where they were computed, so that nothing has to wait for
-/// them.
+/// Euclidean norms of the gradients of one step, by tensor. They stay where they were computed, so that nothing waits
+/// for the device.
 #[derive(Debug)]
 pub struct Norms<B: Backend> {
     names: Vec<String>,
@@ -60,7 +60,7 @@ enum Values<B: Backend> {
 }
 
 impl<B: Backend> Norms<B> {
-    /// The first tensor whose gradient is not finite. Waits until the device has come to it.
+    /// Name of the first tensor whose gradient is not finite. Waits for the device.
     #[must_use]
     pub fn not_finite(self) -> Option<String> {
         let norms = match self.norms {
@@ -72,7 +72,7 @@ impl<B: Backend> Norms<B> {
 }
 
 impl<B: AutodiffBackend> Adam<B> {
-    /// An optimiser that has seen nothing, or one that goes on from `moments`.
+    /// An optimiser that continues from `moments`; empty moments start a new one.
     #[must_use]
     pub fn new(spec: &AdamSpec, moments: &BTreeMap<String, AdamMoments>, kernels: Kernels, device: &B::Device) -> Self {
         let state = |(name, m): (&String, &AdamMoments)| {
@@ -89,7 +89,7 @@ impl<B: AutodiffBackend> Adam<B> {
         Self { clip_norm: spec.clip_norm, kernels, states }
     }
 
-    /// The state on the host.
+    /// Copies the state to the host.
     #[must_use]
     pub fn moments(&self) -> BTreeMap<String, AdamMoments> {
         let host = |state: &AdamState<B::InnerBackend, 1>| AdamMoments {
@@ -103,8 +103,8 @@ impl<B: AutodiffBackend> Adam<B> {
         }
     }
 
-    /// Updates every tensor of the model that has a gradient, by the sum of it over peers. Nothing waits for a device:
-    /// where the norms turn out [not to be finite](Norms::not_finite), the model is spoilt.
+    /// Updates every tensor of the model that has a gradient, after summing the gradients over peers. Nothing waits for
+    /// the device: if the norms turn out [not to be finite](Norms::not_finite), the model must be discarded.
     #[must_use]
     pub fn step(
         &mut self,
@@ -144,7 +144,7 @@ impl<B: AutodiffBackend> Adam<B> {
     }
 }
 
-/// The gradient of a tensor, as one row.
+/// The gradient of a tensor, flattened.
 enum Gradient<B: AutodiffBackend> {
     Host(Vec<f32>),
     Device(Tensor<B::InnerBackend, 1>),
@@ -159,7 +159,7 @@ impl<B: AutodiffBackend> Gradient<B> {
     }
 }
 
-/// Replaces all gradients by their sums over peers, at once.
+/// Replaces all gradients by their sums over peers, in one all-reduce.
 fn total<B: AutodiffBackend>(gradients: &mut [(String, Gradient<B>)], peers: &Peers) {
     if peers.count() == 1 {
         return;
@@ -187,7 +187,7 @@ fn total<B: AutodiffBackend>(gradients: &mut [(String, Gradient<B>)], peers: &Pe
     }
 }
 
-/// Takes the gradients out, each as one row.
+/// Collects the gradients of all tensors, flattened.
 struct Collect<B: AutodiffBackend> {
     path: Vec<String>,
     gradients: B::Gradients,
@@ -223,9 +223,9 @@ struct Update<'a, B: AutodiffBackend> {
     clip_norm: f64,
     gradients: BTreeMap<String, Gradient<B>>,
     states: &'a mut States<B>,
-    /// Where kernels make the step.
+    /// The step on the device, if device kernels compute the step.
     on_device: Option<OnDeviceAdam<B::InnerBackend>>,
-    /// The tensors that have been updated, and the norms of their gradients, where those are not with the kernels.
+    /// Names of the updated tensors, and the norms of their gradients unless the device kernels hold the norms.
     names: Vec<String>,
     on_host: Vec<f64>,
     on_tensors: Vec<Tensor<B::InnerBackend, 1>>,
@@ -331,14 +331,14 @@ mod tests {
 
     fn clipped(kernels: Kernels) {
         let model = small();
-        // four entries with a gradient of 100 each, a norm of 200; and three with 0.5
+        // h_0: four entries with a gradient of 100 each, norm 200; ln θ: three entries with a gradient of 0.5
         let loss = model.h_0.val().sum() * 100.0 + model.log_inverse_dispersion.val().sum() * 0.5;
         let mut adam = Adam::<B>::new(&AdamSpec::default(), &BTreeMap::new(), kernels, &Default::default());
         let (_, norms) = adam.step(1e-3, model, loss.backward(), &Peers::alone());
         assert_eq!(norms.not_finite(), None);
         let moments = adam.moments();
         assert_eq!(moments.len(), 2, "tensors without a gradient are left alone");
-        // the first moment is a tenth of the gradient
+        // after one step the first moment is a tenth of the clipped gradient
         assert!(moments["h_0"].first.values.iter().all(|v| (v - 0.5).abs() < 1e-5), "{:?}", moments["h_0"]);
         let other = &moments["log_inverse_dispersion"].first.values;
         assert!(other.iter().all(|v| (v - 0.05).abs() < 1e-6), "{other:?}");

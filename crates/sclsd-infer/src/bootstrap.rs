@@ -1,10 +1,10 @@
-//! A prior time where there is none: from a small model trained on walks that know no direction.
+//! A prior time for data without one, from a small model trained on undirected walks.
 //!
-//! Walks of two cells go from a cell to any of its neighbours, as likely as their connectivity. A model trained on them
-//! for a few epochs places cells in the differentiation state B by likeness alone. Time is then the distance in B from
-//! a cell of origin: the one of the root cluster that is on average furthest from all cells outside it. Last, every
-//! cluster of the phylogeny is moved so that it does not begin before its parent has ended, and the whole is scaled to
-//! 0…1.
+//! Walks of two cells go from a cell to one of its neighbours, with probabilities proportional to their connectivities.
+//! A model trained on them for a few epochs places cells in the differentiation state B by similarity only. The time of
+//! a cell is its distance in B from a cell of origin: the cell of the root cluster that is on average furthest from all
+//! cells outside the root cluster. Finally, every cluster of the phylogeny is shifted so that it does not begin before
+//! its parent ends, and all times are scaled to 0…1.
 //!
 //! Reference: `get_prior_transition` without a time, that is `_infer_global_pseudotime`, `infer_prior_time`,
 //! `get_prior_pseudotime` and `_shift_child_pseudotime`.
@@ -26,21 +26,22 @@ use crate::{
     TrainingDataError, WassersteinSchedule,
 };
 
-/// Cells outside the root cluster to which distances are taken, spread evenly over all there are.
+/// Number of cells outside the root cluster to which distances are computed, spread evenly over all of them.
 const OTHERS: usize = 10_000;
 
-/// How a prior time is made.
+/// Settings for computing a prior time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BootstrapSpec {
     /// Passes through the walks. At least 1. Default: 5.
     pub num_epochs: usize,
-    /// Whether every branch of the phylogeny gets a model of its own cells, with neighbours of their own. Default: no:
-    /// one model of all cells serves all branches, which is what the Python package comes to.
+    /// Whether to train one model per branch of the phylogeny, on the cells of the branch and with neighbours among
+    /// them. Default: no. By default one model of all cells serves all branches, which is also the result of the Python
+    /// package.
     pub per_branch: bool,
-    /// Dimensions of the model's z. At least 1. Default: 50.
+    /// Dimensions of the model's cell state z. At least 1. Default: 50.
     pub z_dim: usize,
-    /// Seed of walks and of training. Default: 42.
+    /// Seed of the walks and of training. Default: 42.
     pub random_state: u64,
 }
 
@@ -50,52 +51,52 @@ impl Default for BootstrapSpec {
     }
 }
 
-/// Why there is no prior time.
+/// Why a prior time cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootstrapError {
-    /// The phylogeny does not say where to begin.
+    /// The phylogeny does not have exactly one root.
     #[error("the phylogeny has {} root clusters ({}), expected one", .roots.len(), .roots.join(", "))]
     Roots {
-        /// Clusters with children but without a parent.
+        /// The roots: clusters with children but without a parent.
         roots: Vec<String>,
     },
     /// A cluster of the phylogeny has no cells.
     #[error("cluster \"{cluster}\" of the phylogeny has no cells")]
     NoCells {
-        /// Its name.
+        /// Name of the cluster.
         cluster: String,
     },
-    /// The phylogeny does not fit the data.
+    /// The phylogeny does not match the data.
     #[error(transparent)]
     Phylogeny(#[from] PhylogenyError),
-    /// An element is missing or holds what it must not.
+    /// An element is missing or holds a value that is not allowed.
     #[error(transparent)]
     Data(#[from] DatasetError),
-    /// The data cannot be trained on.
+    /// The data cannot be used for training.
     #[error(transparent)]
     Training(#[from] TrainingDataError),
-    /// The graph cannot be walked.
+    /// The graph cannot be used for walks.
     #[error(transparent)]
     Graph(#[from] TransitionError),
     /// Neighbours within a branch cannot be found.
     #[error("neighbours within a branch: {0}")]
     Neighbors(#[from] KnnError),
-    /// A choice is out of range.
+    /// A setting is out of range.
     #[error(transparent)]
     Spec(#[from] TrainSpecError),
-    /// The observer stopped it.
+    /// The observer stopped the training.
     #[error("training was stopped before there was a prior time")]
     Stopped,
     /// Training failed.
     #[error("the model for the prior time: {0}")]
     Train(#[from] TrainError),
-    /// The model's weights do not fit it.
+    /// The model's weights do not match its networks.
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
 
-/// Makes a prior time for data without one.
+/// Computes a prior time for data without one.
 #[must_use = "no time is made before it is asked for"]
 pub struct Bootstrap<'a, D = NoDevice> {
     spec: BootstrapSpec,
@@ -111,7 +112,7 @@ impl<D: fmt::Debug> fmt::Debug for Bootstrap<'_, D> {
 }
 
 impl Bootstrap<'_> {
-    /// With these settings, unobserved; the device is still to be chosen.
+    /// Settings without an observer; choose the device next.
     pub fn new(spec: BootstrapSpec) -> Self {
         Self { spec, device: NoDevice, observe: Box::new(|_| ControlFlow::Continue(())) }
     }
@@ -124,20 +125,20 @@ impl<'a, D> Bootstrap<'a, D> {
         Bootstrap { spec, device, observe }
     }
 
-    /// Tells `observe` of every step and epoch of every small model. Where it breaks, no time is made. Default: nobody
-    /// is told.
+    /// Calls `observe` after every step and epoch of every small model. If it breaks, no time is computed. Default: no
+    /// observer.
     pub fn observe(self, observe: impl FnMut(Event<'_>) -> ControlFlow<()> + 'a) -> Self {
         Self { observe: Box::new(observe), ..self }
     }
 }
 
 impl<D: Executor> Bootstrap<'_, D> {
-    /// Prior time of every cell, 0…1, from clusters and the phylogeny that joins them. Cells in no branch of it take
+    /// Prior time of every cell, 0…1, from clusters and the phylogeny that relates them. Cells outside all branches get
     /// the time of the model of all cells.
     ///
     /// # Errors
-    /// [`BootstrapError`] where the phylogeny has no single beginning or does not fit the data, training fails, or the
-    /// observer breaks.
+    /// [`BootstrapError`] if the phylogeny does not have exactly one root or does not match the data, if training
+    /// fails, or if the observer breaks.
     pub fn time(mut self, data: &Dataset, keys: &DataKeys, phylogeny: &Phylogeny) -> Result<Vec<f64>, BootstrapError> {
         let clusters = data.groups(&keys.clusters)?;
         phylogeny.allowed(&clusters, sclsd_graph::Descent::Children)?;
@@ -154,7 +155,7 @@ impl<D: Executor> Bootstrap<'_, D> {
         Ok(sclsd_graph::scale_time(&time))
     }
 
-    /// Mean over the branches a cell is in, each with a model of its own cells.
+    /// The mean time over the branches that contain a cell; every branch has a model of its own cells.
     fn by_branch(
         &mut self,
         data: &Dataset,
@@ -184,7 +185,7 @@ impl<D: Executor> Bootstrap<'_, D> {
         Ok(sum.into_iter().zip(count).map(|(s, c)| s / c).collect())
     }
 
-    /// Distance in B from the cell of origin, scaled to 0…1, by a model trained on these cells.
+    /// Distance in B from the cell of origin, scaled to 0…1, with a model trained on these cells.
     fn model_time(
         &mut self,
         data: &Dataset,
@@ -213,7 +214,7 @@ impl<D: Executor> Bootstrap<'_, D> {
     }
 }
 
-/// What a small model of so many cells is trained with.
+/// The training settings of a small model of `n_cells` cells.
 fn train_spec(spec: &BootstrapSpec, keys: &DataKeys, n_cells: usize) -> TrainSpec {
     let num_walks = 1_usize << n_cells.max(1).ilog2();
     TrainSpec {
@@ -237,7 +238,7 @@ fn train_spec(spec: &BootstrapSpec, keys: &DataKeys, n_cells: usize) -> TrainSpe
     }
 }
 
-/// The one cluster with children and without a parent.
+/// The only cluster with children and without a parent.
 fn root(phylogeny: &Phylogeny) -> Result<&str, BootstrapError> {
     let children = phylogeny.children();
     let is_child = |name: &String| children.values().any(|c| c.contains(name));
@@ -249,7 +250,7 @@ fn root(phylogeny: &Phylogeny) -> Result<&str, BootstrapError> {
     }
 }
 
-/// Every path from the root to a cluster without children.
+/// All paths from the root to a cluster without children.
 fn branches<'a>(phylogeny: &'a Phylogeny, root: &'a str) -> Vec<Vec<&'a str>> {
     let below = phylogeny.children().get(root).map_or(&[][..], Vec::as_slice);
     if below.is_empty() {
@@ -277,7 +278,7 @@ fn distance_from_origin(states: &[Vec<f64>], is_root: &[bool]) -> Vec<f64> {
     sclsd_graph::scale_time(&states.iter().map(|state| distance(state, origin)).collect::<Vec<_>>())
 }
 
-/// Moves clusters so that none begins before its parent ends, from the beginnings of the phylogeny downwards.
+/// Shifts clusters, from the roots of the phylogeny downwards, so that none begins before its parent ends.
 fn shift(time: &mut [f64], phylogeny: &Phylogeny, clusters: &Categorical) {
     let mut cells: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for cell in 0..time.len() {
@@ -348,7 +349,7 @@ mod tests {
         assert_eq!(distance_from_origin(&states, &[true, true, false, false]), [0.25, 0.0, 0.75, 1.0]);
     }
 
-    /// Cells of a chain of clusters, and the chain.
+    /// The cells of a chain of clusters, the names of the clusters, and the chain as a phylogeny.
     fn chain() -> (Dataset, Vec<String>, Phylogeny) {
         let spec = SimulateSpec { n_cells: 120, n_genes: 20, ..SimulateSpec::default() };
         let mut data = simulate(&spec.check().unwrap());

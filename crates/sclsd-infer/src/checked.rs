@@ -1,4 +1,4 @@
-//! Specifications that were checked: field by field, and against the memory there is.
+//! Checked specifications: all fields are in range, and the sizes fit into memory.
 
 use sclsd_model::ode::CheckedOdeSpec;
 use sclsd_model::{CheckedModelSpec, Custom};
@@ -7,7 +7,7 @@ use sclsd_spec::in_range;
 use crate::memory;
 use crate::spec::{OptimizerSpec, TrainSpec, TrainSpecError};
 
-/// A specification that can be trained with.
+/// A checked specification.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedTrainSpec {
     spec: TrainSpec,
@@ -16,7 +16,7 @@ pub struct CheckedTrainSpec {
 }
 
 impl TrainSpec {
-    /// Checks every field, and the sizes against the memory there is.
+    /// Checks every field, and the sizes against the available memory.
     ///
     /// # Errors
     /// [`TrainSpecError`] names the first field that is out of range.
@@ -50,30 +50,30 @@ impl TrainSpec {
 }
 
 impl CheckedTrainSpec {
-    /// Checks the sizes against the memory there is, now that it is known how many genes there are.
+    /// Checks the sizes against the available memory for this number of genes.
     pub(crate) fn check_genes(&self, n_genes: usize) -> Result<(), TrainSpecError> {
         memory::check(&self.spec, n_genes, sclsd_data::available_memory())
     }
 
-    /// The same with parts of one's own in place of the model's networks.
+    /// The same specification with user-defined parts that replace networks of the model.
     #[must_use]
     pub fn with(self, custom: Custom) -> Self {
         Self { model: self.model.with(custom), ..self }
     }
 
-    /// The fields.
+    /// The checked specification.
     #[must_use]
     pub fn get(&self) -> &TrainSpec {
         &self.spec
     }
 
-    /// The sizes of the networks.
+    /// Sizes of the networks.
     #[must_use]
     pub fn model(&self) -> &CheckedModelSpec {
         &self.model
     }
 
-    /// How the flow is solved.
+    /// Settings of the solver.
     #[must_use]
     pub fn ode(&self) -> &CheckedOdeSpec {
         &self.ode

@@ -1,9 +1,9 @@
-//! Checkpoints: everything that training needs to go on, and analysis to begin, in one `.safetensors` file.
+//! Checkpoints: one `.safetensors` file with everything that is needed to resume training or to start the analysis.
 //!
-//! Tensors stand under the Python package's names, the optimiser's moments under `optimizer.first.` and
-//! `optimizer.second.`. The header's metadata holds, under the key `sclsd`, one JSON object: format version,
-//! specification, gene names, epoch, history, the steps that are done of an epoch that was stopped, and a
-//! [`Fingerprint`] of the data. The same state gives the same bytes.
+//! Weights have the names of the Python package; the optimiser's moments have the prefixes `optimizer.first.` and
+//! `optimizer.second.`. The metadata of the header has one key, `sclsd`, with a JSON object: format version,
+//! specification, gene names, epoch, history, the completed steps of an interrupted epoch, and a [`Fingerprint`] of the
+//! data. Equal states give equal bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -15,45 +15,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AdamMoments, CheckedTrainSpec, EpochRecord, Fingerprint, PartialEpoch, TrainSpec};
 
-/// Version of the format that is written. 2: training may have stopped in the middle of an epoch, which a program that
-/// knows version 1 alone would begin anew.
+/// Version of the format that is written. In version 2, training may have stopped within an epoch; a program that knows
+/// only version 1 would repeat that epoch.
 const VERSION: u32 = 2;
-/// The oldest version that is read.
+/// Oldest version that can be read.
 const OLDEST: u32 = 1;
 /// Version of a file with several members ([`Ensemble`](crate::Ensemble)).
 pub(crate) const SEVERAL: u32 = 3;
 const FIRST: &str = "optimizer.first.";
 const SECOND: &str = "optimizer.second.";
 
-/// A model with what is needed to train it further.
+/// A model and the state that is needed to train it further.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// The model.
+    /// The trained model.
     pub model: Model,
-    /// What it was trained with.
+    /// Specification of the training.
     pub spec: TrainSpec,
-    /// State of the optimiser by tensor; empty for an imported model.
+    /// Moments of the optimiser by tensor; empty for an imported model.
     pub moments: BTreeMap<String, AdamMoments>,
-    /// Epochs trained, with their losses.
+    /// One record per completed epoch.
     pub history: Vec<EpochRecord>,
-    /// Steps of the next epoch that are done, where training stopped in its middle; none at the end of an epoch.
+    /// The completed steps of the next epoch if training stopped within an epoch; `None` at the end of an epoch.
     pub partial: Option<PartialEpoch>,
-    /// What it was trained on; empty for an imported model.
+    /// Fingerprint of the training data; empty for an imported model.
     pub fingerprint: Fingerprint,
-    /// The instructions that its last run on the host was made with, such as `avx2` or `amx`
-    /// ([`SimdLevel`](sclsd_model::SimdLevel)): others round otherwise. Nothing for a model that was imported, trained
-    /// on a GPU or by tensor code, or written by a version that did not say.
+    /// SIMD level of the last run on the host, such as `avx2` or `amx` ([`SimdLevel`](sclsd_model::SimdLevel)); other
+    /// levels round differently. `None` for a model that was imported, trained on a GPU or with tensor operations, or
+    /// written by a version that did not record the level.
     pub simd: Option<String>,
 }
 
-/// Why a checkpoint cannot be read, written or gone on from.
+/// Why a checkpoint cannot be read, written or resumed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The file cannot be opened.
     #[error("{path} cannot be read: {reason}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: String,
         /// The reason.
         reason: String,
@@ -61,28 +61,28 @@ pub enum CheckpointError {
     /// The file is not a checkpoint.
     #[error("{path} is not a checkpoint of sclsd: {reason}")]
     NotCheckpoint {
-        /// The file.
+        /// Path of the file.
         path: String,
         /// What is wrong.
         reason: String,
     },
-    /// The file cannot be written; whatever stood there before still does.
+    /// The file cannot be written; a previous file at this path is unchanged.
     #[error("{path} cannot be written: {reason}")]
     Unwritable {
-        /// The file.
+        /// Path of the file.
         path: String,
         /// The reason.
         reason: String,
     },
-    /// A number of it is not finite; whatever was written before still stands.
+    /// A number of the state is not finite; a previous file is unchanged.
     #[error("{what} is {value}, so the model is not written; what was written before is untouched")]
     NotFinite {
-        /// What it is.
+        /// Name of the number.
         what: String,
-        /// Its value.
+        /// Value of the number.
         value: f64,
     },
-    /// The run is not the one that the checkpoint is of.
+    /// The checkpoint belongs to another run.
     #[error("the checkpoint is of another run: {difference}")]
     Mismatch {
         /// The first difference.
@@ -95,10 +95,10 @@ pub enum CheckpointError {
 pub(crate) struct Header {
     version: u32,
     spec: TrainSpec,
-    /// What a potential of one's own is called.
+    /// Name of the user-defined potential, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     potential: Option<String>,
-    /// What a likelihood of one's own is called.
+    /// Name of the user-defined likelihood, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     likelihood: Option<String>,
     n_genes: usize,
@@ -114,7 +114,7 @@ pub(crate) struct Header {
 }
 
 impl Checkpoint {
-    /// A model from elsewhere, with no training to go on from.
+    /// A checkpoint of an imported model, without training state.
     #[must_use]
     pub fn imported(model: Model, spec: TrainSpec) -> Self {
         let spec = TrainSpec { model: model.spec.get().clone(), ..spec };
@@ -129,30 +129,31 @@ impl Checkpoint {
         }
     }
 
-    /// Number of epochs trained to their end.
+    /// Number of completed epochs.
     #[must_use]
     pub fn epoch(&self) -> usize {
         self.history.len()
     }
 
-    /// Steps done of the next epoch; 0 where training did not stop in its middle.
+    /// Number of completed steps of the next epoch; 0 if training did not stop within an epoch.
     #[must_use]
     pub fn step(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.step)
     }
 
-    /// Whether the run came to its end: all its epochs are done, or early stopping ended it.
+    /// Whether the run is complete: all its epochs are done, or early stopping ended the run.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let held_out = self.history.iter().map(|record| record.held_out);
         self.partial.is_none() && (self.epoch() >= self.spec.num_epochs || self.spec.early_stopping.ends(held_out))
     }
 
-    /// Writes the checkpoint beside `path`, syncs it and renames it: there is always one whole file of that name.
+    /// Writes the checkpoint to a temporary file beside `path`, syncs it and renames it to `path`, so that `path` is
+    /// always a complete file.
     ///
     /// # Errors
-    /// [`CheckpointError::Unwritable`] with the operating system's reason, [`CheckpointError::NotFinite`] where
-    /// training has come to numbers that nothing can go on from.
+    /// [`CheckpointError::Unwritable`] with the operating system's reason; [`CheckpointError::NotFinite`] if the state
+    /// holds a number that is not finite.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         self.check_finite()?;
         write(path, self.to_bytes())
@@ -166,19 +167,19 @@ impl Checkpoint {
         Self::load_with(path, &Custom::default())
     }
 
-    /// Reads a checkpoint of a model with parts of one's own, which are code and in no file.
+    /// Reads a checkpoint of a model with user-defined parts. These parts are code, so no file holds them.
     ///
     /// # Errors
-    /// [`CheckpointError`] names the file and what is wrong with it, or the parts that are not those it was trained
-    /// with.
+    /// [`CheckpointError`] names the file and what is wrong with it, or the parts that differ from those of the
+    /// training.
     pub fn load_with(path: &Path, custom: &Custom) -> Result<Self, CheckpointError> {
         read(path, |bytes| Self::from_bytes(bytes, custom))
     }
 
-    /// Whether all of it is finite: weights, the optimiser's state and the history.
+    /// Checks that all numbers are finite: weights, moments and history.
     ///
     /// # Errors
-    /// [`CheckpointError::NotFinite`] names the first number that is not.
+    /// [`CheckpointError::NotFinite`] names the first number that is not finite.
     pub(crate) fn check_finite(&self) -> Result<(), CheckpointError> {
         let moments = || {
             let both = self.moments.iter().flat_map(|(name, m)| [(FIRST, name, &m.first), (SECOND, name, &m.second)]);
@@ -201,7 +202,7 @@ impl Checkpoint {
         }
     }
 
-    /// Everything that training goes on from, as bytes that differ where it does.
+    /// The state that training resumes from, as bytes; different states have different bytes.
     pub(crate) fn state(&self) -> Vec<u8> {
         let weights = self.model.weights.iter().map(|(name, array)| (name, 0, array));
         let moments = self.moments.iter().flat_map(|(name, m)| {
@@ -306,8 +307,8 @@ impl Checkpoint {
         Ok(Self { model, spec, moments, history, partial, fingerprint, simd })
     }
 
-    /// Whether a run with this specification on this data may go on from here: everything but the number of epochs
-    /// must be the same.
+    /// Checks that a run with this specification and these data may resume from here: everything but the number of
+    /// epochs must be equal.
     ///
     /// # Errors
     /// [`CheckpointError::Mismatch`] names the first difference.
@@ -330,7 +331,7 @@ impl Checkpoint {
         }
     }
 
-    /// Whether a run of so many steps an epoch and so many epochs may go on from the step at which this one stopped.
+    /// Checks that a run with this number of steps per epoch and of epochs may resume from the step of this checkpoint.
     pub(crate) fn check_step(&self, steps: usize, num_epochs: usize) -> Result<(), CheckpointError> {
         let (epoch, step) = (self.epoch() + 1, self.step());
         let difference = if step >= steps.max(1) {
@@ -344,7 +345,7 @@ impl Checkpoint {
     }
 }
 
-/// A part that was one's own when the model was trained has to be at hand, and no other.
+/// Checks that the given part is the part that the model was trained with; both may be absent.
 fn check_part(part: &str, trained: Option<&str>, given: Option<&str>) -> Result<(), String> {
     match (trained, given) {
         (Some(trained), None) => Err(format!(
@@ -360,7 +361,7 @@ fn check_part(part: &str, trained: Option<&str>, given: Option<&str>) -> Result<
     }
 }
 
-/// The specification as JSON, the number of epochs left out: going on for longer is the same run.
+/// The specification as JSON, without the number of epochs: training for more epochs is the same run.
 fn json(spec: &TrainSpec) -> serde_json::Value {
     let mut value = serde_json::to_value(spec).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
@@ -384,8 +385,8 @@ pub(crate) fn first_difference(
     (ours != theirs).then(|| (path.to_owned(), ours.to_string(), theirs.to_string()))
 }
 
-/// The sizes that the header tells are those of the tensors (found on the host, without a backend), so that nothing is
-/// ever made of a size that the file does not have.
+/// Checks that the sizes in the header match the tensors, on the host and without a backend, so that nothing is
+/// allocated for sizes that the file does not have.
 fn check_weights(model: &Model) -> Result<(), String> {
     let custom = model.spec.custom().clone();
     let read =
@@ -416,7 +417,7 @@ fn check_weights(model: &Model) -> Result<(), String> {
     }
 }
 
-/// The optimiser's state is of the tensors that it moves.
+/// Checks that the moments belong to the trained tensors and have their shapes.
 fn check_moments(weights: &Weights, moments: &BTreeMap<String, AdamMoments>) -> Result<(), String> {
     let fits =
         |array: &Array, name: &str| weights.get(name).is_some_and(|weight| weight.values.len() == array.values.len());
@@ -426,7 +427,7 @@ fn check_moments(weights: &Weights, moments: &BTreeMap<String, AdamMoments>) -> 
     }
 }
 
-/// The first weight that is not finite, and its tensor's name.
+/// The first weight that is not finite: the name of its tensor, and its value.
 pub(crate) fn weights_not_finite(weights: &Weights) -> Option<(String, f64)> {
     weights.iter().find_map(|(name, array)| Some((format!("a number of tensor {name}"), f64::from(not_finite(array)?))))
 }
@@ -435,7 +436,7 @@ fn not_finite(array: &Array) -> Option<f32> {
     array.values.iter().copied().find(|value| !value.is_finite())
 }
 
-/// The bytes of a file, which must be one: a pipe or a device may never end.
+/// Reads a regular file. Other files are refused, because a pipe or a device may never end.
 pub(crate) fn read_regular(path: &Path) -> std::io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
@@ -595,7 +596,7 @@ mod tests {
         }
     }
 
-    /// The file with a header changed.
+    /// The bytes of a file with an edited header.
     fn edited(bytes: &[u8], edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).unwrap();
         let json = &metadata.metadata().as_ref().unwrap()["sclsd"];

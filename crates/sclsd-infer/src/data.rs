@@ -1,14 +1,14 @@
-//! What training needs of a data set, checked once.
+//! The parts of a data set that training needs, checked once.
 
 use sclsd_data::{CsrView, Dataset, DatasetError, is_count};
 use sclsd_model::{SparseRows, Start};
 
 use crate::{DataKeys, LibrarySize};
 
-/// Expression, counts and library sizes that can be trained on.
+/// Expression, counts and library sizes, checked for training.
 ///
-/// Established by [`TrainingData::new`] and never revisited: X is finite, counts are whole and not negative, library
-/// sizes are positive and differ.
+/// Established by [`TrainingData::new`] and never revisited: X is finite, counts are non-negative integers, library
+/// sizes are positive and not all equal.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingData<'a> {
     pub(crate) x: CsrView<'a>,
@@ -17,34 +17,34 @@ pub struct TrainingData<'a> {
     pub(crate) library: LibrarySize,
 }
 
-/// Why a data set cannot be trained on.
+/// Why a data set cannot be used for training.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainingDataError {
-    /// An element is missing or holds what it must not.
+    /// An element is missing or holds a value that is not allowed.
     #[error(transparent)]
     Data(#[from] DatasetError),
-    /// A library size is not positive.
+    /// A library size is not a positive number.
     #[error("obs[\"{key}\"] of cell {cell} is {value}, expected a positive number of counts")]
     Library {
         /// Column of `obs`.
         key: String,
         /// Name of the cell.
         cell: String,
-        /// Its value.
+        /// Library size of the cell.
         value: f64,
     },
-    /// Matrices and names are not of the same cells and genes.
+    /// Matrices and names have different numbers of cells or genes.
     #[error("{what} is of {found}, expected {expected}")]
     Shape {
-        /// Which of them.
+        /// Name of the element that differs.
         what: &'static str,
-        /// Its cells, or cells and genes.
+        /// Size of the element: cells, or cells and genes.
         found: String,
-        /// Those of X.
+        /// Size of X.
         expected: String,
     },
-    /// Library sizes do not differ, so their prior has no width.
+    /// All library sizes are equal, so the standard deviation of their prior is 0.
     #[error(
         "obs[\"{key}\"] is the same for all {n_cells} cells, expected library sizes that vary: raw counts per cell"
     )]
@@ -57,10 +57,10 @@ pub enum TrainingDataError {
 }
 
 impl<'a> TrainingData<'a> {
-    /// Checks what training needs.
+    /// Checks the parts of a data set that training needs.
     ///
     /// # Errors
-    /// [`TrainingDataError`] names the element, cell and gene at fault.
+    /// [`TrainingDataError`] names the element, cell and gene of the first problem.
     pub fn new(data: &'a Dataset, keys: &DataKeys) -> Result<Self, TrainingDataError> {
         data.check()?;
         let x = data.expression()?;
@@ -70,12 +70,11 @@ impl<'a> TrainingData<'a> {
         Ok(Self { x: x.into(), counts: counts.into(), genes: &data.var.names, library })
     }
 
-    /// The same of matrices that lie elsewhere, such as those of sprs: normalised expression and counts, both cells ×
-    /// genes, names of the genes, and the sum of the counts of every cell. Nothing is copied.
+    /// Like [`new`](Self::new), for matrices from elsewhere, such as sprs: normalised expression and counts, both cells
+    /// × genes, the names of the genes, and the sum of the counts of every cell. Nothing is copied.
     ///
     /// # Errors
-    /// [`TrainingDataError`] where they are not of the same cells and genes, or a value is not what it must be: the
-    /// cell is named by its row.
+    /// [`TrainingDataError`] if the sizes do not match or a value is not allowed. A cell is named by its row.
     pub fn from_parts(
         x: impl Into<CsrView<'a>>,
         counts: impl Into<CsrView<'a>>,
@@ -127,8 +126,8 @@ impl<'a> TrainingData<'a> {
         self.x.n_cols()
     }
 
-    /// Where networks may begin: mean and standard deviation of the logarithms of counts per cell, and the logarithm of
-    /// every gene's share of all counts, one count added to each.
+    /// Mean outputs for the initial values of the networks: median and spread of the logarithms of the counts per cell,
+    /// and the logarithm of every gene's fraction of all counts (with one count added per gene).
     pub(crate) fn start(&self) -> Start {
         let per_cell = |cell: usize| self.counts.row(cell).1.iter().map(|&c| f64::from(c)).sum::<f64>();
         let mut logs: Vec<f64> = (0..self.n_cells()).map(per_cell).filter(|n| *n > 0.0).map(f64::ln).collect();
@@ -145,19 +144,19 @@ impl<'a> TrainingData<'a> {
         let all: f64 = genes.iter().sum();
         #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
         let log_rates = genes.into_iter().map(|gene| (gene / all).ln() as f32).collect();
-        // half the distance between the quantiles of a normal distribution that lie one standard deviation off
+        // half the distance between the quantiles at ± one standard deviation of a normal distribution
         let spread = f64::midpoint(quantile(0.841), -quantile(0.159)).max(1e-2);
         Start { log_library: quantile(0.5), log_library_scale: spread, log_rates }
     }
 
-    /// The prior of library sizes.
+    /// Prior of the library size.
     #[must_use]
     pub fn library(&self) -> LibrarySize {
         self.library
     }
 }
 
-/// The prior of library sizes, which must be positive and differ.
+/// Computes the prior of the library size; the sizes must be positive and not all equal.
 fn library(sizes: &[f64], key: &str, name: impl Fn(usize) -> String) -> Result<LibrarySize, TrainingDataError> {
     if let Some(cell) = sizes.iter().position(|v| v.is_nan() || *v <= 0.0) {
         return Err(TrainingDataError::Library { key: key.to_owned(), cell: name(cell), value: sizes[cell] });
@@ -170,7 +169,7 @@ fn library(sizes: &[f64], key: &str, name: impl Fn(usize) -> String) -> Result<L
 }
 
 impl LibrarySize {
-    /// Mean and (unbiased) standard deviation of library sizes, in counts. Reference: `LSD.__init__`.
+    /// Mean and unbiased standard deviation of library sizes, in counts. Reference: `LSD.__init__`.
     #[must_use]
     pub fn of(sizes: &[f64]) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
@@ -181,7 +180,7 @@ impl LibrarySize {
     }
 }
 
-/// Some rows of a matrix, for the kernels.
+/// Some rows of a matrix, as the kernels take them.
 pub(crate) fn sparse_rows<'a>(matrix: CsrView<'a>, rows: &'a [u32]) -> SparseRows<'a> {
     SparseRows { indptr: matrix.indptr(), indices: matrix.indices(), values: matrix.values(), rows }
 }

@@ -1,6 +1,6 @@
 //! The negative evidence lower bound of one batch.
 //!
-//! N = walks × steps visits, G genes, one Monte-Carlo sample, reparametrised:
+//! N = walks × steps visits, G genes, one Monte Carlo sample, reparametrised:
 //!
 //! ```text
 //! loss = s Σ_visits ( ln q(z) + a ln q(B) + ln q(xl) + V_coeff max V² + W_coeff W2
@@ -13,8 +13,8 @@
 //!         over walks and consecutive steps      p(x)  = ZINB(θ, ln(xl μ(z) + ε) − ln(θ + ε), gate γ(z))
 //! ```
 //!
-//! The penalties count once per visit. The prior of the library size takes mean and standard deviation of the sizes
-//! themselves, not of their logarithms: so does the Python package (see `docs/deviations.md`).
+//! The penalties count once per visit. As in the Python package, the prior of the library size uses mean and standard
+//! deviation of the sizes themselves, not of their logarithms (see `docs/deviations.md`).
 //!
 //! Reference: `LSDModel.model` and `LSDModel.guide`, Poursina et al. 2026.
 
@@ -25,13 +25,13 @@ use sclsd_model::density::{log_normal, normal, normal_at_draw};
 use sclsd_model::ode::{CheckedOdeSpec, OdeError, Work, linspace};
 use sclsd_model::{Cells, Expression, FlowCheck, GlobalBatch, Kernels, Lsd, Peers, SparseRows, Statistics, Trainable};
 
-/// ln of the largest library size that counts are explained by: a draw beyond it (10¹⁷ counts) would overflow in `f32`
-/// a little later, and tell nothing more.
+/// Largest ln(library size) that enters the likelihood. A draw above it (10¹⁷ counts) would overflow in `f32` soon, and
+/// would carry no information.
 const LARGEST_LIBRARY: f64 = 40.0;
 /// Standard deviation of p(B).
 const B_PRIOR_SCALE: f64 = 10.0;
 
-/// Mean and standard deviation of the cells' library sizes, in counts.
+/// Prior of the library size: mean and standard deviation over cells, in counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LibrarySize {
     /// Mean.
@@ -40,7 +40,7 @@ pub struct LibrarySize {
     pub standard_deviation: f64,
 }
 
-/// The visits of some walks, walk after walk. A cell that is visited often is encoded once.
+/// The visits of some walks, walk after walk. A cell that is visited several times is encoded once.
 #[derive(Debug, Clone)]
 pub struct Batch<'a> {
     /// Normalised expression of the distinct cells.
@@ -55,31 +55,31 @@ pub struct Batch<'a> {
     pub global: GlobalBatch,
 }
 
-/// Standard normal noise of one evaluation.
+/// Standard normal noise of one evaluation of the loss.
 #[derive(Debug, Clone)]
 pub struct Noise<B: Backend> {
-    /// Of z, `[visits, z]`.
+    /// Noise of z, `[visits, z]`.
     pub z: Tensor<B, 2>,
-    /// Of B, `[visits, B]`.
+    /// Noise of B, `[visits, B]`.
     pub b: Tensor<B, 2>,
-    /// Of the library size, `[visits, 1]`.
+    /// Noise of the library size, `[visits, 1]`.
     pub xl: Tensor<B, 2>,
 }
 
-/// What weighs the terms.
+/// The coefficients of the loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coefficients {
     /// s: 1 / (visits of a full batch × genes).
     pub scale: f64,
     /// a: weight of the terms of B.
     pub annealing: f64,
-    /// Weight of W2.
+    /// W_coeff, weight of W2.
     pub wasserstein: f64,
-    /// Weight of the largest squared potential.
+    /// V_coeff, weight of the largest squared potential.
     pub potential: f64,
     /// Prior of the library size.
     pub library: LibrarySize,
-    /// How the flow is solved.
+    /// Settings of the solver.
     pub ode: CheckedOdeSpec,
 }
 
@@ -104,18 +104,18 @@ pub struct Elbo<B: Trainable> {
     pub model_xl: Tensor<B, 1>,
     /// s Σ ln p(x).
     pub model_x: Tensor<B, 1>,
-    /// Batch statistics, for the running averages.
+    /// Batch statistics, to be added to the running averages.
     pub statistics: Statistics<B>,
-    /// What solving the flow took.
+    /// Work counters of the solver.
     pub work: Work,
-    /// What became of the flow on a device, for when the loss is not finite.
+    /// Status of the flow on a device, to be read if the loss is not finite.
     pub flow: Option<FlowCheck<B::InnerBackend>>,
 }
 
-/// The loss of one batch, or its mean over an epoch, term by term, in nats per visit and gene.
+/// The terms of the loss of one batch, or their means over an epoch, in nats per visit and gene.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loss {
-    /// −ln p(x): how well counts are explained.
+    /// −ln p(x): how well the model explains the counts.
     pub reconstruction: f64,
     /// ln q(z) − ln p(z).
     pub cell_state: f64,
@@ -130,13 +130,13 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// The loss itself: the sum of its terms.
+    /// The loss: the sum of the terms.
     #[must_use]
     pub fn total(&self) -> f64 {
         self.terms().iter().map(|(_, value)| value).sum()
     }
 
-    /// Terms by name.
+    /// The terms with their names.
     #[must_use]
     pub fn terms(&self) -> [(&'static str, f64); 6] {
         [
@@ -149,7 +149,7 @@ impl Loss {
         ]
     }
 
-    /// The sum over peers of their parts.
+    /// The sum over all peers.
     #[must_use]
     pub(crate) fn total_over(self, peers: &Peers) -> Self {
         if peers.count() == 1 {
@@ -161,20 +161,20 @@ impl Loss {
         Self::of(terms.map(f64::from))
     }
 
-    /// Terms in the order of [`Loss::terms`].
+    /// A loss from its terms, in the order of [`Loss::terms`].
     fn of(terms: [f64; 6]) -> Self {
         let [reconstruction, cell_state, diff_state, library_size, potential_norm, wasserstein] = terms;
         Self { reconstruction, cell_state, diff_state, library_size, potential_norm, wasserstein }
     }
 
-    /// The sum of two losses, term by term.
+    /// The term-by-term sum of two losses.
     #[must_use]
     pub(crate) fn plus(self, other: Self) -> Self {
         let (ours, theirs) = (self.terms(), other.terms());
         Self::of(std::array::from_fn(|i| ours[i].1 + theirs[i].1))
     }
 
-    /// The mean of the losses of so many steps, of which this is the sum.
+    /// Divides a sum of losses by the number of steps.
     #[must_use]
     pub(crate) fn over(self, steps: usize) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "steps of an epoch are far below 2^52")]
@@ -187,7 +187,7 @@ impl<B: Trainable> Elbo<B> {
     /// Evaluates the loss of a batch in training mode.
     ///
     /// # Errors
-    /// [`OdeError`] where the flow cannot be solved.
+    /// [`OdeError`] if the flow cannot be solved.
     pub fn new(
         model: &Lsd<B>,
         batch: Batch<'_>,
@@ -267,7 +267,7 @@ impl<B: Trainable> Elbo<B> {
         guide + penalties - model
     }
 
-    /// The terms, where they were computed.
+    /// The terms, still on the device.
     #[must_use]
     pub fn terms(&self) -> Terms<B> {
         let all = [
@@ -285,15 +285,15 @@ impl<B: Trainable> Elbo<B> {
     }
 }
 
-/// The terms of a loss, where they were computed, so that nothing has to wait for them.
+/// The terms of a loss, left on the device so that nothing waits for them.
 #[derive(Debug, Clone)]
 pub struct Terms<B: Backend>(Tensor<B, 1>);
 
 impl<B: Backend> Terms<B> {
-    /// The terms on the host. Waits until the device has come to them.
+    /// Copies the terms to the host. Waits for the device.
     ///
     /// # Panics
-    /// When the backend does not hand out floats.
+    /// If the backend does not return floats.
     #[must_use]
     pub fn read(self) -> Loss {
         let v: Vec<f64> = self.0.into_data().iter::<f64>().collect();
@@ -308,12 +308,12 @@ impl<B: Backend> Terms<B> {
     }
 }
 
-/// Sum of all elements, row by row first: in an order that depends on neither threads nor the units of a GPU.
+/// Sum of all elements, accumulated row by row in an order that does not depend on the number of threads or on the GPU.
 pub(crate) fn total<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 1> {
     values.sum_dim(1).sum_dim(0).reshape([1])
 }
 
-/// `eᵗ` of every visit, `[visits, 1]`.
+/// `eᵗ` at every visit, `[visits, 1]`.
 fn time_spread<B: Backend>(times: &[f64], walks: usize, device: &B::Device) -> Tensor<B, 2> {
     #[expect(clippy::cast_possible_truncation, reason = "tensors are f32")]
     let once: Vec<f32> = times.iter().map(|t| t.exp() as f32).collect();
@@ -365,22 +365,23 @@ mod tests {
         }
     }
 
-    /// Loss, terms and gradients of a batch that visits `cells` cells of `genes` genes, a share `zeros` of them 0.
+    /// Loss, terms and gradients of a batch that visits `cells` cells of `genes` genes; `zeros` is the fraction of
+    /// zeros.
     fn evaluate(sizes: [usize; 4], zeros: f32, kernels: Kernels) -> (Vec<f64>, BTreeMap<String, Array>) {
         evaluate_far(sizes, zeros, kernels, 1.0)
     }
 
-    /// With draws of the library size `far` times as far from its mean.
+    /// Like [`evaluate`], with the noise of the library size multiplied by `far`.
     fn evaluate_far(sizes: [usize; 4], zeros: f32, kernels: Kernels, far: f64) -> (Vec<f64>, BTreeMap<String, Array>) {
         let [walks, steps, n_cells, genes] = sizes;
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(genes as u64);
         let spec = ModelSpec::default().check().unwrap();
         let mut model: Lsd<B> = Lsd::new(&spec, genes, &mut rng, &Default::default());
-        // where θ is large, the tensor code loses digits in differences of its Γ functions
+        // for large θ, the tensor code loses digits in differences of Γ functions
         model.log_inverse_dispersion = Param::from_tensor(Tensor::ones([genes], &Default::default()));
         let (mut indptr, mut indices, mut counts) = (vec![0], Vec::new(), Vec::new());
         for _ in 0..n_cells {
-            // gene 0 is never seen
+            // gene 0 has no counts
             for gene in (1..u32::try_from(genes).unwrap()).filter(|_| rng.random::<f32>() > zeros).collect::<Vec<_>>() {
                 indices.push(gene);
                 counts.push(rng.random_range(0.0_f32..40.0).floor().max(1.0));
@@ -421,8 +422,8 @@ mod tests {
         (elbo.terms().read().terms().iter().map(|(_, value)| *value).collect(), found)
     }
 
-    /// Repeated cells, a gene without counts, walks of one step from cell to cell, batches smaller than a block and not
-    /// a multiple of it, sparse expression and dense, products large enough for AMX tiles.
+    /// Covers repeated cells, a gene without counts, walks of one step, batches smaller than a block or not a multiple
+    /// of it, sparse and dense expression, and products large enough for AMX tiles.
     #[test]
     fn kernels_have_the_loss_gradients_and_statistics_of_the_tensor_code() {
         for (sizes, zeros) in [
@@ -440,7 +441,7 @@ mod tests {
             for (name, array) in &expected.1 {
                 let largest = array.values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
                 for (a, b) in found.1[name].values.iter().zip(&array.values) {
-                    // biases before a normalisation have rounding for a gradient, which is 0 in the kernels
+                    // the gradient of a bias before a batch normalisation is rounding noise here, and 0 in the kernels
                     let silent = *a == 0.0 && b.abs() < 1e-5;
                     assert!(silent || (a - b).abs() < 2e-4 * largest + 1e-7, "{sizes:?} {name}: {a} {b} of {largest}");
                 }

@@ -1,4 +1,4 @@
-//! A short value by which data can be told from other data, part by part.
+//! Fingerprints: short hashes that distinguish data sets, part by part.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use sclsd_graph::Walks;
 
 use crate::TrainingData;
 
-/// One hash per part of what a model was trained on: expression, counts, library sizes and walks.
+/// One hash per part of the training input: expression, counts, library sizes and walks.
 pub type Fingerprint = BTreeMap<String, String>;
 
 /// The part that differs between members of one run, which walk each their own way.
@@ -34,14 +34,14 @@ fn matrix(m: CsrView<'_>) -> u64 {
     hash(starts.chain(entries.map(|(&column, value)| u64::from(column) << 32 | u64::from(value.to_bits()))))
 }
 
-/// Bytes, eight at a time; with their number, since the last are filled up with zeros.
+/// Splits bytes into words of eight, padded with zeros, and adds their number so that the padding is unambiguous.
 pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
     bytes.chunks(8).map(word).chain([bytes.len() as u64])
 }
 
-/// Every word is mixed in by a multiplication (by 2⁶⁴ over the golden ratio), whose upper half then comes down to the
-/// lower: not against malice, only against mistakes.
+/// Mixes in every word by a multiplication (by 2⁶⁴ over the golden ratio), then folds the upper half into the lower
+/// half. The hash detects mistakes; it is not secure against manipulation.
 pub(crate) fn hash(words: impl Iterator<Item = u64>) -> u64 {
     words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
         let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);

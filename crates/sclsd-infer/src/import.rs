@@ -1,4 +1,4 @@
-//! Checkpoints of the Python package.
+//! Import of checkpoints of the Python package.
 
 mod archive;
 
@@ -10,14 +10,14 @@ use sclsd_model::{Array, Model, ModelError, Weights};
 
 use crate::checkpoint::read_regular;
 
-/// Why a `.pth` file is not a model.
+/// Why a `.pth` file cannot be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
     /// The file cannot be opened.
     #[error("{path} cannot be read: {reason}")]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: String,
         /// The reason.
         reason: String,
@@ -25,7 +25,7 @@ pub enum ImportError {
     /// The file is not a PyTorch checkpoint.
     #[error("{path} is not a PyTorch checkpoint: {reason}")]
     NotPytorch {
-        /// The file.
+        /// Path of the file.
         path: String,
         /// The reason.
         reason: String,
@@ -33,24 +33,25 @@ pub enum ImportError {
     /// The tensors are not those of the Python package's model.
     #[error("{path} is not a checkpoint of the Python package sclsd: {problem}")]
     NotLsd {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What does not fit.
+        /// Why the tensors are not a model.
         problem: ModelError,
     },
-    /// The genes do not match.
+    /// The number of gene names is not the number of genes of the model.
     #[error("{path} is a model of {n_genes} genes, but {named} names were given")]
     Genes {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// Genes of the model.
+        /// Number of genes of the model.
         n_genes: usize,
-        /// Names given.
+        /// Number of names given.
         named: usize,
     },
 }
 
-/// Reads a checkpoint written by `LSD.save` of the Python package. It holds no gene names: give them, or an empty list.
+/// Reads a checkpoint that `LSD.save` of the Python package wrote. The file has no gene names: pass them, or an empty
+/// list.
 ///
 /// # Errors
 /// [`ImportError`] names the file and what is wrong with it.
@@ -80,7 +81,7 @@ pub fn import_pth(path: &Path, genes: Vec<String>) -> Result<Model, ImportError>
         let shape = data.shape.to_vec();
         let values: Vec<f32> = data.iter::<f32>().collect();
         if let Some(name) = name.strip_prefix("model_state_dict.") {
-            // the potential is listed a second time under its gradient
+            // the potential appears a second time under its gradient network
             if !name.starts_with("gradnet.") {
                 weights.insert(name.to_owned(), Array { shape, values });
             }

@@ -1,10 +1,10 @@
 //! Inference: the loss, the optimiser, the training loop and checkpoints.
 //!
-//! [`Trainer`] takes [`TrainingData`] and walks, runs the epochs that a [`CheckedTrainSpec`] asks for on a
+//! [`Trainer`] takes [`TrainingData`] and walks, runs the epochs of a [`CheckedTrainSpec`] on an
 //! [`Executor`](sclsd_model::Executor) and returns a [`Checkpoint`]: the model, the state of the optimiser and the
-//! history. It reports [`Event`]s to an observer, which may stop it at any step, and prints nothing. [`Elbo`] is one
-//! evaluation of the loss, its terms named and its noise an argument. [`Bootstrap`] makes a prior time where there is
-//! none.
+//! history. It reports [`Event`]s to an observer, which may stop training at any step, and prints nothing. [`Elbo`] is
+//! one evaluation of the loss, with named terms and with the noise as an argument. [`Bootstrap`] computes a prior time
+//! for data without one.
 
 mod adam;
 mod bootstrap;

@@ -1,7 +1,7 @@
-//! One run at a time writes a model.
+//! A lock that lets only one run at a time write a model.
 //!
-//! A run locks a file beside the model with a lock of the operating system, which goes with the process however that
-//! ends: what a killed run leaves behind holds nobody up.
+//! A run locks a file beside the model with a lock of the operating system. The operating system releases the lock when
+//! the process ends, in whatever way, so a killed run does not block others.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -9,28 +9,28 @@ use std::path::{Path, PathBuf};
 
 use sclsd_data::plain_reason;
 
-/// The right to write a model, for as long as it lives.
+/// The exclusive right to write a model, until this value is dropped.
 #[derive(Debug)]
 pub struct ModelLock {
-    /// Held open, and so locked.
+    /// The open file holds the lock.
     file: File,
     path: PathBuf,
 }
 
-/// Why a model may not be written.
+/// Why a model cannot be locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelLockError {
-    /// Another run writes it.
+    /// Another run holds the lock.
     #[error("{path} is being written by another run; wait until that ends, or give this one another path")]
     Taken {
-        /// The model.
+        /// Path of the model.
         path: String,
     },
-    /// There can be no lock beside it.
+    /// The lock file cannot be created.
     #[error("{path} cannot be written: {reason}")]
     Unwritable {
-        /// The model.
+        /// Path of the model.
         path: String,
         /// The reason.
         reason: String,
@@ -38,10 +38,11 @@ pub enum ModelLockError {
 }
 
 impl ModelLock {
-    /// Locks the model at a path, which need not exist yet. File systems that have no locks give one all the same.
+    /// Locks the model at a path, which need not exist yet. On a file system without locks this succeeds without a
+    /// lock.
     ///
     /// # Errors
-    /// [`ModelLockError`] where another run has it, or the directory takes no files.
+    /// [`ModelLockError`] if another run holds the lock, or if the directory is not writable.
     pub fn new(model: &Path) -> Result<Self, ModelLockError> {
         let shown = || model.display().to_string();
         let unwritable = |error: io::Error| ModelLockError::Unwritable { path: shown(), reason: plain_reason(&error) };
@@ -56,7 +57,7 @@ impl ModelLock {
                 }
                 _ => {}
             }
-            // a run that ended meanwhile has taken the file away, and with it what was locked
+            // if another run has ended and removed the file in between, the lock is on a removed file: try again
             if is_at(&file, &path) {
                 return Ok(Self { file, path });
             }
@@ -66,13 +67,13 @@ impl ModelLock {
 
 impl Drop for ModelLock {
     fn drop(&mut self) {
-        // taken away while it is locked: whoever opened it before finds that out
+        // removed while locked: a run that opened the file before notices that it is removed
         let _ = std::fs::remove_file(&self.path);
         let _ = self.file.unlock();
     }
 }
 
-/// `.name.lock` in the directory where the model is, behind a link too.
+/// `.name.lock` in the directory of the model; links are followed.
 fn beside(model: &Path) -> io::Result<PathBuf> {
     let model = std::fs::canonicalize(model).unwrap_or_else(|_| model.to_owned());
     let name = model.file_name().ok_or_else(|| io::Error::other("it is no name of a file"))?;
@@ -86,7 +87,7 @@ fn beside(model: &Path) -> io::Result<PathBuf> {
     Ok(directory.join(lock))
 }
 
-/// Whether a file that was opened is still the one at its path.
+/// Whether an open file is still the file at its path.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -94,7 +95,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     matches!((file.metadata(), std::fs::metadata(path)), (Ok(a), Ok(b)) if same(&a, &b))
 }
 
-/// Elsewhere a file that is open cannot be taken away.
+/// Other systems do not remove open files.
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> bool {
     true

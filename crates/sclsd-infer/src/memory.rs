@@ -1,19 +1,19 @@
-//! Whether the memory there is suffices for what a specification asks for, before anything is allocated.
+//! Checks that the memory suffices for a specification, before anything is allocated.
 //!
-//! What is counted is the least that training cannot do without: four numbers a weight (itself, its gradient and both
-//! moments), the walks, and the layers of one batch. Sums are made in 128 bits, so that no setting overflows them.
+//! The estimate is a lower bound: four numbers per weight (value, gradient and both moments), the walks, and the layers
+//! of one batch. Sizes are computed in 128 bits, so that no setting overflows.
 
 use sclsd_model::ode::Method;
 
 use crate::spec::{TrainSpec, TrainSpecError};
 
-/// Bytes of a number.
+/// Bytes per number.
 const NUMBER: u128 = 4;
 
-/// Checks the sizes of a run on so many genes, of which at least one is known before the data are.
+/// Checks the sizes of a run; pass one gene if the number of genes is not known yet.
 ///
 /// # Errors
-/// [`TrainSpecError::Memory`] names the setting that asks for most.
+/// [`TrainSpecError::Memory`] names the setting that needs the most memory.
 pub(crate) fn check(spec: &TrainSpec, n_genes: usize, available: Option<u64>) -> Result<(), TrainSpecError> {
     let free = available.map_or(isize::MAX as u128, u128::from);
     let (model, walks, dims) = (&spec.model, &spec.walks, &spec.model.layer_dims);
@@ -49,13 +49,13 @@ pub(crate) fn check(spec: &TrainSpec, n_genes: usize, available: Option<u64>) ->
             &[("walks.batch_size", batch), ("walks.path_len", walks.path_len)],
         ),
     ];
-    // methods of fixed steps keep them all for the backward pass
+    // methods with fixed steps save all steps for the backward pass
     let steps = if matches!(spec.ode.method, Method::Rk4 | Method::Euler) { spec.ode.substeps } else { 0 };
     let flow = product(&[wide(batch), wide(walks.path_len), wide(steps), wide(model.z_dim), NUMBER]);
     let flow = ("the steps of the flow", flow, &[("ode.substeps", steps)][..]);
     for (what, bytes, settings) in needs.into_iter().chain([flow]) {
         if bytes > free {
-            // of equal ones the first
+            // the first of equal values
             let (field, value) = settings.iter().rev().copied().max_by_key(|(_, value)| *value).unwrap_or_default();
             return Err(TrainSpecError::Memory { field, value, what, needed: shown(bytes), free: shown(free) });
         }
@@ -63,7 +63,7 @@ pub(crate) fn check(spec: &TrainSpec, n_genes: usize, available: Option<u64>) ->
     Ok(())
 }
 
-/// Bytes as people say them.
+/// Bytes with a unit, for people.
 fn shown(bytes: u128) -> String {
     #[expect(clippy::cast_precision_loss, reason = "for a message")]
     let mut value = bytes as f64;

@@ -1,11 +1,11 @@
-//! Whether potential and entropy fall along walks, as a cell's differentiation should have it.
+//! How much potential and entropy rise along walks; along differentiation both should fall.
 //!
 //! ```text
-//! rise of f = (1/L) Σ_{s=1}^{L−1} mean over walks of max(0, f(s) − f(s − 1))
+//! rise of f = (1/L) Σ_{s=1}^{L−1} mean over walks of max(0, f(s) − f(s − 1))        L cells per walk
 //! ```
 //!
-//! 0 where f never rises. Reference: `LSD._V` and `LSD._H`, which encode every batch once more after its step. In
-//! evaluation mode a value depends on the cell alone, so here it is found once per cell, at the end of an epoch.
+//! The rise is 0 if f never rises. Reference: `LSD._V` and `LSD._H`, which encode every batch again after its step. In
+//! evaluation mode the values depend on the cell only, so here they are computed once per cell, at the end of an epoch.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,22 @@ use sclsd_model::{Evaluator, Model, SparseRows, WeightsError};
 
 use crate::data::sparse_rows;
 
-/// How much potential and entropy rise along walks, per step.
+/// The rise of potential and entropy along walks, per step.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Monotonicity {
-    /// Of the potential, in its own units.
+    /// Rise of the potential, in units of V.
     pub potential_rise: f64,
-    /// Of the entropy of q(B), in nats.
+    /// Rise of the entropy of q(B), in nats.
     pub entropy_rise: f64,
 }
 
-/// Measures walks of `steps` cells each.
+/// Measures the rises along walks of `steps` cells each.
 ///
 /// # Errors
-/// [`WeightsError`] where the weights do not fit the model.
+/// [`WeightsError`] if the weights do not match the model.
 ///
 /// # Panics
-/// When a cell is out of range or the walks are not whole.
+/// If a cell is out of range or `steps` is 0.
 pub fn monotonicity<'a>(
     model: &Model,
     x: impl Into<CsrView<'a>>,
@@ -51,7 +51,7 @@ pub fn monotonicity<'a>(
     Ok(Monotonicity { potential_rise: rise(&potential), entropy_rise: rise(&entropy) })
 }
 
-/// V and the entropy of q(B) of some cells.
+/// V and the entropy of q(B), up to a constant, of some cells.
 fn values(networks: &Evaluator, x: SparseRows<'_>) -> (Vec<f64>, Vec<f64>) {
     let (z, _) = networks.encode(x);
     let (_, scale) = networks.encode_z(&z);

@@ -1,7 +1,7 @@
-//! How peers that train one model together reach each other: as threads of one process, or over the network.
+//! Communication between peers that train one model together: as threads of one process, or over the network.
 //!
-//! Either way sums are made in order of rank and everyone gets the same bits. `burn-collective` would be the crate for
-//! this; why it is not used is told in `docs/backends.md`.
+//! In both cases sums are accumulated in order of rank, and every peer gets the same bits. `docs/backends.md` explains
+//! why the crate `burn-collective` is not used.
 
 mod agree;
 mod network;

@@ -1,4 +1,4 @@
-//! Settings that follow from the data: the recommended preset, and the Python package's.
+//! Presets: recommended settings, which depend on the data, and the settings of the Python package.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,40 +9,42 @@ use sclsd_spec::{Choice, UnknownName};
 
 use crate::{AdamSpec, EarlyStopping, InitialValues, LearningRate, OptimizerSpec, PriorSpec, StepKernel, TrainSpec};
 
-/// Steps to a leaf where walks do not end.
+/// Steps to a leaf if walks do not end.
 const UNENDING: f64 = 10.0;
 /// Epochs of the recommended preset.
 const EPOCHS: usize = 20;
 
-/// What recommended settings depend on.
+/// The properties of the data that recommended settings depend on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DataScale {
     /// Number of cells.
     pub n_cells: usize,
     /// Number of genes.
     pub n_genes: usize,
-    /// Kernel and inverse temperature of the prior's steps: the first of [`STEPS`](DataScale::STEPS) by which a walk
-    /// arrives within [`LONGEST`](DataScale::LONGEST) steps, or the last.
+    /// Kernel and inverse temperature of the prior's steps: the first of [`STEPS`](DataScale::STEPS) with which walks
+    /// reach a terminal state within [`LONGEST`](DataScale::LONGEST) steps, or the last.
     pub steps: (StepKernel, f64),
-    /// Steps of the prior's walk from a cell to a terminal state, [as measured](DataScale::steps_to_leaf).
+    /// Mean number of steps of a walk from a cell to a terminal state, from
+    /// [`steps_to_leaf`](DataScale::steps_to_leaf).
     pub steps_to_leaf: f64,
 }
 
 impl DataScale {
-    /// Kernels and inverse temperatures (in 1/pseudotime) from flat to steep; the last is the Python package's.
+    /// Kernels and inverse temperatures (in 1/pseudotime), from weakly to strongly directed. The last one is the Python
+    /// package's.
     pub const STEPS: [(StepKernel, f64); 3] =
         [(StepKernel::Metropolis, 20.0), (StepKernel::Metropolis, 50.0), (StepKernel::Softmax, 50.0)];
-    /// The longest walk, in steps.
+    /// Largest acceptable number of steps of a walk to a terminal state.
     pub const LONGEST: f64 = 30.0;
 
-    /// Before anything is known of the data: what recommended settings do not depend on is the same for all scales.
+    /// A placeholder for unknown data. Recommended settings that do not depend on the data are correct.
     #[must_use]
     pub fn unknown() -> Self {
         Self { n_cells: 1000, n_genes: 1000, steps: Self::STEPS[0], steps_to_leaf: UNENDING }
     }
 
-    /// The mean over the cells outside terminal states of the steps that a walk takes to one, on average; 10 where
-    /// walks do not end.
+    /// The expected number of steps of a walk to a terminal state, averaged over the cells outside terminal states; 10
+    /// if walks do not end.
     #[must_use]
     pub fn steps_to_leaf(prior: &Transition, terminal: Option<&Terminal>) -> f64 {
         let steps = terminal.and_then(|terminal| steps_to_absorption(prior.matrix(), terminal).ok());
@@ -53,19 +55,19 @@ impl DataScale {
     }
 }
 
-/// Settings to begin with.
+/// A preset: settings to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Preset {
-    /// Chosen by the data: [`TrainSpec::recommended`].
+    /// Settings that depend on the data: [`TrainSpec::recommended`].
     #[default]
     Recommended,
-    /// The Python package's: [`TrainSpec::reference`].
+    /// Settings of the Python package: [`TrainSpec::reference`].
     Reference,
 }
 
 impl Preset {
-    /// The settings for data of this scale.
+    /// The settings for such data.
     #[must_use]
     pub fn spec(self, scale: &DataScale) -> TrainSpec {
         match self {
@@ -102,24 +104,25 @@ impl FromStr for Preset {
 }
 
 impl TrainSpec {
-    /// The Python package's settings, exactly.
+    /// The settings of the Python package, exactly.
     #[must_use]
     pub fn reference() -> Self {
         Self::default()
     }
 
-    /// Settings that follow from the data:
+    /// Settings that depend on the data:
     ///
     /// ```text
     /// kernel, β    the first of Metropolis at 20, at 50, softmax at 50 whose walks take at most 30 steps to a leaf
-    /// walks        a quarter as many as cells, from 1,024 to 16,384, in batches of 64
+    /// walks        a quarter of the number of cells, from 1,024 to 16,384, in batches of 64
     /// path length  steps to a leaf, from 8 to 30 cells
-    /// rate         one cycle up to 0.01 over 20 epochs, or until held-out walks have not improved for 5
+    /// rate         one cycle up to 0.01 over 20 epochs, or until held-out walks have not improved for 5 epochs
     /// networks     hidden layers of 128 and 64 around the cell state
     /// ```
     ///
-    /// Walks end in terminal states, and steps are weighted by the graph. The potential's square weighs a tenth of what
-    /// it does in the Python package, and networks begin at the data's means. `docs/fates.md` says what was tried.
+    /// Walks end in terminal states, and steps are weighted by the graph. The weight of the squared potential is a
+    /// tenth of the Python package's, and networks start at the means of the data. `docs/fates.md` lists the
+    /// alternatives that were tried.
     #[must_use]
     pub fn recommended(scale: &DataScale) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]

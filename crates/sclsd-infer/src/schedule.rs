@@ -1,4 +1,4 @@
-//! Coefficients that change with the epoch.
+//! Schedules: coefficients that change with the epoch.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,18 +6,18 @@ use std::str::FromStr;
 use sclsd_spec::{Choice, UnknownName};
 use serde::{Deserialize, Serialize};
 
-/// Annealing factor `a` of the terms of B: from `min_af` to `af` in a straight line over `max_epoch` epochs.
+/// Annealing factor `a` of the terms of B: linear from `min_af` to `af` over `max_epoch` epochs.
 ///
-/// Reference: `KLScheduleConfig`, which has `af` alone and starts there.
+/// Reference: `KLScheduleConfig`, which has `af` only and starts there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct KlSchedule {
-    /// Factor in the end. At least 0. Default: 1.
+    /// Final factor. At least 0. Default: 1.
     pub af: f64,
-    /// Factor at the start. At least 0. Default: that in the end.
+    /// Initial factor. At least 0. Default: the final factor.
     pub min_af: Option<f64>,
-    /// Epochs between the two. At least 1. Default: 100.
+    /// Epochs from the initial to the final factor. At least 1. Default: 100.
     pub max_epoch: usize,
 }
 
@@ -35,19 +35,19 @@ impl KlSchedule {
     }
 }
 
-/// Weight of the distance between consecutive cells of a walk: from `max_W` down to `min_W` in a straight line over
-/// `max_epoch` epochs. Reference: `WassersteinScheduleConfig`.
+/// Weight of the distance between consecutive cells of a walk: linear from `max_W` down to `min_W` over `max_epoch`
+/// epochs. Reference: `WassersteinScheduleConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WassersteinSchedule {
-    /// Weight in the end, in nats per squared unit of z and visit. At least 0. Default: 1e-4.
+    /// Final weight, in nats per squared unit of z and visit. At least 0. Default: 1e-4.
     #[serde(rename = "min_W")]
     pub min_w: f64,
-    /// Weight at the start. At least 0. Default: 1e-3.
+    /// Initial weight. At least 0. Default: 1e-3.
     #[serde(rename = "max_W")]
     pub max_w: f64,
-    /// Epochs between the two. At least 1. Default: 50.
+    /// Epochs from the initial to the final weight. At least 1. Default: 50.
     pub max_epoch: usize,
 }
 
@@ -70,25 +70,26 @@ fn ramp(from: f64, to: f64, epoch: usize, epochs: usize) -> f64 {
     if epoch < epochs { from + (to - from) * epoch as f64 / epochs as f64 } else { to }
 }
 
-/// Share of a cycle in which the rate rises, and by what it begins lower: PyTorch's defaults.
+/// Fraction of a cycle in which the learning rate rises (PyTorch's default).
 const WARM_UP: f64 = 0.3;
-/// See [`WARM_UP`].
+/// Peak learning rate divided by the initial learning rate of a cycle (PyTorch's default).
 const START: f64 = 25.0;
 
-/// How the learning rate changes from epoch to epoch.
+/// Schedule of the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LearningRate {
-    /// It does not: what the Python package does, whose cosine schedule is built but never stepped.
+    /// A constant rate, as in the Python package, whose cosine schedule is built but never stepped.
     #[default]
     Constant,
     /// Cosine annealing with warm restarts (Loshchilov and Hutter, 2017): from `lr` to `eta_min` over `T_0` epochs,
-    /// then again, each time `T_mult` times as long.
+    /// then again with periods that are each `T_mult` times as long.
     Cosine,
-    /// One cycle (Smith and Topin, 2019), as PyTorch's `OneCycleLR` has it: over the first three tenths of `T_0` epochs
-    /// up from a twenty-fifth of `lr`, then down to `eta_min`, where it stays; by steps rather than epochs.
+    /// One cycle (Smith and Topin, 2019), like PyTorch's `OneCycleLR`: over the first 30 % of `T_0` epochs the rate
+    /// rises from a twenty-fifth of `lr` to `lr`, then it falls to `eta_min` and stays there. The rate changes after
+    /// every step.
     #[serde(rename = "one-cycle")]
     OneCycle,
 }
@@ -121,7 +122,7 @@ impl FromStr for LearningRate {
 }
 
 impl LearningRate {
-    /// The rate in an epoch, counted from 0, of which a share is over.
+    /// The rate in an epoch, counted from 0, after the fraction `share` of the epoch.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "epochs are far below 2^52")]
     pub fn at(self, epoch: usize, share: f64, lr: f64, eta_min: f64, t_0: usize, t_mult: usize) -> f64 {

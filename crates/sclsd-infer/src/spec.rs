@@ -1,4 +1,4 @@
-//! Everything that can be chosen about a run, under the Python package's names.
+//! All settings of a training run, with the names of the Python package.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{KlSchedule, LearningRate, WassersteinSchedule};
 
-/// A run of training. Reference: `LSDConfig`.
+/// A training run. Reference: `LSDConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -24,19 +24,19 @@ pub struct TrainSpec {
     pub walks: WalkSpec,
     /// How pseudotime directs the walks.
     pub prior: PriorSpec,
-    /// How the flow is solved.
+    /// Settings of the ODE solver.
     pub ode: OdeSpec,
-    /// Where things are in the file.
+    /// Names of the elements in the file.
     pub keys: DataKeys,
-    /// When training ends before its last epoch.
+    /// When to end training before the last epoch.
     pub early_stopping: EarlyStopping,
-    /// What networks are before training. Default: PyTorch's values.
+    /// Initial values of the networks. Default: torch, PyTorch's values.
     pub initial_values: InitialValues,
     /// Passes through all walks. At least 1. Default: 60.
     pub num_epochs: usize,
     /// Seed of initial values, order of walks and noise. Default: 42.
     pub random_state: u64,
-    /// Products of matrices on a GPU: `f32`, `tf32` or `bf16`. CPUs compute in `f32`. Default: f32.
+    /// Precision of matrix products on a GPU: `f32`, `tf32` or `bf16`. CPUs compute in `f32`. Default: f32.
     pub precision: Precision,
 }
 
@@ -98,17 +98,17 @@ pub struct OptimizerSpec {
 pub struct AdamSpec {
     /// Learning rate. Above 0. Default: 1e-3.
     pub lr: f64,
-    /// How it changes. Default: constant.
+    /// Schedule of the learning rate. Default: constant.
     pub schedule: LearningRate,
-    /// Least learning rate of the cosine schedule. At least 0. Default: 1e-5.
+    /// Smallest learning rate of the schedule. At least 0. Default: 1e-5.
     pub eta_min: f64,
-    /// Epochs to the first restart of the cosine schedule. At least 1. Default: 40.
+    /// Epochs of the first period of the schedule. At least 1. Default: 40.
     #[serde(rename = "T_0")]
     pub t_0: usize,
-    /// Factor by which each period of the cosine schedule is longer than the one before. At least 1. Default: 1.
+    /// Factor from one period of the cosine schedule to the next. At least 1. Default: 1.
     #[serde(rename = "T_mult")]
     pub t_mult: usize,
-    /// Largest norm of the gradient of one tensor; a longer one is shortened to it. Above 0. Default: 10.
+    /// Largest norm of the gradient of a tensor; a larger gradient is scaled down to this norm. Above 0. Default: 10.
     pub clip_norm: f64,
 }
 
@@ -118,15 +118,15 @@ impl Default for AdamSpec {
     }
 }
 
-/// When training ends before its last epoch: once the loss of the held-out walks (`walks.held_out`) has not fallen for
-/// some epochs. Under the names that scvi-tools has for it.
+/// When to end training before the last epoch: once the loss of the held-out walks (`walks.held_out`) has not improved
+/// for some epochs. The names are those of scvi-tools.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct EarlyStopping {
-    /// Epochs without an improvement after which training ends; 0: never. Default: 0.
+    /// Epochs without improvement after which training ends; 0 turns early stopping off. Default: 0.
     pub patience: usize,
-    /// By how much the loss must fall to have improved, in nats per visit and gene. At least 0. Default: 0.
+    /// Smallest decrease of the loss that counts as an improvement, in nats per visit and gene. At least 0. Default: 0.
     pub min_delta: f64,
 }
 
@@ -137,7 +137,7 @@ impl Default for EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// Whether to end after these epochs, given their held-out losses.
+    /// Whether training ends after these epochs, given their held-out losses.
     #[must_use]
     pub fn ends(&self, losses: impl IntoIterator<Item = Option<f64>>) -> bool {
         if self.patience == 0 {
@@ -152,16 +152,17 @@ impl EarlyStopping {
     }
 }
 
-/// What networks are before training.
+/// Initial values of the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum InitialValues {
-    /// As PyTorch draws them, which is what the Python package does.
+    /// Drawn like PyTorch's, as in the Python package.
     #[default]
     Torch,
-    /// The same, but the library encoder begins at the median library size and the decoder at mean expression.
+    /// Drawn like PyTorch's, but the library encoder starts at the median library size and the decoder at mean
+    /// expression.
     Data,
 }
 
@@ -196,23 +197,24 @@ impl FromStr for InitialValues {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PriorSpec {
-    /// Inverse temperature β, in 1/pseudotime. At least 0. Default: 50, which the Python package has fixed.
+    /// Inverse temperature β, in 1/pseudotime. At least 0. Default: 50, the fixed value of the Python package.
     pub beta: f64,
-    /// Whether to stretch pseudotime to 0…1 first. Default: no.
+    /// Whether to scale pseudotime to 0…1 first. Default: no.
     pub scale_time: bool,
-    /// How a step depends on β and the difference in time. Default: softmax, as in the Python package.
+    /// How the probability of a step depends on β and the difference in time. Default: softmax, as in the Python
+    /// package.
     pub kernel: StepKernel,
-    /// Whether the weights of the graph weigh the steps too. Default: no, as in the Python package, which asks only
-    /// whether two cells are neighbours.
+    /// Whether the weights of the graph multiply the probabilities of steps. Default: no, as in the Python package,
+    /// which only uses whether two cells are neighbours.
     pub weighted: bool,
     /// Where walks end: `none`, `auto`, or names of clusters. Default: none, as in the Python package.
     pub terminal: TerminalSpec,
-    /// Rounds in which the time is averaged over a cell and its neighbours first: for a coarse time, such as days.
-    /// Default: 0.
+    /// Rounds of averaging the time over a cell and its neighbours, before walks are drawn. Useful for a coarse time,
+    /// such as days. Default: 0.
     pub smooth_time: usize,
     /// How far down a phylogeny one step may lead. Default: children.
     pub descent: Descent,
-    /// Whether cells that a phylogeny leaves without an edge are an error rather than dropped. Default: no.
+    /// Whether cells that a phylogeny leaves without an edge are an error. If not, they are dropped. Default: no.
     pub require_all_cells: bool,
 }
 
@@ -260,25 +262,25 @@ impl Default for DataKeys {
     }
 }
 
-/// Which field of a specification is out of range.
+/// Why a specification is not valid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainSpecError {
-    /// A number or a size.
+    /// A field is out of range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// A size that no memory there is would hold.
+    /// A size needs more memory than this machine has.
     #[error("{field} is {value}: {what} would take {needed} of memory, but {free} are free")]
     Memory {
-        /// Path of the setting that asks for most.
+        /// Path of the setting that needs the most memory.
         field: &'static str,
-        /// Its value.
+        /// Value of the setting.
         value: usize,
-        /// What would take so much.
+        /// What needs the memory.
         what: &'static str,
-        /// How much, with its unit.
+        /// Memory that is needed, with its unit.
         needed: String,
-        /// What there is, with its unit.
+        /// Available memory, with its unit.
         free: String,
     },
 }

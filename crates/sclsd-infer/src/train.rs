@@ -1,9 +1,9 @@
 //! The training loop.
 //!
-//! Each epoch takes the walks in a new order, in batches; each batch is one evaluation of the loss, one gradient and
-//! one step of the optimiser. All noise comes from streams numbered by epoch and step, so that a run that was
-//! interrupted goes on as if it had not been, in the middle of an epoch too. [`Trainer`](crate::Trainer) is what users
-//! call.
+//! Each epoch shuffles the walks and splits them into batches. Each batch is one evaluation of the loss, one backward
+//! pass and one step of the optimiser. All noise comes from random streams that are numbered by epoch and step. So an
+//! interrupted run resumes, even within an epoch, as if it had not been interrupted. [`Trainer`](crate::Trainer) is the
+//! public interface.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -33,11 +33,11 @@ use crate::{
     TrainSpecError, TrainingData,
 };
 
-/// Noise of held-out walks, and of what comes next, is drawn from streams beyond those of any step.
+/// Number of the first random stream for held-out walks; streams of training steps have smaller numbers.
 const HELD_OUT: u64 = 1 << 48;
 const LOOK_AHEAD: u64 = 1 << 49;
 
-/// What training reports.
+/// What training reports to the observer.
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A step of the optimiser is done.
@@ -55,14 +55,14 @@ pub enum Event<'a> {
     EpochDone {
         /// Epoch, counted from 0.
         epoch: usize,
-        /// Its figures.
+        /// Record of the epoch.
         record: &'a EpochRecord,
-        /// Makes a checkpoint of the state after it; costs a copy of the model to the host.
+        /// Makes a checkpoint of the state after the epoch, which copies the model to the host.
         checkpoint: &'a dyn Fn() -> Checkpoint,
     },
 }
 
-/// Why training stopped.
+/// Why training failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -77,7 +77,7 @@ pub enum TrainError {
         step: usize,
         /// Name of the term.
         term: &'static str,
-        /// Its value.
+        /// Value of the term.
         value: f64,
     },
     /// A gradient is not finite.
@@ -90,28 +90,28 @@ pub enum TrainError {
         /// Name of the tensor.
         tensor: String,
     },
-    /// The flow from a cell leaves the range of numbers.
+    /// The flow from a cell is not finite.
     #[error(
         "the flow from cell {cell} (counted from 0) is not finite after time {time} in epoch {epoch}, step {step}; try a smaller optimizer.adam.lr"
     )]
     Diverged {
         /// Epoch, counted from 1.
         epoch: usize,
-        /// Step within the epoch, counted from 1; 0 at its end.
+        /// Step within the epoch, counted from 1; 0 at the end of the epoch.
         step: usize,
-        /// The cell that the walk begins at.
+        /// The first cell of the walk.
         cell: u32,
         /// Last time at which the solution was finite, from 0 to 1.
         time: f64,
     },
-    /// What an epoch has come to is not finite.
+    /// A result of an epoch is not finite.
     #[error("{what} is {value} at the end of epoch {epoch}; try a smaller optimizer.adam.lr")]
     NotFinite {
         /// Epoch, counted from 1.
         epoch: usize,
-        /// What it is.
+        /// Name of the result.
         what: String,
-        /// Its value.
+        /// Value of the result.
         value: f64,
     },
     /// The flow cannot be solved.
@@ -121,46 +121,46 @@ pub enum TrainError {
         epoch: usize,
         /// Step within the epoch, counted from 1.
         step: usize,
-        /// The solver's reason.
+        /// Error of the solver.
         source: OdeError,
     },
-    /// Walks visit cells that the data does not have.
+    /// Walks visit a cell that the data does not have.
     #[error("a walk visits cell {cell}, but there are {n_cells} cells")]
     Walks {
-        /// The cell.
+        /// Index of the cell.
         cell: u32,
         /// Number of cells.
         n_cells: usize,
     },
-    /// A CPU computes in 32 bits.
+    /// Another precision than `f32` was asked for on a CPU.
     #[error("precision is \"{precision}\", which GPUs alone have (devices cuda and wgpu); expected \"f32\"")]
     Precision {
-        /// What was asked for.
+        /// The precision that was asked for.
         precision: Precision,
     },
-    /// A batch has more numbers than kernels on a GPU can count.
+    /// A batch has more numbers than GPU kernels can index.
     #[error(
         "a batch of {cells} cells and {genes} genes has more than 2^32 numbers, which kernels on GPUs cannot count; choose a \
          smaller walks.batch_size, or device cpu"
     )]
     Uncountable {
-        /// Distinct cells of a batch, at most.
+        /// Largest number of distinct cells of a batch.
         cells: usize,
         /// Number of genes.
         genes: usize,
     },
-    /// There is nothing to train on.
+    /// No device was given.
     #[error("there is no device to train on; expected at least one")]
     NoDevices,
-    /// One of several peers has several devices.
+    /// One of several peers was given several devices.
     #[error("one of {peers} peers has {devices} devices; expected one: give every device a peer of its own")]
     DevicesOfPeer {
-        /// Devices that it has.
+        /// Number of devices of this peer.
         devices: usize,
         /// Number of peers.
         peers: usize,
     },
-    /// A peer is gone.
+    /// A peer failed.
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// A batch has fewer walks than there are peers.
@@ -168,7 +168,7 @@ pub enum TrainError {
         "the last batch of an epoch has {walks} walks for {peers} peers; choose another walks.batch_size, walks.num_walks or walks.held_out"
     )]
     Share {
-        /// Walks of the smallest batch.
+        /// Number of walks of the smallest batch.
         walks: usize,
         /// Number of peers.
         peers: usize,
@@ -176,19 +176,20 @@ pub enum TrainError {
     /// The sizes are too large for this machine.
     #[error(transparent)]
     Spec(#[from] TrainSpecError),
-    /// The checkpoint to go on from is of another run.
+    /// The checkpoint to resume from belongs to another run.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The checkpoint's weights do not fit.
+    /// The weights of the checkpoint do not match the networks.
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
 
-/// Who is told of events, and says whether to go on.
+/// The observer of events, which decides whether to continue.
 pub(crate) type Observer<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
 
-/// Trains a model on one device, as one of several peers or alone: each has the same data and specification and takes
-/// its shard of the walks of every batch. All return the same model, which is that of one alone within rounding.
+/// Trains a model on one device, alone or as one of several peers. All peers have the same data and specification; each
+/// takes its shard of the walks of every batch. All peers return the same model, which equals the model of a single
+/// process within rounding.
 pub(crate) fn train(
     data: &TrainingData<'_>,
     walks: &Walks,
@@ -221,7 +222,7 @@ pub(crate) fn train(
     device.run(Training { run, from, observe })
 }
 
-/// Whether indices of 32 bits suffice for the expression of a batch.
+/// Checks that 32-bit indices suffice for the expression of a batch.
 fn check_countable(cells: usize, genes: usize) -> Result<(), TrainError> {
     match cells.checked_mul(genes) {
         Some(numbers) if u32::try_from(numbers).is_ok() => Ok(()),
@@ -239,7 +240,7 @@ fn fraction_of(step: usize, steps: usize) -> f64 {
     step as f64 / steps as f64
 }
 
-/// What stays the same throughout.
+/// The constant inputs of a run.
 struct Run<'a> {
     data: &'a TrainingData<'a>,
     walks: &'a Walks,
@@ -275,7 +276,7 @@ impl Job for Training<'_, '_> {
         };
         let mut adam = Adam::<B>::new(&spec.optimizer.adam, &moments, run.kernels, device);
         for epoch in history.len()..spec.num_epochs {
-            // an epoch that has begun is finished
+            // an epoch that has begun is always completed
             let ends = |history: &[EpochRecord]| spec.early_stopping.ends(history.iter().map(|record| record.held_out));
             if partial.is_none() && ends(&history) {
                 break;
@@ -305,7 +306,7 @@ impl Job for Training<'_, '_> {
 }
 
 impl Run<'_> {
-    /// Makes sure that all peers have the same before them, and each something to do.
+    /// Checks that all peers have the same inputs, and that every peer has at least one walk of every batch.
     fn agree(&self, from: Option<&Checkpoint>) -> Result<(), TrainError> {
         let (peers, walks) = (self.peers.count(), self.walks.len());
         if peers == 1 {
@@ -324,12 +325,12 @@ impl Run<'_> {
         Ok(agree(self.peers, &all.collect::<Vec<u8>>())?)
     }
 
-    /// Steps of an epoch.
+    /// Number of steps of an epoch.
     fn n_steps(&self) -> usize {
         steps_of(self.walks, self.spec)
     }
 
-    /// Whether any peer is told to stop: then all of them stop, after the same step.
+    /// Whether the observer of any peer asks to stop. If so, all peers stop after the same step.
     fn any_stops(&self, stop: bool) -> Result<bool, TrainError> {
         if self.peers.count() == 1 {
             return Ok(stop);
@@ -340,28 +341,28 @@ impl Run<'_> {
         Ok(told[0] > 0.0)
     }
 
-    /// The walks of an epoch in its order.
+    /// The indices of the walks in the order of an epoch.
     fn order(&self, epoch: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.walks.len()).collect();
         order.shuffle(&mut random_stream(self.spec.get().random_state, Purpose::Shuffle, epoch as u64));
         order
     }
 
-    /// The cells of an epoch's last batch, walk after walk.
+    /// The cells of the last batch of an epoch, walk after walk.
     fn last_batch(&self, epoch: usize) -> Vec<u32> {
         let order = self.order(epoch);
         let last = order.chunks(self.spec.get().walks.batch_size).last().unwrap_or_default();
         last.iter().flat_map(|&walk| self.walks.walk(walk)).copied().collect()
     }
 
-    /// Learning rate of an epoch after a share of its steps.
+    /// Learning rate of an epoch after the fraction `share` of its steps.
     fn rate(&self, epoch: usize, share: f64) -> f64 {
         let a = &self.spec.get().optimizer.adam;
         a.schedule.at(epoch, share, a.lr, a.eta_min, a.t_0, a.t_mult)
     }
 
-    /// The steps of an epoch that are not done yet, as far as the observer lets them be made. Returns what is done of
-    /// the epoch, and whether to stop.
+    /// Makes the remaining steps of an epoch until the observer stops. Returns the model, the completed part of the
+    /// epoch, and whether to stop.
     fn steps<B: Trainable>(
         &self,
         mut model: Lsd<B>,
@@ -392,7 +393,7 @@ impl Run<'_> {
             if unread.len() < self.unread() && step + 1 < steps {
                 continue;
             }
-            // the model has come past all of these, so all of them are read before it may stop
+            // the model already includes all of these steps, so all losses are read before training may stop
             for (terms, norms, flow, cells) in unread.drain(..) {
                 let step = done.step;
                 let failed = |error| match flow.and_then(FlowCheck::failure) {
@@ -411,7 +412,7 @@ impl Run<'_> {
         Ok((model, done, stop))
     }
 
-    /// What an epoch has come to, and that it can be gone on from.
+    /// Records an epoch, and checks that training can continue from its result.
     fn record<B: Trainable>(
         &self,
         model: &Lsd<B>,
@@ -441,8 +442,9 @@ impl Run<'_> {
         Ok(record)
     }
 
-    /// Makes sure that training can go on from here: a model whose last step went too far is not handed out. A few
-    /// walks show it; each peer looks for itself. `step` is the next one of the epoch, counted from 1; 0 at its end.
+    /// Checks that training can continue from this model, so that a model whose last step diverged is not returned.
+    /// Checks a few walks; each peer checks its own. `step` is the next step of the epoch, counted from 1; 0 at the end
+    /// of the epoch.
     fn look_ahead<B: Trainable>(
         &self,
         model: &Lsd<B>,
@@ -450,7 +452,7 @@ impl Run<'_> {
         step: usize,
         device: &B::Device,
     ) -> Result<(), TrainError> {
-        /// Walks that are looked at.
+        /// Number of walks that are checked.
         const FEW: usize = 8;
         let walks = self.last_batch(epoch);
         let cells = &walks[..walks.len().min(FEW * self.walks.path_len())];
@@ -468,7 +470,7 @@ impl Run<'_> {
         }
     }
 
-    /// Why the flow of walks could not be solved; `cells` are those of the walks, row after row.
+    /// The error of a flow that could not be solved; `cells` are the cells of the walks, row after row.
     fn flow(&self, error: OdeError, cells: &[u32], epoch: usize, step: usize) -> TrainError {
         match error {
             OdeError::NotFinite { row, time } => {
@@ -478,7 +480,7 @@ impl Run<'_> {
         }
     }
 
-    /// Loss of the walks that training does not see, with the same noise in every epoch.
+    /// Loss of the held-out walks, with the same noise in every epoch.
     fn held_out<B: Trainable>(
         &self,
         model: &Lsd<B>,
@@ -506,13 +508,13 @@ impl Run<'_> {
         Ok((batches > 0.0).then(|| total / batches))
     }
 
-    /// Steps after which their losses are read: to read is to wait until the device has come to them, and it should
-    /// always have something to do.
+    /// Number of steps after which their losses are read. Reading waits for the device; reading rarely lets the host
+    /// queue steps ahead, so that the device does not idle.
     fn unread(&self) -> usize {
         if matches!(self.kernels, Kernels::Device(_)) && self.peers.count() == 1 { 8 } else { 1 }
     }
 
-    /// The loss of a step, which with the gradients has to be finite.
+    /// Reads the loss of a step. The loss and the gradients must be finite.
     fn read<B: Backend, I: Backend>(
         &self,
         terms: Terms<B>,
@@ -556,7 +558,7 @@ impl Run<'_> {
         Batch { x, places, counts: sparse_rows(self.data.counts, cells), steps: self.walks.path_len(), global }
     }
 
-    /// The noise of some visits of a batch; all of it is drawn, whoever takes the rest.
+    /// The noise of some visits of a batch. Every peer draws the noise of the global batch and takes its shard.
     fn noise<B: Trainable>(
         &self,
         step: u64,
@@ -572,7 +574,7 @@ impl Run<'_> {
             let values: Vec<f32> = (0..global.visits * width).map(|_| rng.sample(StandardNormal)).collect();
             all.extend_from_slice(&values[visits.start * width..visits.end * width]);
         }
-        // one array, which goes over at once
+        // one array, which is copied to the device at once
         let n = all.len();
         let all = Tensor::<B, 1>::from_data(TensorData::new(all, [n]), device);
         let mut first = 0;

@@ -1,7 +1,7 @@
-//! How a model is fitted to walks: what is chosen, one call each, and then [`Trainer::fit`].
+//! Fitting a model to walks: choose the settings with one call each, then call [`Trainer::fit`].
 //!
-//! On one device, on several of this machine, or as one of several processes: the walks of every batch are shared out,
-//! and the model is that of one device within rounding.
+//! Training runs on one device, on several devices of this machine, or as one of several processes. With several, the
+//! walks of every batch are divided into shards, and the model equals that of a single device within rounding.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -14,7 +14,7 @@ use crate::peers::threads;
 use crate::train::{Observer, train};
 use crate::{CheckedTrainSpec, Checkpoint, Event, TrainError, TrainingData};
 
-/// No device is chosen yet: what needs one cannot be called.
+/// No device has been chosen; methods that need a device are not available.
 #[derive(Debug, Clone, Copy)]
 pub struct NoDevice;
 
@@ -63,7 +63,7 @@ impl<D: fmt::Debug> fmt::Debug for Trainer<'_, D> {
 }
 
 impl Trainer<'_> {
-    /// With this specification, from the beginning, alone and unobserved; the device is still to be chosen.
+    /// Training with this specification, from the start, without peers or an observer; choose the device next.
     pub fn new(spec: CheckedTrainSpec) -> Self {
         let observe = Box::new(|_: Event<'_>| ControlFlow::Continue(()));
         Self { spec, devices: Vec::new(), resume: None, peers: Peers::alone(), observe }
@@ -71,12 +71,13 @@ impl Trainer<'_> {
 }
 
 impl<'a, D> Trainer<'a, D> {
-    /// On this device.
+    /// Trains on this device.
     pub fn device<E: Executor>(self, device: E) -> Trainer<'a, E> {
         self.on(vec![device])
     }
 
-    /// On several devices of this machine at once, each with its shard of every batch: the same result within rounding.
+    /// Trains on several devices of this machine, each with its shard of every batch. The result is the same within
+    /// rounding.
     pub fn devices<E: Executor + Clone>(self, devices: &[E]) -> Trainer<'a, E> {
         self.on(devices.to_vec())
     }
@@ -86,39 +87,39 @@ impl<'a, D> Trainer<'a, D> {
         Trainer { spec, devices, resume, peers, observe }
     }
 
-    /// With parts of one's own in place of the model's networks.
+    /// Replaces networks of the model by user-defined parts.
     pub fn with(self, custom: Custom) -> Self {
         Self { spec: self.spec.with(custom), ..self }
     }
 
-    /// From a checkpoint of the same run, where there is one: as if it had never stopped, to the last bit. Default:
-    /// from the beginning.
+    /// Resumes from a checkpoint of the same run, if there is one. The result has the same bits as an uninterrupted
+    /// run. Default: train from the start.
     pub fn resume(self, checkpoint: impl Into<Option<Checkpoint>>) -> Self {
         Self { resume: checkpoint.into(), ..self }
     }
 
-    /// Together with others, each of which has the same data and specification and a device of its own. Default: alone.
+    /// Trains together with peers, each of which has the same data and specification and its own device. Default: no
+    /// peers.
     pub fn peers(self, peers: Peers) -> Self {
         Self { peers, ..self }
     }
 
-    /// Tells `observe` of every step and epoch. Where it breaks, training ends at the next step, on all peers, and what
-    /// is returned can be gone on from. On GPUs up to eight steps are under way, which are done first. Default: nobody
-    /// is told.
+    /// Calls `observe` after every step and epoch. If it breaks, training ends at the next step on all peers, and the
+    /// returned checkpoint can be resumed. On GPUs up to eight queued steps are completed first. Default: no observer.
     pub fn observe(self, observe: impl FnMut(Event<'_>) -> ControlFlow<()> + 'a) -> Self {
         Self { observe: Box::new(observe), ..self }
     }
 }
 
 impl<D: Executor + Sync> Trainer<'_, D> {
-    /// Trains. [`Checkpoint::is_finished`] says of what is returned whether the run came to its end.
+    /// Trains a model. [`Checkpoint::is_finished`] tells whether the returned run is complete.
     ///
-    /// Do not call this from a thread of a rayon pool when there are several devices: it waits for the threads that
-    /// train on the others, and work that these hand to the pool could wait for this thread.
+    /// Do not call this from a rayon worker with several devices: it blocks until the threads of the other devices have
+    /// finished, and these threads may wait for the worker.
     ///
     /// # Errors
-    /// [`TrainError`] names the epoch, the step and the term or tensor that stopped being finite. The checkpoints taken
-    /// before are still good.
+    /// [`TrainError`] names the epoch, the step and the term or tensor that is not finite. Earlier checkpoints are
+    /// still valid.
     pub fn fit(self, data: &TrainingData<'_>, walks: &Walks) -> Result<Checkpoint, TrainError> {
         let Self { spec, devices, resume, peers, mut observe } = self;
         match &devices[..] {
@@ -130,7 +131,7 @@ impl<D: Executor + Sync> Trainer<'_, D> {
     }
 }
 
-/// A thread for every device but the first, on which this thread trains.
+/// Trains with one thread per device; this thread trains on the first device.
 fn on_threads<D: Executor + Sync>(
     data: &TrainingData<'_>,
     walks: &Walks,
@@ -151,12 +152,12 @@ fn on_threads<D: Executor + Sync>(
         };
         let running: Vec<_> = others.iter().zip(peers).map(begin).collect();
         let trained = train(data, walks, spec, from.cloned(), first, &mine, observe);
-        // the others are waiting for it, where it ended by an error
+        // drop this rank: if its training ended with an error, the other threads still wait for it
         drop(mine);
         let ended = running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         let reasons: Vec<TrainError> = ended.flatten().collect();
         match trained {
-            // the reason is with the one that ended first
+            // this thread only knows that a peer stopped; the peer that stopped first has the reason
             Err(TrainError::Peer(gone)) => {
                 let reason = reasons.into_iter().find(|reason| !matches!(reason, TrainError::Peer(_)));
                 Err(reason.unwrap_or(TrainError::Peer(gone)))
@@ -181,7 +182,7 @@ mod tests {
 
     type Tensors = OnBackend<Autodiff<Flex>>;
 
-    /// The same backend with loops over host memory for kernels.
+    /// The same backend with the host kernels.
     #[derive(Debug, Clone, Default)]
     struct Host(Tensors);
 
@@ -226,7 +227,7 @@ mod tests {
         Trainer::new(spec(lr, num_epochs)).device(Tensors::default())
     }
 
-    /// Breaks when so many steps have been made.
+    /// An observer that breaks after `steps` steps.
     fn after(steps: usize) -> impl FnMut(Event<'_>) -> ControlFlow<()> {
         let mut left = steps;
         move |event| {
@@ -237,7 +238,7 @@ mod tests {
         }
     }
 
-    /// What a file of the checkpoint holds.
+    /// The bytes of the checkpoint's file.
     fn bytes(checkpoint: &Checkpoint) -> Vec<u8> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("m.safetensors");
@@ -245,7 +246,7 @@ mod tests {
         std::fs::read(path).unwrap()
     }
 
-    /// The checkpoint as a file brings it back.
+    /// Writes the checkpoint to a file and reads it back.
     fn reread(checkpoint: &Checkpoint) -> Checkpoint {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("m.safetensors");
@@ -253,7 +254,7 @@ mod tests {
         Checkpoint::load(&path).unwrap()
     }
 
-    /// Stops after so many of six steps, goes on by way of a file, and compares with what was never stopped.
+    /// Stops after each number of steps of six, resumes from a file, and compares with an uninterrupted run.
     fn stops_anywhere<D: Executor + Clone + Sync>(devices: &[D]) {
         let (data, walks) = (data(), walks());
         let training = TrainingData::new(&data, &DataKeys::default()).unwrap();
@@ -315,7 +316,7 @@ mod tests {
                     running.into_iter().map(|thread| thread.join().unwrap()).collect()
                 });
                 assert_eq!((stopped[0].epoch(), stopped[0].step()), (stop / STEPS, stop % STEPS), "peer {told}");
-                // of the solver's work each peer counts its own share
+                // every peer counts the solver's work of its own shard only
                 let same = |other: &Checkpoint| {
                     let sums = |c: &Checkpoint| c.partial.as_ref().map(|partial| (partial.step, partial.loss));
                     (&other.model, &other.moments, sums(other))
@@ -383,7 +384,7 @@ mod tests {
         let path = directory.path().join("m.safetensors");
         let goes_on = |last: Checkpoint, lr: f64| {
             last.check_finite().unwrap();
-            // one that learns slowly goes on from it
+            // a run with a small learning rate can resume from this checkpoint
             let from = Checkpoint { spec: spec(1e-6, 1).get().clone(), ..last };
             let fit = trainer(1e-6, from.epoch() + 1).resume(from).fit(&training, &walks);
             fit.unwrap_or_else(|error| panic!("from the last checkpoint at {lr}: {error}"));

@@ -1,7 +1,8 @@
-//! What kernels are to be where tensors are not in the host's memory: on a GPU.
+//! The kernels of this crate for tensors on a GPU, as a trait that a GPU backend implements.
 //!
-//! Which backend the tensors are of is known only to who made the kernels: generic code hands them over as [`Handle`]s.
-//! What is computed is what the functions of this crate compute on slices, which are its oracle.
+//! Generic code does not know the backend's tensor type, so tensors are passed as [`Handle`]s; the implementation of
+//! [`OnDevice`] knows the type behind them. Every kernel computes what the function of this crate on slices computes:
+//! those functions are the oracles of the tests.
 
 use std::any::Any;
 use std::fmt::{self, Debug};
@@ -15,19 +16,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::expression::SparseRows;
 
-/// How the networks' products of matrices are computed on a GPU in training. Sums are of 32 bits always, as are all
-/// statistics, the flow and the likelihood. Where a device has no units for it, factors are rounded to the same effect,
-/// and nothing is faster.
+/// Precision of the networks' matrix products in training on a GPU. Products are always accumulated in 32 bits, and the
+/// statistics, the flow and the likelihood are always computed in 32 bits. A device without tensor cores for a
+/// precision rounds the factors in the same way, but runs no faster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// 24 bits of every factor.
+    /// A significand of 24 bits for every factor.
     #[default]
     F32,
-    /// 11 bits of every factor.
+    /// A significand of 11 bits for every factor.
     Tf32,
-    /// 8 bits of every factor.
+    /// A significand of 8 bits for every factor.
     Bf16,
 }
 
@@ -58,69 +59,72 @@ impl FromStr for Precision {
     }
 }
 
-/// A float tensor of the backend that the kernels are of.
+/// A float tensor of the backend that the kernels belong to.
 pub type Handle = Box<dyn Any + Send + Sync>;
 
-/// Kernels of a backend whose tensors are not in the host's memory. All tensors are row-major.
+/// Kernels of a backend whose tensors are in the memory of a device. All tensors are row-major.
 pub trait OnDevice: Debug + Send + Sync {
-    /// The same with products of that precision.
+    /// The same kernels, with the networks' matrix products in this precision.
     fn with(&self, precision: Precision) -> &'static dyn OnDevice;
 
-    /// That of products of the networks.
+    /// Precision of the networks' matrix products.
     fn precision(&self) -> Precision;
 
     /// The product of two matrices.
     fn product(&self, a: Handle, b: Handle, precision: Precision) -> Handle;
 
-    /// Rows of `start` followed down the potential of these weights.
+    /// Follows every row of `start` down the potential with these weights.
     fn follow(&self, start: Handle, weights: Handle, flow: &FlowPlan) -> Flowed;
 
-    /// The derivatives by the start, and by the weights row by row, given those by the states.
+    /// The vector–Jacobian product of [`follow`](Self::follow): the gradient with respect to the start, and the
+    /// gradient with respect to the weights for every row, given the gradient with respect to the states.
     fn follow_vjp(&self, saved: &(dyn Any + Send + Sync), grads: Handle) -> [Handle; 2];
 
-    /// h⁰ and h¹ of the recurrent prior at every visit, `[visits, width]` each.
+    /// The hidden states h⁰ and h¹ of the recurrent prior at every visit, `[visits, width]` each.
     fn recur(&self, flat: Handle, projected: Handle, steps: usize) -> [Handle; 2];
 
-    /// The derivatives by the weights walk by walk, and by the projections, given those by h¹.
+    /// The vector–Jacobian product of [`recur`](Self::recur): the gradient with respect to the weights for every walk,
+    /// and the gradient with respect to the projections, given the gradient with respect to h¹.
     fn recurrent_vjp(&self, flat: Handle, states: [Handle; 2], grads: Handle, steps: usize) -> [Handle; 2];
 
-    /// Rows of which only what is not 0 is known, whole, on a device of the backend: `[rows, columns]`.
+    /// The dense matrix of some sparse rows, `[rows, columns]`, on a device of the backend.
     fn scatter(&self, rows: SparseRows<'_>, columns: usize, device: &dyn Any) -> Handle;
 
-    /// Sums of `grads`, `[visits, width]`, over the visits of every cell: `[cells, width]`.
+    /// Sums `grads`, `[visits, width]`, over the visits of every cell: `[cells, width]`.
     fn sum_visits(&self, grads: Handle, by_cell: &VisitsByCell) -> Handle;
 
-    /// The likelihood of some visits and its derivatives.
+    /// The log-likelihood of some visits, and its gradients.
     fn likelihood(&self, of: Visited<'_>) -> VisitLikelihood;
 
-    /// The rates of a step of Adam, on a device of the backend.
+    /// The rates of a step of Adam as a tensor on a device of the backend.
     fn rates(&self, step: &AdamStep, device: &dyn Any) -> Handle;
 
-    /// Scratch space for so many numbers.
+    /// A scratch tensor of `numbers` floats.
     fn scratch(&self, numbers: usize, device: &dyn Any) -> Handle;
 
-    /// A tensor's values, first and second moment after a step of Adam, given those before it with the gradient in the
-    /// second place. The gradient's norm is left at `place` of `norms`.
+    /// A step of Adam on one tensor. `weights` holds the values, the gradient, and the first and second moment. Returns
+    /// the values, the first and the second moment after the step. The norm of the gradient is written to
+    /// `norms[place]`.
     fn adam(&self, weights: [Handle; 4], rates: Handle, norms: Handle, place: usize) -> [Handle; 3];
 }
 
-/// What a step of Adam is made with.
+/// Parameters of a step of Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
     /// Learning rate.
     pub lr: f64,
-    /// Largest norm of a tensor's gradient; one that is larger is shortened to it.
+    /// Largest norm of a tensor's gradient. A gradient with a larger norm is scaled down to this norm.
     pub clip_norm: f64,
-    /// Weight of the old in the moments, β₁ and β₂.
+    /// Decay rates of the first and second moment, β₁ and β₂.
     pub betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// ε, added to the square root of the second moment.
     pub epsilon: f64,
-    /// Steps so far, this one included: the moments began at 0, for which they are corrected.
+    /// Number of this step, counted from 1. Used to correct the bias of the moments, which start at 0.
     pub step: usize,
 }
 
 impl AdamStep {
-    /// In the order in which kernels take them.
+    /// The parameters in the order in which kernels take them.
     #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
     #[must_use]
     pub fn rates(&self) -> [f32; 7] {
@@ -130,10 +134,10 @@ impl AdamStep {
     }
 }
 
-/// What the likelihood of a block of visits depends on.
+/// Inputs of the likelihood of a block of visits.
 #[derive(Debug)]
 pub struct Visited<'a> {
-    /// W h of every visit, gates then rates, `[visits, 2 genes]`.
+    /// W h of every visit, gates before rates, `[visits, 2 genes]`.
     pub logits: Handle,
     /// b, `[2 genes]`.
     pub bias: Handle,
@@ -147,30 +151,30 @@ pub struct Visited<'a> {
     pub cells: &'a [u32],
 }
 
-/// ln p of some visits, and its derivatives.
+/// ln p of some visits, and its gradients.
 #[derive(Debug)]
 pub struct VisitLikelihood {
-    /// By the logits, `[visits, 2 genes]`.
+    /// Gradient with respect to the logits, `[visits, 2 genes]`.
     pub grad_logits: Handle,
-    /// By θ, visit by visit, `[visits, genes]`.
+    /// Gradient with respect to θ for every visit, `[visits, genes]`.
     pub grad_theta: Handle,
-    /// By ln xl, `[visits]`.
+    /// Gradient with respect to ln xl, `[visits]`.
     pub grad_log_library: Handle,
     /// ln p, `[visits]`.
     pub value: Handle,
 }
 
-/// The visits of every cell, in their order, in compressed rows.
+/// The visits of every cell, in order, as compressed sparse rows without values.
 #[derive(Debug, Clone)]
 pub struct VisitsByCell {
-    /// Where those of a cell begin.
+    /// Where the visits of every cell begin in `visits`.
     pub indptr: Vec<u32>,
-    /// Visits, cell after cell.
+    /// Indices of visits, cell after cell.
     pub visits: Vec<u32>,
 }
 
 impl VisitsByCell {
-    /// Of the cells of all visits.
+    /// Groups visits by cell; `places` holds the cell of every visit.
     #[must_use]
     pub fn new(places: &[u32], cells: usize) -> Self {
         let mut indptr = vec![0_u32; cells + 1];
@@ -187,45 +191,46 @@ impl VisitsByCell {
     }
 }
 
-/// Rows that were followed.
+/// The result of following rows down a potential.
 pub struct Flowed {
-    /// Their states, `[rows, times · z]`; `NaN` where a row did not come to the end.
+    /// The state of every row at every time, `[rows, times · z]`; `NaN` where a row did not reach the end.
     pub states: Handle,
-    /// What became of every row, `[rows, 2]`: 0 where it came to the end, 1 where its steps ran out, 2 where it left
-    /// the range of numbers; and the time it came to.
+    /// Status of every row, `[rows, 2]`. The first number is 0 if the row reached the end, 1 if it ran out of steps,
+    /// and 2 if it left the range of `f32`. The second number is the time that the row reached.
     pub failed: Handle,
-    /// What the backward pass needs.
+    /// Saved for the backward pass.
     pub saved: Arc<dyn Any + Send + Sync>,
 }
 
-/// How a flow is to be followed.
+/// How rows are followed down a potential on a device.
 #[derive(Debug, Clone)]
 pub struct FlowPlan {
-    /// From z to V.
+    /// Widths of the layers, from z to V.
     pub widths: Vec<usize>,
-    /// Times, rising.
+    /// Times, increasing.
     pub grid: Vec<f32>,
-    /// Absolute and relative.
+    /// Absolute and relative tolerance.
     pub tolerances: [f32; 2],
-    /// Steps that a row may take.
+    /// Largest number of steps of a row.
     pub max_steps: usize,
-    /// Its coefficients.
+    /// Butcher tableau of the method.
     pub method: &'static Embedded,
 }
 
 impl FlowPlan {
-    /// Bytes that the steps of all rows may take together: less than the 128 MiB that every GPU binds at once.
+    /// Bytes available for the saved steps of all rows: less than 128 MiB, the largest buffer that every GPU can bind.
     const SCRATCH: usize = 120 << 20;
 
-    /// Steps that a row may take where there are so many: as many as are asked for, if there is space for them.
+    /// Largest number of steps of a row if there are `rows` of them: `max_steps`, or fewer if their saved steps would
+    /// not fit the scratch buffer.
     #[must_use]
     pub fn slots(&self, rows: usize) -> usize {
-        // of a step are kept its time, its size and the state it begins with
+        // saved of every step: its time, its size and its first state
         let step = (self.widths[0] + 2) * size_of::<f32>();
         self.max_steps.min(Self::SCRATCH / (rows.max(1) * step)).max(1)
     }
 
-    /// A plan, where the method is one that kernels on devices know.
+    /// A plan, or `None` if the kernels do not implement the method.
     #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
     #[must_use]
     pub fn new(widths: Vec<usize>, grid: &[f64], spec: &CheckedOdeSpec) -> Option<Self> {

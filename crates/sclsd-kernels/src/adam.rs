@@ -1,23 +1,23 @@
 //! A step of Adam as one pass over host memory.
 //!
-//! Source: Kingma and Ba 2015; the moments are corrected for having begun at 0.
+//! Source: Kingma and Ba 2015, with bias correction of the moments.
 
 use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
 use crate::simd::arch;
 
-/// Weight of the old in the first moment.
+/// Decay rate of the first moment, β₁.
 pub const BETA_1: f32 = 0.9;
-/// Weight of the old in the second moment.
+/// Decay rate of the second moment, β₂.
 pub const BETA_2: f32 = 0.999;
-/// Added to the root of the second moment.
+/// ε, added to the square root of the second moment.
 pub const EPSILON: f32 = 1e-8;
 
 /// Numbers handled by one thread at a time.
 const CHUNK: usize = 1 << 14;
 
-/// Euclidean norm, summed chunk by chunk in order.
+/// Euclidean norm, accumulated chunk by chunk in a fixed order.
 #[must_use]
 pub fn norm(values: &[f32]) -> f64 {
     let chunk = |values: &[f32]| arch().dispatch(Squares { values });
@@ -45,7 +45,8 @@ impl NullaryFnOnce for Squares<'_> {
     }
 }
 
-/// One step with the gradient times `factor`; `updates` are the steps so far, this one included.
+/// Updates `values` and the two moments in place by one step, with the gradient scaled by `factor`. `updates` counts
+/// the steps so far, this step included.
 pub fn update(
     values: &mut [f32],
     gradient: &[f32],

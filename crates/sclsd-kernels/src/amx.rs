@@ -1,8 +1,8 @@
-//! Whether there are AMX tiles, and they may be used.
+//! Whether this machine has AMX tiles that this process may use.
 
 use std::sync::OnceLock;
 
-/// Whether there are AMX tiles, and they may be used.
+/// Whether the CPU has AMX tiles and the operating system lets this process use them.
 pub(crate) fn present() -> bool {
     static PRESENT: OnceLock<bool> = OnceLock::new();
     *PRESENT.get_or_init(|| {
@@ -18,12 +18,12 @@ fn has_amx() -> bool {
     __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & AMX == AMX
 }
 
-/// Asks the system, which reserves memory for the tile registers from then on.
+/// Requests the permission from the operating system, which from then on reserves memory for the tile registers.
 #[cfg(target_os = "linux")]
 fn may_use_them() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_ulong = 18;
-    // SAFETY: takes two numbers, and says no where it does not know them
+    // SAFETY: the call takes two numbers, and returns an error if the kernel does not know them
     #[expect(unsafe_code, reason = "a system call")]
     unsafe {
         libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0

@@ -1,14 +1,15 @@
-//! What a function that knows its own derivative is.
+//! The backward pass of a function on host memory.
 
 use std::fmt::Debug;
 
-/// The derivative of a function, on numbers in the host's memory.
+/// The vector–Jacobian product of a function on host memory.
 pub trait Derivative: Debug + Send + Sync {
-    /// That by every input, row-major, given that by the output; empty where it is 0.
+    /// Returns the gradient with respect to every input, row-major, given the gradient with respect to the output; an
+    /// empty vector stands for zero.
     fn vjp(&self, grad_output: Vec<f32>) -> Vec<Vec<f32>>;
 }
 
-/// The derivatives of a sum, known beforehand.
+/// The gradients of a scalar function, computed during its forward pass.
 #[derive(Debug)]
 pub struct PrecomputedGradients(pub Vec<Vec<f32>>);
 

@@ -1,4 +1,4 @@
-//! A potential V(z) of one's own, one row at a time, as a field that rows are followed down.
+//! A user-defined potential V(z), evaluated one row at a time, and the field −∇V that rows follow.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use sclsd_ode::Field;
 use sclsd_ode::lanes::{LANES, Lane};
 
-/// A potential V(z) with parameters that are trained. All of it is deterministic; `parameters` are as many as
-/// [`initial`](Self::initial) gives.
+/// A potential V(z) with trained parameters. All methods must be deterministic. `parameters` always has the length of
+/// the vector that [`initial`](Self::initial) returns.
 pub trait Potential: Debug + Send + Sync {
-    /// What it is called in a model that was trained with it.
+    /// Name of the potential, stored in models that are trained with it.
     fn name(&self) -> &str;
 
     /// Parameters before training, for states of `z_dim` numbers.
@@ -19,17 +19,18 @@ pub trait Potential: Debug + Send + Sync {
     /// V at a state.
     fn value(&self, parameters: &[f32], z: &[f32]) -> f32;
 
-    /// Adds `grad` times the derivative of V by the parameters.
+    /// Adds `grad` times the gradient of V with respect to the parameters to `grad_parameters`.
     fn value_vjp(&self, parameters: &[f32], z: &[f32], grad: f32, grad_parameters: &mut [f32]);
 
-    /// Sets `out` to −∇V at a state; it is 0 at first.
+    /// Writes −∇V at a state to `out`, which holds zeros.
     fn drift(&self, parameters: &[f32], z: &[f32], out: &mut [f32]);
 
-    /// Sets the derivative of Σ `grad` · drift by z, which is 0 at first, and adds that by the parameters.
+    /// The vector–Jacobian product of [`drift`](Self::drift): writes the gradient of Σ `grad` · drift with respect to z
+    /// to `grad_z`, which holds zeros, and adds the gradient with respect to the parameters to `grad_parameters`.
     fn drift_vjp(&self, parameters: &[f32], z: &[f32], grad: &[f32], grad_z: &mut [f32], grad_parameters: &mut [f32]);
 }
 
-/// A potential of one's own with its parameters.
+/// A user-defined potential with its parameters.
 #[derive(Debug, Clone)]
 pub struct Downhill {
     potential: Arc<dyn Potential>,
@@ -38,7 +39,7 @@ pub struct Downhill {
 }
 
 impl Downhill {
-    /// Over states of `width` numbers.
+    /// A potential over states of `width` numbers.
     #[must_use]
     pub fn new(potential: Arc<dyn Potential>, parameters: Vec<f32>, width: usize) -> Self {
         Self { potential, parameters, width }
@@ -60,7 +61,7 @@ impl Downhill {
         out
     }
 
-    /// The derivative of V at a row by the row and by the parameters.
+    /// The gradients of V at a row with respect to the row and with respect to the parameters.
     #[must_use]
     pub fn value_grads(&self, z: &[f32]) -> [Vec<f32>; 2] {
         let (mut grad_z, mut grad_parameters) = (vec![0.0; z.len()], vec![0.0; self.parameters.len()]);
@@ -71,7 +72,7 @@ impl Downhill {
     }
 }
 
-/// Scratch space for one row: its state, what is given and what is found.
+/// Scratch space for one row: its state, the input and the output.
 #[derive(Debug)]
 pub struct Scratch([Vec<f32>; 3]);
 

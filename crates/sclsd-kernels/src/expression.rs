@@ -1,7 +1,8 @@
-//! Expression of some cells, and its products with a layer's weights.
+//! Expression of some cells, and its products with the weights of a first layer.
 //!
-//! Where few values are not 0, products visit those alone: the weights are cut into panels of a few outputs that stay
-//! in the cache, and every value adds its multiple of a panel's row. Where many are, dense products are faster.
+//! Products with sparse expression visit the stored values only. The weights are packed into panels of a few outputs
+//! that stay in the L1 cache; every value adds its multiple of one row of a panel. If at least a quarter of the values
+//! are not 0, dense products are faster and are used instead.
 
 use std::ops::Range;
 
@@ -12,28 +13,29 @@ use crate::products::{self, PackedFactor, Rows, Terms};
 use crate::rows::{BLOCK, filled_rows};
 use crate::simd::arch;
 
-/// Share of values that are not 0 from which a product is better made densely.
+/// Fraction of non-zero values from which dense products are faster.
 const DENSE: f64 = 0.25;
-/// Genes of an output that go to or from a panel before the next output's, so that the panel's rows stay in the cache.
+/// Genes of one output that are copied to or from a panel before the next output, so that the panel's rows stay in the
+/// cache.
 const RUN: usize = 64;
-/// Vectors of outputs in a panel: their sums stay in registers.
+/// SIMD vectors of outputs in a panel: their accumulators stay in registers.
 const SIDE: usize = 4;
 
-/// Some rows of a sparse matrix: `indptr`, `indices` and `values` in compressed rows.
+/// Some rows of a matrix in compressed sparse row (CSR) format.
 #[derive(Debug, Clone, Copy)]
 pub struct SparseRows<'a> {
     /// Row pointer.
     pub indptr: &'a [usize],
     /// Column of every entry.
     pub indices: &'a [u32],
-    /// Values.
+    /// Value of every entry.
     pub values: &'a [f32],
-    /// The rows that are meant, in this order; one may come often.
+    /// Indices of the selected rows, in order; an index may occur more than once.
     pub rows: &'a [u32],
 }
 
 impl<'a> SparseRows<'a> {
-    /// Columns and values of one of the rows.
+    /// Columns and values of the selected row at position `at`.
     #[inline(always)]
     #[must_use]
     pub fn row(&self, at: usize) -> (&'a [u32], &'a [f32]) {
@@ -42,13 +44,13 @@ impl<'a> SparseRows<'a> {
         (&self.indices[span.clone()], &self.values[span])
     }
 
-    /// Some of the rows.
+    /// A range of the selected rows.
     #[must_use]
     pub fn some(&self, rows: Range<usize>) -> Self {
         Self { rows: &self.rows[rows], ..*self }
     }
 
-    /// Whether so many values are not 0 that products are better made densely.
+    /// Whether the rows have so many non-zero values that dense products are faster.
     fn are_dense(&self, columns: usize) -> bool {
         let stored: usize = (0..self.rows.len()).map(|at| self.row(at).0.len()).sum();
         #[expect(clippy::cast_precision_loss, reason = "a share")]
@@ -56,7 +58,7 @@ impl<'a> SparseRows<'a> {
         share >= DENSE
     }
 
-    /// All values, `rows × columns`, row after row.
+    /// The dense matrix, `rows × columns`, row-major.
     #[must_use]
     pub fn dense(&self, columns: usize) -> Vec<f32> {
         filled_rows(self.rows.len(), columns, BLOCK, |first, out| {
@@ -64,7 +66,7 @@ impl<'a> SparseRows<'a> {
         })
     }
 
-    /// Sets what is not 0 in as many rows of `columns`.
+    /// Writes the stored values to rows of `columns`, which hold zeros.
     fn fill(&self, out: &mut [f32], columns: usize) {
         for (at, out) in out.chunks_exact_mut(columns).enumerate() {
             let (columns, values) = self.row(at);
@@ -73,7 +75,7 @@ impl<'a> SparseRows<'a> {
     }
 }
 
-/// Expression of some cells, `cells × genes`, kept as suits its products.
+/// Expression of some cells, `cells × genes`, stored dense or sparse, whichever makes its products faster.
 #[derive(Debug, Clone)]
 pub struct Expression {
     cells: usize,
@@ -88,7 +90,7 @@ enum Storage {
 }
 
 impl Expression {
-    /// Some rows of a sparse matrix of `genes` columns.
+    /// Copies some rows of a sparse matrix of `genes` columns.
     #[must_use]
     pub fn new(rows: SparseRows<'_>, genes: usize) -> Self {
         if rows.are_dense(genes) {
@@ -110,7 +112,7 @@ impl Expression {
         }
     }
 
-    /// Values of `genes` columns, row after row.
+    /// Dense values of `genes` columns, row-major.
     #[must_use]
     pub fn dense(values: Vec<f32>, genes: usize) -> Self {
         Self { cells: values.len() / genes.max(1), genes, storage: Storage::Dense(values) }
@@ -128,7 +130,7 @@ impl Expression {
         self.genes
     }
 
-    /// What is not 0, where it is kept so.
+    /// The sparse rows, or `None` if the expression is stored dense.
     #[must_use]
     pub fn sparse(&self) -> Option<SparseRows<'_>> {
         match &self.storage {
@@ -137,7 +139,7 @@ impl Expression {
         }
     }
 
-    /// All values, `cells × genes`, row after row.
+    /// The dense matrix, `cells × genes`, row-major.
     #[must_use]
     pub fn to_dense(&self) -> Vec<f32> {
         match &self.storage {
@@ -148,7 +150,7 @@ impl Expression {
         }
     }
 
-    /// `X Wᵀ`, `cells × outputs`, for `weight`: `outputs × genes`.
+    /// `X Wᵀ`, `cells × outputs`; `weight` is `outputs × genes`.
     pub(crate) fn times_transposed(&self, weight: &[f32], outputs: usize) -> Vec<f32> {
         match &self.storage {
             Storage::Dense(values) => products::product_of_rows(
@@ -165,7 +167,7 @@ impl Expression {
         }
     }
 
-    /// `gradᵀ X`, `outputs × genes`, for `grad`: `cells × outputs`: the derivative by the weights of
+    /// `gradᵀ X`, `outputs × genes`; `grad` is `cells × outputs`. This is the gradient with respect to the weights of
     /// [`times_transposed`](Self::times_transposed).
     pub(crate) fn weight_grad(&self, grad: &[f32], outputs: usize) -> Vec<f32> {
         match &self.storage {
@@ -186,7 +188,7 @@ impl Expression {
     }
 }
 
-/// A first layer's weights, as the products with expression need them.
+/// The weights of a first layer, packed for products with expression.
 pub(crate) struct FirstLayer {
     genes: usize,
     outputs: usize,
@@ -199,7 +201,7 @@ enum Order {
 }
 
 impl FirstLayer {
-    /// Of `weight`, `outputs × genes`, for such rows.
+    /// Packs `weight`, `outputs × genes`, for products with such rows.
     pub(crate) fn new(weight: &[f32], outputs: usize, rows: SparseRows<'_>, genes: usize) -> Self {
         let order = if rows.are_dense(genes) {
             Order::Dense(PackedFactor::transposed(weight, genes, Terms::Three))
@@ -212,7 +214,7 @@ impl FirstLayer {
         Self { genes, outputs, order }
     }
 
-    /// `X Wᵀ`, `rows × outputs`, on the thread at hand.
+    /// `X Wᵀ`, `rows × outputs`, on the calling thread.
     pub(crate) fn times(&self, out: &mut [f32], rows: SparseRows<'_>) {
         let outputs = self.outputs;
         match &self.order {
@@ -226,7 +228,7 @@ impl FirstLayer {
     }
 }
 
-/// Weights of a few outputs, gene after gene, `genes × side`.
+/// Packs the weights of a few outputs into a panel, `genes × side`.
 fn panel(weight: &[f32], outputs: Range<usize>, side: usize, genes: usize) -> Vec<f32> {
     let mut panel = vec![0.0; genes * side];
     for first in (0..genes).step_by(RUN) {
@@ -238,7 +240,7 @@ fn panel(weight: &[f32], outputs: Range<usize>, side: usize, genes: usize) -> Ve
     panel
 }
 
-/// The other way: what is in a panel, to rows of `genes`.
+/// Copies a panel back into rows of `genes`.
 fn from_panel(panel: &[f32], side: usize, rows: &mut [f32], genes: usize) {
     for first in (0..genes).step_by(RUN) {
         for (lane, row) in rows.chunks_exact_mut(genes).enumerate() {
@@ -248,7 +250,7 @@ fn from_panel(panel: &[f32], side: usize, rows: &mut [f32], genes: usize) {
     }
 }
 
-/// Outputs in a panel, with the vectors at hand.
+/// Outputs in a panel, at the SIMD width in use.
 struct PanelWidth;
 
 impl WithSimd for PanelWidth {
@@ -260,7 +262,7 @@ impl WithSimd for PanelWidth {
     }
 }
 
-/// Every cell's values times the rows of the panels.
+/// The forward product: every cell's values times the rows of the panels.
 struct Gather<'a> {
     out: &'a mut [f32],
     outputs: usize,

@@ -1,4 +1,4 @@
-//! Rows followed down a potential on the host, with the derivatives of where they come by.
+//! Rows followed down a potential on the host, with the backward pass of the solver.
 
 use rayon::prelude::*;
 use sclsd_ode::lanes::{LANES, Lane, Path, Step, from_rows, solve, to_rows};
@@ -7,14 +7,14 @@ use sclsd_ode::{CheckedOdeSpec, Field, Method, OdeError, Work, adjoint, check_gr
 use crate::derivative::Derivative;
 use crate::rows::total;
 
-/// Rows that were followed.
+/// The result of following rows down a potential.
 #[derive(Debug)]
 pub struct Followed<F: Field> {
-    /// Their states, `rows × times × width`.
+    /// The state of every row at every time, `rows × times × width`.
     pub states: Vec<f32>,
-    /// What the block of rows took that took most.
+    /// Work counters of the block of rows that took the most steps.
     pub work: Work,
-    /// The derivative of the states by the start and by the field's parameters.
+    /// The vector–Jacobian product: gradients with respect to the start and to the field's parameters.
     pub derivative: Followable<F>,
 }
 
@@ -48,12 +48,12 @@ pub fn follow<F: Field>(field: F, start: &[f32], grid: &[f64], spec: &CheckedOde
     Ok(Followed { states, work, derivative })
 }
 
-/// What the backward pass needs.
+/// Saved for the backward pass.
 #[derive(Debug)]
 pub struct Followable<F> {
     field: F,
     method: Method,
-    /// Of every block.
+    /// Steps of every block.
     steps: Vec<Vec<Step>>,
     times: usize,
 }
@@ -78,7 +78,7 @@ impl<F: Field + std::fmt::Debug + Send> Derivative for Followable<F> {
 }
 
 impl<F: Field> Followable<F> {
-    /// The derivatives by the states of a block at one time; 0 where there is no row.
+    /// The gradients with respect to the states of a block at one time; lanes without a row hold 0.
     fn grads_at(&self, time: usize, grad: &[f32]) -> Vec<Lane> {
         let width = self.field.width();
         let mut lanes = vec![[0.0; LANES]; width];

@@ -1,11 +1,11 @@
-//! Rows side by side: number `i` of every row of a block stands in one array, so that what is done to a row is done to
-//! all of them by vector instructions.
+//! Products of rows side by side: a [`Lane`] holds one coordinate of every row of a block, so that one SIMD instruction
+//! processes that coordinate of several rows.
 
 use pulp::Simd;
 
 use sclsd_ode::lanes::{LANES, Lane};
 
-/// `f` of every number.
+/// Applies `f` to every lane.
 #[inline(always)]
 pub(crate) fn map(a: &Lane, f: impl Fn(f32) -> f32) -> Lane {
     let mut out = [0.0; LANES];
@@ -15,7 +15,7 @@ pub(crate) fn map(a: &Lane, f: impl Fn(f32) -> f32) -> Lane {
     out
 }
 
-/// `f` of every pair of numbers.
+/// Applies `f` to every pair of lanes.
 #[inline(always)]
 pub(crate) fn zip(a: &Lane, b: &Lane, f: impl Fn(f32, f32) -> f32) -> Lane {
     let mut out = [0.0; LANES];
@@ -25,10 +25,10 @@ pub(crate) fn zip(a: &Lane, b: &Lane, f: impl Fn(f32, f32) -> f32) -> Lane {
     out
 }
 
-/// `out_o = b_o + Σ_i w_oi x_i`, for `w`: `out × x`; without `b` where that is empty.
+/// `out_o = b_o + Σ_i w_oi x_i`; `w` is `out × x`, and an empty `b` stands for zeros.
 #[inline(always)]
 pub(crate) fn product<S: Simd>(simd: S, w: &[f32], b: &[f32], x: &[Lane], out: &mut [Lane]) {
-    /// Outputs at a time: their sums stay in registers.
+    /// Outputs computed at a time: their accumulators stay in registers.
     const SIDE: usize = 8;
     let n = x.len();
     let mut first = 0;

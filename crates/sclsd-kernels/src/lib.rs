@@ -1,23 +1,24 @@
-//! The loops in which training of Latent State Dynamics spends its time: functions on slices of the host's memory that
-//! know their derivatives. No Burn, no biology but the likelihood of counts.
+//! The numerical kernels of Latent State Dynamics on the host: functions on slices, each with its gradient. Training
+//! spends nearly all its time here. This crate does not depend on Burn, and its only biology is the likelihood of
+//! counts.
 //!
 //! | module | what it computes |
 //! | --- | --- |
-//! | [`vector`], [`lanes`] | exp and ln of vectors; products of rows side by side |
-//! | `rows`, `products` | how rows are shared out; products of matrices |
-//! | [`Expression`] | expression of cells, sparse or dense, times a first layer's weights |
+//! | [`vector`], [`lanes`] | exp and ln with SIMD; products of rows side by side |
+//! | `rows`, `products` | how rows are split into blocks; matrix products |
+//! | [`Expression`] | expression of cells, sparse or dense, times the weights of a first layer |
 //! | [`stack`] | encoders and decoders: linear layers, batch normalisation, softplus |
-//! | [`PotentialWeights`], [`follow`] | V, its drift and their derivatives; rows followed down V and the backward pass |
-//! | [`Potential`], [`Downhill`] | a potential of one's own, followed likewise |
+//! | [`PotentialWeights`], [`follow`] | V, its drift and their gradients; the flow down V and its backward pass |
+//! | [`Potential`], [`Downhill`] | the same for a user-defined potential |
 //! | [`recurrent`] | the mean of p(B) along walks |
-//! | [`GeneLikelihood`], [`Likelihood`] | how counts are distributed: built in, or of one's own |
-//! | [`reconstruction`] | ln p(x given z, xl), the decoder's last layer included |
-//! | [`Peers`] | sums over those who train one model together |
+//! | [`GeneLikelihood`], [`Likelihood`] | distributions of counts: built in or user-defined |
+//! | [`reconstruction`] | ln p(x given z, xl), with the decoder's last layer |
+//! | [`Peers`] | all-reduce over the processes that train one model together |
 //! | [`adam`] | a step of the optimiser |
-//! | [`SimdLevel`] | the instructions that all of it is run with |
-//! | [`OnDevice`] | what the same is to be on a GPU |
+//! | [`SimdLevel`] | the instruction set that kernels use |
+//! | [`OnDevice`] | the same kernels on a GPU |
 //!
-//! Sums run in a fixed order, whatever the number of threads: the same bits.
+//! Sums are accumulated in a fixed order, so results have the same bits on any number of threads.
 //!
 //! ```
 //! use sclsd_kernels::PotentialWeights;
@@ -28,7 +29,7 @@
 //! assert!((drift[0] + 0.5 * 0.5_f32.tanh()).abs() < 1e-6 && (drift[1] - 2.0 * drift[0]).abs() < 1e-6);
 //! ```
 
-// A loop is compiled for the vector width at hand only if all it calls is part of it.
+// A closure is compiled for the SIMD width in use only if it is inlined into the dispatched function.
 #![allow(clippy::inline_always)]
 
 mod accelerator;

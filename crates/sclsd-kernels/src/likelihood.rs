@@ -1,4 +1,4 @@
-//! How counts are distributed about their rates: built in, or of one's own.
+//! Distributions of counts given their rates: built in or user-defined.
 
 use std::fmt::{self, Debug};
 use std::str::FromStr;
@@ -7,17 +7,17 @@ use std::sync::Arc;
 use sclsd_spec::{Choice, UnknownName};
 use serde::{Deserialize, Serialize};
 
-/// The built-in distributions of counts; names as in scvi-tools.
+/// The built-in distributions of counts, with the names that scvi-tools uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum GeneLikelihood {
-    /// Zero-inflated negative binomial: what the Python package has.
+    /// Zero-inflated negative binomial, as in the Python package.
     #[default]
     Zinb,
-    /// Negative binomial: the gates are not used.
+    /// Negative binomial. The dropout gates are not used.
     Nb,
-    /// Poisson: neither gates nor dispersions are used.
+    /// Poisson. Neither the dropout gates nor the dispersions are used.
     Poisson,
 }
 
@@ -48,36 +48,36 @@ impl FromStr for GeneLikelihood {
     }
 }
 
-/// A visit: what is seen of a cell, and what is expected of it. Each has one number per gene.
+/// The counts of one visit and the parameters of their distribution, one number per gene each.
 #[derive(Debug, Clone, Copy)]
 pub struct CountRow<'a> {
-    /// Counts.
+    /// Observed counts.
     pub counts: &'a [f32],
-    /// Rates: the library size times the decoder's shares.
+    /// Rates: the library size times the decoder's softmax proportions.
     pub rates: &'a [f32],
-    /// Logits of what the decoder gives beside them: gates of dropout, where there are any.
+    /// Logits of the dropout gates; ignored by distributions without dropout.
     pub gates: &'a [f32],
     /// θ, inverse dispersions.
     pub theta: &'a [f32],
 }
 
-/// Derivatives of the log-density of a row, one number per gene each; all 0 at first.
+/// Gradients of the log-density of one visit, one number per gene each. All are 0 at the start of the call.
 #[derive(Debug)]
 pub struct CountGradients<'a> {
-    /// By the logarithms of the rates.
+    /// Gradient with respect to the logarithms of the rates.
     pub log_rates: &'a mut [f32],
-    /// By the gates.
+    /// Gradient with respect to the gate logits.
     pub gates: &'a mut [f32],
-    /// By the logarithms of θ.
+    /// Gradient with respect to ln θ.
     pub log_theta: &'a mut [f32],
 }
 
-/// A distribution of counts of one's own.
+/// A user-defined distribution of counts.
 pub trait Likelihood: Debug + Send + Sync {
-    /// What it is called in a model that was trained with it.
+    /// Name of the distribution, stored in models that are trained with it.
     fn name(&self) -> &str;
 
-    /// ln p of the counts of a visit, summed over genes, in nats; its derivatives are filled in.
+    /// ln p of the counts of one visit, summed over genes, in nats. Also writes the gradients to `grads`.
     fn log_density(&self, row: CountRow<'_>, grads: CountGradients<'_>) -> f64;
 
     /// The expected count of a gene. Default: its rate.
@@ -87,12 +87,12 @@ pub trait Likelihood: Debug + Send + Sync {
     }
 }
 
-/// How counts are distributed.
+/// A distribution of counts: built in or user-defined.
 #[derive(Debug, Clone)]
 pub enum CountLikelihood {
-    /// As built in.
+    /// One of the built-in distributions.
     BuiltIn(GeneLikelihood),
-    /// As somebody wants it.
+    /// A user-defined distribution.
     Custom(Arc<dyn Likelihood>),
 }
 

@@ -1,9 +1,9 @@
-//! What the kernels must give, in `f64` and as plainly as it can be written: for tests.
+//! Oracles of the kernels in `f64`, written as plainly as possible: for tests only.
 
 /// ε of the rates.
 const E: f64 = 1e-3;
 
-/// The derivative of `f` at `x`, by central differences: exact to about 1e-9 of the values where `f` is smooth.
+/// The gradient of `f` at `x` by central differences, exact to about 1e-9 of the values if `f` is smooth.
 #[must_use]
 pub fn gradient(f: impl Fn(&[f64]) -> f64, x: &[f64]) -> Vec<f64> {
     let at = |i: usize, step: f64| {
@@ -12,7 +12,7 @@ pub fn gradient(f: impl Fn(&[f64]) -> f64, x: &[f64]) -> Vec<f64> {
         f(&moved)
     };
     let step = |i: usize| 1e-4 * x[i].abs().max(1.0);
-    // four points: the error is of the fourth order
+    // four points: the error is of fourth order in the step
     let by = |i: usize| {
         let h = step(i);
         (8.0 * (at(i, h) - at(i, -h)) - (at(i, 2.0 * h) - at(i, -2.0 * h))) / (12.0 * h)
@@ -20,7 +20,7 @@ pub fn gradient(f: impl Fn(&[f64]) -> f64, x: &[f64]) -> Vec<f64> {
     (0..x.len()).map(by).collect()
 }
 
-/// As `f64`.
+/// Converts to `f64`.
 #[must_use]
 pub fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|v| f64::from(*v)).collect()
@@ -36,7 +36,7 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// `x Wᵀ + b`, for `x`: `rows × in`, `w`: `out × in`.
+/// `x Wᵀ + b`; `x` is `rows × in` and `w` is `out × in`.
 #[must_use]
 pub fn linear(x: &[f64], w: &[f64], b: &[f64]) -> Vec<f64> {
     let inputs = w.len() / b.len();
@@ -45,7 +45,7 @@ pub fn linear(x: &[f64], w: &[f64], b: &[f64]) -> Vec<f64> {
     x.chunks_exact(inputs).flat_map(|x| (0..b.len()).map(move |o| output(x, o))).collect()
 }
 
-/// (x − mean) / √(var + 1e-5) γ + β, each row counting by its weight; weights sum to one.
+/// (x − mean) / √(var + 1e-5) γ + β, with weighted mean and variance; the weights of the rows sum to one.
 #[must_use]
 pub fn normalized(x: &[f64], weights: &[f64], gamma: &[f64], beta: &[f64]) -> Vec<f64> {
     let width = gamma.len();
@@ -58,7 +58,7 @@ pub fn normalized(x: &[f64], weights: &[f64], gamma: &[f64], beta: &[f64]) -> Ve
     x.chunks_exact(width).flat_map(|row| (0..width).map(|j| (row[j] - mean[j]) * scale(j) + beta[j])).collect()
 }
 
-/// V of one state, of a network of these widths: of every layer matrix and biases in `flat`, finally the gate.
+/// V of one state for a network of these widths. `flat` holds the matrix and the biases of every layer, then the gate.
 #[must_use]
 pub fn potential(widths: &[usize], flat: &[f64], z: &[f64]) -> f64 {
     let (mut rest, mut h) = (flat, z.to_vec());
@@ -74,7 +74,8 @@ pub fn potential(widths: &[usize], flat: &[f64], z: &[f64]) -> f64 {
     sigmoid(rest[0]) * h[0]
 }
 
-/// h¹ of every visit of walks of `steps` visits: a recurrent network of two layers of `width`, its weights in one row.
+/// h¹ of every visit of walks of `steps` visits: a recurrent network of two layers of `width`, with its weights in one
+/// vector.
 #[must_use]
 pub fn recurrent(flat: &[f64], projected: &[f64], width: usize, steps: usize) -> Vec<f64> {
     let (square, layer) = (width * width, width * (width + 1));
@@ -98,24 +99,25 @@ pub fn recurrent(flat: &[f64], projected: &[f64], width: usize, steps: usize) ->
     out
 }
 
-/// ln p(x), and its derivatives by γ, ln r and ln θ, with the sums of the magnitudes that the last two are made of.
+/// ln p(x) and its derivatives with respect to γ, ln r and ln θ. The last two come with the sum of the magnitudes of
+/// their terms.
 #[derive(Debug, Clone, Copy)]
 pub struct Count {
     /// ln p(x).
     pub value: f64,
-    /// By γ.
+    /// Derivative with respect to γ.
     pub grad_gate: f64,
-    /// By ln r.
+    /// Derivative with respect to ln r.
     pub grad_log_rate: f64,
-    /// Size of what that is made of.
+    /// Sum of the magnitudes of the terms of `grad_log_rate`.
     pub rate_size: f64,
-    /// By ln θ.
+    /// Derivative with respect to ln θ.
     pub grad_log_theta: f64,
-    /// Size of what that is made of.
+    /// Sum of the magnitudes of the terms of `grad_log_theta`.
     pub theta_size: f64,
 }
 
-/// Of the zero-inflated negative binomial; `f64`'s digits suffice for these sums as they stand.
+/// The zero-inflated negative binomial. The precision of `f64` suffices for these sums as they stand.
 #[must_use]
 pub fn zinb(x: u32, theta: f64, rate: f64, gate: f64) -> Count {
     let nb = nb(x, theta, rate);
@@ -134,7 +136,7 @@ pub fn zinb(x: u32, theta: f64, rate: f64, gate: f64) -> Count {
     }
 }
 
-/// Of the negative binomial.
+/// The negative binomial.
 #[must_use]
 pub fn nb(x: u32, theta: f64, rate: f64) -> Count {
     let u = (rate + E) / (theta + E);
@@ -149,7 +151,7 @@ pub fn nb(x: u32, theta: f64, rate: f64) -> Count {
         grad_log_rate: w * rate / (rate + E),
         rate_size: (count + theta * u) / (1.0 + u) * rate / (rate + E),
         grad_log_theta: (psi - u.ln_1p() - w / (theta + E)) * theta,
-        // where θ is large its parts are of x² / θ², r² / θ² and so on
+        // for large θ the terms are of order x² / θ², r² / θ² and so on
         theta_size: theta
             * if count < theta {
                 u.ln_1p() - u / (1.0 + u)
@@ -161,7 +163,7 @@ pub fn nb(x: u32, theta: f64, rate: f64) -> Count {
     }
 }
 
-/// Of Poisson counts of mean r + ε.
+/// Poisson counts with mean r + ε.
 #[must_use]
 pub fn poisson(x: u32, rate: f64) -> Count {
     let (count, mean) = (f64::from(x), rate + E);
@@ -176,7 +178,7 @@ pub fn poisson(x: u32, rate: f64) -> Count {
     }
 }
 
-/// Asserts that numbers are those of an oracle, within `allowed` of the largest of them.
+/// Asserts that numbers agree with an oracle, within `allowed` times the oracle's largest magnitude.
 #[track_caller]
 pub fn assert_close(found: &[f32], exact: &[f64], allowed: f64, what: &str) {
     assert_eq!(found.len(), exact.len(), "{what}");

@@ -1,11 +1,12 @@
-//! Training one model together.
+//! Data-parallel training of one model by several processes or threads, called peers.
 //!
-//! Each peer has its shard of the walks of every batch. What belongs to the batch as a whole (the moments of a batch
-//! normalisation and the derivatives by them, the largest potential, the gradient) is added up over all peers, so that
-//! every one makes the step that one alone would make of the whole batch, within rounding.
+//! Each peer has a shard of the walks of every global batch. Quantities of the global batch (the moments of a batch
+//! normalisation and the gradients with respect to them, the largest potential, the gradient of the loss) are summed
+//! over all peers (all-reduce). So every peer takes the step that a single process would take on the global batch,
+//! within rounding.
 //!
-//! How numbers travel is an [`Exchange`]'s business. A sum that fails is remembered, and said when [`Peers::check`]
-//! asks: nothing that was computed in between may be used.
+//! An [`Exchange`] transports the numbers. If a sum fails, the error is stored and returned by [`Peers::check`];
+//! results computed since then must not be used.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -13,32 +14,33 @@ use std::sync::{Arc, OnceLock};
 
 use crate::derivative::Derivative;
 
-/// Adds numbers up over peers.
+/// An all-reduce over peers.
 pub trait Exchange: Debug + Send + Sync {
-    /// Which of the peers this is, counted from 0.
+    /// Rank of this peer, counted from 0.
     fn rank(&self) -> usize;
 
     /// Number of peers.
     fn count(&self) -> usize;
 
-    /// Replaces the numbers by their sums over all peers, added in order of rank: the same bits for each.
+    /// Replaces the numbers by their sums over all peers. The sums are accumulated in order of rank, so every peer gets
+    /// the same bits.
     ///
     /// # Errors
-    /// [`PeerError`] names the peer that could not be reached, or that adds up another number of numbers.
+    /// [`PeerError`] names the peer that could not be reached, or that passed another number of numbers.
     fn sum(&self, numbers: &mut [f32]) -> Result<(), PeerError>;
 }
 
-/// A peer that is gone.
+/// A peer that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("peer {peer} {what}")]
 pub struct PeerError {
-    /// Its number and address.
+    /// Rank and address of the peer.
     pub peer: String,
-    /// What happened to it.
+    /// What happened to the peer.
     pub what: String,
 }
 
-/// Those who train one model together, as one of them sees it.
+/// The peers that train one model together, as seen by one of them.
 #[derive(Debug, Clone, Default)]
 pub struct Peers(Option<Arc<Together>>);
 
@@ -49,19 +51,19 @@ struct Together {
 }
 
 impl Peers {
-    /// Nobody else.
+    /// Training without other peers.
     #[must_use]
     pub fn alone() -> Self {
         Self(None)
     }
 
-    /// All that an exchange reaches.
+    /// The peers that an exchange connects.
     #[must_use]
     pub fn new(exchange: impl Exchange + 'static) -> Self {
         Self(Some(Arc::new(Together { exchange: Box::new(exchange), failed: OnceLock::new() })))
     }
 
-    /// Which of the peers this is, counted from 0.
+    /// Rank of this peer, counted from 0.
     #[must_use]
     pub fn rank(&self) -> usize {
         self.0.as_ref().map_or(0, |together| together.exchange.rank())
@@ -73,17 +75,17 @@ impl Peers {
         self.0.as_ref().map_or(1, |together| together.exchange.count())
     }
 
-    /// The shard of `n` things in order that is this peer's.
+    /// This peer's shard of `n` ordered items.
     #[must_use]
     pub fn shard(&self, n: usize) -> Range<usize> {
         let (rank, count) = (self.rank(), self.count());
         n * rank / count..n * (rank + 1) / count
     }
 
-    /// Whether every sum so far has succeeded.
+    /// Checks that every sum so far has succeeded.
     ///
     /// # Errors
-    /// The first that failed.
+    /// The error of the first sum that failed.
     pub fn check(&self) -> Result<(), PeerError> {
         match self.0.as_ref().and_then(|together| together.failed.get()) {
             Some(error) => Err(error.clone()),
@@ -91,18 +93,19 @@ impl Peers {
         }
     }
 
-    /// Replaces the numbers by their sums over all peers.
+    /// Replaces the numbers by their sums over all peers. If this fails, the error is stored for
+    /// [`check`](Self::check).
     pub fn sum(&self, numbers: &mut [f32]) {
         let Some(together) = &self.0 else { return };
         if together.failed.get().is_none()
             && let Err(error) = together.exchange.sum(numbers)
         {
-            // only one can be the first
+            // only the first error is stored
             let _ = together.failed.set(error);
         }
     }
 
-    /// Replaces some arrays by their sums over all peers, at once.
+    /// Replaces several arrays by their sums over all peers, in one exchange.
     pub(crate) fn sum_all(&self, arrays: &mut [&mut [f32]]) {
         if self.0.is_none() {
             return;
@@ -117,7 +120,7 @@ impl Peers {
         }
     }
 
-    /// The largest of all peers' numbers, and whether it is this peer's; the first peer's of several.
+    /// The largest number over all peers, and whether this peer has it. If several peers have it, the lowest rank wins.
     #[must_use]
     pub fn largest(&self, number: f32) -> (f32, bool) {
         let mut all = vec![0.0; self.count()];
@@ -128,8 +131,8 @@ impl Peers {
     }
 }
 
-/// The derivative by numbers that are summed over peers: every peer's loss depends on the sum alike, so it is the sum
-/// of theirs.
+/// The backward pass of an all-reduce. The loss of every peer depends on the sum, so the gradient with respect to a
+/// peer's number is the sum of the gradients of all peers.
 #[derive(Debug)]
 pub struct Total(pub Peers);
 
@@ -143,14 +146,14 @@ impl Derivative for Total {
 /// The global batch that a shard of visits belongs to.
 #[derive(Debug, Clone, Default)]
 pub struct GlobalBatch {
-    /// Visits of all peers.
+    /// Number of visits of all peers.
     pub visits: usize,
-    /// Who has the other shards.
+    /// The peers that have the other shards.
     pub peers: Peers,
 }
 
 impl GlobalBatch {
-    /// A batch of one's own.
+    /// A global batch with a single shard.
     #[must_use]
     pub fn alone(visits: usize) -> Self {
         Self { visits, peers: Peers::alone() }

@@ -1,8 +1,9 @@
-//! The potential, its drift and the derivatives of both, for a block of rows side by side.
+//! The potential, its drift and the gradients of both, for a block of rows side by side.
 //!
 //! With c = σ(g), t_l = tanh a_l, and the reverse sweep s_L = t_L, s_{l−1} = t_{l−1} ⊙ W_lᵀ s_l, the drift is −c W_1ᵀ
-//! s_1. For a cotangent κ, κ · drift is −c times the derivative V̇ of the ungated potential along κ, so its derivatives
-//! are those of V̇: one sweep forward with tangents, ȧ_l = W_l ḣ_{l−1}, ḣ_l = t_l ⊙ ȧ_l, and one sweep back:
+//! s_1. For a cotangent κ, κ · drift is −c V̇, where V̇ is the directional derivative of the ungated potential along κ.
+//! So the vector–Jacobian product of the drift is the gradient of −c V̇: one forward sweep with tangents, ȧ_l = W_l
+//! ḣ_{l−1}, ḣ_l = t_l ⊙ ȧ_l, and one reverse sweep. Below, "by x" stands for the gradient with respect to x:
 //!
 //! ```text
 //! by ȧ_L: −c t_L                  by a_L: −c (1 − t_L²) ȧ_L
@@ -22,7 +23,7 @@ use crate::vector::tanh_and_ln_cosh;
 /// Weights of a potential.
 #[derive(Debug, Clone)]
 pub struct PotentialWeights {
-    /// From z to V.
+    /// Widths of the layers, from z to V.
     widths: Vec<usize>,
     layers: Vec<PotentialLayer>,
     /// g.
@@ -39,7 +40,7 @@ struct PotentialLayer {
 }
 
 impl PotentialWeights {
-    /// Of every layer the matrix `[out, in]` and the biases; finally the gate.
+    /// `flat` holds the matrix `[out, in]` and the biases of every layer, then the gate.
     #[must_use]
     pub fn new(widths: &[usize], flat: &[f32]) -> Self {
         let mut rest = flat;
@@ -67,12 +68,12 @@ impl PotentialWeights {
         1.0 / (1.0 + (-self.gate).exp())
     }
 
-    /// Units of all layers.
+    /// Number of units of all layers.
     fn units(&self) -> usize {
         self.widths[1..].iter().sum()
     }
 
-    /// Numbers of all layers and the gate.
+    /// Number of weights: all layers and the gate.
     #[must_use]
     pub fn length(&self) -> usize {
         self.widths.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum::<usize>() + 1
@@ -102,7 +103,7 @@ impl PotentialWeights {
         out
     }
 
-    /// V of rows side by side.
+    /// V of a block of rows side by side.
     fn value(&self, z: &[Lane], scratch: &mut Scratch) -> Lane {
         arch().dispatch(Value { field: self, z, scratch })
     }
@@ -175,7 +176,7 @@ impl PotentialWeights {
         let (c, end) = (self.opening(), first);
         let along = &dh[end - 1]; // V̇
         sums.gate = zip(&sums.gate, along, |sum, along| sum - c * (1.0 - c) * along);
-        // p, q: by ȧ and a of the layer at hand
+        // p and q: gradients with respect to ȧ and a of the current layer
         p[0] = map(&t[end - 1], |t| -c * t);
         q[0] = zip(&t[end - 1], &da[end - 1], |t, da| -c * (1.0 - t * t) * da);
         let mut end = end;
@@ -214,10 +215,10 @@ impl PotentialWeights {
     }
 }
 
-/// Scratch space for the sweeps.
+/// Scratch space of the sweeps.
 #[derive(Debug)]
 pub struct Scratch {
-    /// tanh a, of all layers one after the other.
+    /// tanh a of all layers, one after the other.
     t: Vec<Lane>,
     /// ln cosh a.
     h: Vec<Lane>,
@@ -225,14 +226,14 @@ pub struct Scratch {
     da: Vec<Lane>,
     /// ḣ.
     dh: Vec<Lane>,
-    /// Of the widest layer, each.
+    /// Gradients of one layer: as long as the widest layer.
     p: Vec<Lane>,
     q: Vec<Lane>,
     p2: Vec<Lane>,
     q2: Vec<Lane>,
 }
 
-/// Derivatives by the weights, not yet summed over all lanes.
+/// Gradients with respect to the weights, not yet summed over the lanes.
 #[derive(Debug)]
 pub struct GradientAccumulator {
     layers: Vec<Lane>,
@@ -344,7 +345,7 @@ mod tests {
     use super::*;
     use crate::oracle::{self, assert_close, gradient, wide};
 
-    /// The derivative of `κ · drift`: V turned over, along κ.
+    /// κ · drift by central differences: minus the directional derivative of V along κ.
     fn along(widths: &[usize], flat: &[f64], z: &[f64], direction: &[f64]) -> f64 {
         let h = 1e-3;
         let at = |step: f64| {
@@ -376,7 +377,7 @@ mod tests {
 
             let (mut grad_z, mut sums) = (vec![[0.0; LANES]; widths[0]], field.accumulator());
             let mut gradient_lanes = from_rows(&grads, widths[0]);
-            // places without a row have no part in the sums
+            // lanes without a row contribute nothing to the sums
             gradient_lanes.iter_mut().for_each(|lanes| lanes[3..].fill(0.0));
             field.drift_vjp(
                 &from_rows(&rows, widths[0]),

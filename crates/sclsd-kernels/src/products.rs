@@ -1,8 +1,9 @@
-//! Products of matrices, each on the thread at hand; sums over rows on all threads.
+//! Matrix products, each on the calling thread; sums over rows on all threads.
 //!
-//! A layer's weights are packed once for all blocks of rows ([`PackedFactor`]), in the order in which a product reads
-//! them. Large products are made by AMX tiles where there are any (`tiles`), all others by vectors (`vectors`). Which
-//! is which depends on sizes and machine alone, and so does the order of sums: the same bits on any number of threads.
+//! The weights of a layer are packed once for all blocks of rows ([`PackedFactor`]), in the order in which the
+//! micro-kernels read them. Large products use AMX tiles if the CPU has them (`tiles`); all other products use SIMD
+//! vectors (`vectors`). The choice and the order of accumulation depend on the sizes and the CPU only, so results have
+//! the same bits on any number of threads.
 
 mod factors;
 #[cfg(target_arch = "x86_64")]
@@ -20,7 +21,7 @@ pub(crate) use factors::{Rows, Terms};
 use tiles::Packing;
 use vectors::{Panels, Strips};
 
-/// The second factor of products, `inputs × outputs`, in the order in which they need it.
+/// The packed second factor of products, `inputs × outputs`.
 #[derive(Debug)]
 pub(crate) struct PackedFactor {
     inputs: usize,
@@ -36,7 +37,7 @@ enum Order {
 }
 
 impl PackedFactor {
-    /// Of a matrix with rows of `outputs`.
+    /// Packs a matrix with rows of `outputs`.
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "vectors multiply what is given"))]
     pub(crate) fn new(matrix: &[f32], outputs: usize, terms: Terms) -> Self {
         let inputs = matrix.len() / outputs;
@@ -49,7 +50,7 @@ impl PackedFactor {
         Self { inputs, outputs, order: Order::Panels(Panels::new(matrix, outputs)) }
     }
 
-    /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the forward pass.
+    /// Packs the transpose of a matrix with rows of `inputs`: the weights of a layer, for the forward pass.
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "vectors multiply what is given"))]
     pub(crate) fn transposed(matrix: &[f32], inputs: usize, terms: Terms) -> Self {
         let outputs = matrix.len() / inputs;
@@ -63,24 +64,24 @@ impl PackedFactor {
     }
 }
 
-/// Whether AMX tiles are there and used.
+/// Whether AMX tiles are available and in use.
 #[cfg(target_arch = "x86_64")]
 fn with_tiles() -> bool {
     SimdLevel::used() == SimdLevel::Amx
 }
 
-/// Whether a product is made by AMX tiles: they are there, and not mostly idle.
+/// Whether a product uses AMX tiles: they are available, and the product is large enough to fill them.
 #[cfg(target_arch = "x86_64")]
 fn for_tiles(depth: usize, columns: usize) -> bool {
     depth >= 64 && columns >= 32 && with_tiles()
 }
 
-/// `out = a b`, with rows of `out` `stride` apart.
+/// `out = a b`; rows of `out` begin `stride` numbers apart.
 pub(crate) fn times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &PackedFactor) {
     product(out, stride, a, b, false);
 }
 
-/// `out += a b`, with rows of `out` `stride` apart.
+/// `out += a b`; rows of `out` begin `stride` numbers apart.
 pub(crate) fn add_times(out: &mut [f32], stride: usize, a: Rows<'_>, b: &PackedFactor) {
     product(out, stride, a, b, true);
 }
@@ -97,7 +98,7 @@ fn product(out: &mut [f32], stride: usize, a: Rows<'_>, b: &PackedFactor, add: b
     }
 }
 
-/// `a b` of all rows, `rows × outputs`, by all threads.
+/// `a b`, `rows × outputs`, on all threads.
 pub(crate) fn product_of_rows(a: Rows<'_>, b: &PackedFactor) -> Vec<f32> {
     let rows = a.count();
     filled_rows(rows, b.outputs, BLOCK, |first, out| {
@@ -105,7 +106,8 @@ pub(crate) fn product_of_rows(a: Rows<'_>, b: &PackedFactor) -> Vec<f32> {
     })
 }
 
-/// `aᵀ b` of all columns, each matrix with its width and both with as many rows; `columns of a × columns of b`.
+/// `aᵀ b`, `columns of a × columns of b`. Each factor comes with its number of columns; both have the same number of
+/// rows.
 pub(crate) fn sum_of_products(a: (Rows<'_>, usize), b: (Rows<'_>, usize), terms: Terms) -> Vec<f32> {
     let mut sum = filled_rows(a.1, b.1, BLOCK, |_, _| {});
     add_sum_of_products(&mut sum, a, b, terms);
@@ -114,9 +116,9 @@ pub(crate) fn sum_of_products(a: (Rows<'_>, usize), b: (Rows<'_>, usize), terms:
 
 /// Adds [`sum_of_products`] to `sum`.
 fn add_sum_of_products(sum: &mut [f32], (a, columns): (Rows<'_>, usize), (b, width): (Rows<'_>, usize), terms: Terms) {
-    /// Rows that are packed at a time: what they become stays in the cache.
+    /// Rows that are packed at a time, so that the packed rows stay in the cache.
     const CHUNK: usize = 4 * BLOCK;
-    /// Columns so few that packing would take longer than the sums.
+    /// Number of columns up to which packing would take longer than the product.
     const FEW: usize = 32;
     let count = a.count();
     assert!(b.count() == count && a.hold(columns) && b.hold(width) && sum.len() == columns * width, "sizes that fit");
@@ -143,7 +145,7 @@ fn add_sum_of_products(sum: &mut [f32], (a, columns): (Rows<'_>, usize), (b, wid
     }
 }
 
-/// Some rows as a factor of sums of products over them.
+/// Some rows packed as a factor of a sum of products over these rows.
 #[derive(Debug)]
 pub(crate) struct Summand {
     width: usize,
@@ -158,12 +160,12 @@ enum SummandOrder {
 }
 
 impl Summand {
-    /// As the first factor.
+    /// Packs the rows as the first factor.
     pub(crate) fn first(rows: Rows<'_>, width: usize, terms: Terms) -> Self {
         Self::new(rows, width, true, terms)
     }
 
-    /// As the second factor.
+    /// Packs the rows as the second factor.
     pub(crate) fn second(rows: Rows<'_>, width: usize, terms: Terms) -> Self {
         Self::new(rows, width, false, terms)
     }
@@ -180,10 +182,10 @@ impl Summand {
     }
 }
 
-/// Adds `aᵀ b` of every pair, each over rows of its own, to `sum`.
+/// Adds `aᵀ b` of every pair to `sum`; both factors of a pair have the same rows.
 pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
     let Some(width) = pairs.first().map(|[_, b]| b.width).filter(|width| *width > 0) else { return };
-    // rows of the sum that one thread makes at a time: sums are the same however many
+    // rows of the sum that one thread computes at a time; the result does not depend on this number
     let step = vectors::rows_per_full_tile();
     let size = (sum.len() / width).div_ceil(2 * rayon::current_num_threads()).next_multiple_of(step).min(4 * step);
     sum.par_chunks_mut(size * width).enumerate().for_each(|(panel, sum)| {
@@ -208,7 +210,8 @@ pub(crate) fn add_sums(sum: &mut [f32], pairs: &[[&Summand; 2]]) {
     });
 }
 
-/// Derivatives by the weights, `outputs × inputs`, and by the input `x` of a linear layer, given those by its output.
+/// The vector–Jacobian product of a linear layer with input `x`: the gradient with respect to the weights,
+/// `outputs × inputs`, and with respect to the input, given the gradient with respect to the output.
 pub(crate) fn linear_vjp(weight: &[f32], inputs: usize, x: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let outputs = weight.len() / inputs;
     let (grad, x) = (Rows::new(grad, outputs), Rows::new(x, inputs));
@@ -221,12 +224,12 @@ pub(crate) fn linear_vjp(weight: &[f32], inputs: usize, x: &[f32], grad: &[f32])
 mod tests {
     use super::*;
 
-    /// Whole numbers, whose sums are exact.
+    /// Integers, whose sums are exact.
     fn fill(count: usize, step: usize) -> Vec<f32> {
         (0..count).map(|i| f32::from(u16::try_from(i * step % 19).unwrap()) - 9.0).collect()
     }
 
-    /// Rows of `width` copied to rows of `stride`.
+    /// Copies rows of `width` to rows `stride` apart.
     fn spread(values: &[f32], width: usize, stride: usize) -> Vec<f32> {
         values.chunks_exact(width).flat_map(|row| row.iter().copied().chain(vec![77.0; stride - width])).collect()
     }

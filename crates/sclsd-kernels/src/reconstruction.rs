@@ -1,6 +1,7 @@
-//! ln p(x | z, xl) of a batch with its derivatives, the decoder's last layer included.
+//! ln p(x | z, xl) of a batch with its gradients, computed together with the decoder's last layer.
 //!
-//! Per visit, with h the last hidden layer, W and b of the last layer (its batch norm folded in), l = ln xl:
+//! For every visit, with h the last hidden layer, W and b the last layer (its batch normalisation folded in), l = ln
+//! xl:
 //!
 //! ```text
 //! (γ, m) = W h + b            gate logits and rate logits, G genes each
@@ -9,9 +10,10 @@
 //! ln p(0)  = ln σ(γ) + ln(1 + exp(ln NB(0) − γ)),   ln p(x) = ln σ(−γ) + ln NB(x)   for x > 0
 //! ```
 //!
-//! A block of visits goes through the product, the likelihood and the backward pass to h while it is in the cache; a
-//! few blocks later their derivatives by the logits become those by the weights. Nothing of all visits × genes is ever
-//! held. Derivatives of the sum over visits and genes are returned with it.
+//! A block of visits goes through the product, the likelihood and the backward pass to h while it is in the cache.
+//! After a few blocks, their gradients with respect to the logits are turned into gradients with respect to the
+//! weights. No `visits × genes` matrix of the batch is ever stored. The gradients of the sum over visits and genes are
+//! returned with the sum.
 
 mod decoder;
 mod fold;

@@ -1,14 +1,13 @@
-//! The recurrent prior along all walks at once, forward and back.
+//! The recurrent prior along all walks at once, forward and backward.
 //!
-//! Weights travel as one row of numbers: W_hh⁰, b_hh⁰, W_ih¹, b_ih¹, W_hh¹, b_hh¹ and the two states before the first
-//! step.
+//! All weights are one vector: W_hh⁰, b_hh⁰, W_ih¹, b_ih¹, W_hh¹, b_hh¹ and the two initial states.
 
 use rayon::prelude::*;
 
 use crate::derivative::Derivative;
 use crate::rows::{add, groups, per_group, total};
 
-/// The prior's weights, projections of the visits and what came of them.
+/// The weights of the prior, and the hidden states of all visits, saved for the backward pass.
 #[derive(Debug)]
 pub struct Recurrent {
     flat: Vec<f32>,
@@ -20,7 +19,7 @@ pub struct Recurrent {
     upper: Vec<f32>,
 }
 
-/// Weights of one kind in the row of numbers.
+/// Positions of the parameters in the vector of weights.
 #[derive(Clone, Copy)]
 pub struct At {
     /// Width of both layers.
@@ -28,21 +27,21 @@ pub struct At {
 }
 
 impl At {
-    /// A matrix, `width × width`: [`HH0`], [`IH1`] or [`HH1`].
+    /// Range of a matrix, `width × width`: [`HH0`], [`IH1`] or [`HH1`].
     #[must_use]
     pub fn matrix(self, which: usize) -> std::ops::Range<usize> {
         let first = which * self.width * (self.width + 1);
         first..first + self.width * self.width
     }
 
-    /// The bias that belongs to it.
+    /// Range of the bias of a matrix.
     #[must_use]
     pub fn bias(self, which: usize) -> std::ops::Range<usize> {
         let first = self.matrix(which).end;
         first..first + self.width
     }
 
-    /// The state of a layer before the first step.
+    /// Range of the initial state of a layer.
     #[must_use]
     pub fn start(self, layer: usize) -> std::ops::Range<usize> {
         let first = 3 * self.width * (self.width + 1) + layer * self.width;
@@ -50,15 +49,15 @@ impl At {
     }
 }
 
-/// W_hh⁰ in the row of numbers.
+/// Index of W_hh⁰ for [`At`].
 pub const HH0: usize = 0;
-/// W_ih¹ in the row of numbers.
+/// Index of W_ih¹ for [`At`].
 pub const IH1: usize = 1;
-/// W_hh¹ in the row of numbers.
+/// Index of W_hh¹ for [`At`].
 pub const HH1: usize = 2;
 
 impl Recurrent {
-    /// Runs along walks of `steps` visits; `projected`: `visits × width`.
+    /// Runs the network along walks of `steps` visits; `projected` is `visits × width`.
     #[must_use]
     pub fn new(flat: Vec<f32>, projected: &[f32], width: usize, steps: usize) -> Self {
         let at = At { width };
@@ -117,8 +116,8 @@ impl Derivative for Recurrent {
 }
 
 impl Recurrent {
-    /// One walk, last step first. Takes derivatives by h¹ in `grad_upper`, leaves those by the projections in
-    /// `grad_lower`.
+    /// The backward pass of one walk, from the last step to the first. `grad_upper` holds the gradient with respect to
+    /// h¹; the gradient with respect to the projections is written to `grad_lower`.
     fn walk_vjp(
         &self,
         at: At,
@@ -173,7 +172,7 @@ fn add_transposed(out: &mut [f32], w: &[f32], g: &[f32]) {
     }
 }
 
-/// Derivatives by a matrix and its bias.
+/// Adds the gradients with respect to a matrix and its bias.
 fn add_outer(sums: &mut [f32], at: At, which: usize, g: &[f32], x: &[f32]) {
     for (row, g) in sums[at.matrix(which)].chunks_exact_mut(x.len()).zip(g) {
         row.iter_mut().zip(x).for_each(|(sum, x)| *sum += g * x);

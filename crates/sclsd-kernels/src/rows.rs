@@ -1,27 +1,27 @@
-//! How rows are shared out: always in the same groups, whatever the number of threads, so that sums over rows are
-//! always made in the same order.
+//! How rows are divided among threads: always into the same groups, whatever the number of threads, so that sums over
+//! rows are accumulated in the same order.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Groups that are worked on side by side.
+/// Largest number of groups, which are processed in parallel.
 const GROUPS: usize = 8;
-/// Rows in a block, at most: what goes through a chain of products while it is in the cache.
+/// Largest number of rows in a block: a block stays in the cache through a chain of products.
 pub(crate) const BLOCK: usize = 128;
 
-/// Rows in every group but the last.
+/// Rows per group; the last group may have fewer.
 pub(crate) fn per_group(rows: usize) -> usize {
     rows.div_ceil(GROUPS).next_multiple_of(8)
 }
 
-/// The rows of every group.
+/// The ranges of rows of all groups.
 pub(crate) fn groups(rows: usize) -> Vec<Range<usize>> {
     let size = per_group(rows).max(1);
     (0..rows).step_by(size).map(|first| first..rows.min(first + size)).collect()
 }
 
-/// Blocks of nearly equal size that a group is cut into.
+/// Splits a group into blocks of nearly equal size.
 pub(crate) fn blocks(group: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let n = group.len().div_ceil(BLOCK).max(1);
     let size = group.len().div_ceil(n).next_multiple_of(8).max(1);
@@ -29,16 +29,17 @@ pub(crate) fn blocks(group: Range<usize>) -> impl Iterator<Item = Range<usize>> 
     group.step_by(size).map(move |first| first..end.min(first + size))
 }
 
-/// `rows × width` numbers, made in blocks of `size` rows, all 0 at first: by `make`, with the block's first row.
+/// A vector of `rows × width` numbers, filled in blocks of `size` rows by `make`, which gets the block's first row and
+/// the block, set to 0.
 ///
-/// Blocks are cleared by the thread that makes them, a moment before, when they are about to be in its cache.
+/// Every block is set to 0 by the thread that fills it, just before, so that it is in that thread's cache.
 pub(crate) fn filled_rows(rows: usize, width: usize, size: usize, make: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let len = rows * width;
     let mut all = Vec::with_capacity(len);
     let blocks = all.spare_capacity_mut()[..len].par_chunks_mut((size * width).max(1));
     blocks.enumerate().for_each(|(at, block)| {
         #[expect(unsafe_code, reason = "the standard library's safe way to fill it is many times slower")]
-        // SAFETY: bits that are all 0 are the number 0
+        // SAFETY: all bits 0 are the number 0
         let block = unsafe {
             block.as_mut_ptr().write_bytes(0, block.len());
             &mut *(std::ptr::from_mut(block) as *mut [f32])
@@ -61,7 +62,7 @@ pub(crate) fn add(sum: &mut [f32], part: &[f32]) {
     sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
 }
 
-/// The sum of all parts, number by number in order.
+/// The element-wise sum of all parts, accumulated in order.
 pub(crate) fn total(mut parts: Vec<Vec<f32>>) -> Vec<f32> {
     /// Numbers handled by one thread at a time.
     const CHUNK: usize = 1 << 14;

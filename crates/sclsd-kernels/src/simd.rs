@@ -1,4 +1,4 @@
-//! The instructions that kernels are run with: the best there are, or fewer of them, to see what a lesser machine would
+//! The instruction set of the kernels: the best that the CPU has, or a lower level, to measure what an older CPU would
 //! do.
 
 use std::fmt;
@@ -8,19 +8,19 @@ use std::sync::OnceLock;
 use pulp::Arch;
 use sclsd_spec::Choice;
 
-/// A level of instructions. Each has all of those before it on the same kind of CPU.
+/// A SIMD instruction set. Every level includes the lower levels of the same CPU architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SimdLevel {
-    /// One number at a time.
+    /// No SIMD: one number at a time.
     Scalar,
-    /// Vectors of four numbers: `aarch64`.
+    /// Four `f32` lanes: `aarch64`.
     Neon,
-    /// Vectors of eight numbers: `x86_64` of the last ten years.
+    /// Eight `f32` lanes: `x86_64` CPUs of the last ten years.
     Avx2,
-    /// Vectors of sixteen numbers.
+    /// Sixteen `f32` lanes.
     Avx512,
-    /// The same, and AMX tiles for products of bf16.
+    /// AVX-512, and AMX tiles for bf16 products.
     Amx,
 }
 
@@ -45,22 +45,22 @@ impl fmt::Display for SimdLevel {
     }
 }
 
-/// Why kernels do not run with a level.
+/// Why kernels cannot use a SIMD level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimdLevelError {
-    /// There is no such level, or this machine does not have it.
+    /// The level does not exist, or this CPU does not have it.
     #[error("SIMD level \"{asked}\" is not one of this machine's: {there}")]
     Absent {
-        /// What was asked for.
+        /// The level that was asked for.
         asked: String,
-        /// What there is.
+        /// The levels that this CPU has.
         there: String,
     },
-    /// Kernels have run already.
+    /// Kernels have already run with another level.
     #[error("kernels run with SIMD level {used} already; choose one before any of them has run")]
     Begun {
-        /// What they run with.
+        /// The level that kernels use.
         used: SimdLevel,
     },
 }
@@ -81,22 +81,22 @@ fn error(asked: &str) -> SimdLevelError {
 static USED: OnceLock<(SimdLevel, Arch)> = OnceLock::new();
 
 impl SimdLevel {
-    /// All that this machine has, the best last.
+    /// All levels that this CPU has, the best last.
     #[must_use]
     pub fn all() -> Vec<Self> {
         Self::ALL.iter().copied().filter(|level| level.arch().is_some()).collect()
     }
 
-    /// What kernels run with.
+    /// The level that kernels use.
     #[must_use]
     pub fn used() -> Self {
         used().0
     }
 
-    /// Makes kernels run with this level, before any of them has run.
+    /// Makes kernels use this level. Call it before any kernel has run.
     ///
     /// # Errors
-    /// [`SimdLevelError`] where this machine does not have it, or kernels have begun with another.
+    /// [`SimdLevelError`] if this CPU does not have the level, or if kernels have already run with another level.
     pub fn force(self) -> Result<(), SimdLevelError> {
         let arch = self.arch().ok_or_else(|| error(&self.to_string()))?;
         let used = USED.get_or_init(|| (self, arch)).0;
@@ -136,7 +136,7 @@ fn used() -> (SimdLevel, Arch) {
     })
 }
 
-/// The vectors that a loop is compiled for.
+/// The SIMD width that loops are dispatched to.
 pub(crate) fn arch() -> Arch {
     used().1
 }

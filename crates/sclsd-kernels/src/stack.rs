@@ -1,7 +1,7 @@
-//! Stacks of linear layers with softplus between them, forward and back.
+//! Stacks of linear layers with softplus between them, forward and backward.
 //!
-//! Weights travel as rows of numbers: of every layer the matrix `[out, in]` and the biases, and where it is normalised
-//! γ and β after them.
+//! Weights are passed as one vector each: for every layer the matrix `[out, in]`, the biases and, with batch
+//! normalisation, γ and β.
 
 mod functions;
 mod layer;

@@ -1,19 +1,19 @@
-//! exp and ln in `f32`, without branches, so that loops over slices become vector code on the machine at hand.
+//! exp and ln in `f32`, without branches, so that loops over slices are vectorised for the CPU in use.
 //!
-//! Fused multiplications are written as such: their result is the same everywhere, whether a CPU has an instruction
-//! for them (all of the last ten years do) or not.
+//! Fused multiply–adds are written explicitly, so results have the same bits on every CPU, with or without an FMA
+//! instruction (all CPUs of the last ten years have one).
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use pulp::Simd;
 
-/// Adding it rounds to a whole number, which then stands in the lowest bits.
+/// Adding this number rounds to an integer, which is then in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
-/// ln 2 in two parts, the first with so few digits that a whole number times it is exact.
+/// ln 2 in two parts. The first part has so few digits that its product with an integer is exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
-/// (ln(1 + t) − t + t²/2) / t³ for ½√2 ≤ 1 + t < √2: coefficients fitted for the least relative error of the logarithm,
-/// which is far below rounding (10⁻⁹).
+/// (ln(1 + t) − t + t²/2) / t³ for ½√2 ≤ 1 + t < √2. The coefficients are fitted for the least relative error of the
+/// logarithm, which is far below rounding (10⁻⁹).
 pub const LN: [f32; 9] = [
     0.333_333_13,
     -0.250_000_1,
@@ -25,7 +25,7 @@ pub const LN: [f32; 9] = [
     -0.116_756_41,
     0.067_466_01,
 ];
-/// ln(1 + t) / t for 0 ≤ t ≤ 1, fitted likewise (5·10⁻⁹).
+/// ln(1 + t) / t for 0 ≤ t ≤ 1, fitted in the same way (5·10⁻⁹).
 const LN_1P: [f32; 10] = [
     1.0,
     -0.499_999,
@@ -38,15 +38,14 @@ const LN_1P: [f32; 10] = [
     0.019_851_41,
     -0.003_244_013_8,
 ];
-/// Below it, 1 + x is between ½√2 and √2, and its logarithm the series at x, which need not be taken from the rounded
-/// sum.
+/// For x below this bound, 1 + x is between ½√2 and √2, so ln(1 + x) is the series at x itself, without rounding 1 + x.
 pub const SMALL: f32 = 0.41;
 /// ½√2 in bits.
 const LEAST: i32 = 0x3F35_04F3;
 
-/// eˣ to within 2.4e-7 of itself for −87 ≤ x ≤ 88; x is clamped to that.
+/// eˣ with a relative error of at most 2.4e-7 for −87 ≤ x ≤ 88; x is clamped to this range.
 ///
-/// eˣ = 2ⁿ eʳ with n the nearest whole number to x / ln 2 and r the rest, |r| ≤ ½ ln 2, by its Taylor polynomial.
+/// eˣ = 2ⁿ eʳ, with n the integer nearest to x / ln 2 and r the remainder, |r| ≤ ½ ln 2; eʳ is a Taylor polynomial.
 #[inline(always)]
 #[must_use]
 pub fn exp(x: f32) -> f32 {
@@ -54,10 +53,10 @@ pub fn exp(x: f32) -> f32 {
     r.mul_add(s, 1.0) * power
 }
 
-/// ln x to within 2.4e-7 · max(1, |ln x|) for positive normal x; `NaN` for what is not finite.
+/// ln x with an error of at most 2.4e-7 · max(1, |ln x|) for positive normal x; `NaN` if x is not finite.
 ///
-/// x = 2ᵉ m with ½√2 ≤ m < √2, and ln m by a polynomial in m − 1, half of whose terms wait for the other half: no
-/// division, and short chains.
+/// x = 2ᵉ m with ½√2 ≤ m < √2, and ln m is a polynomial in m − 1. The polynomial is evaluated in two independent
+/// halves, which keeps dependency chains short; there is no division.
 #[inline(always)]
 #[must_use]
 pub fn ln(x: f32) -> f32 {
@@ -75,10 +74,10 @@ pub fn ln(x: f32) -> f32 {
     e.mul_add(LN_2_HIGH, t + low) + not_finite
 }
 
-/// tanh x and ln cosh x, to within 1e-6 and 4e-6 of themselves, however small x is.
+/// tanh x and ln cosh x, with relative errors of at most 1e-6 and 4e-6, however small x is.
 ///
-/// With e = exp(−2 |x|), and 1 − e found as such: tanh x = ± (1 − e) / (1 + e), ln cosh x = |x| + ln(1 + e) − ln 2;
-/// near 0, where that is a small difference of large numbers, its series.
+/// With e = exp(−2 |x|): tanh x = ± (1 − e) / (1 + e), ln cosh x = |x| + ln(1 + e) − ln 2. 1 − e is computed without
+/// cancellation. Near 0, where ln cosh x is a small difference of large numbers, its series is used.
 #[inline(always)]
 #[must_use]
 pub fn tanh_and_ln_cosh(x: f32) -> (f32, f32) {
@@ -108,11 +107,11 @@ fn exp_parts(x: f32) -> (f32, f32, f32) {
     (f32::from_bits(exponent), r, r.mul_add(s, 1.0))
 }
 
-/// Some numbers in one register.
+/// A SIMD register of `f32` lanes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lanes<S: Simd> {
     simd: S,
-    /// As the CPU has them.
+    /// The register in pulp's type.
     pub(crate) raw: S::f32s,
 }
 
@@ -128,13 +127,13 @@ impl<S: Simd> Lanes<S> {
         Self { simd, raw: simd.splat_f32s(value) }
     }
 
-    /// Another number in every lane.
+    /// A constant in every lane, at the same SIMD level.
     #[inline(always)]
     pub(crate) fn same(self, value: f32) -> Self {
         Self::all(self.simd, value)
     }
 
-    /// The numbers of a row from `at` on, as many as there are, the rest 0.
+    /// Loads the numbers of a row from `at` on; lanes beyond the end of the row are 0.
     #[inline(always)]
     pub(crate) fn from(simd: S, row: &[f32], at: usize) -> Self {
         let raw = match row[at..].split_at_checked(S::F32_LANES) {
@@ -144,7 +143,7 @@ impl<S: Simd> Lanes<S> {
         Self { simd, raw }
     }
 
-    /// To the places of a row from `at` on, as many as there are.
+    /// Stores the lanes to a row from `at` on; lanes beyond the end of the row are dropped.
     #[inline(always)]
     pub(crate) fn to(self, row: &mut [f32], at: usize) {
         match row[at..].split_at_mut_checked(S::F32_LANES) {
@@ -158,44 +157,44 @@ impl<S: Simd> Lanes<S> {
         Self { raw, ..self }
     }
 
-    /// `self a + b`, rounded once.
+    /// `self a + b`, rounded once (fused multiply–add).
     #[inline(always)]
     pub(crate) fn mul_add(self, a: Self, b: Self) -> Self {
         self.with(self.simd.mul_add_f32s(self.raw, a.raw, b.raw))
     }
 
-    /// `self a + b`, rounded once.
+    /// `self a + b`, rounded once (fused multiply–add).
     #[inline(always)]
     fn by(self, a: Self, b: f32) -> Self {
         self.mul_add(a, Self::all(self.simd, b))
     }
 
-    /// The larger one.
+    /// The larger number of every lane.
     #[inline(always)]
     pub(crate) fn max(self, other: Self) -> Self {
         self.with(self.simd.max_f32s(self.raw, other.raw))
     }
 
-    /// The smaller one.
+    /// The smaller number of every lane.
     #[inline(always)]
     pub(crate) fn min(self, other: Self) -> Self {
         self.with(self.simd.min_f32s(self.raw, other.raw))
     }
 
-    /// Its magnitude.
+    /// The magnitude of every lane.
     #[inline(always)]
     pub(crate) fn abs(self) -> Self {
         self.max(-self)
     }
 
-    /// `yes` where it is above the bound, `no` where it is not.
+    /// `yes` in the lanes above the bound, `no` in the others.
     #[inline(always)]
     pub(crate) fn above(self, bound: f32, yes: Self, no: Self) -> Self {
         let mask = self.simd.greater_than_f32s(self.raw, self.simd.splat_f32s(bound));
         self.with(self.simd.select_f32s(mask, yes.raw, no.raw))
     }
 
-    /// `yes` where it is below the bound, `no` where it is not.
+    /// `yes` in the lanes below the bound, `no` in the others.
     #[inline(always)]
     pub(crate) fn below(self, bound: f32, yes: Self, no: Self) -> Self {
         let mask = self.simd.less_than_f32s(self.raw, self.simd.splat_f32s(bound));
@@ -217,16 +216,16 @@ impl<S: Simd> Lanes<S> {
     /// [`exp`] of every lane, for x ≤ 88 and for NaN.
     #[inline(always)]
     pub(crate) fn exp(self) -> Self {
-        // compared, not the larger one, which on some machines hides NaN
+        // a comparison instead of `max`, which loses NaN on some CPUs
         let (power, rest, series) = self.below(-87.0, self.same(-87.0), self).exp_parts();
         rest.by(series, 1.0) * power
     }
 
-    /// 1 − e⁻ˣ of every lane, for x ≥ 0, to within 2.4e-7 of itself.
+    /// 1 − e⁻ˣ of every lane for x ≥ 0, with a relative error of at most 2.4e-7.
     #[inline(always)]
     pub(crate) fn one_minus_exp(self) -> Self {
         let (power, rest, series) = self.above(87.0, self.same(-87.0), -self).exp_parts();
-        // (1 − 2ⁿ) − 2ⁿ r s, the first of which is exact
+        // (1 − 2ⁿ) − 2ⁿ r s, where the first term is exact
         -(power * rest).mul_add(series, power - 1.0)
     }
 
@@ -240,13 +239,13 @@ impl<S: Simd> Lanes<S> {
         let s = r.by(self.same(1.0 / 5040.0), 1.0 / 720.0);
         let s = r.by(r.by(s, 1.0 / 120.0), 1.0 / 24.0);
         let s = r.by(r.by(r.by(s, 1.0 / 6.0), 0.5), 1.0);
-        // what is above the lowest bits is shifted out
+        // the shift removes all but the lowest bits
         let exponent = simd.add_u32s(simd.transmute_u32s_f32s(shifted.raw), simd.splat_u32s(127));
         let exponent = simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23));
         (self.with(simd.transmute_f32s_u32s(exponent)), r, s)
     }
 
-    /// ln(1 + x) of every lane, for 0 ≤ x ≤ 1, to within 2.4e-7 of itself.
+    /// ln(1 + x) of every lane for 0 ≤ x ≤ 1, with a relative error of at most 2.4e-7.
     #[inline(always)]
     pub(crate) fn ln_1p(self) -> Self {
         let (t, c) = (self, LN_1P);
@@ -259,11 +258,11 @@ impl<S: Simd> Lanes<S> {
     pub(crate) fn ln(self) -> Self {
         let (e, t) = self.ln_parts();
         let (_, ln) = e.ln_of_parts(t);
-        ln + self * 0.0 // + NaN for what is not finite
+        ln + self * 0.0 // adds NaN if x is not finite
     }
 
-    /// ln(1 + x) of every lane, for x ≥ 0, to within 2.4e-7 of itself however small x is, and what [`Lanes::excess`]
-    /// needs.
+    /// ln(1 + x) of every lane for x ≥ 0, with a relative error of at most 2.4e-7 however small x is. Also returns what
+    /// [`Lanes::excess`] needs.
     #[inline(always)]
     pub(crate) fn ln_1p_any(self) -> (Self, Self) {
         let above = self + 1.0;
@@ -272,10 +271,10 @@ impl<S: Simd> Lanes<S> {
         (ln + above * 0.0, bend)
     }
 
-    /// ln(1 + x) − x / (1 + x) of every lane, for x ≥ 0, to within 1e-6 of itself however small x is; given both
-    /// numbers of [`Lanes::ln_1p_any`] and 1 / (1 + x).
+    /// ln(1 + x) − x / (1 + x) of every lane for x ≥ 0, with a relative error of at most 1e-6 however small x is. Takes
+    /// both results of [`Lanes::ln_1p_any`] and 1 / (1 + x).
     ///
-    /// With (ln(1 + x) − x) / x² known where x is small:
+    /// Uses (ln(1 + x) − x) / x², which is known for small x:
     ///
     /// ```text
     /// ln(1 + x) − x / (1 + x) = x² ((ln(1 + x) − x) / x² + 1 / (1 + x))
@@ -288,9 +287,9 @@ impl<S: Simd> Lanes<S> {
     /// e and t with x = 2ᵉ (1 + t) and ½√2 ≤ 1 + t < √2.
     #[inline(always)]
     fn ln_parts(self) -> (Self, Self) {
-        /// Added to bits, it makes exponents positive.
+        /// Added to the bits, this number makes exponents positive.
         const ABOVE: u32 = 0x4000_0000;
-        /// Bits of 2²³, whose lowest bits are a whole number.
+        /// Bits of 2²³; an integer in the lowest bits adds its value.
         const WHOLE: u32 = 0x4B00_0000;
         let simd = self.simd;
         let (bits, shift) = (simd.transmute_u32s_f32s(self.raw), simd.splat_u32s(23));
@@ -302,7 +301,7 @@ impl<S: Simd> Lanes<S> {
         (e, m - 1.0)
     }
 
-    /// (ln(1 + t) − t) / t² and e ln 2 + ln(1 + t), where this is e.
+    /// (ln(1 + t) − t) / t² and e ln 2 + ln(1 + t), where `self` is e.
     #[inline(always)]
     fn ln_of_parts(self, t: Self) -> (Self, Self) {
         let (e, q, c) = (self, t * t, LN.map(|c| self.same(c)));
@@ -315,7 +314,7 @@ impl<S: Simd> Lanes<S> {
     }
 }
 
-/// An operator between lanes, and between lanes and one number.
+/// Defines an operator on two registers, and on a register and a number.
 macro_rules! operator {
     ($trait:ident, $function:ident, $of_lanes:ident) => {
         impl<S: Simd> $trait for Lanes<S> {
@@ -348,7 +347,7 @@ impl<S: Simd> Neg for Lanes<S> {
 
     #[inline(always)]
     fn neg(self) -> Self {
-        // pulp's own is not always part of the loop
+        // pulp's own negation is not always inlined into the loop
         self.same(0.0) - self
     }
 }
@@ -398,7 +397,7 @@ mod tests {
         assert!(exp(f32::NAN).is_nan() && ln(f32::NAN).is_nan() && ln(f32::INFINITY).is_nan(), "nothing is hidden");
     }
 
-    /// ln(1 + x) and 1 − e⁻ˣ of some numbers.
+    /// Computes ln(1 + x) and 1 − e⁻ˣ of a slice.
     struct NearOne<'a>(&'a [f32], [&'a mut [f32]; 2]);
 
     impl WithSimd for NearOne<'_> {
@@ -436,7 +435,7 @@ mod tests {
         assert!(one_minus_exp[6].is_nan() && ln_1p[6].is_nan(), "nothing is hidden");
     }
 
-    /// ln(1 + x) and ln(1 + x) − x / (1 + x) of some numbers.
+    /// Computes ln(1 + x) and ln(1 + x) − x / (1 + x) of a slice.
     struct Above<'a>(&'a [f32], [&'a mut [f32]; 2]);
 
     impl WithSimd for Above<'_> {
@@ -474,7 +473,7 @@ mod tests {
         assert!(ln[1..].iter().chain(&excess[1..]).all(|v| v.is_nan()), "nothing is hidden");
     }
 
-    /// `exp` and `ln` of some numbers by vectors.
+    /// Computes `exp` and `ln` of a slice with SIMD.
     struct Both<'a>(&'a [f32], [&'a mut [f32]; 2]);
 
     impl WithSimd for Both<'_> {

@@ -1,4 +1,4 @@
-//! The solver alone, on a landscape of one's own: V(z) = (z₁² − 1)² + z₂², two valleys at (±1, 0).
+//! The solver alone, on a hand-written landscape: V(z) = (z₁² − 1)² + z₂², with two valleys at (±1, 0).
 
 use burn::backend::Flex;
 use burn::tensor::Tensor;

@@ -1,7 +1,7 @@
-//! Kernels that run where the tensors of a GPU are, as functions that Burn can differentiate.
+//! GPU kernels wrapped as functions that Burn can differentiate.
 //!
-//! Which backend the tensors are of is known only to who made the kernels: generic code hands them over as [`Handle`]s.
-//! Nothing here waits for the device.
+//! Generic code does not know the tensor type of the kernels, so it passes tensors as [`Handle`]s. Nothing here waits
+//! for the device, except [`FlowCheck::failure`].
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -20,24 +20,24 @@ use crate::derivative::{TensorDerivative, Trainable, input};
 use crate::executor::Kernels;
 use crate::folded::FoldedLastLayer;
 
-/// A step of Adam of many tensors, where they are; nothing waits for it.
+/// A step of Adam of many tensors, computed on the device without waiting for it.
 #[derive(Debug)]
 pub struct OnDeviceAdam<B: Backend> {
     kernels: &'static dyn OnDevice,
-    /// Those of the last step, there.
+    /// The last step and its rates on the device.
     rates: Option<(AdamStep, Tensor<B, 1>)>,
     norms: Tensor<B, 1>,
     tensors: usize,
 }
 
 impl<B: Backend> OnDeviceAdam<B> {
-    /// A step of so many tensors at most.
+    /// A step of at most `tensors` tensors.
     #[must_use]
     pub fn new(kernels: &'static dyn OnDevice, tensors: usize, device: &B::Device) -> Self {
         Self { kernels, rates: None, norms: tensor(kernels.scratch(tensors, device)), tensors: 0 }
     }
 
-    /// Values, first and second moment of a tensor, after the step of a gradient.
+    /// Updates one tensor with its gradient. Returns its values, first and second moment.
     pub fn step(
         &mut self,
         step: &AdamStep,
@@ -56,7 +56,7 @@ impl<B: Backend> OnDeviceAdam<B> {
         self.kernels.adam(weights, handle(rates), handle(self.norms.clone()), self.tensors - 1).map(tensor)
     }
 
-    /// The norms of all gradients, in the order in which they came.
+    /// The norms of all gradients, in the order of the calls to [`step`](Self::step).
     #[must_use]
     pub fn norms(self) -> Tensor<B, 1> {
         self.norms.narrow(0, 0, self.tensors)
@@ -79,7 +79,7 @@ fn float<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
     tensor.into_primitive().tensor()
 }
 
-/// `output` as a function of `inputs`.
+/// A tensor of value `output` that depends on `inputs`, with this backward pass.
 fn function<B: Trainable, const D: usize>(
     inputs: &[FloatTensor<B>],
     output: OnInner<B, D>,
@@ -93,7 +93,7 @@ fn down<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 1> {
     rows.sum_dim(0).squeeze_dim(0)
 }
 
-/// A product of matrices, in the networks' precision.
+/// A matrix product in the precision of the networks.
 pub(crate) fn product<B: Trainable>(kernels: Kernels, a: Tensor<B, 2>, b: Tensor<B, 2>) -> Tensor<B, 2> {
     match kernels {
         Kernels::Device(kernels) => differentiable(Product { kernels, precision: kernels.precision() }, a, b),
@@ -101,7 +101,7 @@ pub(crate) fn product<B: Trainable>(kernels: Kernels, a: Tensor<B, 2>, b: Tensor
     }
 }
 
-/// A product of matrices of which statistics are made.
+/// A matrix product in `f32`, for statistics.
 pub(crate) fn exact_product<B: Trainable>(kernels: Kernels, a: Tensor<B, 2>, b: Tensor<B, 2>) -> Tensor<B, 2> {
     match kernels {
         Kernels::Device(kernels) => differentiable(Product { kernels, precision: Precision::F32 }, a, b),
@@ -115,7 +115,7 @@ fn differentiable<B: Trainable>(product: Product, a: Tensor<B, 2>, b: Tensor<B, 
     function(&[input(a), input(b)], out, Multiplied { product, factors })
 }
 
-/// How two matrices are multiplied.
+/// The backward pass of a matrix product.
 #[derive(Debug, Clone, Copy)]
 struct Product {
     kernels: &'static dyn OnDevice,
@@ -144,10 +144,11 @@ impl<B: Backend> TensorDerivative<B> for Multiplied<B> {
     }
 }
 
-/// Rows followed down a potential.
+/// Follows rows down a potential.
 ///
 /// # Shapes
-/// - `start`: `[rows, z]`, `weights`: as [`PotentialNetwork`](crate::PotentialNetwork) has them → `[rows, times · z]`
+/// - `start`: `[rows, z]`; `weights`: in the order of [`PotentialNetwork`](crate::PotentialNetwork) →
+///   `[rows, times · z]`
 pub(crate) fn follow<B: Trainable>(
     kernels: &'static dyn OnDevice,
     start: Tensor<B, 2>,
@@ -161,7 +162,7 @@ pub(crate) fn follow<B: Trainable>(
     (function(&[input(start), input(weights)], tensor(found.states), derivative), check)
 }
 
-/// What became of rows that were followed on a device, which nobody has waited for.
+/// The status of rows that are followed on a device; reading the status waits for the device.
 #[derive(Debug, Clone)]
 pub struct FlowCheck<B: Backend> {
     failed: Tensor<B, 2>,
@@ -169,7 +170,7 @@ pub struct FlowCheck<B: Backend> {
 }
 
 impl<B: Backend> FlowCheck<B> {
-    /// Why a row did not come to the end, of the first such row. Waits until the device has come to it.
+    /// The error of the first row that did not reach the end. Waits for the device.
     #[must_use]
     pub fn failure(self) -> Option<OdeError> {
         let found: Vec<f64> = self.failed.into_data().iter::<f64>().collect();
@@ -200,10 +201,11 @@ impl<B: Backend> TensorDerivative<B> for Followed {
     }
 }
 
-/// The recurrent prior along walks of `steps` visits.
+/// Runs the recurrent prior along walks of `steps` visits.
 ///
 /// # Shapes
-/// - `projected`: `[visits, width]`, `flat`: as [`Recurrent`](sclsd_kernels::recurrent) has them → `[visits, width]`
+/// - `projected`: `[visits, width]`; `flat`: in the order of [`Recurrent`](sclsd_kernels::recurrent) →
+///   `[visits, width]`
 pub(crate) fn recur<B: Trainable>(
     kernels: &'static dyn OnDevice,
     projected: Tensor<B, 2>,
@@ -234,10 +236,10 @@ impl<B: Backend> TensorDerivative<B> for Recurred<B> {
     }
 }
 
-/// Rows of cells at the visits of them.
+/// The rows of cells at every visit, whose backward pass sums over the visits of a cell.
 ///
 /// # Shapes
-/// - `cells`: `[cells, n]`, `at_visits`: its rows at the visits → `[visits, n]`
+/// - `cells`: `[cells, n]`; `at_visits`, the gathered rows: `[visits, n]` → `[visits, n]`
 pub(crate) fn gathered<B: Trainable>(
     kernels: &'static dyn OnDevice,
     cells: Tensor<B, 2>,
@@ -259,7 +261,7 @@ impl<B: Backend> TensorDerivative<B> for Gathered {
     }
 }
 
-/// Sparse rows on a device, `[rows, columns]`.
+/// Copies sparse rows to a dense tensor on a device, `[rows, columns]`.
 pub(crate) fn scatter<B: Backend>(
     kernels: &'static dyn OnDevice,
     rows: SparseRows<'_>,
@@ -269,12 +271,12 @@ pub(crate) fn scatter<B: Backend>(
     tensor(kernels.scatter(rows, columns, device))
 }
 
-/// Logits that are held at a time, about: 64 MiB of them.
+/// Number of logits that are computed at a time, approximately: 64 MiB.
 const LOGITS: usize = 1 << 24;
-/// Visits of a block, at least and at most.
+/// Smallest and largest number of visits in a block.
 const VISITS: [usize; 2] = [256, 1 << 15];
 
-/// Σ ln p(x | z, xl) over visits and genes, `[1]`, block by block of visits; its derivatives are found on the way.
+/// Σ ln p(x | z, xl) over visits and genes, `[1]`, computed in blocks of visits together with its gradients.
 ///
 /// # Shapes
 /// - `log_library`, ln xl: `[visits, 1]`; `log_theta`, ln θ: `[genes]`; `counts`: one row per visit
@@ -335,7 +337,7 @@ pub(crate) fn reconstruct<B: Trainable>(
     function(&inputs, all.value, SumGradients::<Inner<B>>(grads))
 }
 
-/// The distinct among some cells, and where each of them is there.
+/// The distinct cells, sorted, and the position of every given cell among them.
 fn distinct(cells: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let mut distinct = cells.to_vec();
     distinct.sort_unstable();
@@ -345,7 +347,7 @@ fn distinct(cells: &[u32]) -> (Vec<u32>, Vec<u32>) {
     (distinct, places)
 }
 
-/// A sum over some visits and its derivatives.
+/// The sum over some visits, and its gradients.
 struct Block<B: Backend> {
     value: Tensor<B, 1>,
     grad_hidden: Tensor<B, 2>,
@@ -356,7 +358,7 @@ struct Block<B: Backend> {
 }
 
 impl<B: Backend> Block<B> {
-    /// With the visits that come after.
+    /// Appends the visits of the next block.
     fn and(self, next: Self) -> Self {
         Self {
             value: self.value + next.value,
@@ -369,7 +371,7 @@ impl<B: Backend> Block<B> {
     }
 }
 
-/// The derivatives of a sum, known beforehand.
+/// The gradients of a scalar function, computed during its forward pass.
 #[derive(Debug)]
 struct SumGradients<B: Backend>(Vec<FloatTensor<B>>);
 
@@ -379,7 +381,7 @@ impl<B: Backend> TensorDerivative<B> for SumGradients<B> {
     }
 }
 
-/// One number, with as many dimensions as `like`.
+/// Reshapes one number to as many dimensions as `like`.
 fn broadcast<B: Backend>(number: &FloatTensor<B>, like: &FloatTensor<B>) -> FloatTensor<B> {
     use burn::tensor::TensorMetadata;
     B::float_reshape(number.clone(), vec![1; like.rank()].into())

@@ -1,10 +1,10 @@
-//! Parts of one's own in place of a model's networks.
+//! User-defined parts that replace networks of a model.
 
 use std::sync::Arc;
 
 use sclsd_kernels::{Likelihood, Potential};
 
-/// Parts of one's own. What is not given is as built in.
+/// User-defined parts of a model. A part that is not set is the built-in one.
 ///
 /// ```
 /// # use sclsd_model::{CountRow, CountGradients, Likelihood};
@@ -27,26 +27,26 @@ pub struct Custom {
 }
 
 impl Custom {
-    /// With this potential in place of the network's.
+    /// Replaces the potential network by this potential.
     #[must_use]
     pub fn potential(self, potential: impl Potential + 'static) -> Self {
         Self { potential: Some(Arc::new(potential)), ..self }
     }
 
-    /// With this distribution of counts in place of those that are built in.
+    /// Replaces the built-in distribution of counts by this one.
     #[must_use]
     pub fn likelihood(self, likelihood: impl Likelihood + 'static) -> Self {
         Self { likelihood: Some(Arc::new(likelihood)), ..self }
     }
 
-    /// What potential and likelihood are called, where they are one's own.
+    /// Names of the potential and of the likelihood, if they are user-defined.
     #[must_use]
     pub fn names(&self) -> (Option<String>, Option<String>) {
         (self.potential.as_ref().map(|p| p.name().to_owned()), self.likelihood.as_ref().map(|l| l.name().to_owned()))
     }
 }
 
-/// By name.
+/// Two values are equal if the names of their parts are.
 impl PartialEq for Custom {
     fn eq(&self, other: &Self) -> bool {
         self.names() == other.names()

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, activation::log_sigmoid, backend::Backend};
 
 use crate::special::{gamma_series, ln_1p, ln_1p_ratio, ln_gamma, softplus};
 
-/// ε of rates and inverse dispersions.
+/// ε, added to rates and inverse dispersions.
 const EPSILON: f64 = 1e-3;
 
 /// `ln Normal(x; location, scale)`.
@@ -19,9 +19,9 @@ pub fn normal<B: Backend>(x: Tensor<B, 2>, location: Tensor<B, 2>, scale: Tensor
     (deviation.powi_scalar(2).mul_scalar(-0.5) - scale.log()).sub_scalar(0.5 * TAU.ln())
 }
 
-/// `ln Normal(x; location, scale)` at the draw `x = location + scale ⊙ noise`: it depends on the scale alone, and so
-/// does its derivative, which stays exact however narrow the density is. (By way of x, the square of a scale below
-/// 1e-19 is 0 in `f32`.)
+/// `ln Normal(x; location, scale)` at the draw `x = location + scale ⊙ noise`. The value depends on the scale only, and
+/// so does its gradient, which is exact however narrow the density is. (If it were computed from x, the square of a
+/// scale below 1e-19 would be 0 in `f32`.)
 ///
 /// # Shapes
 /// Both `[rows, n]`.
@@ -50,11 +50,11 @@ pub fn log_normal<B: Backend>(l: Tensor<B, 2>, location: Tensor<B, 2>, scale: Te
 ///
 /// with θ the inverse dispersion, r the rate, γ the logits of the gate and ε = 1e-3.
 ///
-/// Where θ is large, ln NB is of order (r − x)² / θ as far as it depends on θ, and of order 1 only as far as it does
-/// not. The two are kept apart, so that the derivative by θ is no difference of larger numbers.
+/// For large θ, the part of ln NB that depends on θ is of order (r − x)² / θ, and the rest is of order 1. Both parts
+/// are computed separately, so that the gradient with respect to θ is not a difference of large numbers.
 ///
 /// # Shapes
-/// - `x`, whole counts, `rate`, `gate`: `[rows, genes]`; `theta`: `[1, genes]`; out: `[rows, genes]`
+/// - `x`, integer counts, `rate`, `gate`: `[rows, genes]`; `theta`: `[1, genes]`; out: `[rows, genes]`
 ///
 /// Reference: `pyro.distributions.ZeroInflatedNegativeBinomial`, with `total_count` θ and `logits` ln u.
 #[must_use]
@@ -76,8 +76,7 @@ pub fn zero_inflated_negative_binomial<B: Backend>(
     something.mask_where(zero, softplus(no_count - gate.clone())) + log_sigmoid(gate)
 }
 
-/// `ln Γ(x + θ) − ln Γ(θ) − x ln(θ + ε)` for whole x ≥ 1, which tends to 0 where θ is large, and so does its
-/// derivative.
+/// `ln Γ(x + θ) − ln Γ(θ) − x ln(θ + ε)` for integer x ≥ 1. For large θ the value and its derivative tend to 0.
 ///
 /// With n = x − 1 and y = θ + 7, by Stirling's series c:
 ///
@@ -88,7 +87,7 @@ pub fn zero_inflated_negative_binomial<B: Backend>(
 fn rising<B: Backend>(x: &Tensor<B, 2>, theta: Tensor<B, 2>) -> Tensor<B, 2> {
     let n = x.clone().clamp_min(1.0).sub_scalar(1.0); // [rows, genes]
     let factor = |k: f64| (n.clone() / theta.clone().add_scalar(k)).add_scalar(1.0);
-    // in two parts, so that they overflow only beyond 10¹²
+    // in two factors, so that they overflow only beyond 10¹²
     let low = factor(1.0) * factor(2.0) * factor(3.0);
     let high = factor(4.0) * factor(5.0) * factor(6.0);
     let y = theta.clone().add_scalar(7.0);

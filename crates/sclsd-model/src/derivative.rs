@@ -1,4 +1,4 @@
-//! Functions with a derivative of their own, as Burn wants to be told of them.
+//! Functions with a hand-written backward pass, registered in Burn's autodiff graph.
 
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -14,19 +14,19 @@ use burn::tensor::{FloatDType, Shape, Tensor, TensorData, TensorMetadata, Tensor
 use rayon::prelude::*;
 use sclsd_kernels::{Derivative, Peers, Total};
 
-/// Inputs a function may have, at most: Burn wants their number to be known beforehand, so the rest are empty.
+/// Largest number of inputs of a function. Burn needs this number at compile time; unused inputs are empty.
 pub(crate) const INPUTS: usize = 32;
 
-/// The derivative of a function, on tensors.
+/// The vector–Jacobian product of a function on tensors.
 pub trait TensorDerivative<B: Backend>: Debug + Send + Sync {
-    /// That by every input, given that by the output; nothing where it is 0.
+    /// The gradient with respect to every input, given the gradient with respect to the output; `None` stands for zero.
     fn vjp(&self, grad_output: FloatTensor<B>) -> Vec<Option<FloatTensor<B>>>;
 }
 
-/// A backend that trains, and takes functions with a derivative of their own. Every Burn backend under
-/// [`Autodiff`] is one.
+/// A backend that can train, and that accepts functions with a hand-written backward pass. Every Burn backend under
+/// [`Autodiff`] implements this trait.
 pub trait Trainable: AutodiffBackend {
-    /// `output`, as a function of `inputs` (at most 32) with this derivative.
+    /// A tensor of value `output` that depends on `inputs` (at most 32), with this backward pass.
     fn with_derivative(
         inputs: &[FloatTensor<Self>],
         output: FloatTensor<Self::InnerBackend>,
@@ -67,7 +67,7 @@ impl<B: Backend, C: CheckpointStrategy> Trainable for Autodiff<B, C> {
     }
 }
 
-/// A derivative on the host with the shapes of the inputs.
+/// A backward pass on the host, with the shapes of the inputs.
 #[derive(Debug)]
 struct OnHost<D> {
     derivative: D,
@@ -86,7 +86,7 @@ impl<B: Backend, D: Derivative> TensorDerivative<B> for OnHost<D> {
     }
 }
 
-/// The sum over all peers, through which the derivative of all their losses flows back.
+/// The sum over all peers. Its backward pass sums the gradients of all peers.
 pub(crate) fn total_of_peers<B: Trainable, const D: usize>(peers: &Peers, tensor: Tensor<B, D>) -> Tensor<B, D> {
     if peers.count() == 1 {
         return tensor;
@@ -96,7 +96,7 @@ pub(crate) fn total_of_peers<B: Trainable, const D: usize>(peers: &Peers, tensor
     function(&[input(tensor)], sum, shape, Total(peers.clone()))
 }
 
-/// A tensor of `output`, row-major, as a function of `inputs` with this derivative.
+/// A tensor of value `output`, row-major, that depends on `inputs`, with this backward pass.
 pub(crate) fn function<B: Trainable, const D: usize>(
     inputs: &[FloatTensor<B>],
     output: Vec<f32>,
@@ -113,16 +113,16 @@ pub(crate) fn function<B: Trainable, const D: usize>(
     )))
 }
 
-/// What a derivative is taken by.
+/// A tensor as an input of a function with a hand-written backward pass.
 pub(crate) fn input<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
     tensor.into_primitive().tensor()
 }
 
-/// Parts put together along a dimension, as [`Tensor::cat`] does it.
+/// Concatenates parts along a dimension, like [`Tensor::cat`].
 ///
-/// Burn 0.21 lets go of the parts before its graph knows the whole. A backward pass that ends on another thread
-/// meanwhile clears away what nobody holds, and with it these parts, whose derivatives are then missing without a word.
-/// So they are held here.
+/// In Burn 0.21, [`Tensor::cat`] drops the parts before its graph contains the result. If a backward pass on another
+/// thread ends in between, it removes all nodes that nothing refers to. The gradients of the parts are then missing,
+/// without an error. This function holds the parts until the result is in the graph.
 pub(crate) fn joined<B: Backend, const D: usize>(parts: Vec<Tensor<B, D>>, dim: usize) -> Tensor<B, D> {
     let held = parts.clone();
     let whole = Tensor::cat(parts, dim);
@@ -135,7 +135,7 @@ pub(crate) fn values<B: Backend, const D: usize>(tensor: &Tensor<B, D>) -> Vec<f
     host(tensor.clone().into_data())
 }
 
-/// The numbers of a tensor, row-major: a copy, or what the backend itself holds.
+/// The numbers of a tensor, row-major: a copy, or the backend's own memory.
 #[derive(Debug)]
 pub(crate) enum Numbers {
     Copied(Vec<f32>),
@@ -168,12 +168,12 @@ impl Deref for Numbers {
     }
 }
 
-/// The numbers of a tensor.
+/// The numbers of a tensor, without a copy if possible.
 pub(crate) fn numbers<B: Trainable, const D: usize>(tensor: &Tensor<B, D>) -> Numbers {
     Numbers::of::<B>(&input(tensor.clone()))
 }
 
-/// The numbers of some tensors.
+/// The numbers of several tensors, without copies if possible.
 pub(crate) fn all_numbers<B: Trainable>(tensors: &[FloatTensor<B>]) -> Vec<Numbers> {
     tensors.par_iter().map(Numbers::of::<B>).collect()
 }

@@ -1,7 +1,7 @@
-//! The networks in evaluation mode, on host memory: what is asked of a trained model, without devices or tensors.
+//! The networks in evaluation mode, on host memory: a trained model without devices and tensors.
 //!
-//! In evaluation mode batch normalisation is a linear map, so it is folded into the layer before it once and for all.
-//! The tensor code is [`Lsd`](crate::Lsd) with [`Stack::forward_eval`](crate::Stack::forward_eval).
+//! In evaluation mode batch normalisation is a linear map, so it is folded into the layer before it, once. The
+//! equivalent tensor code is [`Lsd`](crate::Lsd) with [`Stack::forward_eval`](crate::Stack::forward_eval).
 
 use rayon::prelude::*;
 
@@ -17,7 +17,7 @@ const EPSILON: f32 = 1e-5;
 
 /// A trained model: expression to states, states to expression, and states along the dynamics.
 ///
-/// Rows of states are `rows × z`, one row after the other. What it computes is the same on any number of threads.
+/// States are `rows × z`, row-major. Results have the same bits on any number of threads.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     x_encoder: FoldedStack,
@@ -27,7 +27,7 @@ pub struct Evaluator {
     likelihood: CountLikelihood,
 }
 
-/// V.
+/// The potential V, built in or user-defined.
 #[derive(Debug, Clone)]
 enum Landscape {
     Network(PotentialWeights),
@@ -43,16 +43,16 @@ impl Landscape {
     }
 }
 
-/// Paths that were drawn.
+/// Sampled paths of the dynamics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampledPaths {
-    /// Draws from every start.
+    /// Number of draws from every start.
     pub draws: usize,
-    /// States at every time of the grid, `starts × draws × z` each: all draws of a start one after the other.
+    /// States at every time of the grid, `starts × draws × z` each: all draws of one start before the next start.
     pub states: Vec<Vec<f32>>,
 }
 
-/// A stack without normalisation.
+/// A stack with its batch normalisation folded in.
 #[derive(Debug, Clone)]
 struct FoldedStack {
     sizes: Sizes,
@@ -95,18 +95,17 @@ impl Evaluator {
         })
     }
 
-    /// Location and scale of q(z | x), each `cells × z`; columns of `x` are the model's genes.
+    /// Location and scale of q(z | x), each `cells × z`. The columns of `x` are the model's genes.
     #[must_use]
     pub fn encode(&self, x: SparseRows<'_>) -> (Vec<f32>, Vec<f32>) {
         let out = stack::forward_eval_cells(&self.x_encoder.sizes.layers(&self.x_encoder.weights), x);
         location_scale(&out, self.x_encoder.outputs())
     }
 
-    /// Location and scale of q(z | x) of cells whose expression is dense: `x` has `cells × genes` values, row after
-    /// row.
+    /// Location and scale of q(z | x) for dense expression, `cells × genes`, row-major.
     ///
     /// # Errors
-    /// [`WrongSize`] where the values are no whole cells of the model's genes.
+    /// [`WrongSize`] if the length of `x` is not a multiple of the number of genes.
     pub fn encode_dense(&self, x: &[f32]) -> Result<(Vec<f32>, Vec<f32>), WrongSize> {
         let n_genes = self.n_genes();
         let n_cells = x.len() / n_genes.max(1);
@@ -128,7 +127,7 @@ impl Evaluator {
         Ok(self.encode(SparseRows { indptr: &indptr, indices: &indices, values: &values, rows: &rows }))
     }
 
-    /// Genes that cells must have, in the model's order.
+    /// Number of genes of the model; data must have them in the model's order.
     #[must_use]
     pub fn n_genes(&self) -> usize {
         self.z_decoder.outputs() / 2
@@ -141,8 +140,8 @@ impl Evaluator {
         location_scale(&out, self.z_encoder.outputs())
     }
 
-    /// The expected count of every gene at every state, `rows × genes`, of cells with `library_size` counts in all;
-    /// `z`: `rows × z`. Memory is rows × genes: a window of states at a time, where those are many.
+    /// The expected count of every gene at every state, `rows × genes`, of cells with `library_size` counts; `z` is
+    /// `rows × z`. The result takes rows × genes numbers of memory: for many states, call this for parts of them.
     #[must_use]
     pub fn decode(&self, z: &[f32], library_size: f32) -> Vec<f32> {
         let decoded = stack::forward_eval(&self.z_decoder.sizes.layers(&self.z_decoder.weights), z);
@@ -173,7 +172,7 @@ impl Evaluator {
         self.potential.drifts(z)
     }
 
-    /// Follows rows down the potential, on all threads: their states at every time of `grid`, each `rows × z`.
+    /// Follows rows down the potential, on all threads. Returns their states at every time of `grid`, each `rows × z`.
     ///
     /// # Errors
     /// As [`solve`](sclsd_ode::solve).
@@ -184,11 +183,12 @@ impl Evaluator {
         }
     }
 
-    /// Paths of dz = −∇V dt + σ dW over the times of `grid`, `draws` from every row of `z`, `rows × z`. Noise is drawn
-    /// by counted numbers of the seed: the same paths on any number of threads.
+    /// Samples paths of dz = −∇V dt + σ dW over the times of `grid`, `draws` paths from every row of `z`, `rows × z`.
+    /// The noise is a function of the seed and the number of the path, so the paths have the same bits on any number of
+    /// threads.
     ///
     /// # Errors
-    /// As [`sample_paths`]: the times do not rise, or a path leaves the range of numbers.
+    /// As [`sample_paths`]: the times do not increase, or a path is not finite.
     #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
     pub fn sample_paths(
         &self,
@@ -211,7 +211,7 @@ impl Evaluator {
     }
 }
 
-/// The dynamics with noise of one size everywhere.
+/// The dynamics with the same noise everywhere.
 struct Noisy<'a> {
     potential: &'a Landscape,
     sigma: f64,
@@ -244,7 +244,7 @@ impl FoldedStack {
     }
 }
 
-/// Location and, through softplus, scale, from rows of both.
+/// Splits the output into location and scale; softplus makes the scale positive.
 fn location_scale(out: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
     let half = width / 2;
     let location = out.chunks_exact(width).flat_map(|row| row[..half].iter().copied()).collect();
@@ -253,7 +253,7 @@ fn location_scale(out: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
     (location, scale)
 }
 
-/// Weights by name.
+/// Finds weights by name.
 struct Find<'a>(&'a Weights);
 
 impl<'a> Find<'a> {
@@ -271,7 +271,7 @@ impl<'a> Find<'a> {
         }
     }
 
-    /// Matrices and biases of a stack without normalisation.
+    /// Matrices and biases of a stack without batch normalisation.
     fn plain(&self, network: &str, widths: &[usize]) -> Result<Vec<Vec<f32>>, WeightsError> {
         let mut weights = Vec::new();
         for (depth, pair) in widths.windows(2).enumerate() {
@@ -281,7 +281,7 @@ impl<'a> Find<'a> {
         Ok(weights)
     }
 
-    /// A normalised stack, its running averages folded in: `W γ/sd` and `(b − mean) γ/sd + β`.
+    /// A stack with batch normalisation, whose running averages are folded in: `W γ/sd` and `(b − mean) γ/sd + β`.
     fn normalized(&self, network: &str, widths: Vec<usize>) -> Result<FoldedStack, WeightsError> {
         let mut weights = Vec::new();
         for (depth, pair) in widths.windows(2).enumerate() {
@@ -388,7 +388,7 @@ mod tests {
         for (a, b) in found.iter().zip(&expected) {
             assert!((a - b).abs() < 1e-4 * (1.0 + b.abs()), "{a} {b}");
         }
-        // without gates the counts are all there
+        // without dropout gates the expected counts of a cell sum to its library size
         let nb = ModelSpec { gene_likelihood: sclsd_kernels::GeneLikelihood::Nb, ..model.spec.get().clone() };
         let host = Evaluator::new(&Model { spec: nb.check().unwrap(), ..model }).unwrap();
         let total: f32 = host.decode(&z, 500.0)[..30].iter().sum();
@@ -416,7 +416,7 @@ mod tests {
             of.map(|v| (v - mean).powi(2)).sum::<f64>() / 4000.0
         };
         for i in 0..4 {
-            // σ² t, which the drift hardly changes within so short a time
+            // σ² t; the drift hardly changes the variance within so short a time
             assert!((spread(i) - 0.025).abs() < 0.003, "{}", spread(i));
         }
     }

@@ -1,25 +1,25 @@
-//! Where computations run, without naming a backend.
+//! Runs computations on a backend without naming the backend's type.
 //!
-//! A caller holds an [`Executor`]; a library function hands it a [`Job`], which it runs once on the backend it stands
-//! for. Everything below that point is generic over the backend, everything above it is not.
+//! A caller has an [`Executor`], and a library function passes a [`Job`] to it. The executor runs the job on its
+//! backend. Code inside a job is generic over the backend; code outside is not.
 
 use sclsd_kernels::{OnDevice, Precision};
 
 use crate::derivative::Trainable;
 
-/// How the loops in which training spends its time are run.
+/// How the hot loops of training are computed.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Kernels {
-    /// As tensor code, on any backend.
+    /// With tensor operations, on any backend.
     #[default]
     Tensors,
-    /// As loops over host memory, for backends whose tensors are there.
+    /// With loops over host memory, for backends with tensors in host memory.
     Host,
-    /// As kernels where the tensors are, and tensor code between them.
+    /// With kernels on the device of the tensors, and tensor operations between them.
     Device(&'static dyn OnDevice),
 }
 
-/// By kind.
+/// Device kernels are compared by whether both are device kernels.
 impl PartialEq for Kernels {
     fn eq(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
@@ -29,7 +29,7 @@ impl PartialEq for Kernels {
 impl Eq for Kernels {}
 
 impl Kernels {
-    /// The same, with products of that precision where there is a choice.
+    /// The same kernels with matrix products of this precision; `None` if they do not support the precision.
     #[must_use]
     pub fn with(self, precision: Precision) -> Option<Self> {
         match self {
@@ -39,27 +39,27 @@ impl Kernels {
     }
 }
 
-/// A computation that runs on whatever backend it is given.
+/// A computation that is generic over the backend.
 pub trait Job {
-    /// What it returns: host values, never tensors.
+    /// Result of the job: values on the host, never tensors.
     type Output;
 
-    /// Runs it.
+    /// Runs the job on a device.
     fn run<B: Trainable>(self, device: &B::Device) -> Self::Output;
 }
 
-/// What runs jobs: one backend with one of its devices.
+/// Runs jobs on a backend and one of its devices.
 pub trait Executor {
     /// Runs a job.
     fn run<J: Job>(&self, job: J) -> J::Output;
 
-    /// Which kernels suit it. Default: tensor code.
+    /// The kernels that suit the backend. Default: tensor operations.
     fn kernels(&self) -> Kernels {
         Kernels::Tensors
     }
 }
 
-/// A Burn backend of the caller's own, with one of its devices.
+/// A Burn backend that the caller chooses, with one of its devices.
 #[derive(Debug, Clone, Default)]
 pub struct OnBackend<B: Trainable>(pub B::Device);
 

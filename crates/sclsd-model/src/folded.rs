@@ -1,10 +1,10 @@
-//! A stack whose last layer is not run: the likelihood does that, block by block of visits.
+//! A stack whose last layer is left to the likelihood, which computes it block by block of visits.
 
 use burn::tensor::{Tensor, backend::Backend};
 
-/// A stack up to its last layer, and that layer folded with its normalisation.
+/// The output of a stack before its last layer, and the last layer with its batch normalisation folded in.
 pub(crate) struct FoldedLastLayer<B: Backend> {
-    /// What the last layer sees, `[rows, width below]`.
+    /// Input of the last layer, `[rows, width below]`.
     pub hidden: Tensor<B, 2>,
     /// `[out, width below]`.
     pub weight: Tensor<B, 2>,

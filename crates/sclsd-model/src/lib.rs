@@ -1,12 +1,12 @@
-//! The model: networks, potential and likelihoods. Tensors in, tensors out; no file, no graph, no biology.
+//! The model: networks, potential and likelihoods. This crate maps tensors to tensors; it reads no files and knows no
+//! graphs.
 //!
-//! The principal type is [`Lsd`], the networks of Latent State Dynamics, made from a [`CheckedModelSpec`] and generic
-//! over a Burn backend. Its [`PotentialNetwork`] has a [drift](PotentialNetwork::drift) that is written out, not
-//! differentiated, so that it can itself be differentiated once. [`ode::solve`] follows a drift through time and knows
-//! nothing of either. Weights leave and enter as [`Weights`]: named arrays on the host, under the Python package's
-//! names.
+//! The principal type is [`Lsd`], the networks of Latent State Dynamics, built from a [`CheckedModelSpec`] and generic
+//! over a Burn backend. The [drift](PotentialNetwork::drift) of its [`PotentialNetwork`] is a hand-written formula, so
+//! that Burn can differentiate the drift itself. [`ode::solve`] integrates any drift. Weights are exported and imported
+//! as [`Weights`]: named arrays on the host, with the names of the Python package.
 //!
-//! All randomness is an argument: initial values are drawn from the generator that is handed in.
+//! All randomness is an argument: initial values are drawn from the generator that the caller passes.
 //!
 //! ```
 //! use burn::backend::Flex;

@@ -1,4 +1,4 @@
-//! A trained model on the host: what training returns, a checkpoint holds and analysis starts from.
+//! A trained model on the host: the result of training, the content of a checkpoint and the input of the analysis.
 
 use burn::tensor::backend::Backend;
 use sclsd_spec::OutOfRange;
@@ -8,59 +8,59 @@ use crate::networks::Lsd;
 use crate::spec::{CheckedModelSpec, LayerDims, ModelSpec};
 use crate::weights::{Array, Weights, WeightsError};
 
-/// Sizes, genes and weights. Holds no tensor of any backend.
+/// Sizes, gene names and weights of a model, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// Sizes of the networks.
     pub spec: CheckedModelSpec,
     /// Number of genes.
     pub n_genes: usize,
-    /// Names of the genes in the order of the networks' input; empty where nobody knows them.
+    /// Names of the genes in the order of the networks' input; empty if they are unknown.
     pub genes: Vec<String>,
-    /// Weights under the Python package's names.
+    /// Weights, with the names of the Python package.
     pub weights: Weights,
 }
 
-/// Why weights alone do not make a model.
+/// Why a model cannot be built from weights alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// A tensor that tells the sizes is missing or has the wrong number of dimensions.
+    /// A tensor that determines a size is missing or has the wrong number of dimensions.
     #[error("tensor {name} is missing or is no matrix, so the sizes of the networks are unknown")]
     Unknown {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
     },
-    /// The sizes are no model's.
+    /// The sizes are not those of a model.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// The weights do not fit the sizes.
+    /// The weights do not match the sizes.
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
 
 impl Model {
-    /// The networks on a device.
+    /// Copies the networks to a device.
     ///
     /// # Errors
-    /// [`WeightsError`] where the weights do not fit the sizes.
+    /// [`WeightsError`] if the weights do not match the sizes.
     pub fn on<B: Backend>(&self, device: &B::Device) -> Result<Lsd<B>, WeightsError> {
         Lsd::from_weights(&self.spec, self.n_genes, &self.weights, device)
     }
 
-    /// A model from weights alone: the sizes are read off the tensors. `v_coeff` and `gene_likelihood`, which are in
-    /// no tensor, take their defaults.
+    /// A model from weights alone, with sizes derived from the shapes of the tensors. `v_coeff` and `gene_likelihood`
+    /// are not stored in any tensor and take their defaults.
     ///
     /// # Errors
-    /// [`ModelError`] names the tensor that is missing or does not fit.
+    /// [`ModelError`] names the tensor that is missing or does not match.
     pub fn from_weights(weights: Weights, genes: Vec<String>) -> Result<Self, ModelError> {
         Self::from_weights_with(weights, genes, Custom::default())
     }
 
-    /// The same with parts of one's own, which weights do not tell.
+    /// Like [`from_weights`](Self::from_weights), with user-defined parts, which weights do not store.
     ///
     /// # Errors
-    /// [`ModelError`] names the tensor that is missing or does not fit.
+    /// [`ModelError`] names the tensor that is missing or does not match.
     pub fn from_weights_with(weights: Weights, genes: Vec<String>, custom: Custom) -> Result<Self, ModelError> {
         let hidden = |sizes: &[usize]| sizes[1..sizes.len() - 1].to_vec();
         let widths = |network, stride, ends| widths(&weights, network, stride, ends);
@@ -93,8 +93,9 @@ impl Model {
     }
 }
 
-/// Sizes of a network from its input to its output, read off matrices that hold all their numbers and follow each
-/// other; `ends` are its input and output where those are known.
+/// Widths of a network from input to output, derived from the shapes of its matrices. Checks that every matrix has as
+/// many numbers as its shape says, and that consecutive matrices match. `ends` are the input and output widths, if
+/// known.
 fn widths(weights: &Weights, network: &str, stride: usize, ends: [Option<usize>; 2]) -> Result<Vec<usize>, ModelError> {
     let name = |layer: usize| format!("{network}.fc.{}.weight", stride * layer);
     let matrix = |layer: usize| weights.get(&name(layer)).filter(|array| array.shape.len() == 2);
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(read.spec.get().layer_dims.xl_encoder(), [3]);
         let far = 1_000_000_000_000;
         for (name, shape) in [
-            ("x_encoder.fc.0.weight", [far, 0]), // no numbers, but a million million rows
+            ("x_encoder.fc.0.weight", [far, 0]), // no numbers, but 10¹² rows
             ("x_encoder.fc.0.weight", [usize::MAX, 2]),
             ("x_encoder.fc.3.weight", [4, 5]),
             ("z_decoder.fc.3.weight", [2 * far, 3]),

@@ -1,4 +1,4 @@
-//! Sizes of the model, under the Python package's names.
+//! Sizes of the model, with the names of the Python package.
 
 use sclsd_kernels::{CountLikelihood, GeneLikelihood};
 use sclsd_spec::{OutOfRange, in_range};
@@ -19,13 +19,14 @@ pub struct ModelSpec {
     /// Weight of the largest squared potential of a batch in the loss, in nats per visit. Default: 0.01.
     #[serde(rename = "V_coeff")]
     pub v_coeff: f64,
-    /// How counts are distributed about the decoder's rates: zinb, nb or poisson. Default: zinb, the Python package's.
+    /// Distribution of the counts given the decoder's rates: zinb, nb or poisson. Default: zinb, as in the Python
+    /// package.
     pub gene_likelihood: GeneLikelihood,
-    /// Sizes of the hidden layers.
+    /// Widths of the hidden layers.
     pub layer_dims: LayerDims,
 }
 
-/// Sizes of hidden layers, from input to output. Reference: `LayerDims`.
+/// Widths of the hidden layers, from input to output. Reference: `LayerDims`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -37,10 +38,10 @@ pub struct LayerDims {
     pub z_decoder: Vec<usize>,
     /// Expression to cell state. Default: 512, 256.
     pub x_encoder: Vec<usize>,
-    /// Cell state to differentiation state. Default: as `x_encoder`, which is what the Python package uses whatever its
-    /// own field of this name says.
+    /// Cell state to differentiation state. Default: as `x_encoder`. (The Python package uses `x_encoder` here,
+    /// whatever its own field of this name is.)
     pub z_encoder: Option<Vec<usize>>,
-    /// Expression to library size. Default: as `z_decoder`, for the same reason.
+    /// Expression to library size. Default: as `z_decoder`, as in the Python package.
     pub xl_encoder: Option<Vec<usize>>,
     /// Cell state to potential. Default: 32, 32.
     pub potential: Vec<usize>,
@@ -72,20 +73,20 @@ impl Default for LayerDims {
 }
 
 impl LayerDims {
-    /// Hidden sizes from cell state to differentiation state.
+    /// Hidden widths from cell state to differentiation state.
     #[must_use]
     pub fn z_encoder(&self) -> &[usize] {
         self.z_encoder.as_deref().unwrap_or(&self.x_encoder)
     }
 
-    /// Hidden sizes from expression to library size.
+    /// Hidden widths from expression to library size.
     #[must_use]
     pub fn xl_encoder(&self) -> &[usize] {
         self.xl_encoder.as_deref().unwrap_or(&self.z_decoder)
     }
 }
 
-/// Sizes that a model can be made of, and parts of one's own in place of its networks.
+/// Checked sizes of a model, and user-defined parts that replace its networks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedModelSpec {
     spec: ModelSpec,
@@ -118,7 +119,7 @@ impl ModelSpec {
 }
 
 impl ModelSpec {
-    /// Numbers in the weights of a model of so many genes; the largest number there is where it is beyond that.
+    /// Number of weights of a model with `n_genes` genes; saturates at the largest `u128`.
     #[must_use]
     pub fn weights(&self, n_genes: usize) -> u128 {
         self.stacks(n_genes).iter().flat_map(|sizes| sizes.windows(2)).fold(0, |sum, pair| {
@@ -127,13 +128,13 @@ impl ModelSpec {
         })
     }
 
-    /// Numbers that a visit of a cell has in all layers.
+    /// Numbers that all layers compute for one visit.
     #[must_use]
     pub fn units(&self, n_genes: usize) -> u128 {
         self.stacks(n_genes).iter().flatten().fold(0, |sum, &n| (n as u128).saturating_add(sum))
     }
 
-    /// Sizes of every network from input to output.
+    /// Widths of every network from input to output.
     fn stacks(&self, n_genes: usize) -> [Vec<usize>; 6] {
         let (dims, twice) = (&self.layer_dims, |n: usize| n.saturating_mul(2));
         let stack = |input: usize, hidden: &[usize], output: usize| {
@@ -151,25 +152,25 @@ impl ModelSpec {
 }
 
 impl CheckedModelSpec {
-    /// The fields.
+    /// The checked specification.
     #[must_use]
     pub fn get(&self) -> &ModelSpec {
         &self.spec
     }
 
-    /// The same with parts of one's own.
+    /// The same sizes with user-defined parts.
     #[must_use]
     pub fn with(self, custom: Custom) -> Self {
         Self { custom, ..self }
     }
 
-    /// Parts of one's own.
+    /// The user-defined parts.
     #[must_use]
     pub fn custom(&self) -> &Custom {
         &self.custom
     }
 
-    /// How counts are distributed.
+    /// Distribution of the counts.
     #[must_use]
     pub fn likelihood(&self) -> CountLikelihood {
         match &self.custom.likelihood {

@@ -1,4 +1,4 @@
-//! Functions that Burn lacks or computes in a way that overflows, as tensor code that can be differentiated.
+//! Functions that Burn lacks or computes in a way that overflows, as differentiable tensor operations.
 
 use std::f64::consts::{LN_2, TAU};
 
@@ -6,8 +6,8 @@ use burn::tensor::{Tensor, activation, backend::Backend};
 
 use sclsd_kernels::vector::{LN, SMALL};
 
-/// `ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻ˡˣˡ)`: no overflow, and neither it nor its derivative `σ(x)` vanishes where x is
-/// far below 0.
+/// `ln(1 + eˣ) = max(x, 0) + ln(1 + e⁻ˡˣˡ)`. It does not overflow, and neither the value nor the derivative `σ(x)`
+/// underflows for x far below 0.
 pub(crate) fn softplus<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     let e = x.clone().detach().abs().neg().exp();
     let value = x.clone().detach().clamp_min(0.0) + ln_1p(e.clone());
@@ -16,14 +16,14 @@ pub(crate) fn softplus<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B,
     with_derivative(x, value, sigmoid)
 }
 
-/// ln(1 + x) for x ≥ −0.29, to rounding: some backends compute their own as the logarithm of the rounded sum.
+/// ln(1 + x) for x ≥ −0.29, exact to rounding. (Some backends compute `log1p` as the logarithm of the rounded sum.)
 pub(crate) fn ln_1p<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     let (value, ..) = ln_1p_parts(x.clone().detach());
     let derivative = x.clone().detach().add_scalar(1.0).recip();
     with_derivative(x, value, derivative)
 }
 
-/// ln(1 + x) / x for x ≥ −0.29, 1 at 0; its derivative too is exact to rounding:
+/// ln(1 + x) / x for x ≥ −0.29, and 1 at 0. The derivative is exact to rounding too:
 ///
 /// ```text
 /// d/dx ln(1 + x)/x = −(ln(1 + x) − x/(1 + x)) / x² = −((ln(1 + x) − x)/x² + 1/(1 + x))
@@ -39,7 +39,7 @@ pub(crate) fn ln_1p_ratio<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor
     with_derivative(x, ratio.mask_where(small, (near * bend).add_scalar(1.0)), derivative)
 }
 
-/// ln(1 + x), (ln(1 + x) − x) / x² where x is small, and where it is.
+/// ln(1 + x), then (ln(1 + x) − x) / x² for small x, then a mask of where x is small.
 fn ln_1p_parts<B: Backend, const D: usize>(
     x: Tensor<B, D>,
 ) -> (Tensor<B, D>, Tensor<B, D>, Tensor<B, D, burn::tensor::Bool>) {
@@ -52,7 +52,7 @@ fn ln_1p_parts<B: Backend, const D: usize>(
     (x.clamp_min(SMALL).add_scalar(1.0).log().mask_where(small.clone(), value), bend, small)
 }
 
-/// A function's value and derivative at x, as a function that Burn differentiates to just that.
+/// A function with this value at x, whose derivative in Burn is `derivative`.
 fn with_derivative<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     value: Tensor<B, D>,
@@ -68,13 +68,13 @@ pub(crate) fn log_cosh<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B,
 
 /// `ln Γ(x)` for positive x, to about 1e-6 relative to max(1, ln Γ) in `f32`.
 ///
-/// Stirling's series at x + 6, where its first three terms suffice, less the logarithm of x (x+1) … (x+5):
+/// Stirling's series at x + 6, where three terms suffice, minus the logarithm of x (x+1) … (x+5):
 ///
 /// ```text
 /// ln Γ(y) = (y − ½) ln y − y + ½ ln 2π + 1/(12 y) − 1/(360 y³) + 1/(1260 y⁵)
 /// ```
 ///
-/// The product is split in two so that it overflows only beyond 10¹².
+/// The product is computed in two factors, so that it overflows only beyond 10¹².
 pub(crate) fn ln_gamma<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     let low = x.clone() * x.clone().add_scalar(1.0) * x.clone().add_scalar(2.0);
     let high = x.clone().add_scalar(3.0) * x.clone().add_scalar(4.0) * x.clone().add_scalar(5.0);
@@ -83,7 +83,7 @@ pub(crate) fn ln_gamma<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B,
     y.clone().sub_scalar(0.5) * y.clone().log() - y + 0.5 * TAU.ln() + series - low.log() - high.log()
 }
 
-/// What is beyond `½ ln 2π` in Stirling's series, for y ≥ 6: `1/(12 y) − 1/(360 y³) + 1/(1260 y⁵)`.
+/// The remainder of Stirling's series after `½ ln 2π`, for y ≥ 6: `1/(12 y) − 1/(360 y³) + 1/(1260 y⁵)`.
 pub(crate) fn gamma_series<B: Backend, const D: usize>(y: Tensor<B, D>) -> Tensor<B, D> {
     let inverse = y.recip();
     let square = inverse.clone() * inverse.clone();

@@ -1,9 +1,9 @@
-//! Weights on the host, under the Python package's names.
+//! Weights on the host, with the names of the Python package.
 //!
-//! `x_encoder.fc.3.weight` is what PyTorch calls the second Linear of the expression encoder: in a stack with batch
-//! normalisation the layers stand at 0, 3, 6, … and their normalisations right after them; in one without, at 0, 2, 4,
-//! …. Matrices are `[out, in]`, as there. θ, the inverse dispersion of the counts, is there twice: as
-//! `inverse_dispersion`, and as its logarithm, which is what training moves.
+//! `x_encoder.fc.3.weight` is PyTorch's name of the second Linear of the expression encoder. In a stack with batch
+//! normalisation, the linear layers have the indices 0, 3, 6, …, each followed by its normalisation; without batch
+//! normalisation, 0, 2, 4, …. Matrices are `[out, in]`, as in PyTorch. θ, the inverse dispersion of the counts, is
+//! stored twice: as `inverse_dispersion`, and as its logarithm, which is the trained parameter.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 pub struct Array {
     /// Length of every dimension.
     pub shape: Vec<usize>,
-    /// Values, the last dimension running fastest.
+    /// Values, row-major: the last dimension runs fastest.
     pub values: Vec<f32>,
 }
 
 impl Array {
-    /// A tensor brought to the host.
+    /// Copies a tensor to the host.
     ///
     /// # Panics
-    /// When the backend does not hand out floats.
+    /// If the backend does not return floats.
     #[must_use]
     pub fn from_tensor<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Self {
         let shape = tensor.dims().to_vec();
@@ -31,10 +31,10 @@ impl Array {
         Self { shape, values }
     }
 
-    /// The array on a device.
+    /// Copies the array to a device.
     ///
     /// # Panics
-    /// When the number of values is not that of the shape asked for.
+    /// If the number of values does not match the shape.
     #[must_use]
     pub fn to_tensor<B: Backend, const D: usize>(&self, shape: [usize; D], device: &B::Device) -> Tensor<B, D> {
         Tensor::from_data(TensorData::new(self.values.clone(), shape), device)
@@ -44,39 +44,39 @@ impl Array {
 /// Every tensor of a model by name.
 pub type Weights = BTreeMap<String, Array>;
 
-/// Why weights are not those of a model.
+/// Why weights do not match a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
-    /// Tensors that the model has are not there.
+    /// Tensors of the model are missing.
     #[error("{count} tensors of the model are missing, the first is {first}")]
     Missing {
-        /// How many.
+        /// Number of missing tensors.
         count: usize,
-        /// Name of the first.
+        /// Name of the first missing tensor.
         first: String,
     },
-    /// A tensor is of the wrong size.
+    /// A tensor has the wrong shape.
     #[error("tensor {name} has shape {found:?}, but the model's is {expected:?}")]
     Shape {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
-        /// Its shape.
+        /// Shape of the tensor.
         found: Vec<usize>,
-        /// The model's.
+        /// The shape that the model expects.
         expected: Vec<usize>,
     },
     /// A tensor holds a number that is not finite.
     #[error("tensor {name} holds {value}")]
     NotFinite {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
         /// The value.
         value: f32,
     },
 }
 
-/// Every tensor of a model's networks, on the host.
+/// All tensors of a model's networks, copied to the host.
 pub(crate) fn weights_of<B: Backend>(networks: &impl Module<B>) -> Weights {
     let mut collect = Collect { path: Vec::new(), weights: Weights::new() };
     networks.visit(&mut collect);
@@ -88,8 +88,7 @@ pub(crate) fn weights_of<B: Backend>(networks: &impl Module<B>) -> Weights {
     weights
 }
 
-/// Networks with these weights. Names that they do not know are left alone; batch counters and the logarithm of θ may
-/// be missing.
+/// Networks with these weights. Unknown names are ignored; batch counters and the logarithm of θ may be missing.
 ///
 /// # Errors
 /// [`WeightsError`] names a tensor that is missing, of the wrong shape, or not finite.
@@ -108,13 +107,14 @@ pub(crate) fn with_weights<B: Backend, M: Module<B>>(networks: M, weights: &Weig
 const DISPERSION: &str = "inverse_dispersion";
 const LOG_DISPERSION: &str = "log_inverse_dispersion";
 
-/// Networks whose layers are normalised, so that three modules of PyTorch make one layer.
+/// Networks with batch normalisation, where three PyTorch modules make one layer.
 const NORMALIZED: [&str; 3] = ["x_encoder", "xl_encoder", "z_decoder"];
 
-/// The interchange name of the tensor at a path of fields of [`Lsd`](crate::Lsd), as a Burn module visitor walks it.
+/// The interchange name of the tensor at a path of fields of [`Lsd`](crate::Lsd), as a Burn module visitor lists the
+/// path.
 ///
 /// # Panics
-/// When a layer is not numbered.
+/// If a layer has no number.
 #[must_use]
 pub fn tensor_name(path: &[String]) -> String {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -129,7 +129,7 @@ pub fn tensor_name(path: &[String]) -> String {
     }
 }
 
-/// Where a visitor or mapper stands. Burn names every module it enters, a parameter's field included.
+/// Appends a module to the visitor's path. Burn names every module it enters, including a parameter's field.
 fn enter(path: &mut Vec<String>, name: &str) {
     path.push(name.to_owned());
 }
@@ -189,7 +189,7 @@ impl<B: Backend> ModuleMapper<B> for Load<'_> {
             return param;
         };
         let shape = param.val().dims();
-        // a scalar of PyTorch has no dimension, ours has one of length 1
+        // a scalar has no dimension in PyTorch, and one dimension of length 1 here
         let scalar = array.shape.is_empty() && shape.iter().product::<usize>() == 1;
         if array.shape != shape && !scalar {
             self.error.get_or_insert(WeightsError::Shape { name, found: array.shape, expected: shape.to_vec() });

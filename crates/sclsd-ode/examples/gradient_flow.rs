@@ -1,11 +1,12 @@
-//! Seconds that 1,000 rows of ten numbers take down a potential, dz/dt = −∇V(z), at ten times from 0 to `END`.
+//! Measures the seconds that 1,000 rows of ten numbers take down a potential, dz/dt = −∇V(z), at ten times from 0 to
+//! `END`.
 //!
-//! `cargo run --release -p sclsd-ode --example gradient_flow -- [END RUNS FILE]`: every method in turn on one thread
-//! and on two, medians of `RUNS` runs; with `FILE`, the states of each method go to `FILE.METHOD` as little-endian
-//! `f32`, time by time.
+//! `cargo run --release -p sclsd-ode --example gradient_flow -- [END RUNS FILE]` runs every method on one thread and on
+//! two threads, and prints medians of `RUNS` runs. With `FILE`, the states of each method are written to `FILE.METHOD`
+//! as little-endian `f32`, one time after the other.
 //!
-//! V is a network of widths 10, 32, 32 and 1 with ln cosh after each hidden layer. Weights and starts are numbers of a
-//! counter (SplitMix64), so that other programs can have the same.
+//! V is a network of widths 10, 32, 32 and 1 with ln cosh after each hidden layer. Weights and starts come from a
+//! counter-based generator (SplitMix64), so that other programs can reproduce them.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it measures")]
 #![allow(
@@ -26,7 +27,7 @@ const UNITS: usize = 32;
 
 /// `−Wᵀ(tanh(Wz + b) ∘ Uᵀ(tanh(U ln cosh(Wz + b) + c) ∘ w))`.
 struct Potential {
-    /// W and U row by row, and their transposes.
+    /// W and U, row-major, and their transposes.
     first: [[f32; WIDTH]; UNITS],
     first_t: [[f32; UNITS]; WIDTH],
     second: [[f32; UNITS]; UNITS],
@@ -35,7 +36,7 @@ struct Potential {
     last: [f32; UNITS],
 }
 
-/// The numbers of a seed, evenly from −1 to 1.
+/// The numbers of a seed, uniform from −1 to 1.
 fn numbers(seed: u64) -> impl Iterator<Item = f64> {
     let mut state = seed;
     std::iter::repeat_with(move || {
@@ -94,7 +95,7 @@ impl Potential {
     }
 }
 
-/// The drift by the widest vectors of this CPU.
+/// Computes the drift at the widest SIMD level of this CPU.
 struct PotentialGradient<'a>(&'a Potential, &'a [Lane; WIDTH], &'a mut [Lane; WIDTH]);
 
 impl WithSimd for PotentialGradient<'_> {
@@ -128,7 +129,7 @@ impl Field for Potential {
     }
 }
 
-/// `out = matrix · x`, eight rows of the matrix at a time so that their sums stay in registers.
+/// `out = matrix · x`, eight rows of the matrix at a time, whose accumulators stay in registers.
 #[inline(always)]
 fn product<S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -167,10 +168,10 @@ fn rows<S: Simd, const K: usize, const M: usize, const N: usize>(
     }
 }
 
-/// tanh a and ln cosh a by e^(−2|a|), to within 3e-7.
+/// tanh a and ln cosh a from e^(−2|a|), with an error of at most 3e-7.
 #[inline(always)]
 fn tanh_and_ln_cosh(a: f32) -> (f32, f32) {
-    /// 1.5 · 2²³: what is added to it loses its fraction.
+    /// 1.5 · 2²³: adding this number rounds to an integer.
     const WHOLE: f32 = 12_582_912.0;
     let size = a.abs().min(43.0);
     // e^(−2 size) = 2ⁿ eʳ
@@ -217,7 +218,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let solved = pool.install(|| solve_rows(&potential, &rows, &grid, &spec));
                 solved.map(|_| (began.elapsed().as_secs_f64(), computed() - before))
             };
-            time()?; // whose memory is new
+            time()?; // warm-up: allocates memory
             let (wall, computed): (Vec<f64>, Vec<f64>) =
                 (0..runs).map(|_| time()).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
             let (wall, computed) = (median(wall), median(computed));
@@ -232,15 +233,15 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Seconds that all threads of this process have computed for, where the system tells: on a busy machine that is what
-/// counts.
+/// CPU time of all threads of this process in seconds, on systems that report it. On a busy machine this is the number
+/// to compare.
 fn computed() -> f64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let of = |stat: String| stat.split_whitespace().next()?.parse::<f64>().ok();
     tasks.filter_map(|task| of(std::fs::read_to_string(task.path().join("schedstat")).ok()?)).sum::<f64>() / 1e9
 }
 
-/// Evaluations of all blocks, and the most that was done for one.
+/// Evaluations of all blocks together, and the largest work counters of a block.
 fn work(
     field: &Potential,
     rows: &[f32],

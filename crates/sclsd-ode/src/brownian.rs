@@ -1,20 +1,20 @@
-//! Brownian motion by numbers that are counted, not drawn in turn.
+//! Brownian motion from a counter-based generator: the noise does not depend on the order of evaluation.
 //!
-//! Over an interval of length h a path rises by √h ξ. Over the first half of it, given that rise Δ, it rises by Δ/2 +
-//! (√h/2) ξ′, and over the second by the rest (Lévy's construction). Every ξ is a function of the seed, the path, the
-//! interval and its place in the tree of halves alone, so that a path is the same at any step and on any number of
-//! threads.
+//! Over an interval of length h a path has the increment √h ξ. Given this increment Δ, the increment of the first half
+//! of the interval is Δ/2 + (√h/2) ξ′, and the second half has the rest (Lévy's construction). Every ξ is a function of
+//! the seed, the path, the interval and the node in the tree of halvings only. So a path is the same at every step size
+//! and on any number of threads.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Times that an interval can be halved.
+/// Largest number of times that an interval can be halved.
 pub(crate) const MOST_HALVINGS: u32 = 20;
 
 /// Words of the generator's stream that a normal number takes.
 const WORDS: u128 = 4;
 
-/// Independent Brownian motions, by a seed. Paths are numbered; those of one seed and other numbers are independent.
+/// Independent Brownian motions from a seed. Paths are numbered; paths with different numbers are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Brownian {
     seed: u64,
@@ -22,29 +22,29 @@ pub struct Brownian {
 }
 
 impl Brownian {
-    /// The motions of a seed.
+    /// The Brownian motions of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { seed, first: 0 }
     }
 
-    /// The same, counted from path `first`: for rows that are sampled in parts.
+    /// The same motions with path `first` as path 0: for rows that are sampled in parts.
     #[must_use]
     pub fn from_path(self, first: u64) -> Self {
         Self { first, ..self }
     }
 
-    /// Rises of a path over the 2^`halvings` equal parts of an interval, each of `width` independent components, one
-    /// part after the other. The interval is number `interval` of its path and of length `h`.
+    /// Increments of a path over the 2^`halvings` equal parts of an interval, part after part, with `width` independent
+    /// components each. The interval has number `interval` in its path and length `h`.
     ///
     /// # Panics
-    /// When `halvings` is above 20.
+    /// If `halvings` is above 20.
     #[must_use]
     pub fn increments(self, path: u64, interval: u64, h: f64, halvings: u32, width: usize) -> Vec<f64> {
         assert!(halvings <= MOST_HALVINGS, "an interval is halved at most {MOST_HALVINGS} times");
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(self.first.wrapping_add(path));
-        // a place in the tree of halves: 0 for the whole, then the node that is split
+        // a node in the tree of halvings: 0 for the interval itself, then the node that is split
         let mut normals = |node: u64| {
             let place = u128::from(interval) << 24 | u128::from(node);
             rng.set_word_pos(place * width as u128 * WORDS);
@@ -67,7 +67,7 @@ impl Brownian {
     }
 }
 
-/// A normal number of two uniform ones (Box and Muller, 1958).
+/// A normal number from two uniform numbers (Box and Muller, 1958).
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "53 bits")]
     let mut uniform = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
@@ -109,7 +109,7 @@ mod tests {
             products += rises[1] * rises[2];
         }
         let n = f64::from(u32::try_from(n).unwrap());
-        // of variance 1: four standard errors
+        // the variance is 1: four standard errors
         assert!((squares / n - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{}", squares / n);
         assert!((products / n).abs() < 4.0 / n.sqrt(), "{}", products / n);
         assert!((fourth / n - 3.0).abs() < 4.0 * (96.0 / n).sqrt(), "{}", fourth / n);

@@ -1,27 +1,27 @@
-//! Why an equation was not solved.
+//! Errors of the solvers.
 
-/// Why an equation was not solved.
+/// Why an equation could not be solved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OdeError {
-    /// The times do not rise.
+    /// The times do not increase.
     #[error("time {index} of the grid is {value}, expected finite times that rise strictly")]
     Grid {
         /// Position in the grid.
         index: usize,
-        /// The time there.
+        /// The time at that position.
         value: f64,
     },
-    /// The state of a row left the range of numbers.
+    /// The state of a row became infinite or `NaN`.
     #[error("the solution from row {row} (counted from 0) is not finite after time {time}")]
     NotFinite {
         /// The row of the start, counted from 0.
         row: usize,
-        /// Last time of the grid, or of an adaptive method's steps, at which it was finite; the first where it never
-        /// was.
+        /// Last time at which the state was finite: a time of the grid, or a step of an adaptive method. The first time
+        /// if the state was never finite.
         time: f64,
     },
-    /// The number of steps ran out.
+    /// An adaptive method reached the largest number of steps.
     #[error("the solver gave up at time {time} after {steps} steps: the flow is too steep for rtol and atol")]
     TooManySteps {
         /// Time reached.
@@ -32,7 +32,7 @@ pub enum OdeError {
 }
 
 impl OdeError {
-    /// The same error where the rows that were solved stand at `first` among others.
+    /// The same error with `first` added to the row: for rows that were solved as a part of others.
     #[must_use]
     pub fn at_row(self, first: usize) -> Self {
         match self {

@@ -1,11 +1,11 @@
-//! Times at which states are asked for.
+//! The times at which states are returned.
 
 use crate::error::OdeError;
 
-/// Whether times are finite and rise strictly.
+/// Checks that the times are finite and strictly increasing.
 ///
 /// # Errors
-/// [`OdeError::Grid`] names the first time that does not.
+/// [`OdeError::Grid`] names the first time that is not.
 pub fn check_grid(grid: &[f64]) -> Result<(), OdeError> {
     let rises = |i: usize| grid[i].is_finite() && (i == 0 || grid[i] > grid[i - 1]);
     match (0..grid.len()).find(|&i| !rises(i)) {
@@ -14,7 +14,7 @@ pub fn check_grid(grid: &[f64]) -> Result<(), OdeError> {
     }
 }
 
-/// `n` times from `from` to `to`, evenly spaced, the ends included.
+/// `n` evenly spaced times from `from` to `to`, both included.
 #[must_use]
 pub fn linspace(from: f64, to: f64, n: usize) -> Vec<f64> {
     #[expect(clippy::cast_precision_loss, reason = "numbers of steps are far below 2^52")]

@@ -1,16 +1,16 @@
 //! Equations for rows side by side on the host, and their discrete adjoint.
 //!
-//! Number `i` of each of [`LANES`] rows stands in one array, so that what is done to a row is done to all of a block by
-//! vector instructions. Numbers are `f32`, or `f64` for a field that is written for them. Every block chooses its own
-//! steps; the error of a step is that of its worst row. In the backward pass every step is taken again from the state
-//! it began with, and the derivative goes through its stages in reverse: with λ the derivative by the step's end and G
-//! those by the states inside it, y + h Σ w_i k_i,
+//! A [`Lane`] holds one coordinate of [`LANES`] rows, so that one SIMD instruction processes several rows. Numbers are
+//! `f32`, or `f64` for a field that implements it. Every block chooses its own steps; the error of a step is that of
+//! its worst row. The backward pass recomputes every step from its saved first state, and goes through its stages in
+//! reverse. With λ the gradient with respect to the state at the step's end, and G the gradient with respect to a state
+//! inside the step, y + h Σ w_i k_i:
 //!
 //! ```text
 //! κ_i = h b_i λ + Σ_G h w_i G + Σ_{j>i} h a_ji μ_j,   μ_i = (∂f/∂y)ᵀ κ_i at stage i,   λ ← λ + Σ G + Σ_i μ_i
 //! ```
 //!
-//! These are the derivatives of the numbers that were computed, the choice of steps left aside, as for tensors.
+//! These are the exact gradients of the computed numbers, with the choice of steps held fixed, as for tensors.
 
 use std::fmt::Debug;
 
@@ -27,27 +27,27 @@ use crate::work::Work;
 /// Rows in a block.
 pub const LANES: usize = 16;
 
-/// One number of every row of a block.
+/// One coordinate of every row of a block.
 pub type Lane<R = f32> = [R; LANES];
 
-/// A drift f(y) that does not depend on time, for rows side by side, and its derivatives.
+/// A drift f(y) that does not depend on time, for rows side by side, with its vector–Jacobian product.
 pub trait Field<R: Real = f32>: Sync {
-    /// Scratch space for its evaluation.
+    /// Scratch space of an evaluation.
     type Scratch;
-    /// Derivatives by its parameters, summed over evaluations.
+    /// Accumulator of gradients with respect to the parameters, over evaluations.
     type Accumulator: Send;
 
-    /// Numbers in a row.
+    /// Number of coordinates of a row.
     fn width(&self) -> usize;
-    /// Scratch space for its evaluation.
+    /// Allocates the scratch space.
     fn scratch(&self) -> Self::Scratch;
-    /// Sums of nothing.
+    /// An accumulator of zeros.
     fn accumulator(&self) -> Self::Accumulator;
-    /// The sums as one row of numbers.
+    /// The accumulated gradient as one vector.
     fn total(&self, sums: &Self::Accumulator) -> Vec<R>;
     /// f(y).
     fn drift(&self, y: &[Lane<R>], out: &mut [Lane<R>], scratch: &mut Self::Scratch);
-    /// `(∂f/∂y)ᵀ gradient`, and the derivatives of `gradient · f` by the parameters added to `sums`.
+    /// Writes `(∂f/∂y)ᵀ gradient`, and adds the gradient of `gradient · f` with respect to the parameters to `sums`.
     fn drift_vjp(
         &self,
         y: &[Lane<R>],
@@ -58,30 +58,30 @@ pub trait Field<R: Real = f32>: Sync {
     );
 }
 
-/// A step that was taken.
+/// An accepted step, saved for the backward pass.
 #[derive(Debug, Clone)]
 pub struct Step<R = f32> {
     h: f64,
     start: Vec<Lane<R>>,
-    /// Times of the grid that fall into it, with the weights of its stages there; `None` at its end.
+    /// Times of the grid inside the step, with the weights of the stages there; `None` stands for the step's end.
     inside: Vec<(usize, Option<Vec<f64>>)>,
 }
 
-/// All states of a block, and how they came about.
+/// The states of a block at all times, and its saved steps.
 #[derive(Debug)]
 pub struct Path<R = f32> {
     /// The state at every time of the grid.
     pub states: Vec<Vec<Lane<R>>>,
-    /// Steps, where they were asked for.
+    /// The steps, if they were asked for.
     pub steps: Vec<Step<R>>,
-    /// What it took.
+    /// Work counters.
     pub work: Work,
 }
 
-/// Solves from `start`, `width` arrays, over `grid`; keeps the steps if they are to be [gone back](adjoint).
+/// Solves from `start`, `width` lanes, over `grid`; saves the steps for [`adjoint`] if asked to.
 ///
 /// # Errors
-/// [`OdeError`] where the grid does not rise, the state of a row stops being finite, or the steps run out.
+/// [`OdeError`] if the grid does not increase, the state of a row is not finite, or the steps run out.
 pub fn solve<R: Real, F: Field<R>>(
     field: &F,
     start: Vec<Lane<R>>,
@@ -130,7 +130,7 @@ impl<R: Real, F: Field<R>> Run<'_, R, F> {
         self.field.drift(y, out, &mut self.scratch);
     }
 
-    /// The stages from the `first` on of a step from y; `next` is left at the state that the last of them was taken at.
+    /// Computes the stages from `first` on of a step from y. `next` is left at the state of the last stage.
     fn stages(
         &mut self,
         method: &Tableau,
@@ -237,7 +237,7 @@ impl<R: Real, F: Field<R>> Run<'_, R, F> {
             }
             self.path.states.push(y.clone());
         }
-        // what is not finite stays so, so that the end tells
+        // a non-finite state stays non-finite, so checking the end is enough
         if first_not_finite(&y).is_none() {
             return Ok(());
         }
@@ -247,8 +247,9 @@ impl<R: Real, F: Field<R>> Run<'_, R, F> {
     }
 }
 
-/// The derivative by the start, given those by the states at the times of the grid; those by the field's parameters are
-/// added to `sums`. `steps` are those that [`solve`] kept, with the same method.
+/// The backward pass: returns the gradient with respect to the start, given the gradients with respect to the states at
+/// the times of the grid. The gradient with respect to the field's parameters is added to `sums`. `steps` are the steps
+/// that [`solve`] saved, with the same method.
 pub fn adjoint<R: Real, F: Field<R>>(
     field: &F,
     method: Method,
@@ -308,14 +309,14 @@ pub fn adjoint<R: Real, F: Field<R>>(
     gradient
 }
 
-/// Solves from every row of `start`, `rows × width` numbers, block by block on all threads; a state `rows × width` for
-/// every time of the grid.
+/// Solves from every row of `start`, `rows × width` numbers, block by block on all threads. Returns a state,
+/// `rows × width`, for every time of the grid.
 ///
 /// # Errors
-/// As [`solve`]; rows are counted from the first.
+/// As [`solve`]; rows are counted from the first row of `start`.
 ///
 /// # Panics
-/// When `start` is no whole number of rows.
+/// If the length of `start` is not a multiple of the width.
 pub fn solve_rows<R: Real, F: Field<R>>(
     field: &F,
     start: &[R],
@@ -343,21 +344,21 @@ pub fn solve_rows<R: Real, F: Field<R>>(
     Ok(states)
 }
 
-/// Rows of `width` numbers as lanes; places without a row are filled with the first row.
+/// Converts rows of `width` numbers to lanes; lanes without a row are filled with the first row.
 #[must_use]
 pub fn from_rows<R: Real>(rows: &[R], width: usize) -> Vec<Lane<R>> {
     let n = rows.len() / width;
     (0..width).map(|i| std::array::from_fn(|lane| rows[if lane < n { lane } else { 0 } * width + i])).collect()
 }
 
-/// The first rows of lanes; the inverse of [`from_rows`].
+/// Converts lanes back to rows; the inverse of [`from_rows`].
 pub fn to_rows<R: Real>(lanes: &[Lane<R>], rows: &mut [R]) {
     for (lane, row) in rows.chunks_exact_mut(lanes.len()).enumerate() {
         row.iter_mut().zip(lanes).for_each(|(v, lanes)| *v = lanes[lane]);
     }
 }
 
-/// `out = y + h Σ w_i k_i`, or without y.
+/// `out = y + h Σ w_i k_i`; y is 0 if `None`.
 fn combine<R: Real>(y: Option<&[Lane<R>]>, h: f64, weights: &[f64], k: &[Vec<Lane<R>>], out: &mut [Lane<R>]) {
     match y {
         Some(y) => out.copy_from_slice(y),
@@ -382,12 +383,12 @@ fn scale<R: Real>(y: R, next: R, spec: &OdeSpec) -> R {
     R::nearest(spec.atol) + R::nearest(spec.rtol) * y.abs().max(next.abs())
 }
 
-/// The first row that is not finite.
+/// The first row with a number that is not finite.
 fn first_not_finite<R: Real>(y: &[Lane<R>]) -> Option<usize> {
     (0..LANES).find(|&lane| y.iter().any(|lanes| !lanes[lane].is_finite()))
 }
 
-/// Largest root mean square of a row of `x / scale`, `NaN` where there is one, and the row.
+/// Largest root mean square of a row of `x / scale`, and that row; `NaN` if any row has one.
 fn worst<R: Real>(x: &[Lane<R>], scale: impl Fn(usize, usize) -> R) -> (f64, usize) {
     let mut squares = [R::ZERO; LANES];
     for (i, x) in x.iter().enumerate() {
@@ -413,7 +414,8 @@ mod tests {
     use super::*;
     use crate::linspace;
 
-    /// y' = A y of two numbers: a damped oscillator y'' = −y' − 4 y, with the derivatives by the four entries of A.
+    /// y' = A y with two components: a damped oscillator y'' = −y' − 4 y, with gradients with respect to the four
+    /// entries of A.
     struct Linear([f32; 4]);
 
     const OSCILLATOR: Linear = Linear([0.0, 1.0, -4.0, -1.0]);
@@ -460,8 +462,8 @@ mod tests {
         OdeSpec { method, ..OdeSpec::default() }
     }
 
-    /// A damped oscillator u' = v, v' = −u − v/5 seen through y = (u, v + u²): not linear, so that every condition of
-    /// an order counts, and known.
+    /// A damped oscillator u' = v, v' = −u − v/5 in the coordinates y = (u, v + u²). It is nonlinear, so that every
+    /// order condition matters, and its solution is known.
     struct Bent;
 
     impl<R: Real> Field<R> for Bent {
@@ -490,7 +492,7 @@ mod tests {
         }
     }
 
-    /// How far a state is from where [`Bent`] is at `t` from (1, 1), from which u = 1 and v = 0.
+    /// Distance of a state from the solution of [`Bent`] at `t`, from (1, 1), where u = 1 and v = 0.
     fn off(y: &[Lane<f64>], t: f64) -> f64 {
         let w = 0.99_f64.sqrt();
         let (sin, cos) = (w * t).sin_cos();
@@ -499,7 +501,7 @@ mod tests {
         (y[0][0] - u).hypot(y[1][0] - v - u * u)
     }
 
-    /// By how many powers of two the errors fall per halving, over four of them.
+    /// The observed order: by how many powers of two the errors fall per halving of the step, over four halvings.
     fn slope(name: &str, order: f64, error: impl FnMut(i32) -> f64) -> f64 {
         let errors: Vec<f64> = (0..5).map(error).collect();
         let slope = (errors[0] / errors[4]).log2() / 4.0;
@@ -514,7 +516,7 @@ mod tests {
 
     #[test]
     fn errors_of_fixed_steps_fall_by_the_order_of_the_method() {
-        // in f64, by the code that f32 goes through, which cannot tell the last halvings of a method of order 5
+        // in f64, with the same code as f32, whose rounding hides the last halvings of a method of order 5
         let methods = [
             ("dopri5", &tableau::DOPRI5.tableau, 5.0, 40),
             ("tsit5", &tableau::TSIT5.tableau, 5.0, 40),
@@ -535,7 +537,7 @@ mod tests {
     #[test]
     fn errors_between_steps_fall_by_the_order_of_dense_output() {
         for (name, method) in [("dopri5 within a step", &tableau::DOPRI5), ("tsit5 within a step", &tableau::TSIT5)] {
-            // after one step, at a share of it: an error of order 5 where that at a time is of order 4
+            // after one step, at a fraction of the step: the local error is one order above the global order 4
             let slope = slope(name, 5.0, |halvings| {
                 let (h, theta) = (0.1 * 0.5_f64.powi(halvings), 0.4);
                 let y = from_rows(&[1.0, 1.0], 2);
@@ -587,7 +589,7 @@ mod tests {
         let grid = [0.0, 0.7, 1.5];
         for method in [Method::Dopri5, Method::Tsit5, Method::Rk4, Method::Euler] {
             let solver = OdeSpec { rtol: 1e-6, substeps: 12, ..spec(method) }.check().unwrap();
-            // the sum of the first number at both later times
+            // the sum of the first component at both later times
             let value = |field: &Linear, start: &[f32]| {
                 let states = solve_rows(field, start, &grid, &solver).unwrap();
                 f64::from(states[1][0]) + f64::from(states[2][0])

@@ -1,4 +1,5 @@
-//! Differential equations, ordinary and stochastic, of many rows at once. No biology, and no Burn unless asked for.
+//! Solvers of ordinary and stochastic differential equations for many rows at once. This crate knows nothing of
+//! biology, and depends on Burn only with the feature `burn`.
 //!
 //! | method | order | steps | source |
 //! | --- | --- | --- | --- |
@@ -9,13 +10,13 @@
 //! | [`SdeMethod::EulerMaruyama`] | strong ½, weak 1 | fixed | Maruyama 1955 |
 //! | [`SdeMethod::Milstein`] | strong 1, weak 1 | fixed, without derivatives of σ | Kloeden and Platen 1992, 11.1 |
 //!
-//! [`solve_rows`] follows rows down a [`Field`] on slices, [`lanes`] does so block by block and goes [back](adjoint)
-//! for derivatives. [`sample_paths`] draws paths of dz = f(z, t) dt + σ(z, t) dW; its noise is handed in as a
-//! [`Brownian`] motion, whose increments over a step are the sums of those over its halves. With the feature `burn`,
-//! `solve` does the same with tensors.
+//! [`solve_rows`] integrates rows along a [`Field`] on slices; [`lanes`] does so block by block and has the [`adjoint`]
+//! for gradients. [`sample_paths`] draws paths of dz = f(z, t) dt + σ(z, t) dW. The noise is an argument, a
+//! [`Brownian`] motion, whose increment over a step is the sum of the increments over its halves. With the feature
+//! `burn`, `solve` integrates tensors.
 //!
-//! Adaptive steps are shared by all rows of a batch of tensors, or of a block of lanes: the error of a step is that of
-//! its worst row, so every row is as accurate as was asked for, whatever company it keeps.
+//! All rows of a batch of tensors, or of a block of lanes, share their adaptive steps. The error of a step is that of
+//! its worst row, so every row meets the tolerance, whatever the other rows are.
 //!
 //! ```
 //! use sclsd_ode::{Brownian, Sde, SdeSpec, sample_paths};

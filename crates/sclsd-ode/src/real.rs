@@ -1,9 +1,9 @@
-//! What states may be made of.
+//! The number types of states: `f32` and `f64`.
 
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, SubAssign};
 
-/// A number of a state: `f32`, or `f64` where rounding is to be out of the way.
+/// A number of a state: `f32`, or `f64` if rounding must not matter.
 pub trait Real:
     Copy
     + Debug
@@ -21,15 +21,15 @@ pub trait Real:
     /// 0.
     const ZERO: Self;
 
-    /// The number of this type that is nearest.
+    /// Converts to this type, rounding to nearest.
     fn nearest(x: f64) -> Self;
     /// |x|.
     #[must_use]
     fn abs(self) -> Self;
-    /// The larger of two.
+    /// The larger of two numbers.
     #[must_use]
     fn max(self, other: Self) -> Self;
-    /// Neither infinite nor `NaN`.
+    /// Whether the number is neither infinite nor `NaN`.
     fn is_finite(self) -> bool;
 }
 

@@ -1,4 +1,4 @@
-//! Paths of stochastic differential equations with noise of its own for every component,
+//! Sampling of stochastic differential equations with independent (diagonal) noise for every component, in Itô's sense.
 //!
 //! ```text
 //! dz = f(z, t) dt + σ(z, t) dW
@@ -7,8 +7,8 @@
 //! Milstein         z ← z + h f + σ ΔW + (σ(ẑ, t) − σ) (ΔW² − h) / (2√h),   ẑ = z + h f + √h σ
 //! ```
 //!
-//! in Itô's sense. The second is of strong order 1 where σ of a component depends on that component alone, and needs no
-//! derivative of σ (Kloeden and Platen, "Numerical Solution of Stochastic Differential Equations", 1992, 11.1.7).
+//! Milstein's method as written here needs no derivative of σ (Kloeden and Platen, "Numerical Solution of Stochastic
+//! Differential Equations", 1992, 11.1.7). It has strong order 1 if σ of a component depends on that component only.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,34 +21,35 @@ use crate::brownian::{Brownian, MOST_HALVINGS};
 use crate::error::OdeError;
 use crate::grid::check_grid;
 
-/// A stochastic differential equation, for one row at a time.
+/// A stochastic differential equation, evaluated for one row at a time.
 pub trait Sde: Sync {
-    /// Numbers in a row.
+    /// Number of components of a row.
     fn width(&self) -> usize;
     /// f(z, t).
     fn drift(&self, t: f64, z: &[f64], out: &mut [f64]);
     /// σ(z, t) of every component.
     fn diffusion(&self, t: f64, z: &[f64], out: &mut [f64]);
-    /// f(z, t) of some rows, `rows × width`, where that is faster than row by row. A row's numbers must not depend on
-    /// the others.
+    /// f(z, t) of some rows, `rows × width`. Override this method if that is faster than row by row. The result of a
+    /// row must not depend on the other rows.
     fn drift_of_rows(&self, t: f64, z: &[f64], out: &mut [f64]) {
         let width = self.width();
         z.chunks_exact(width).zip(out.chunks_exact_mut(width)).for_each(|(z, out)| self.drift(t, z, out));
     }
 }
 
-/// Rows that one thread follows at a time.
+/// Rows that one thread integrates at a time.
 const ROWS: usize = 16;
-/// Halvings up to which the noise of so many rows is small; where there are more, a thread follows one row at a time.
+/// Number of halvings up to which the noise of `ROWS` rows takes little memory; above it, a thread integrates one row
+/// at a time.
 const FEW_HALVINGS: u32 = 8;
 
-/// How to sample.
+/// A method for stochastic differential equations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SdeMethod {
-    /// Strong order ½, weak order 1; where σ is the same everywhere, of strong order 1 too.
+    /// Strong order ½, weak order 1. If σ is constant, the strong order is 1 too.
     #[default]
     EulerMaruyama,
     /// Strong and weak order 1, without derivatives of σ.
@@ -81,16 +82,16 @@ impl FromStr for SdeMethod {
     }
 }
 
-/// Method and steps.
+/// Method and steps of the sampling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SdeSpec {
     /// Method. Default: euler-maruyama.
     pub method: SdeMethod,
-    /// Intervals between two times of the grid, each with a number of its own for the noise. At least 1. Default: 16.
+    /// Intervals between two times of the grid, each with its own number in the noise. At least 1. Default: 16.
     pub substeps: usize,
-    /// Times that each of these is halved, along the same paths of the noise. At most 20. Default: 0.
+    /// Number of times that each interval is halved, along the same paths of the noise. At most 20. Default: 0.
     pub halvings: u32,
 }
 
@@ -100,24 +101,24 @@ impl Default for SdeSpec {
     }
 }
 
-/// Why an equation was not sampled.
+/// Why an equation could not be sampled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SdeError {
-    /// The grid does not rise, or a path stops being finite.
+    /// The grid does not increase, or the state of a path is not finite.
     #[error(transparent)]
     Path(#[from] OdeError),
-    /// The start is no whole number of rows.
+    /// The length of the start is not a multiple of the width.
     #[error("the start has {numbers} numbers, which are no rows of {width}")]
     Start {
-        /// Numbers there are.
+        /// Length of the start.
         numbers: usize,
-        /// Numbers in a row.
+        /// Number of components of a row.
         width: usize,
     },
 }
 
-/// A specification that can be sampled with.
+/// A specification with all fields in range.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckedSdeSpec(SdeSpec);
 
@@ -134,18 +135,19 @@ impl SdeSpec {
 }
 
 impl CheckedSdeSpec {
-    /// The fields.
+    /// The checked specification.
     #[must_use]
     pub fn get(&self) -> &SdeSpec {
         &self.0
     }
 }
 
-/// Samples a path from every row of `start`, `rows × width` numbers, on all threads; a state `rows × width` for every
-/// time of the grid. Row i goes along path i of the noise.
+/// Samples a path from every row of `start`, `rows × width` numbers, on all threads. Returns a state, `rows × width`,
+/// for every time of the grid. Row i uses path i of the noise.
 ///
 /// # Errors
-/// [`SdeError`] where the grid does not rise, the start is no rows, or a path stops being finite.
+/// [`SdeError`] if the grid does not increase, the length of the start is not a multiple of the width, or the state of
+/// a path is not finite.
 pub fn sample_paths(
     sde: &impl Sde,
     start: &[f64],
@@ -174,7 +176,7 @@ pub fn sample_paths(
     Ok((0..grid.len()).map(at).collect())
 }
 
-/// The states of some rows, the first of which is `first`, at every time of the grid, one time after the other.
+/// The states of some rows at every time of the grid, one time after the other; `first` is the number of the first row.
 fn paths(
     sde: &impl Sde,
     first: usize,
@@ -245,7 +247,7 @@ mod tests {
 
     const PATHS: usize = 10_000;
 
-    /// dz = f(z) dt + σ(z) dW of one component.
+    /// dz = f(z) dt + σ(z) dW with one component.
     struct Scalar<F, S>(F, S);
 
     impl<F: Fn(f64) -> f64 + Sync, S: Fn(f64) -> f64 + Sync> Sde for Scalar<F, S> {
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn strong_errors_fall_by_the_order_of_the_method() {
-        // geometric Brownian motion, of which the path is known where that of the noise is
+        // geometric Brownian motion: the path is a known function of the noise
         let (mu, s) = (0.5, 0.8);
         let sde = Scalar(|z: f64| mu * z, |z: f64| s * z);
         let noise = Brownian::new(3);
@@ -305,7 +307,7 @@ mod tests {
                 .unwrap();
         for (t, z) in grid.iter().zip(&states).skip(1) {
             let var = s * s / (2.0 * theta) * (1.0 - (-2.0 * theta * t).exp());
-            // four standard errors, and the method's own of a hundredth
+            // four standard errors, and the method's own error of a hundredth
             let n = f64::from(u32::try_from(PATHS).unwrap());
             assert!((mean(z) - start * (-theta * t).exp()).abs() < 4.0 * (var / n).sqrt() + 5e-3, "{t}");
             assert!((variance(z) / var - 1.0).abs() < 4.0 * (2.0 / n).sqrt() + 1e-2, "{t}: {}", variance(z));
@@ -352,7 +354,7 @@ mod tests {
             let share = f64::from(u32::try_from(found).unwrap()) / f64::from(u32::try_from(PATHS).unwrap());
             largest = largest.max((share - below).abs());
         }
-        // Kolmogorov's distance, exceeded by chance once in 10⁴ at 2.2 / √n
+        // the Kolmogorov distance, which exceeds 2.2 / √n by chance once in 10⁴
         assert!(largest < 0.022, "{largest}");
     }
 
@@ -372,7 +374,7 @@ mod tests {
         assert_eq!(part[2], whole[2][20..]);
     }
 
-    /// Two components that stay.
+    /// Two components with constant diffusion and without drift.
     struct Two;
     impl Sde for Two {
         fn width(&self) -> usize {

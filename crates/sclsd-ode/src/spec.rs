@@ -1,4 +1,4 @@
-//! Method and accuracy, and what they may be.
+//! Method and tolerances of the ODE solvers, with their allowed ranges.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,16 +6,16 @@ use std::str::FromStr;
 use sclsd_spec::{Choice, OutOfRange, UnknownName, in_range};
 use serde::{Deserialize, Serialize};
 
-/// How to solve.
+/// A method for ordinary differential equations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Method {
-    /// Dormand–Prince 5(4), what the Python package uses.
+    /// Dormand–Prince 5(4), as in the Python package.
     #[default]
     Dopri5,
-    /// Tsitouras 5(4): as dopri5, with smaller error constants.
+    /// Tsitouras 5(4): like dopri5, with smaller error constants.
     Tsit5,
     /// The classical Runge–Kutta method.
     Rk4,
@@ -51,21 +51,21 @@ impl FromStr for Method {
     }
 }
 
-/// Method and accuracy.
+/// Method and tolerances of the solver.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct OdeSpec {
     /// Method. Default: dopri5.
     pub method: Method,
-    /// Error allowed per step relative to the state; adaptive methods. From 1e-7 (the precision of `f32`) to 1.
-    /// Default: 1e-5. (The Python package asks for 1e-7, which in `f32` rests on rounding noise.)
+    /// Relative error allowed per step, for adaptive methods. From 1e-7 (the precision of `f32`) to 1. Default: 1e-5.
+    /// (The Python package uses 1e-7, which is at the level of rounding errors in `f32`.)
     pub rtol: f64,
-    /// Error allowed per step, absolute, in units of z; adaptive methods. Above 0. Default: 1e-6.
+    /// Absolute error allowed per step, in units of z, for adaptive methods. Above 0. Default: 1e-6.
     pub atol: f64,
-    /// Steps between two times of the grid; fixed methods. At least 1. Default: 4.
+    /// Steps between two times of the grid, for fixed methods. At least 1. Default: 4.
     pub substeps: usize,
-    /// Steps after which an adaptive method gives up. At least 1. Default: 10,000.
+    /// Largest number of steps of an adaptive method. If it is reached, solving fails. At least 1. Default: 10,000.
     pub max_steps: usize,
 }
 
@@ -75,7 +75,7 @@ impl Default for OdeSpec {
     }
 }
 
-/// A specification that can be solved with.
+/// A specification with all fields in range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedOdeSpec(OdeSpec);
 
@@ -94,7 +94,7 @@ impl OdeSpec {
 }
 
 impl CheckedOdeSpec {
-    /// The fields.
+    /// The checked specification.
     #[must_use]
     pub fn get(&self) -> &OdeSpec {
         &self.0

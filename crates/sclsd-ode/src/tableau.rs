@@ -1,33 +1,33 @@
-//! Coefficients of explicit Runge–Kutta methods.
+//! Butcher tableaus of explicit Runge–Kutta methods.
 //!
 //! ```text
 //! k_i = f(t + c_i h, y + h Σ_{j<i} a_ij k_j),   y(t + h) = y + h Σ b_i k_i
 //! ```
 
-/// A method without error control.
+/// A method without error estimate.
 #[derive(Debug, Clone)]
 pub struct Tableau {
-    /// Times of the stages.
+    /// Nodes: times of the stages as fractions of the step.
     pub c: &'static [f64],
-    /// Row i: weights of the stages before i.
+    /// Row i: weights of the stages before stage i.
     pub a: &'static [&'static [f64]],
-    /// Weights of the step.
+    /// Weights of the stages in the step.
     pub b: &'static [f64],
 }
 
-/// A method whose last stage is the first of the next step, with an error estimate and dense output.
+/// A method with error estimate and dense output, whose last stage is the first stage of the next step (FSAL).
 #[derive(Debug, Clone)]
 pub struct Embedded {
-    /// Stages and the weights of the step.
+    /// Stages, and their weights in the step.
     pub tableau: Tableau,
-    /// Weights of the error estimate: those of the step less those of the embedded method of order 4.
+    /// Weights of the error estimate: the weights of the step minus those of the embedded method of order 4.
     pub error: [f64; 7],
     /// Dense output: `y(t + θh) = y + h Σ_i (Σ_p dense[i][p] θ^(p+1)) k_i`.
     pub dense: [[f64; 4]; 7],
 }
 
 impl Embedded {
-    /// Weights of the stages at a share `theta` of the step.
+    /// Weights of the stages at the fraction `theta` of the step.
     #[must_use]
     pub fn inside(&self, theta: f64) -> Vec<f64> {
         self.dense.iter().map(|d| theta * (d[0] + theta * (d[1] + theta * (d[2] + theta * d[3])))).collect()
@@ -37,14 +37,14 @@ impl Embedded {
 /// `y + h f(t, y)`.
 pub const EULER: Tableau = Tableau { c: &[0.0], a: &[&[]], b: &[1.0] };
 
-/// Kutta 1901, "the" Runge–Kutta method.
+/// Kutta 1901, the classical Runge–Kutta method.
 pub const RK4: Tableau = Tableau {
     c: &[0.0, 0.5, 0.5, 1.0],
     a: &[&[], &[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0]],
     b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0],
 };
 
-/// Dormand and Prince, "A family of embedded Runge–Kutta formulae", J. Comp. Appl. Math. 6, 1980; dense output by
+/// Dormand and Prince, "A family of embedded Runge–Kutta formulae", J. Comp. Appl. Math. 6, 1980. Dense output:
 /// Shampine, "Some practical Runge–Kutta formulas", Math. Comp. 46, 1986.
 pub const DOPRI5: Embedded = Embedded {
     tableau: Tableau {
@@ -93,7 +93,7 @@ pub const DOPRI5: Embedded = Embedded {
 };
 
 /// Tsitouras, "Runge–Kutta pairs of order 5(4) satisfying only the first column simplifying assumption", Comput. Math.
-/// Appl. 62, 2011; dense output of the same paper, its factors multiplied out.
+/// Appl. 62, 2011. The dense output is from the same paper, with its factors multiplied out.
 pub const TSIT5: Embedded = Embedded {
     tableau: Tableau {
         c: &[0.0, 0.161, 0.327, 0.9, 0.980_025_540_904_509_7, 1.0, 1.0],
@@ -143,17 +143,17 @@ const TSIT5_B6: [f64; 6] = [
     2.324_710_524_099_774,
 ];
 
-/// `s θ (θ − r) (θ² − p θ + q)` by powers of θ from 1.
+/// Coefficients of `s θ (θ − r) (θ² − p θ + q)`, from θ to θ⁴.
 const fn quartic(s: f64, [r, p, q]: [f64; 3]) -> [f64; 4] {
     [-s * r * q, s * (q + r * p), -s * (p + r), s]
 }
 
-/// `s θ² (θ² − p θ + q)` by powers of θ from 1.
+/// Coefficients of `s θ² (θ² − p θ + q)`, from θ to θ⁴.
 const fn square(s: f64, p: f64, q: f64) -> [f64; 4] {
     [0.0, s * q, -s * p, s]
 }
 
-/// `s θ² (θ − u) (θ − v)` by powers of θ from 1.
+/// Coefficients of `s θ² (θ − u) (θ − v)`, from θ to θ⁴.
 const fn roots(s: f64, u: f64, v: f64) -> [f64; 4] {
     square(s, u + v, u * v)
 }

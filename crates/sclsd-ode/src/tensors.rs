@@ -1,4 +1,4 @@
-//! The same for tensors of Burn, differentiable by the start and whatever the drift depends on.
+//! The solvers on Burn tensors. Gradients flow to the start and to everything that the drift depends on.
 
 mod adaptive;
 mod fixed;
@@ -19,7 +19,7 @@ use crate::tableau;
 /// - `start`, and each state: `[rows, n]`
 ///
 /// # Errors
-/// [`OdeError`] where the grid does not rise, the state stops being finite, or the steps run out.
+/// [`OdeError`] if the grid does not increase, the state is not finite, or the steps run out.
 pub fn solve<B: Backend>(
     f: impl Fn(f64, Tensor<B, 2>) -> Tensor<B, 2>,
     start: Tensor<B, 2>,
@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn errors_of_fixed_steps_fall_by_the_order_of_the_method() {
-        // a damped oscillator u' = v, v' = −u − v/5 seen through y = (u, v + u²); in f64, for f32 cannot tell the last
-        // halvings of a method of order 5
+        // a damped oscillator u' = v, v' = −u − v/5 in the coordinates y = (u, v + u²); in f64, because the rounding of
+        // f32 hides the last halvings of a method of order 5
         let bent = |_: f64, y: Tensor<B, 2>| {
             let u = y.clone().narrow(1, 0, 1);
             let v = y.narrow(1, 1, 1) - u.clone().powi_scalar(2);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_solution_that_is_not_finite_is_named_by_its_row_and_the_last_time_at_which_it_was() {
-        // y' = y² from y0 is y0 / (1 − y0 t), which ends at t = 1 / y0: for the third row alone within the grid
+        // y' = y² from y0 is y0 / (1 − y0 t), which diverges at t = 1 / y0: within the grid for the third row only
         let start = Tensor::<B, 2>::from_floats([[0.1], [-1.0], [1.0], [0.2]], &Default::default());
         for (method, grid) in [(Method::Rk4, &linspace(0.0, 4.0, 9)[..]), (Method::Euler, &linspace(0.0, 4.0, 17))] {
             let spec = OdeSpec { substeps: 40, ..spec(method) }.check().unwrap();

@@ -1,18 +1,18 @@
-//! What solving took.
+//! Work counters of the solvers.
 
-/// What solving took.
+/// Work counters: steps and evaluations.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Work {
     /// Steps taken.
     pub steps: usize,
-    /// Steps refused because their error was too large.
+    /// Steps rejected because their error was too large.
     pub rejected: usize,
     /// Evaluations of the drift.
     pub evaluations: usize,
 }
 
 impl Work {
-    /// The larger of each.
+    /// The larger of both values, for every counter.
     #[must_use]
     pub fn larger(self, other: Self) -> Self {
         Self {

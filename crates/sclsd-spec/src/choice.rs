@@ -1,4 +1,4 @@
-//! A choice among named values, under the same name in configurations, files, flags and code.
+//! A choice among named values, with the same names in configurations, files, flags and code.
 
 /// A choice among named values.
 ///
@@ -27,19 +27,19 @@
 /// assert_eq!(Color::named("green").unwrap_err().to_string(), "color \"green\" is not one of red, blue");
 /// ```
 pub trait Choice: Copy + 'static {
-    /// What is chosen, as an error calls it.
+    /// What is chosen, as error messages call it.
     const WHAT: &'static str;
 
     /// All values.
     const ALL: &'static [Self];
 
-    /// The name of a value, different from those of all others: what `Display` writes and `FromStr` reads.
+    /// Name of a value, unique among all values. `Display` writes this name and `FromStr` reads it.
     fn name(self) -> &'static str;
 
-    /// The value of that name.
+    /// The value with that name.
     ///
     /// # Errors
-    /// [`UnknownName`] lists the names there are.
+    /// [`UnknownName`] lists the known names.
     fn named(name: &str) -> Result<Self, UnknownName> {
         Self::ALL
             .iter()
@@ -49,21 +49,21 @@ pub trait Choice: Copy + 'static {
     }
 }
 
-/// A name that is none of those there are.
+/// A name that is not among the known names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} \"{name}\" is not one of {}", known.join(", "))]
 #[non_exhaustive]
 pub struct UnknownName {
     /// What was to be chosen.
     pub what: &'static str,
-    /// What was named.
+    /// The unknown name.
     pub name: String,
-    /// The names there are.
+    /// The known names.
     pub known: Vec<&'static str>,
 }
 
 impl UnknownName {
-    /// The name of a choice, which is none of the known ones.
+    /// An error for `name`, which is not among the known names of `what`.
     #[must_use]
     pub fn new(what: &'static str, name: &str, known: Vec<&'static str>) -> Self {
         Self { what, name: name.to_owned(), known }

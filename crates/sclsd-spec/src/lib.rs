@@ -1,5 +1,5 @@
-//! What all specifications have in common: a number that is out of range is named with its value and what was expected,
-//! and a choice among named values is read and written under one name everywhere.
+//! What all specifications share: range checks whose errors name the field, its value and the expectation, and choices
+//! among named values with the same names everywhere.
 //!
 //! ```
 //! use sclsd_spec::{OutOfRange, in_range};

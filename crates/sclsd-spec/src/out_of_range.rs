@@ -1,4 +1,4 @@
-//! A field of a specification that is out of range.
+//! The error of a field that is out of range.
 
 use std::fmt::Display;
 
@@ -7,26 +7,26 @@ use std::fmt::Display;
 #[error("{field} is {value}, expected {expected}")]
 #[non_exhaustive]
 pub struct OutOfRange {
-    /// Its full path, as in a configuration: `walks.path_len`.
+    /// Full path of the field, as in a configuration: `walks.path_len`.
     pub field: &'static str,
-    /// Its value.
+    /// Value of the field.
     pub value: String,
-    /// What it may be.
+    /// The allowed values.
     pub expected: &'static str,
 }
 
 impl OutOfRange {
-    /// The field of that path has this value, which is not what is expected.
+    /// An error for a field with this value, which is not among the expected values.
     #[must_use]
     pub fn new(field: &'static str, value: impl Display, expected: &'static str) -> Self {
         Self { field, value: value.to_string(), expected }
     }
 }
 
-/// Nothing where `holds`.
+/// Checks a condition on a field.
 ///
 /// # Errors
-/// [`OutOfRange`] with field, value and what was expected where it does not hold.
+/// [`OutOfRange`] with the field, its value and the expectation if the condition `holds` is false.
 pub fn in_range(
     field: &'static str,
     value: impl Display,

@@ -1,22 +1,22 @@
-//! Parts that do not fit together.
+//! The error of sizes that do not match.
 
 use std::fmt::Display;
 
-/// A part is of another size than the rest.
+/// A part has another size than expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} is of {found}, expected {expected}")]
 #[non_exhaustive]
 pub struct WrongSize {
-    /// Which part.
+    /// Name of the part.
     pub what: String,
-    /// Its size, with what is counted.
+    /// Size of the part, with its unit.
     pub found: String,
-    /// The size that it must have.
+    /// The expected size.
     pub expected: String,
 }
 
 impl WrongSize {
-    /// That part is of that size, not of the one expected.
+    /// An error for a part of size `found` instead of `expected`.
     #[must_use]
     pub fn new(what: impl Display, found: impl Display, expected: impl Display) -> Self {
         Self { what: what.to_string(), found: found.to_string(), expected: expected.to_string() }

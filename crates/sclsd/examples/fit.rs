@@ -1,4 +1,4 @@
-//! From raw counts to a pseudotime: prepare, walk, train, annotate.
+//! From raw counts to a pseudotime: prepare, walk, train and annotate.
 
 use sclsd::analysis::{annotate, spearman};
 use sclsd::data::{Dataset, SimulateSpec, simulate};
@@ -8,7 +8,7 @@ use sclsd::{Device, model};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 fn main() -> Result<(), sclsd::Error> {
-    // counts in X, as a file of raw counts would have them (read it with sclsd::data::read_h5ad)
+    // counts in X, as in a file of raw counts (read such a file with sclsd::data::read_h5ad)
     let truth = simulate(&SimulateSpec { n_cells: 300, n_genes: 60, ..SimulateSpec::default() }.check()?);
     let counts = Dataset { x: truth.layers.get("raw").cloned(), ..truth.clone() };
     let counts = Dataset { layers: std::collections::BTreeMap::new(), ..counts };

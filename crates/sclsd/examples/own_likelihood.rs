@@ -1,4 +1,4 @@
-//! A likelihood of one's own, trained end to end: counts by a Poisson distribution whose zeros are inflated.
+//! Trains a model with a user-defined likelihood: zero-inflated Poisson counts.
 //!
 //! ```text
 //! p(0) = σ(γ) + σ(−γ) exp(−r),   p(x) = σ(−γ) exp(−r) rˣ / x!        r the rate, γ the gate
@@ -64,7 +64,7 @@ fn main() -> Result<(), sclsd::Error> {
     let losses: Vec<f64> = fit.history.iter().map(|epoch| epoch.loss.total()).collect();
     println!("loss {:.4} -> {:.4}", losses[0], losses[losses.len() - 1]);
 
-    // what the model expects of a cell with 1000 counts in the state at 0
+    // the expected counts of a cell with 1000 counts in the state z = 0
     let networks = Evaluator::new(&fit.model)?;
     let expected = networks.decode(&vec![0.0; fit.model.spec.get().z_dim], 1000.0);
     println!("expected counts of the first genes at z = 0: {:.1?}", &expected[..5]);

@@ -1,4 +1,4 @@
-//! A potential of one's own, trained end to end: a tilted double well along every axis of z.
+//! Trains a model with a user-defined potential: a tilted double well along every axis of z.
 //!
 //! ```text
 //! V(z) = Σ_i exp(a_i) (z_i² − 1)² + c_i z_i        parameters a, c

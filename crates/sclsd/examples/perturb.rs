@@ -1,4 +1,4 @@
-//! Which knockout changes where cells end? For a model that was trained and saved, and the file it annotated.
+//! Which knockouts change where cells end, according to a trained model and the file that it annotated.
 //!
 //! ```console
 //! $ sclsd demo

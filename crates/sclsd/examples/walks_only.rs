@@ -1,5 +1,5 @@
-//! One piece without the rest: random walks on a graph that comes from elsewhere, a matrix of sprs, directed by a time
-//! and a phylogeny. (`sclsd-graph` alone is enough for this; it knows nothing of tensors.)
+//! Uses one crate without the others: random walks on a graph from elsewhere (a sprs matrix), directed by a time and a
+//! phylogeny. `sclsd-graph` alone is enough for this, and it does not depend on a tensor library.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use sclsd::graph::{Descent, Phylogeny, Transition, WalkSpec};
 
 #[expect(clippy::print_stdout, reason = "an example shows what it found")]
 fn main() -> Result<(), sclsd::Error> {
-    // six cells: 0 – 1 – 2 – 3 in a row, 4 and 5 branching off 1 and 2
+    // six cells: 0 – 1 – 2 – 3 in a chain, and 4 and 5 branching off 1 and 2
     let mut edges = TriMatI::new((6, 6));
     for (a, b) in [(0, 1), (1, 2), (2, 3), (1, 4), (2, 5), (4, 5)] {
         edges.add_triplet(a, b, 1.0_f32);
@@ -20,7 +20,7 @@ fn main() -> Result<(), sclsd::Error> {
     let clusters = Categorical::from_names(["stem", "stem", "left", "left", "right", "right"]);
     let phylogeny = Phylogeny::new(BTreeMap::from([("stem".into(), vec!["left".into(), "right".into()])]))?;
 
-    // steps go forward in time, and never from left to right
+    // steps go forward in time, and never from the left cluster to the right one
     let prior = Transition::from_phylogeny(&graph, &time, 5.0, &phylogeny, &clusters, Descent::Children)?;
     for cell in 0..6 {
         println!("from cell {cell}: {:?}", prior.matrix().row(cell));

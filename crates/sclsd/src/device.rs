@@ -4,8 +4,8 @@
 //! | --- | --- | --- |
 //! | `cpu` | the CPU, through Burn's `flex` backend | `flex` |
 //! | `ndarray` | the CPU, through Burn's `ndarray` backend | `ndarray` |
-//! | `cuda`, `cuda:1` | an NVIDIA GPU, the first one where no number is given | `cuda` |
-//! | `wgpu`, `wgpu:1` | what Vulkan, Metal or DirectX offer, GPUs before CPUs | `wgpu` |
+//! | `cuda`, `cuda:1` | an NVIDIA GPU; without a number, the first one | `cuda` |
+//! | `wgpu`, `wgpu:1` | a device of Vulkan, Metal or DirectX, GPUs before CPUs | `wgpu` |
 
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda;
@@ -25,7 +25,7 @@ use sclsd_gpu::Cube;
 use sclsd_model::OnBackend;
 use sclsd_model::{Executor, Job, Kernels};
 
-/// Where computations run. It is made from its name, and is there then:
+/// Where computations run. A device is parsed from its name; parsing fails if the device is not present:
 ///
 /// ```
 /// use sclsd::Device;
@@ -51,32 +51,32 @@ pub enum Device {
     Wgpu(wgpu::Adapter),
 }
 
-/// Why there is no such device.
+/// Why a device is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// There is no device of that name anywhere.
+    /// The name is not the name of a device.
     #[error("device \"{name}\" is not one of cpu, ndarray, cuda, cuda:0, wgpu, wgpu:0")]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
     },
-    /// The backend of that device is not part of this build.
+    /// The backend of the device is not compiled into this build.
     #[error(
         "device \"{name}\" needs the feature {feature}, which this build was made without (it has: {compiled}); build with --features {feature}"
     )]
     NotCompiled {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// The feature that compiles it in.
+        /// The feature that compiles the backend in.
         feature: &'static str,
-        /// Features that are compiled in.
+        /// The features that are compiled in.
         compiled: String,
     },
-    /// This machine has no such device.
+    /// This machine does not have the device.
     #[error("device \"{name}\" is not on this machine: {reason}")]
     Absent {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
         /// What is missing.
         reason: String,
@@ -92,19 +92,19 @@ const FEATURES: [(&str, bool); 4] = [
 ];
 
 impl Device {
-    /// The name of the device to take where none is asked for: `cpu` where it is compiled in.
+    /// Name of the default device: `cpu` if its backend is compiled in.
     pub const DEFAULT: &str = match FEATURES {
         [(_, false), (name, true), ..] | [(_, false), _, (name, true), _] | [(_, false), _, _, (name, true)] => name,
         _ => "cpu",
     };
 
-    /// The backends that are compiled in, by the features that do so: `flex`, `ndarray`, `cuda`, `wgpu`.
+    /// The backends that are compiled in, by the names of their features: `flex`, `ndarray`, `cuda`, `wgpu`.
     pub fn compiled() -> impl Iterator<Item = &'static str> {
         FEATURES.into_iter().filter(|(_, present)| *present).map(|(name, _)| name)
     }
 }
 
-/// The name that it is made from, with its number where it has one: `cuda:0`.
+/// The name that the device is parsed from, with its number if there is one: `cuda:0`.
 impl fmt::Display for Device {
     #[cfg_attr(
         not(any(feature = "flex", feature = "ndarray", feature = "cuda", feature = "wgpu")),
@@ -127,7 +127,7 @@ impl fmt::Display for Device {
 impl FromStr for Device {
     type Err = DeviceError;
 
-    /// The device of that name.
+    /// The device with that name.
     ///
     /// # Errors
     /// [`DeviceError`] names the feature that is not compiled in, or what this machine lacks.

@@ -1,4 +1,4 @@
-//! One error that those of all modules convert into.
+//! One error type that the errors of all modules convert into.
 
 use sclsd_analysis::{
     AnnotateError, FateError, FlowError, GenesError, HardFateError, MetricsError, PerturbError, VelocityError,
@@ -19,7 +19,8 @@ use sclsd_spec::{OutOfRange, UnknownName, WrongSize};
 
 use crate::device::DeviceError;
 
-/// Whatever went wrong: the error of every public function converts into it by `?`, and reads as it did.
+/// Any error of this library. The error of every public function converts into this type with `?`, with the same
+/// message.
 ///
 /// ```
 /// fn walks() -> Result<sclsd::graph::Walks, sclsd::Error> {
@@ -35,44 +36,44 @@ use crate::device::DeviceError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A number that can be chosen is out of range.
+    /// A field of a specification is out of range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// A name is none of those there are.
+    /// A name is not among the known names.
     #[error(transparent)]
     UnknownName(#[from] UnknownName),
-    /// A part is of another size than the rest.
+    /// A part has another size than expected.
     #[error(transparent)]
     WrongSize(#[from] WrongSize),
-    /// There is no such device.
+    /// A device is not available.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A data set lacks something or holds what it must not.
+    /// A data set lacks a part or holds a value that is not allowed.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// An `.h5ad` file cannot be read or written.
     #[error(transparent)]
     H5ad(#[from] H5adError),
-    /// Arrays are no sparse matrix.
+    /// Arrays do not form a sparse matrix.
     #[error(transparent)]
     Sparse(#[from] SparseError),
-    /// Genes cannot be selected.
+    /// Variable genes cannot be selected.
     #[error(transparent)]
     VariableGenes(#[from] VariableGenesError),
     /// An `AnnData` cannot be read or written.
     #[cfg(feature = "anndata")]
     #[error(transparent)]
     AnnData(#[from] sclsd_data::AnnDataError),
-    /// Absorption cannot be computed.
+    /// Absorption probabilities cannot be computed.
     #[error(transparent)]
     Absorption(#[from] AbsorptionError),
-    /// There is no diffusion map.
+    /// A diffusion map cannot be computed.
     #[error(transparent)]
     Diffusion(#[from] DiffusionError),
-    /// A matrix is no graph of the cells.
+    /// A matrix is not a graph of the cells.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// No phylogeny is inferred.
+    /// A phylogeny cannot be inferred.
     #[error(transparent)]
     InferPhylogeny(#[from] InferPhylogenyError),
     /// Neighbors cannot be found.
@@ -81,25 +82,25 @@ pub enum Error {
     /// The nearest cell cannot be found.
     #[error(transparent)]
     Nearest(#[from] NearestError),
-    /// A table of parents and children is no phylogeny of the data.
+    /// A table of parents and children is not a phylogeny of the data.
     #[error(transparent)]
     Phylogeny(#[from] PhylogenyError),
     /// A data set cannot be prepared.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// There are no terminal states.
+    /// Terminal states cannot be found.
     #[error(transparent)]
     Terminal(#[from] TerminalError),
-    /// There are no transitions.
+    /// Transition probabilities cannot be computed.
     #[error(transparent)]
     Transition(#[from] TransitionError),
-    /// Weights alone do not make a model.
+    /// A model cannot be built from weights alone.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Another process of the same training is at fault.
+    /// Another process of the same training failed.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// Kernels cannot run with a SIMD level.
+    /// Kernels cannot use a SIMD level.
     #[error(transparent)]
     SimdLevel(#[from] SimdLevelError),
     /// Weights do not fit the sizes of the networks.
@@ -111,10 +112,10 @@ pub enum Error {
     /// An SDE cannot be sampled.
     #[error(transparent)]
     Sde(#[from] SdeError),
-    /// No prior time is made.
+    /// A prior time cannot be computed.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
-    /// A checkpoint cannot be read, written or gone on from.
+    /// A checkpoint cannot be read, written or resumed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// Shards are not those of one run.
@@ -129,40 +130,40 @@ pub enum Error {
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// A specification cannot be trained with.
+    /// A training specification is not valid.
     #[error(transparent)]
     TrainSpec(#[from] TrainSpecError),
-    /// Data cannot be trained on.
+    /// Data cannot be used for training.
     #[error(transparent)]
     TrainingData(#[from] TrainingDataError),
     /// Cells cannot be annotated.
     #[error(transparent)]
     Annotate(#[from] AnnotateError),
-    /// There are no fate probabilities.
+    /// Fate probabilities cannot be computed.
     #[error(transparent)]
     Fate(#[from] FateError),
-    /// Cells cannot be followed.
+    /// Cells cannot be followed along the dynamics.
     #[error(transparent)]
     Flow(#[from] FlowError),
-    /// The genes are not the model's.
+    /// The genes of the data do not match those of the model.
     #[error(transparent)]
     Genes(#[from] GenesError),
-    /// There are no hard fates.
+    /// Hard fates cannot be assigned.
     #[error(transparent)]
     HardFate(#[from] HardFateError),
-    /// There is no score.
+    /// A score cannot be computed.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
     /// Genes cannot be perturbed.
     #[error(transparent)]
     Perturb(#[from] PerturbError),
-    /// There are no directions.
+    /// Velocities cannot be computed.
     #[error(transparent)]
     Velocity(#[from] VelocityError),
-    /// A picture cannot be made.
+    /// A picture cannot be drawn.
     #[error(transparent)]
     Picture(#[from] PictureError),
-    /// The system refuses to read or write a file.
+    /// The operating system could not read or write a file.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }

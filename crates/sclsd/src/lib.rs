@@ -1,6 +1,6 @@
 //! Latent State Dynamics: how cells differentiate, from single-cell RNA counts.
 //!
-//! A table of contents. Each part is a crate of its own and can be used without the rest:
+//! This crate is a table of contents. Each part is a crate of its own and can be used without the others:
 //!
 //! | module | what it does |
 //! | --- | --- |
@@ -10,10 +10,10 @@
 //! | [`infer`] | the loss, training, checkpoints |
 //! | [`analysis`] | states, pseudotime and transitions of a trained model |
 //! | [`plot`] | pictures and the report |
-//! | [`spec`] | numbers out of range and unknown names, as errors that say what was expected |
+//! | [`spec`] | errors of numbers out of range and of unknown names |
 //!
-//! What is decided here is where it runs: a [`Device`] is a value, and the backends behind it are features. The error
-//! of every function converts into [`Error`].
+//! This crate decides where computations run: a [`Device`] is a value, and its backends are features. The error of
+//! every function converts into [`Error`].
 //!
 //! ```
 //! use sclsd::{Device, analysis, data, graph, infer};

@@ -1,18 +1,18 @@
-//! Whether a zip archive holds what it claims: `torch.save` stores everything as it is, so that what an archive lists
-//! has room in its file. Readers allocate what is claimed.
+//! Checks the sizes that a zip archive declares. Readers allocate the declared sizes. `torch.save` stores entries
+//! uncompressed, so the declared sizes must fit into the file.
 
-/// Signature of the record that ends an archive, and bytes of it without its comment.
+/// Signature of the end-of-directory record, and its length without the comment.
 const END: ([u8; 4], usize) = (*b"PK\x05\x06", 22);
-/// The same of the 64-bit record, and of the locator that tells where it is.
+/// Signatures of the 64-bit end record and of the locator that points to it.
 const END_64: [u8; 4] = *b"PK\x06\x06";
 const LOCATOR: ([u8; 4], usize) = (*b"PK\x06\x07", 20);
-/// The same of an entry of the directory, without its name.
+/// Signature of a directory entry, and its length without the name.
 const ENTRY: ([u8; 4], usize) = (*b"PK\x01\x02", 46);
 
-/// Checks the sizes that an archive's directory claims.
+/// Checks the sizes that the directory of an archive declares.
 ///
 /// # Errors
-/// What is wrong, as part of a sentence.
+/// What is wrong, as a part of a sentence.
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     let (entries, mut at) = directory(bytes).ok_or("it has no directory of its entries")?;
     let mut total = 0_u64;
@@ -33,7 +33,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Number of entries, and where the first is listed.
+/// Number of entries, and offset of the first entry.
 fn directory(bytes: &[u8]) -> Option<(u64, usize)> {
     // a comment of at most 2¹⁶ bytes may follow
     let first = bytes.len().saturating_sub(END.1 + usize::from(u16::MAX));
@@ -51,11 +51,11 @@ fn directory(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((entries, usize::try_from(start).ok()?))
 }
 
-/// Bytes of an entry that is stored as it is: the same number twice.
+/// Size of an uncompressed entry: its stored size and its original size must be equal.
 fn size(entry: &[u8], extra: &[u8]) -> Option<u64> {
-    /// In place of a size: it is among the extra fields.
+    /// Marker in place of a size: the size is in the extra fields.
     const ELSEWHERE: u32 = u32::MAX;
-    let sizes = [u32_at(entry, 20), u32_at(entry, 24)]; // stored, claimed
+    let sizes = [u32_at(entry, 20), u32_at(entry, 24)]; // stored, original
     if sizes == [ELSEWHERE; 2] {
         let field = extra_field(extra, 1).filter(|field| field.len() >= 16)?;
         return (u64_at(field, 0) == u64_at(field, 8)).then(|| u64_at(field, 0));
@@ -63,7 +63,7 @@ fn size(entry: &[u8], extra: &[u8]) -> Option<u64> {
     (sizes[0] == sizes[1]).then(|| u64::from(sizes[1]))
 }
 
-/// The extra field of this kind.
+/// The extra field of this kind, if there is one.
 fn extra_field(mut extra: &[u8], kind: u16) -> Option<&[u8]> {
     while extra.len() >= 4 {
         let (found, length) = (u16_at(extra, 0), usize::from(u16_at(extra, 2)));
@@ -96,8 +96,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    /// The directory of an archive of one entry, which claims so many bytes stored and as they were, after `held`
-    /// bytes.
+    /// The directory of an archive with one entry that declares a stored and an original size, after `held` bytes.
     fn archive(held: usize, [stored, claimed]: [u32; 2], extra: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; held];
         let start = u32::try_from(held).unwrap();
@@ -142,7 +141,7 @@ mod tests {
             for bit in 0..8 {
                 let mut changed = whole.clone();
                 changed[at] ^= 1 << bit;
-                let _ = check(&changed); // an answer, whichever
+                let _ = check(&changed); // must return; the result does not matter
             }
         }
     }

@@ -1,13 +1,13 @@
-//! Whether peers are about to do the same, and whether they do.
+//! Checks that all peers run the same computation.
 
 use sclsd_model::{PeerError, Peers};
 
 use crate::fingerprint::{hash, words};
 
-/// Makes sure that all peers are about to do the same: `what` is everything that the run depends on.
+/// Checks that all peers have the same `what`: everything that the run depends on.
 pub(crate) fn agree(peers: &Peers, what: &[u8]) -> Result<(), PeerError> {
     const PARTS: usize = 4;
-    // parts of 16 bits, which f32 holds exactly
+    // parts of 16 bits, which are exact in f32
     #[expect(clippy::cast_possible_truncation, reason = "16 bits of it")]
     let parts = |hash: u64| [48, 32, 16, 0].map(|shift| f32::from((hash >> shift) as u16));
     let mut all = vec![0.0; PARTS * peers.count()];
@@ -24,7 +24,7 @@ pub(crate) fn agree(peers: &Peers, what: &[u8]) -> Result<(), PeerError> {
     }
 }
 
-/// What is wrong with a peer that adds up so many numbers.
+/// What is wrong with a peer that passes another number of numbers to a sum.
 pub(super) fn out_of_step(theirs: usize, ours: usize) -> String {
     format!("adds up {theirs} numbers where this one adds up {ours}: they do not train the same model")
 }

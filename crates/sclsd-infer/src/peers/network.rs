@@ -1,8 +1,8 @@
 //! Peers as processes, on one machine or several.
 //!
-//! The first peer listens, all others connect to it. For a sum each sends its numbers; the first adds them up in order
-//! of rank and sends the sum back. A message is its length in bytes (8 bytes, little endian) and `f32`s, little endian;
-//! a length of 2⁶⁴ − 1 tells of a peer that is gone, and is followed by its name.
+//! Rank 0 listens, and all other ranks connect to it. In an all-reduce each of them sends its numbers; rank 0 adds them
+//! up in order of rank and sends back the sum. A message is its length in bytes (8 bytes, little-endian) and `f32`s,
+//! little-endian. The length 2⁶⁴ − 1 reports a failed peer, and its name follows.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use sclsd_model::{Exchange, PeerError};
 
-/// What a peer says first: that it is one, and of this version.
+/// First bytes that a peer sends: the protocol and its version.
 const GREETING: &[u8; 8] = b"sclsd\0\0\x02";
-/// In place of a length: a peer is gone.
+/// Length that reports a failed peer.
 const GONE: u64 = u64::MAX;
-/// Between two attempts to connect.
+/// Pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections to peers in other processes.
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Network {
     rank: usize,
     addresses: Vec<String>,
-    /// To all others for the first peer, in order of rank; to the first for all others.
+    /// On rank 0: connections to all other ranks, in order. On all other ranks: the connection to rank 0.
     links: Mutex<Vec<Link>>,
 }
 
@@ -35,11 +35,11 @@ struct Link {
 }
 
 impl Network {
-    /// Meets the others: `addresses` are those of all peers, in order of rank, as `host:port`. Waits for at most
-    /// `patience` until all are there, and later for as long whenever a peer is silent.
+    /// Connects to the other peers. `addresses` are those of all peers, in order of rank, as `host:port`. Waits for at
+    /// most `patience` until all peers are connected; the same limit later applies whenever a peer is silent.
     ///
     /// # Errors
-    /// [`PeerError`] names the peer that could not be reached, or that is of another kind.
+    /// [`PeerError`] names the peer that could not be reached, or that does not speak this protocol.
     pub fn join(addresses: &[String], rank: usize, patience: Duration) -> Result<Self, PeerError> {
         let rendezvous = Rendezvous { addresses, rank, patience, until: Instant::now() + patience };
         let links = if rank == 0 { rendezvous.receive()? } else { vec![rendezvous.connect()?] };
@@ -50,7 +50,7 @@ impl Network {
         PeerError { peer: name(&self.addresses, peer), what: silence(error) }
     }
 
-    /// Everyone's numbers, in order of rank, added to those of the first peer, which this is.
+    /// On rank 0: adds the numbers of all other ranks, in order of rank, and sends back the sum.
     fn gather(&self, links: &mut [Link], numbers: &mut [f32]) -> Result<(), PeerError> {
         for link in &mut *links {
             match link.receive() {
@@ -100,7 +100,7 @@ impl Exchange for Network {
         }
         let result = self.gather(&mut links, numbers);
         if let Err(error) = &result {
-            // those that are still there learn who is not; one that cannot be told is the one
+            // tell the remaining peers which peer failed; the failed peer itself cannot be told
             links.iter_mut().for_each(|link| drop(link.send_gone(error)));
         }
         result
@@ -112,7 +112,7 @@ fn name(addresses: &[String], peer: usize) -> String {
     format!("{peer} ({})", addresses.get(peer).map_or("unknown", String::as_str))
 }
 
-/// Why nothing comes from a peer.
+/// Describes why nothing arrives from a peer.
 fn silence(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "is silent".into(),
@@ -124,7 +124,7 @@ fn silence(error: &io::Error) -> String {
     }
 }
 
-/// How peers find each other.
+/// How peers connect to each other.
 struct Rendezvous<'a> {
     addresses: &'a [String],
     rank: usize,
@@ -133,7 +133,7 @@ struct Rendezvous<'a> {
 }
 
 impl Rendezvous<'_> {
-    /// The first peer: waits for all others.
+    /// Rank 0: waits for all other ranks.
     fn receive(&self) -> Result<Vec<Link>, PeerError> {
         let failed = |what: String| PeerError { peer: name(self.addresses, 0), what };
         let cannot = |error: io::Error| failed(format!("cannot listen there: {error}"));
@@ -143,7 +143,7 @@ impl Rendezvous<'_> {
         while let Some(missing) = links.iter().position(Option::is_none) {
             match listener.accept() {
                 Ok((stream, _)) => {
-                    // whoever does not greet as a peer does is none
+                    // a connection without a valid greeting is not a peer
                     if let Ok(link) = self.welcome(stream)
                         && let Some(place @ None) = links.get_mut(link.peer.wrapping_sub(1))
                     {
@@ -179,7 +179,7 @@ impl Rendezvous<'_> {
         Ok(link)
     }
 
-    /// All others: connect to the first.
+    /// All other ranks: connect to rank 0.
     fn connect(&self) -> Result<Link, PeerError> {
         let failed = |what: String| PeerError { peer: name(self.addresses, 0), what };
         loop {
@@ -262,7 +262,7 @@ impl Link {
         Ok(u64::from_le_bytes(length))
     }
 
-    /// Reads no more than comes, whatever length was announced.
+    /// Reads at most `length` bytes, without allocating `length` bytes in advance.
     fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = (&mut self.input).take(length).read_to_end(&mut bytes)?;
@@ -283,13 +283,13 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Addresses of this machine that nobody listens on.
+    /// Local addresses without a listener.
     fn addresses(count: usize) -> Vec<String> {
         let free: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         free.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect()
     }
 
-    /// Everyone's answer to `f`, in order of rank.
+    /// Runs `f` for every peer; returns the results in order of rank.
     fn everyone<T: Send>(count: usize, f: impl Fn(Peers) -> T + Sync) -> Vec<T> {
         let addresses = addresses(count);
         std::thread::scope(|scope| {
@@ -306,7 +306,7 @@ mod tests {
         let found = everyone(3, |peers| {
             let mut sums = Vec::new();
             for round in 0..50_u8 {
-                // in another order they would cancel differently
+                // another order of addition would give another result
                 let mut numbers = vec![[1e8, -1e8, 0.1][peers.rank()], f32::from(round)];
                 peers.sum(&mut numbers);
                 sums.push(numbers);

@@ -4,14 +4,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sclsd_model::{Exchange, PeerError, Peers};
 
-/// So many peers, in order of rank, for so many threads.
+/// One [`Peers`] for each of `count` threads, in order of rank.
 #[must_use]
 pub fn threads(count: usize) -> Vec<Peers> {
     let barrier = Arc::new(ReduceBarrier { state: Mutex::new(State::new(count)), changed: Condvar::new() });
     (0..count).map(|rank| Peers::new(ThreadRank { rank, count, barrier: Arc::clone(&barrier) })).collect()
 }
 
-/// The sum that all threads meet at.
+/// The barrier of an all-reduce between threads.
 #[derive(Debug)]
 struct ReduceBarrier {
     state: Mutex<State>,
@@ -20,12 +20,13 @@ struct ReduceBarrier {
 
 #[derive(Debug)]
 struct State {
-    /// What each peer has put down for the sum that is being made.
+    /// The numbers that each peer has contributed to the current sum.
     parts: Vec<Option<Vec<f32>>>,
-    /// The last sum, or the lengths of its parts where those differ, and how many have yet to take it.
+    /// The last sum, or the lengths of its parts if they differ. `takers` counts the peers that have yet to read the
+    /// sum.
     sum: Result<Vec<f32>, Vec<usize>>,
     takers: usize,
-    /// A peer that is gone.
+    /// The rank of a peer that has stopped.
     gone: Option<usize>,
 }
 
@@ -44,11 +45,11 @@ struct ThreadRank {
 
 impl ThreadRank {
     fn state(&self) -> MutexGuard<'_, State> {
-        // a peer that panicked has left, which its rank records when it is dropped
+        // ignore poisoning: a peer that panicked is recorded as gone when its rank is dropped
         self.barrier.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for as long as `busy`; an error where a peer leaves meanwhile.
+    /// Waits while `busy` holds. Returns an error if a peer stops in the meantime.
     fn wait<'a>(
         &self,
         mut state: MutexGuard<'a, State>,
@@ -99,7 +100,7 @@ impl Exchange for ThreadRank {
     }
 }
 
-/// The sum of parts in order, or their lengths where those differ.
+/// The sum of the parts in order, or their lengths if they differ.
 fn total(parts: Vec<Vec<f32>>) -> Result<Vec<f32>, Vec<usize>> {
     let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
     if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
@@ -113,7 +114,7 @@ fn total(parts: Vec<Vec<f32>>) -> Result<Vec<f32>, Vec<usize>> {
     Ok(sum)
 }
 
-/// The first peer that adds up another number of numbers.
+/// The error for the first peer that passes another number of numbers.
 fn out_of_step(lengths: &[usize], ours: usize) -> PeerError {
     let peer = lengths.iter().position(|theirs| *theirs != ours).unwrap_or_default();
     PeerError { peer: peer.to_string(), what: super::agree::out_of_step(lengths[peer], ours) }

@@ -1,8 +1,8 @@
-//! Factors of products: rows of numbers, and how exactly they are taken.
+//! Factors of matrix products: strided rows, and the precision of a product.
 
 use std::ops::Range;
 
-/// Rows of numbers, `stride` apart.
+/// A row-major matrix whose rows begin `stride` numbers apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pub(crate) values: &'a [f32],
@@ -10,39 +10,39 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Rows of `width` one after the other.
+    /// Contiguous rows of `width`.
     pub(crate) fn new(values: &'a [f32], width: usize) -> Self {
         Self { values, stride: width }
     }
 
-    /// Some of the rows.
+    /// A range of the rows.
     pub(crate) fn some(self, rows: Range<usize>) -> Self {
         Self { values: &self.values[rows.start * self.stride..self.values.len().min(rows.end * self.stride)], ..self }
     }
 
-    /// How many there are; the last may end with its content.
+    /// Number of rows. The last row may be shorter than `stride`.
     pub(super) fn count(self) -> usize {
         self.values.len().div_ceil(self.stride.max(1))
     }
 
-    /// Whether each has so many numbers.
+    /// Whether every row has at least `width` numbers.
     pub(super) fn hold(self, width: usize) -> bool {
         fits(self.values.len(), self.stride, self.count(), width)
     }
 }
 
-/// Numbers of bf16 that AMX tiles make of each of `f32`. Products by vectors are those of `f32`, whichever is asked
-/// for.
+/// Number of bf16 terms into which AMX tiles split every `f32`. Products with SIMD vectors ignore this and are always
+/// computed in `f32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Terms {
-    /// All of its digits, for values: products as in single precision.
+    /// All 24 bits of the significand, for the forward pass: products as in single precision.
     Three,
-    /// Two thirds of them, for derivatives: products to five digits (4·10⁻⁶ of their norm), in half the time.
+    /// 16 of the 24 bits, for the backward pass: products to five digits (4·10⁻⁶ of their norm), in half the time.
     Two,
 }
 
 impl Terms {
-    /// How many.
+    /// The number of terms.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn count(self) -> usize {
         match self {
@@ -52,7 +52,7 @@ impl Terms {
     }
 }
 
-/// Whether numbers are enough for so many rows, the last of which may end with its content.
+/// Whether `len` numbers hold `rows` rows of `width`; the last row may be shorter than `stride`.
 pub(super) fn fits(len: usize, stride: usize, rows: usize, width: usize) -> bool {
     rows == 0 || stride >= width && len >= (rows - 1) * stride + width
 }

@@ -1,19 +1,20 @@
-//! Products on AMX tiles (Intel), where the CPU has them and the system lends them.
+//! Matrix products on AMX tiles (Intel), if the CPU has them and the operating system allows their use.
 //!
-//! Units multiply numbers of 8 binary digits (bf16) and add up in `f32`. A number of 24 digits is three such numbers
-//! exactly, a = a₁ + a₂ + a₃, each what is nearest to the rest of the ones before, and
+//! AMX tiles multiply numbers with a significand of 8 bits (bf16) and accumulate in `f32`. A number with 24 bits is
+//! exactly the sum of three such numbers, a = a₁ + a₂ + a₃, where each term is the remainder of the terms before,
+//! rounded to nearest. So
 //!
 //! ```text
-//! a b = a₁b₁ + (a₁b₂ + a₂b₁) + (a₁b₃ + a₂b₂ + a₃b₁) + what is below 2⁻²³ |a b|
-//!     = a₁b₁ + (a₁b₂ + a₂b₁) + what is below 2⁻¹⁵ |a b|, on average 2⁻¹⁸
+//! a b = a₁b₁ + (a₁b₂ + a₂b₁) + (a₁b₃ + a₂b₂ + a₃b₁) + terms below 2⁻²³ |a b|
+//!     = a₁b₁ + (a₁b₂ + a₂b₁) + terms below 2⁻¹⁵ |a b|, on average 2⁻¹⁸
 //! ```
 //!
-//! so that six products of tiles make one in the precision of `f32`, and three one that is exact to five digits.
-//! Infinite factors make `NaN`.
+//! Six tile products give one product in the precision of `f32`, and three give one that is exact to five digits.
+//! Infinite factors give `NaN`.
 //!
-//! A unit's register, a tile, has 16 rows of 32 numbers. Factors are packed ([`Packing`]) into tiles that a unit loads
-//! as they are: in the first factor a row is 32 numbers of a row; in the second the numbers of 16 columns, two of every
-//! column side by side, belong to 32 rows.
+//! A tile register has 16 rows of 32 numbers. Factors are packed ([`Packing`]) into tiles that are loaded as they are.
+//! A tile of the first factor holds 32 numbers of each of 16 rows. A tile of the second factor holds 32 numbers of each
+//! of 16 columns: every row of the tile has two consecutive numbers of every column, side by side.
 
 #![expect(unsafe_code, reason = "AMX tiles are to be had through instructions alone")]
 
@@ -33,8 +34,8 @@ use packing::fill;
 pub(super) use tile::{DEPTH, Packing};
 use tile::{GROUP, SIDE, Tile};
 
-/// A factor in tiles: groups of 32 rows (of the first factor) or columns (of the second), in each the depth in steps of
-/// 32, in each of these two halves, and in each of these the terms.
+/// A factor packed into tiles. The tiles are ordered by group of 32 rows (first factor) or columns (second factor),
+/// then by step of 32 along the depth, then by half of the group, then by term.
 #[derive(Debug)]
 pub(super) struct PackedTiles {
     tiles: Vec<Tile>,
@@ -45,26 +46,26 @@ pub(super) struct PackedTiles {
 struct Shape {
     /// Rows or columns.
     count: usize,
-    /// Steps of 32.
+    /// Steps of 32 along the depth.
     steps: usize,
     terms: Terms,
 }
 
 impl Shape {
-    /// Tiles of a step of a group.
+    /// Tiles per step of a group.
     #[inline(always)]
     fn step(self) -> usize {
         2 * self.terms.count()
     }
 
-    /// Tiles of a group.
+    /// Tiles per group.
     #[inline(always)]
     fn group(self) -> usize {
         self.step() * self.steps
     }
 }
 
-/// Some groups of a factor.
+/// Some consecutive groups of a factor.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Groups<'a> {
     tiles: &'a [Tile],
@@ -72,7 +73,7 @@ pub(super) struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    /// Tiles of the group in which a row or column is.
+    /// Tiles of the group that contains row or column `at`.
     #[inline(always)]
     fn of(self, at: usize) -> &'a [Tile] {
         let size = self.shape.group();
@@ -81,7 +82,7 @@ impl<'a> Groups<'a> {
 }
 
 impl PackedTiles {
-    /// Of so many columns of some rows, which are read from their beginning to their end.
+    /// Packs `columns` numbers of every row of `from`, reading the rows from first to last.
     pub(super) fn new(from: Rows<'_>, columns: usize, packing: Packing) -> Self {
         Self::filled(from, columns, packing, |tiles, shape, fill| {
             let (groups, size) = (shape.count.div_ceil(GROUP), shape.step());
@@ -97,7 +98,7 @@ impl PackedTiles {
         })
     }
 
-    /// The same, by all threads.
+    /// Like [`new`](Self::new), on all threads.
     pub(super) fn in_parallel(from: Rows<'_>, columns: usize, packing: Packing) -> Self {
         Self::filled(from, columns, packing, |tiles, shape, fill| {
             tiles.par_chunks_exact_mut(shape.group().max(1)).enumerate().for_each(|(group, tiles)| {
@@ -107,17 +108,17 @@ impl PackedTiles {
         })
     }
 
-    /// What its numbers are cut into.
+    /// The number of bf16 terms.
     pub(super) fn terms(&self) -> Terms {
         self.shape.terms
     }
 
-    /// All of it.
+    /// All groups.
     pub(super) fn all(&self) -> Groups<'_> {
         self.some(0..self.shape.count)
     }
 
-    /// Some rows or columns, from the first one of a group on.
+    /// The groups of a range of rows or columns; the range must begin at the start of a group.
     pub(super) fn some(&self, range: Range<usize>) -> Groups<'_> {
         assert!(range.start.is_multiple_of(GROUP) && range.end <= self.shape.count, "whole groups");
         let size = self.shape.group();
@@ -140,16 +141,16 @@ impl PackedTiles {
                 fill(tiles, from, columns, [group * GROUP + half * SIDE, step * DEPTH], packing);
             }
         });
-        // SAFETY: all have been filled
+        // SAFETY: all tiles have been filled
         unsafe { tiles.set_len(len) };
         Self { tiles, shape }
     }
 }
 
-/// `out = Σ a b` or `out += Σ a b` over some pairs of factors, with rows of `out` `stride` apart.
+/// `out = Σ a b` or `out += Σ a b` over some pairs of factors; rows of `out` begin `stride` numbers apart.
 ///
 /// # Panics
-/// When sizes do not fit.
+/// If the sizes do not match.
 pub(super) fn multiply(out: &mut [f32], stride: usize, pairs: &[[Groups<'_>; 2]], add: bool) {
     let Some([first, second]) = pairs.first().map(|pair| pair.map(|factor| factor.shape)) else { return };
     let (a, b, terms) = (first.count, second.count, first.terms);
@@ -191,7 +192,7 @@ mod tests {
 
     use super::*;
 
-    /// Says aloud where there is nothing to test.
+    /// Prints a note if this machine has no AMX tiles to test.
     fn missing() -> bool {
         if !present() {
             eprintln!("SKIPPED: this machine has no AMX tiles, or does not lend them");
@@ -199,13 +200,13 @@ mod tests {
         !present()
     }
 
-    /// Numbers of all sizes, with all their digits.
+    /// Numbers of all magnitudes, with full significands.
     fn draw(count: usize, seed: u64) -> Vec<f32> {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         (0..count).map(|_| rng.random_range(-1.0_f32..1.0) * rng.random_range(-6.0_f32..6.0).exp()).collect()
     }
 
-    /// `a bᵀ` from rows of `depth`.
+    /// `a bᵀ`; the rows of both factors have `depth` numbers.
     fn product(a: &[f32], b: &[f32], depth: usize, terms: Terms) -> Vec<f32> {
         let (rows, columns) = (a.len() / depth, b.len() / depth);
         let packing = |first| Packing { first, along: true, terms };
@@ -218,8 +219,8 @@ mod tests {
         out
     }
 
-    /// Every sum of three terms is as near to the exact one as single precision can be expected to be: within some
-    /// units of its terms. Of two terms, within five digits.
+    /// With three terms, every sum is as close to the exact sum as single precision allows, within a few units in the
+    /// last place of its terms. With two terms, it is exact to five digits.
     #[test]
     fn products_have_the_precision_of_f32_or_that_of_derivatives_at_every_size() {
         if missing() {
@@ -260,7 +261,7 @@ mod tests {
             return;
         }
         let (rows, depth, columns) = (40, 70, 50);
-        // whole numbers, whose sums are exact
+        // integers, whose sums are exact
         let whole = |n: usize, seed| -> Vec<f32> {
             draw(n, seed).iter().map(|v| (v * 3.0).round().clamp(-99.0, 99.0)).collect()
         };
@@ -279,7 +280,7 @@ mod tests {
             let mut out = vec![0.0; rows * columns];
             multiply(&mut out, columns, &[[first.all(), second.all()]], false);
             assert_eq!(out, expected);
-            // once more on top, in two parts of the depth
+            // added once more, in two parts of the depth
             let part = |m: &[f32], wide: usize, depth: Range<usize>, first: bool| {
                 across(&m[depth.start * wide..depth.end * wide], wide, first)
             };

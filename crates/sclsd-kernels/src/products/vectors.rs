@@ -1,8 +1,9 @@
-//! Products by vectors: sums in registers, over a few rows and two vectors of columns at a time.
+//! Matrix products with SIMD vectors: a micro-kernel accumulates a register tile of a few rows and two vectors of
+//! columns.
 //!
-//! Libraries of products copy both factors into an order that suits them, every time. Here rows are taken as they lie,
-//! wider than their content where that keeps them from falling on the same places of the cache. Measured against the
-//! crates gemm and faer: see `docs/performance.md`.
+//! BLAS-like libraries pack both factors on every call. Here the rows of the first factor are read in place, with a
+//! stride wider than their content if that keeps rows from mapping to the same cache sets. Measurements against the
+//! crates gemm and faer are in `docs/performance.md`.
 
 use std::ops::Range;
 
@@ -12,25 +13,25 @@ use rayon::prelude::*;
 use super::factors::{Rows, fits};
 use crate::simd::arch;
 
-/// Vectors of columns that are worked on at a time.
+/// Vectors of columns in a register tile.
 const SIDE: usize = 2;
-/// And rows, where there are 32 registers, and where there are 16.
+/// Rows of a register tile: with 32 registers, and with 16 registers.
 const MANY: usize = 8;
 const FEW: usize = 6;
-/// Numbers of a sum that are added up in registers before they go to memory: so much of a panel stays in the L1 cache.
+/// Depth that is accumulated in registers before the sums are stored: so much of a panel stays in the L1 cache.
 const DEPTH: usize = 256;
 
-/// A second factor, `inputs × outputs`.
+/// A packed second factor, `inputs × outputs`.
 #[derive(Debug)]
 pub(super) struct Panels {
     inputs: usize,
     outputs: usize,
-    /// Panels of a tile's columns, `inputs × columns` each; the last is filled up with zeros.
+    /// Panels as wide as a register tile, `inputs × columns` each; the last panel is padded with zeros.
     panels: Vec<f32>,
 }
 
 impl Panels {
-    /// Of a matrix with rows of `outputs`.
+    /// Packs a matrix with rows of `outputs`.
     pub(super) fn new(matrix: &[f32], outputs: usize) -> Self {
         Self::of(matrix.len() / outputs, outputs, |panel, columns, side| {
             for (to, from) in panel.chunks_exact_mut(side).zip(matrix.chunks_exact(outputs)) {
@@ -39,10 +40,10 @@ impl Panels {
         })
     }
 
-    /// Of the transpose of a matrix with rows of `inputs`: of a layer's weights, for the forward pass.
+    /// Packs the transpose of a matrix with rows of `inputs`: the weights of a layer, for the forward pass.
     pub(super) fn transposed(matrix: &[f32], inputs: usize) -> Self {
         Self::of(inputs, matrix.len() / inputs, |panel, columns, side| {
-            /// Numbers of a row that are moved before the next row's, so that what they go to stays in the cache.
+            /// Numbers of a row that are copied before the next row, so that their destinations stay in the cache.
             const RUN: usize = 64;
             for first in (0..inputs).step_by(RUN) {
                 let run = first..inputs.min(first + RUN);
@@ -65,7 +66,7 @@ impl Panels {
         Self { inputs, outputs, panels }
     }
 
-    /// `out = a b` or `out += a b`, for sizes that fit.
+    /// `out = a b` or `out += a b`.
     pub(super) fn product(&self, out: &mut [f32], stride: usize, a: Rows<'_>, add: bool) {
         assert!(a.hold(self.inputs) && fits(out.len(), stride, a.count(), self.outputs), "sizes that fit");
         let product = Product {
@@ -84,8 +85,8 @@ impl Panels {
     }
 }
 
-/// Some rows as a factor of a sum of products over them: a tile's rows or columns of every row one after the other, the
-/// last filled up with zeros: `width / side × rows × side`.
+/// Some rows packed as a factor of a sum of products over these rows. A strip holds a register tile's rows or columns
+/// of every row, one row after the other: `width / side × rows × side`. The last strip is padded with zeros.
 #[derive(Debug)]
 pub(super) struct Strips {
     values: Vec<f32>,
@@ -94,14 +95,15 @@ pub(super) struct Strips {
 }
 
 impl Strips {
-    /// As the first factor, or as the second.
+    /// Packs the rows as the first or the second factor.
     pub(super) fn new(from: Rows<'_>, width: usize, first: bool) -> Self {
         let tile = arch().dispatch(TileSize);
         let (rows, side) = (from.count(), if first { tile.rows } else { tile.columns });
         let mut values = vec![0.0; width.div_ceil(side) * side * rows];
         for (to, column) in values.chunks_exact_mut((side * rows).max(1)).zip((0..width).step_by(side)) {
             match side {
-                // as many at a time as the compiler knows: calls that copy so few numbers would take most of the time
+                // sizes that are constants for the compiler: library calls for such short copies would dominate the
+                // time
                 MANY if column + MANY <= width => strip::<MANY>(to, from, column),
                 FEW if column + FEW <= width => strip::<FEW>(to, from, column),
                 16 if column + 16 <= width => strip::<16>(to, from, column),
@@ -118,7 +120,7 @@ impl Strips {
         Self { values, rows, width }
     }
 
-    /// Adds `aᵀ b` for some columns of this, from the first one of a tile on, to `sum`.
+    /// Adds `aᵀ b` to `sum`, for a range of columns of `a` (this factor) that begins at the start of a register tile.
     pub(super) fn add_sum(&self, sum: &mut [f32], columns: Range<usize>, b: &Self) {
         let tile = arch().dispatch(TileSize);
         assert!(columns.start.is_multiple_of(tile.rows) && columns.end <= self.width, "whole tiles");
@@ -139,7 +141,7 @@ impl Strips {
     }
 }
 
-/// Some columns of every row, one row's after the other's.
+/// Copies `SIDE` columns of every row, row after row.
 fn strip<const SIDE: usize>(to: &mut [f32], from: Rows<'_>, column: usize) {
     for (row, to) in to.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
         let from = from.values[row * from.stride + column..].first_chunk::<SIDE>();
@@ -147,7 +149,7 @@ fn strip<const SIDE: usize>(to: &mut [f32], from: Rows<'_>, column: usize) {
     }
 }
 
-/// `aᵀ b` over some rows, for few columns of `a`; `columns × width`. Nothing is packed: the sums stay in the cache.
+/// `aᵀ b` over some rows, for few columns of `a`: `columns × width`. Nothing is packed; the sums stay in the cache.
 pub(super) fn sum(a: Rows<'_>, columns: usize, b: Rows<'_>, width: usize, rows: Range<usize>) -> Vec<f32> {
     let mut sums = vec![0.0; columns * width];
     arch().dispatch(Narrow { sums: &mut sums, a, columns, b, width, rows });
@@ -187,10 +189,10 @@ impl WithSimd for Narrow<'_> {
     }
 }
 
-/// Columns of the first factor whose sums are in registers at a time.
+/// Columns of the first factor whose accumulators are in registers at a time.
 const MANY_SUMS: usize = 8;
 
-/// Some rows of two factors, the second one's numbers of a vector.
+/// Some rows of both factors, restricted to one SIMD vector of columns of the second factor.
 struct Part<'a, S> {
     simd: S,
     a: Rows<'a>,
@@ -200,7 +202,7 @@ struct Part<'a, S> {
 }
 
 impl<S: Simd> Part<'_, S> {
-    /// Adds to the sums of some columns of `a`.
+    /// Accumulates `N` columns of `a`, beginning at `column`.
     #[inline(always)]
     fn add<const N: usize>(&self, sums: &mut [f32], column: usize) {
         let Self { simd, a, b, width, .. } = *self;
@@ -225,7 +227,7 @@ impl<S: Simd> Part<'_, S> {
     }
 }
 
-/// A vector, or less.
+/// Loads a vector; if there are fewer numbers than lanes, the other lanes are 0.
 #[inline(always)]
 fn load<S: Simd>(simd: S, numbers: &[f32]) -> S::f32s {
     match S::as_simd_f32s(numbers) {
@@ -234,14 +236,14 @@ fn load<S: Simd>(simd: S, numbers: &[f32]) -> S::f32s {
     }
 }
 
-/// Rows and columns whose sums are in registers at a time.
+/// Rows and columns of a register tile.
 #[derive(Clone, Copy)]
 struct Tile {
     rows: usize,
     columns: usize,
 }
 
-/// A [`Tile`] with the registers at hand.
+/// The size of a register tile on this CPU.
 struct TileSize;
 
 impl WithSimd for TileSize {
@@ -253,25 +255,25 @@ impl WithSimd for TileSize {
     }
 }
 
-/// Rows of a sum of products that are whole tiles: 24 or 32, the latter of AMX tiles too.
+/// Rows of a sum of products that are a multiple of the register tile: 24 or 32. 32 is a multiple of AMX tiles too.
 pub(super) fn rows_per_full_tile() -> usize {
     4 * arch().dispatch(TileSize).rows
 }
 
-/// `out = a b` or `out += a b`; [`product`] and [`add_sum_of_products`] see to it that all places are inside their
-/// slices.
+/// `out = a b` or `out += a b`. The safe callers check that all accesses are within their slices.
 #[derive(Clone, Copy)]
 struct Product {
-    /// `rows × columns`, rows `stride` apart.
+    /// `rows × columns`; rows begin `stride` numbers apart.
     out: *mut f32,
     stride: usize,
     rows: usize,
-    /// `rows × depth`: so far to the next tile, to the next row in it and to the next number of a row.
+    /// `rows × depth`. `a_tile` is the distance to the next tile; `steps` are the distances to the next row of a tile
+    /// and to the next number of a row.
     a: *const f32,
     a_tile: usize,
     steps: [usize; 2],
     depth: usize,
-    /// Panels of a tile's columns, `depth × columns` each.
+    /// Panels as wide as a register tile, `depth × columns` each.
     b: *const f32,
     columns: usize,
     add: bool,
@@ -295,7 +297,7 @@ impl Product {
                 let steps = first..self.depth.min(first + DEPTH);
                 let whole = self.rows / ROWS;
                 for tile in 0..whole {
-                    // SAFETY: rows and columns that there are
+                    // SAFETY: the tile is within the rows, and the panel within the columns
                     unsafe { self.tile::<S, ROWS>(simd, tile * ROWS, tile * self.a_tile, panel, steps.clone()) };
                 }
                 let (mut row, mut at) = (whole * ROWS, whole * self.a_tile);
@@ -321,7 +323,7 @@ impl Product {
         }
     }
 
-    /// Some rows of a panel; the first begins at `at` in `a`.
+    /// Computes `ROWS` rows of a panel; the first row begins at offset `at` in `a`.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "with iterators the sums are not kept in registers")]
     unsafe fn tile<S: Simd, const ROWS: usize>(
@@ -335,17 +337,17 @@ impl Product {
         let lanes = S::F32_LANES;
         let side = SIDE * lanes;
         let mut sums = [[simd.splat_f32s(0.0); SIDE]; ROWS];
-        // SAFETY: the caller's
+        // SAFETY: guaranteed by the caller
         let (a, b) = unsafe { (self.a.add(at), self.b.add(panel * side * self.depth)) };
         let add = self.add || steps.start > 0;
         for step in steps {
             let mut right = [simd.splat_f32s(0.0); SIDE];
             for vector in 0..SIDE {
-                // SAFETY: panels are whole
+                // SAFETY: panels are padded to full width
                 right[vector] = unsafe { b.add(step * side + vector * lanes).cast::<S::f32s>().read_unaligned() };
             }
             for row in 0..ROWS {
-                // SAFETY: a row and a number of it that there are
+                // SAFETY: the row and the step are within `a`
                 let left = simd.splat_f32s(unsafe { *a.add(row * self.steps[0] + step * self.steps[1]) });
                 for vector in 0..SIDE {
                     sums[row][vector] = simd.mul_add_f32s(left, right[vector], sums[row][vector]);
@@ -359,7 +361,7 @@ impl Product {
                 if present == 0 {
                     continue;
                 }
-                // SAFETY: as many columns as are present
+                // SAFETY: only the columns that are present
                 let out = unsafe {
                     std::slice::from_raw_parts_mut(self.out.add((row + tile_row) * self.stride + first), present)
                 };
@@ -380,12 +382,12 @@ impl Product {
 mod tests {
     use super::*;
 
-    /// Whole numbers, whose sums are exact.
+    /// Integers, whose sums are exact.
     fn fill(count: usize, step: usize) -> Vec<f32> {
         (0..count).map(|i| f32::from(u16::try_from(i * step % 19).unwrap()) - 9.0).collect()
     }
 
-    /// On machines with AMX tiles most products are not made here, so these are asked directly.
+    /// On CPUs with AMX most products do not take this path, so this test calls it directly.
     #[test]
     fn panels_strips_and_narrow_sums_are_those_of_the_definition() {
         for [m, k, n] in [[1, 1, 1], [17, 40, 33], [130, 70, 100], [64, 256, 65], [9, 300, 64], [11, 513, 35]] {

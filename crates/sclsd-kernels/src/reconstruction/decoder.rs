@@ -1,4 +1,4 @@
-//! The whole way from z to ln p(x | z, xl), and back.
+//! The decoder from z to ln p(x | z, xl), forward and backward.
 
 use std::ops::Deref;
 
@@ -10,25 +10,25 @@ use crate::likelihood::CountLikelihood;
 use crate::peers::GlobalBatch;
 use crate::stack::{BatchMoments, Input, RowWeights, Sizes, backward, forward};
 
-/// What Σ ln p(x | z, xl) depends on.
+/// Inputs of Σ ln p(x | z, xl).
 #[derive(Debug, Clone, Copy)]
 pub struct Decoder<'a, N> {
     /// `visits × z`.
     pub z: &'a [f32],
-    /// The decoder's weights, layer after layer, each normalised.
+    /// The decoder's weights, layer after layer; every layer has batch normalisation.
     pub weights: &'a [N],
-    /// Its sizes from z to 2 genes.
+    /// The decoder's widths, from z to 2 genes.
     pub widths: &'a [usize],
     /// ln xl, `visits`.
     pub log_library: &'a [f32],
     /// ln θ, `genes`.
     pub log_theta: &'a [f32],
-    /// How counts are distributed.
+    /// Distribution of the counts.
     pub likelihood: &'a CountLikelihood,
 }
 
-/// Σ ln p(x | z, xl) over visits and genes, the moments of every layer, and the derivatives by z, ln xl, ln θ and all
-/// weights.
+/// Σ ln p(x | z, xl) over visits and genes, the batch moments of every layer, and the gradients with respect to z, ln
+/// xl, ln θ and all weights.
 #[must_use]
 pub fn reconstruct<N: Deref<Target = [f32]>>(
     from: &Decoder<'_, N>,

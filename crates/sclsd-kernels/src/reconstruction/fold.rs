@@ -1,11 +1,11 @@
-//! A linear layer and the batch normalisation after it, as one linear layer.
+//! A linear layer and its batch normalisation, folded into one linear layer.
 //!
 //! ```text
 //! mean = W m + b,   var_j = w_jᵀ C w_j,   W' = W s,   b' = β − (W m) s,   s = γ / √(var + 1e-5)
 //! ```
 //!
-//! with m and C mean and covariance of the layer's input h: the statistics of all outputs follow from these, without a
-//! pass over the outputs. C is made of centered rows, so that it stays accurate.
+//! m and C are the mean and the covariance of the layer's input h. The statistics of all outputs follow from m and C,
+//! without a pass over the outputs. C is computed from centered rows for accuracy.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ use crate::vector::Lanes;
 
 const EPSILON: f32 = 1e-5;
 
-/// The folded layer, and what its derivative needs.
+/// The folded layer, and what is saved for the backward pass.
 #[derive(Debug)]
 pub(super) struct FoldedBatchNorm {
     /// W', `[out, in]`.
@@ -38,7 +38,7 @@ pub(super) struct FoldedBatchNorm {
     inverse: Vec<f32>,
 }
 
-/// Folds a layer that sees `h`, `rows × in`, all rows of which count the same; its moments come with it.
+/// Folds a layer with input `h`, `rows × in`, all of whose rows have the same weight. Also returns the batch moments.
 pub(super) fn fold(layer: &StackLayer<'_>, h: &[f32], weights: &RowWeights) -> (FoldedBatchNorm, BatchMoments) {
     let width = layer.inputs;
     let mean = sums(h, width, weights, None);
@@ -100,7 +100,8 @@ impl WithSimd for Dot<'_> {
 }
 
 impl FoldedBatchNorm {
-    /// Given the derivatives by W' and b', those by W, b, γ and β; those by h are added to `grad_h`.
+    /// The backward pass of the fold: the gradients with respect to W, b, γ and β, given the gradients with respect to
+    /// W' and b'. The gradient with respect to h is added to `grad_h`.
     pub(super) fn back(
         &self,
         layer: &StackLayer<'_>,
@@ -144,7 +145,7 @@ impl FoldedBatchNorm {
         };
         let mut grad_mean = total(groups(outputs).into_par_iter().map(grad_mean).collect());
         let (weights, weighted) = (Rows::new(layer.weight, width), Rows::new(&weighted, width));
-        // by C: Wᵀ (W by variance), symmetric
+        // gradient with respect to C: Wᵀ (W ∂/∂var), symmetric
         let mut grad_covariance = products::sum_of_products((weights, width), (weighted, width), Terms::Two);
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
         let n = global.visits as f32;

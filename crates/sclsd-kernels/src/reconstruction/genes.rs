@@ -1,32 +1,32 @@
-//! What a gene's inverse dispersion determines by itself: ratios of Γ functions, tabulated for small counts.
+//! The part of the likelihood that depends on counts and θ only: ratios of Γ functions, tabulated for small counts.
 
 use rayon::prelude::*;
 
 /// ε of the rates.
 pub const EPSILON: f32 = 1e-3;
 
-/// A multiple of the numbers in a vector, on every machine.
+/// A multiple of the SIMD width of every CPU.
 pub(super) const VECTOR: usize = 16;
 
-/// Places in a row of `genes`.
+/// Length of a vector of `genes`, padded to whole SIMD vectors.
 pub(super) fn padded(genes: usize) -> usize {
     genes.next_multiple_of(VECTOR)
 }
 
-/// Counts up to which it is tabulated for every gene.
+/// Largest count that is tabulated for every gene.
 const TABLE: usize = 16;
 
-/// What is known of every gene before any visit.
+/// What is computed once per gene, before any visit.
 pub(super) struct Genes {
     /// Number of genes.
     pub(super) count: usize,
-    /// θ, in a row with places for all genes, 0 where there is none.
+    /// θ, padded with 0.
     pub(super) theta: Vec<f32>,
-    /// 1 / (θ + ε), in such a row.
+    /// 1 / (θ + ε), padded with 1.
     pub(super) inverse: Vec<f32>,
-    /// Whether counts are dispersed by θ: else only ln x! is left of what Γ functions add.
+    /// Whether the distribution depends on θ. If it does not (Poisson), only −ln x! is left of the Γ functions.
     dispersed: bool,
-    /// What [`Genes::choose`] returns for x = 0 … TABLE, gene after gene.
+    /// [`Genes::choose`] for x = 0 … TABLE, gene after gene.
     table: Vec<(f32, f32)>,
 }
 
@@ -59,8 +59,8 @@ impl Genes {
         Self { count, theta, inverse, dispersed, table }
     }
 
-    /// What Γ functions add to ln p, less x ln(θ + ε), and to its derivative by θ, less x / (θ + ε) where θ is above x:
-    /// both stay small where θ is large.
+    /// The terms with Γ functions of ln p, minus x ln(θ + ε), and their derivative with respect to θ. If θ > x, the
+    /// term x / (θ + ε) is subtracted from the derivative. Both numbers stay small for large θ:
     ///
     /// ```text
     /// ln Γ(x + θ) − ln Γ(θ) − ln Γ(x + 1) − x ln(θ + ε)
@@ -75,7 +75,7 @@ impl Genes {
     )]
     #[inline(always)]
     pub(super) fn choose(&self, gene: usize, x: f32) -> (f32, f32) {
-        let whole = x as i32; // one instruction
+        let whole = x as i32; // a single instruction
         #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "compared with what it comes from")]
         if whole as f32 == x && (0..=TABLE as i32).contains(&whole) {
             return self.table[gene * (TABLE + 1) + whole as usize];
@@ -88,13 +88,14 @@ impl Genes {
     }
 }
 
-/// ε of the rates, as it is in `f32`.
+/// ε of the rates, rounded to `f32`.
 const E: f64 = EPSILON as f64;
 
-/// ln Γ(x + θ) − ln Γ(θ) − x ln(θ + ε) and ψ(x + θ) − ψ(θ), less x / (θ + ε) where θ is above x, for positive x and θ.
+/// ln Γ(x + θ) − ln Γ(θ) − x ln(θ + ε) and ψ(x + θ) − ψ(θ), for positive x and θ. If θ > x, x / (θ + ε) is subtracted
+/// from the second number.
 ///
-/// The differences of Stirling's series at y = θ, or θ + 8 where that is small, less what leads there; differences of
-/// logarithms are those of ratios, so that nothing cancels where θ is large:
+/// Computed as differences of Stirling's series at y = θ, or at y = θ + 8 if θ < 8, corrected by the recurrence from θ
+/// to y. Differences of logarithms are logarithms of ratios, so that nothing cancels for large θ:
 ///
 /// ```text
 /// ln Γ(x + y) − ln Γ(y) = (y + x − ½) ln(1 + x/y) + x ln y − x + c(y + x) − c(y)

@@ -1,10 +1,10 @@
-//! One visit: its likelihood and the derivatives of that, gene beside gene.
+//! The log-likelihood of one visit and its gradients, with genes in SIMD lanes.
 //!
-//! Every formula holds for a count of 0 and for one above it, with two or three choices between them, so that a row of
-//! genes is one loop without branches. What Γ functions add ([`Genes::choose`]) is looked up for the counts above 0
-//! alone.
+//! Every formula holds for zero and positive counts, up to two or three selects, so that the genes of a visit are one
+//! loop without branches. The terms with Γ functions ([`Genes::choose`]) are added separately, for positive counts
+//! only.
 //!
-//! Rows of genes are filled up to whole vectors ([`padded`]), with numbers that add nothing to any sum.
+//! Vectors over genes are padded to whole SIMD vectors ([`padded`]), with numbers that add nothing to any sum.
 
 use std::marker::PhantomData;
 
@@ -15,12 +15,12 @@ use crate::likelihood::{CountGradients, CountRow, Likelihood};
 use crate::simd::arch;
 use crate::vector::{Lanes, exp};
 
-/// Factors, each between ½ and 2, of which one logarithm is taken.
+/// Number of factors, each between ½ and 2, that are multiplied before one logarithm is taken of their product.
 const ONE_LOGARITHM: usize = 64;
-/// Where there is no gene: a gate that is surely closed and a rate that is surely 0.
+/// Padding: the logit of a closed gate, and the logit of a rate of 0.
 const NO_GENE: [f32; 2] = [1e30, -1e30];
 
-/// Genes' gates and rates, `2 genes`, in a row with places for them, `2 padded(genes)`.
+/// Biases of the gates and of the rates, `2 genes`, each padded: `2 padded(genes)`.
 pub(super) fn padded_bias(bias: &[f32]) -> Vec<f32> {
     let genes = bias.len() / 2;
     let mut row = Vec::with_capacity(2 * padded(genes));
@@ -31,23 +31,23 @@ pub(super) fn padded_bias(bias: &[f32]) -> Vec<f32> {
     row
 }
 
-/// One visit.
+/// Inputs of one visit.
 #[derive(Clone, Copy)]
 pub(super) struct Visit<'a> {
     pub(super) genes: &'a Genes,
-    /// From [`padded_bias`].
+    /// Biases from [`padded_bias`].
     pub(super) bias: &'a [f32],
     pub(super) log_library: f32,
-    /// Genes that are seen, and how often.
+    /// Genes with stored counts, and these counts.
     pub(super) counts: (&'a [u32], &'a [f32]),
 }
 
-/// What is summed over visits, with places as in a row.
+/// Sums over visits, padded.
 pub(super) struct VisitSums {
     pub(super) log_likelihood: f64,
-    /// By b.
+    /// Gradient with respect to b.
     pub(super) bias: Vec<f32>,
-    /// By θ, not by its logarithm, less what [`Genes::choose`] adds.
+    /// Gradient with respect to θ (not ln θ), without the part of [`Genes::choose`].
     pub(super) theta: Vec<f32>,
 }
 
@@ -57,7 +57,7 @@ impl VisitSums {
     }
 }
 
-/// Scratch space for what a visit needs on the way.
+/// Scratch space for one visit.
 pub(super) struct Scratch {
     share: Vec<f32>,
     /// All 0 between visits.
@@ -70,8 +70,8 @@ impl Scratch {
     }
 }
 
-/// Adds a visit to the sums and returns its derivative by ln xl. Takes W h in `logits` and leaves the derivatives by
-/// the logits there.
+/// Adds one visit to the sums and returns the gradient with respect to ln xl. `logits` holds W h, and is overwritten
+/// with the gradient with respect to the logits.
 pub(super) struct BuiltIn<'a, D> {
     pub(super) density: PhantomData<D>,
     pub(super) visit: Visit<'a>,
@@ -143,7 +143,7 @@ impl<D: Density> WithSimd for BuiltIn<'_, D> {
     }
 }
 
-/// The same for a distribution of one's own, number by number.
+/// The same as [`BuiltIn`] for a user-defined distribution, without SIMD.
 pub(super) fn custom(
     likelihood: &dyn Likelihood,
     visit: Visit<'_>,
@@ -178,7 +178,7 @@ pub(super) fn custom(
         rate[gene] -= scratch.share[gene] * softmax_sum;
         grad_gate_bias[gene] += gate[gene];
         grad_rate_bias[gene] += rate[gene];
-        // sums are of derivatives by θ, not by its logarithm
+        // the sums are gradients with respect to θ, not to ln θ
         sums.theta[gene] += if theta[gene] > 0.0 { log_theta[gene] / theta[gene] } else { 0.0 };
     }
     softmax_sum
@@ -199,7 +199,7 @@ impl WithSimd for Exponentials<'_> {
     }
 }
 
-/// `exp(logit + bias)` of every place, as a multiple of the largest; returns what makes shares of them.
+/// Writes `exp(logit + bias − largest)` to `out`; returns the factor that normalizes `out` to a softmax.
 #[inline(always)]
 fn exponentials<S: Simd>(simd: S, logits: &mut [f32], bias: &[f32], out: &mut [f32]) -> f32 {
     let (logits, bias, out) = (of_mut::<S>(logits), of::<S>(bias), of_mut::<S>(out));
@@ -228,41 +228,42 @@ fn of_mut<S: Simd>(row: &mut [f32]) -> &mut [S::f32s] {
     S::as_mut_simd_f32s(row).0
 }
 
-/// ln p of counts without what [`Genes::choose`] adds, and its derivatives.
+/// ln p of counts without the part of [`Genes::choose`], and its derivatives.
 pub(super) struct Term<S: Simd> {
-    /// Less the logarithm of the next.
+    /// ln p, minus ln `of_logarithm`.
     value: Lanes<S>,
-    /// Between ½ and 2.
+    /// A factor between ½ and 2.
     of_logarithm: Lanes<S>,
     grad_gate: Lanes<S>,
     grad_log_rate: Lanes<S>,
     grad_theta: Lanes<S>,
 }
 
-/// A distribution of counts, vector by vector.
+/// A distribution of counts in SIMD lanes.
 pub(super) trait Density {
-    /// γ the gate, r the rate, and `inverse` 1 / (θ + ε).
+    /// γ is the gate, r the rate, and `inverse` is 1 / (θ + ε).
     fn term<S: Simd>(gate: Lanes<S>, rate: Lanes<S>, theta: Lanes<S>, inverse: Lanes<S>, x: Lanes<S>) -> Term<S>;
 }
 
-/// Of rates above it, ε is no part in `f32`; products with it stay finite.
+/// Above this rate, ε is below the rounding of `f32`; products with this number stay finite.
 const LARGE: f32 = 1e6;
 
 /// The zero-inflated negative binomial.
 ///
-/// With γ the gate, r the rate, and `inverse` 1 / (θ + ε).
+/// γ is the gate, r the rate, and `inverse` is 1 / (θ + ε).
 ///
-/// With s the share of the counts that are not explained by the gate, v = u / (1 + u) and w = (x − s θ u) / (1 + u):
+/// With s the posterior probability that the count does not come from the gate, v = u / (1 + u) and w = (x − s θ u) /
+/// (1 + u):
 ///
 /// ```text
-/// ln NB(x) = x ln(r + ε) − x ln(1 + u) − θ ln(1 + u) + what Genes::choose adds
+/// ln NB(x) = x ln(r + ε) − x ln(1 + u) − θ ln(1 + u) + the part of Genes::choose
 /// ∂/∂ln r  = w r / (r + ε)
 /// ∂/∂θ     = −s ln(1 + u) − w / (θ + ε)                                              x ≥ θ
 ///          = −s (ln(1 + u) − v) + v (x − s ε) / (θ + ε)   and x / (θ + ε)            x < θ
 /// ```
 ///
-/// Where θ is large, ln(1 + u) and v agree in all digits of `f32`: their difference is found as such, and x / (θ + ε)
-/// is left to Genes::choose, where it cancels in `f64`.
+/// For large θ, ln(1 + u) and v agree in all digits of `f32`. Their difference is computed directly, and x / (θ + ε) is
+/// left to [`Genes::choose`], where it cancels in `f64`.
 pub(super) struct Zinb;
 
 impl Density for Zinb {
@@ -278,7 +279,7 @@ impl Density for Zinb {
         let d = -(theta_log + gate); // ln NB(0) − γ
         let (a, b) = ((-gate.abs()).exp(), (-d.abs()).exp());
         let (one_plus_a, one_plus_b) = (a + 1.0, b + 1.0);
-        // four reciprocals from one
+        // one division for four reciprocals
         let both = one_plus_a * one_plus_b;
         let three = both * above;
         let all = one / (three * bounded);
@@ -287,7 +288,7 @@ impl Density for Zinb {
         let (of_a, of_b) = (of_both * one_plus_b, of_both * one_plus_a);
         let sigmoid = gate.below(0.0, a, one) * of_a; // σ(γ)
         let not_gate = gate.below(0.0, one, a) * of_a; // 1 − σ(γ)
-        let share = x.above(0.0, one, d.below(0.0, b, one) * of_b); // of what is not the gate: σ(d), or all
+        let share = x.above(0.0, one, d.below(0.0, b, one) * of_b); // probability that it is not the gate: σ(d), or 1
         // ln σ(γ) = min(γ, 0) − ln(1 + a);  ln(1 + eᵈ) = max(d, 0) + ln(1 + b);  ln σ(−γ) = −max(γ, 0) − ln(1 + a)
         let of_logarithm = x.above(0.0, of_a, one_plus_b * of_a);
         let nothing = gate.min(zero) + d.max(zero);
@@ -306,7 +307,7 @@ impl Density for Zinb {
     }
 }
 
-/// The negative binomial: as above with a gate that is closed, s = 1.
+/// The negative binomial: as above with a closed gate, s = 1.
 pub(super) struct Nb;
 
 impl Density for Nb {
@@ -334,7 +335,7 @@ impl Density for Nb {
     }
 }
 
-/// Poisson counts of mean r + ε: ln p(x) = x ln(r + ε) − (r + ε) − ln x!. Where there is no gene, θ is 0.
+/// Poisson counts with mean r + ε: ln p(x) = x ln(r + ε) − (r + ε) − ln x!. In the padding θ is 0.
 pub(super) struct Poisson;
 
 impl Density for Poisson {

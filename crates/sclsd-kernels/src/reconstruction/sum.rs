@@ -1,4 +1,4 @@
-//! The sum over visits and genes with its derivatives, block by block of visits.
+//! The log-likelihood summed over visits and genes, with its gradients, computed in blocks of visits.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::products::{self, PackedFactor, Rows, Summand, Terms};
 use crate::rows::{BLOCK, add, blocks, filled_rows, groups};
 use crate::simd::arch;
 
-/// What the likelihood depends on.
+/// Inputs of the log-likelihood.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
     /// h, `visits × width`.
@@ -26,32 +26,32 @@ pub struct Inputs<'a> {
     pub log_library: &'a [f32],
     /// ln θ, `genes`.
     pub log_theta: &'a [f32],
-    /// How counts are distributed.
+    /// Distribution of the counts.
     pub likelihood: &'a CountLikelihood,
 }
 
-/// The sum over visits and genes, and its derivative with respect to every input.
+/// The sum over visits and genes, and its gradient with respect to every input.
 #[derive(Debug, Clone)]
 pub struct Value {
     /// Σ ln p.
     pub log_likelihood: f64,
-    /// By h, `visits × width`.
+    /// Gradient with respect to h, `visits × width`.
     pub hidden: Vec<f32>,
-    /// By W, `2 genes × width`.
+    /// Gradient with respect to W, `2 genes × width`.
     pub weight: Vec<f32>,
-    /// By b, `2 genes`.
+    /// Gradient with respect to b, `2 genes`.
     pub bias: Vec<f32>,
-    /// By ln xl, `visits`.
+    /// Gradient with respect to ln xl, `visits`.
     pub log_library: Vec<f32>,
-    /// By ln θ, `genes`.
+    /// Gradient with respect to ln θ, `genes`.
     pub log_theta: Vec<f32>,
 }
 
-/// Visits whose derivatives by the logits are kept until those by the weights are made of them: what there is space for
-/// in the caches.
+/// Visits whose gradients with respect to the logits are held at a time, before they are turned into gradients with
+/// respect to the weights: as many as fit the caches.
 const CHUNK: usize = 512;
 
-/// Evaluates it.
+/// Computes Σ ln p and its gradients.
 #[must_use]
 pub fn log_likelihood(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     let visits = inputs.log_library.len();
@@ -102,8 +102,8 @@ pub fn log_likelihood(inputs: Inputs<'_>, counts: SparseRows<'_>) -> Value {
     value
 }
 
-/// Adds what Γ functions add, once for every distinct cell, by how often it is visited; the derivative by θ, not by its
-/// logarithm.
+/// Adds the terms with Γ functions, once for every distinct cell times its number of visits. The gradient is with
+/// respect to θ, not to ln θ.
 fn choose(genes: &Genes, counts: SparseRows<'_>, value: &mut Value) {
     let mut visits: Vec<usize> = (0..counts.rows.len()).collect();
     visits.sort_unstable_by_key(|&visit| counts.rows[visit]);
@@ -129,15 +129,14 @@ fn choose(genes: &Genes, counts: SparseRows<'_>, value: &mut Value) {
     }
 }
 
-/// What all visits have in common.
+/// What all visits share.
 struct Decoder<'a> {
     hidden: Rows<'a>,
-    /// Numbers in a row of logits: gates, rates, and so many more that rows do not all fall on the same places of the
-    /// cache.
+    /// Numbers in a row of logits: gates, rates, and padding that keeps rows from mapping to the same cache sets.
     stride: usize,
-    /// Of gates and of rates, for the forward pass.
+    /// Weights of the gates and of the rates, packed for the forward pass.
     forward: [PackedFactor; 2],
-    /// And for the backward pass.
+    /// The same weights, packed for the backward pass.
     back: [PackedFactor; 2],
     bias: Vec<f32>,
     log_library: &'a [f32],
@@ -147,7 +146,7 @@ struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     fn new(inputs: &Inputs<'a>, width: usize) -> Self {
-        /// Numbers in a line of the cache.
+        /// Numbers in a cache line.
         const LINE: usize = 16;
         let genes = inputs.log_theta.len();
         let (gates, rates) = inputs.weight.split_at(genes * width);
@@ -166,7 +165,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// A block of visits: fills in the derivatives by h and ln xl. In `logits` is space for the logits.
+    /// Processes a block of visits: fills in the gradients with respect to h and ln xl. `logits` is scratch space.
     fn block(
         &self,
         counts: SparseRows<'_>,
@@ -208,10 +207,10 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// What a block leaves for the sums over all visits.
+/// What a block contributes to the sums over all visits.
 struct BlockOutput {
     sums: VisitSums,
-    /// By gates and by rates.
+    /// Gradients with respect to the gate logits and the rate logits.
     grads: [Summand; 2],
     hidden: Summand,
 }
@@ -241,7 +240,7 @@ mod tests {
         }
     }
 
-    /// The oracle, as somebody's own.
+    /// The oracle, as a user-defined likelihood.
     #[derive(Debug)]
     struct Own(GeneLikelihood);
 
@@ -265,7 +264,7 @@ mod tests {
         }
     }
 
-    /// The whole sum and its derivatives in `f64`: layer, softmax, counts, and back.
+    /// The complete function and its gradients in `f64`: layer, softmax, counts, and the backward pass.
     struct Exact {
         value: f64,
         hidden: Vec<f64>,
@@ -330,7 +329,7 @@ mod tests {
             let bias = draw(2 * genes, -1.0, 1.0);
             let log_library = draw(visits, 2.0, 6.0);
             let log_theta = draw(genes, -1.0, 5.0);
-            // every third cell twice, counts mostly 0, some beyond the table
+            // every cell twice; counts mostly 0, some beyond the table
             let cells = visits.div_ceil(2);
             let dense: Vec<f32> =
                 draw(cells * genes, -3.0, 2.0).into_iter().map(|v| (v * v * v * 5.0).max(0.0).floor()).collect();
@@ -374,19 +373,19 @@ mod tests {
         }
     }
 
-    /// Inverse dispersions, rates, gates and counts of a grid.
+    /// A grid of inverse dispersions, rates, gates and counts.
     fn grid() -> (Vec<f32>, Vec<f32>, [f32; 3], [u32; 7]) {
         let thetas = [0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5];
         let rates = [1e-4, 1e-3, 1e-2, 0.1, 1.0, 30.0, 500.0];
         (thetas.to_vec(), rates.to_vec(), [-4.0, 0.0, 4.0], [0, 1, 2, 5, 16, 40, 700])
     }
 
-    /// Whether a derivative is as exact as all derivatives must be.
+    /// Whether a derivative is within the tolerance for all derivatives.
     fn close(found: f32, exact: f64, size: f64) -> bool {
         (f64::from(found) - exact).abs() <= 1e-5 * size + 1e-30
     }
 
-    /// A gene for every inverse dispersion, in one visit after another with the same rates.
+    /// Every inverse dispersion is a gene; the cases are visits with the same rate for all genes.
     #[test]
     fn value_and_derivatives_are_those_of_an_oracle_for_every_inverse_dispersion_and_rate() {
         let (thetas, rates, gates, counts) = grid();

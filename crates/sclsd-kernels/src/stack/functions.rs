@@ -1,4 +1,4 @@
-//! Stacks as functions that know their derivatives.
+//! Stacks as functions that return their vector–Jacobian product.
 
 use std::fmt::Debug;
 use std::ops::Deref;
@@ -10,13 +10,13 @@ use super::plain;
 use crate::derivative::Derivative;
 use crate::expression::Expression;
 
-/// Numbers that are held by whoever has them.
+/// An owned or shared slice of numbers.
 pub trait Numbers: Deref<Target = [f32]> + Debug + Send + Sync + 'static {}
 
 impl<N: Deref<Target = [f32]> + Debug + Send + Sync + 'static> Numbers for N {}
 
-/// A normalised stack of the expression of cells: `cells × out`, the moments of every layer, and the derivative by all
-/// weights.
+/// Runs a stack with batch normalisation on the expression of cells. Returns the output, `cells × out`, the batch
+/// moments of every layer, and the gradient with respect to all weights.
 #[must_use]
 pub fn encode<N: Numbers>(
     weights: Vec<N>,
@@ -44,7 +44,8 @@ impl<N: Numbers> Derivative for Encoded<N> {
     }
 }
 
-/// A stack without normalisation of `x`, `rows × in`: `rows × out`, and the derivative by `x` and all weights.
+/// Runs a stack without normalisation on `x`, `rows × in`. Returns the output, `rows × out`, and the gradient with
+/// respect to `x` and all weights.
 pub fn run_plain<N: Numbers>(x: N, weights: Vec<N>, sizes: Sizes) -> (Vec<f32>, impl Derivative + use<N>) {
     let saved = plain::forward(&sizes.layers(&weights), &x);
     (saved.out().to_vec(), Ran { sizes, weights, x, saved })
@@ -66,7 +67,8 @@ impl<N: Numbers> Derivative for Ran<N> {
     }
 }
 
-/// The expression of cells times a matrix, `outputs × genes`: `cells × outputs`, and the derivative by the matrix.
+/// Multiplies the expression of cells by a matrix, `outputs × genes`. Returns the product, `cells × outputs`, and the
+/// gradient with respect to the matrix.
 #[must_use]
 pub fn project(expression: Arc<Expression>, weight: &[f32], outputs: usize) -> (Vec<f32>, impl Derivative + use<>) {
     let out = expression.times_transposed(weight, outputs);

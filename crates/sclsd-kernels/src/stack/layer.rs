@@ -1,19 +1,19 @@
-//! Layers and their sizes.
+//! The layers of a stack, and their sizes.
 
 use std::ops::Deref;
 
-/// One layer.
+/// One linear layer, with optional batch normalisation and activation.
 #[derive(Debug, Clone, Copy)]
 pub struct StackLayer<'a> {
-    /// Numbers in a row of its input.
+    /// Width of the input.
     pub inputs: usize,
-    /// Numbers in a row of its output.
+    /// Width of the output.
     pub outputs: usize,
     /// `[outputs, inputs]`.
     pub weight: &'a [f32],
     /// `outputs`.
     pub bias: &'a [f32],
-    /// γ and β; empty where the layer is not normalised.
+    /// γ and β; empty if the layer has no batch normalisation.
     pub norm: (&'a [f32], &'a [f32]),
     /// Whether softplus follows.
     pub activated: bool,
@@ -22,28 +22,28 @@ pub struct StackLayer<'a> {
 /// Sizes of a stack.
 #[derive(Debug, Clone)]
 pub struct Sizes {
-    /// From input to output.
+    /// Widths, from input to output.
     pub widths: Vec<usize>,
-    /// Whether every layer is normalised.
+    /// Whether every layer has batch normalisation.
     pub normalized: bool,
     /// Whether softplus follows the last layer too.
     pub activated: bool,
 }
 
 impl Sizes {
-    /// Numbers in a row of the output.
+    /// Width of the output.
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.widths.last().copied().unwrap_or(0)
     }
 
-    /// Rows of numbers of a layer.
+    /// Number of weight vectors of a layer.
     #[must_use]
     pub fn parts(&self) -> usize {
         if self.normalized { 4 } else { 2 }
     }
 
-    /// The layers whose weights these are.
+    /// The layers with these weights.
     pub fn layers<'a, N: Deref<Target = [f32]>>(&self, weights: &'a [N]) -> Vec<StackLayer<'a>> {
         let last = self.widths.len().saturating_sub(2);
         let layer = |(depth, (pair, parts)): (usize, (&[usize], &'a [N]))| StackLayer {
@@ -57,7 +57,7 @@ impl Sizes {
         self.widths.windows(2).zip(weights.chunks(self.parts())).enumerate().map(layer).collect()
     }
 
-    /// Scratch space for the derivatives by all weights, those by matrices aside.
+    /// Zeros for the gradients with respect to all weights; the gradients of matrices are left empty.
     #[must_use]
     pub fn zeros(&self) -> Vec<Vec<f32>> {
         let scratch = |pair: &[usize]| {

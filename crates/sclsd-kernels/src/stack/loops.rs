@@ -1,6 +1,7 @@
-//! The element-wise loops of a layer, by the vectors at hand.
+//! The element-wise loops of a layer, with SIMD.
 //!
-//! Rows are `width` long; a loop over one row at a time keeps what belongs to a column in the cache.
+//! Matrices are row-major with rows of `width`. Loops run row by row, so that the numbers of each column stay in the
+//! cache.
 
 use pulp::{Simd, WithSimd};
 
@@ -45,7 +46,8 @@ impl WithSimd for Bias<'_> {
     }
 }
 
-/// Through the softplus whose values are `out`, if there is one: `g ← g σ`; adds the rows to `sum`.
+/// Backward pass through the bias and, if `activated`, the softplus whose values are `out`: `g ← g σ`, in place. Adds
+/// the rows of `g` to `sum`.
 pub(super) fn bias_grad(grad: &mut [f32], out: &[f32], sum: &mut [f32], activated: bool) {
     arch().dispatch(BiasGradient { grad, out, sum, activated });
 }
@@ -76,7 +78,7 @@ impl WithSimd for BiasGradient<'_> {
     }
 }
 
-/// `Σ w x` or `Σ w (x − center)²` of every column.
+/// Adds `Σ w x` or `Σ w (x − center)²` of every column to `sum`.
 pub(super) fn moment(rows: &[f32], weights: &[f32], center: Option<&[f32]>, sum: &mut [f32]) {
     arch().dispatch(Moment { rows, weights, center, sum });
 }
@@ -111,7 +113,7 @@ impl WithSimd for Moment<'_> {
     }
 }
 
-/// Mean and 1/sd of every column.
+/// Mean and 1 / sd of every column.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Center<'a> {
     pub mean: &'a [f32],
@@ -119,7 +121,7 @@ pub(super) struct Center<'a> {
 }
 
 impl Center<'_> {
-    /// x̂ of some numbers of a row.
+    /// x̂ of a row, from column `at` on.
     #[inline(always)]
     fn normed<S: Simd>(self, simd: S, row: &[f32], at: usize) -> Lanes<S> {
         (Lanes::from(simd, row, at) - Lanes::from(simd, self.mean, at)) * Lanes::from(simd, self.inverse, at)
@@ -156,18 +158,18 @@ impl WithSimd for Normalize<'_> {
     }
 }
 
-/// A layer's normalisation as its gradients see it.
+/// What the backward pass of a layer's normalisation needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Normed<'a> {
-    /// Before it.
+    /// Input of the normalisation.
     pub rows: &'a [f32],
     pub center: Center<'a>,
-    /// After it, and after the activation.
+    /// Output of the normalisation and the activation.
     pub out: &'a [f32],
     pub activated: bool,
 }
 
-/// Through the softplus, if there is one; adds `g` and `g x̂` of every column to `sums`.
+/// Backward pass through the softplus, if there is one. Adds `g` and `g x̂` of every column to `sums`.
 pub(super) fn norm_grad_sums(grad: &mut [f32], normed: Normed<'_>, sums: [&mut [f32]; 2]) {
     arch().dispatch(NormGradientSums { grad, normed, sums });
 }
@@ -201,7 +203,7 @@ impl WithSimd for NormGradientSums<'_> {
     }
 }
 
-/// Through the normalisation: `g ← γ/sd (g − w Σ g − w x̂ Σ g x̂)`, with w the weight of a row.
+/// Backward pass through the normalisation, in place: `g ← γ/sd (g − w Σ g − w x̂ Σ g x̂)`, with w the weight of a row.
 pub(super) fn norm_grad(
     grad: &mut [f32],
     rows: &[f32],

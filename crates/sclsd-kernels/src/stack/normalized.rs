@@ -1,11 +1,12 @@
-//! A stack with batch normalisation: layer by layer, since every row has a part in every other's normalisation.
+//! A stack with batch normalisation. It runs layer by layer, because the normalisation of a row depends on all rows.
 //!
 //! ```text
 //! a = W h,   x̂ = (a − mean a) / √(var a + 1e-5),   y = softplus(γ x̂ + β)
-//! ∂/∂a_i = γ / sd (g_i − w_i Σ g − w_i x̂_i Σ g x̂)        g by γ x̂ + β, w the weight of a row, Σ w = 1
+//! ∂/∂a_i = γ / sd (g_i − w_i Σ g − w_i x̂_i Σ g x̂)
 //! ```
 //!
-//! The bias of the linear layer makes no difference: its derivative is 0.
+//! g is the gradient with respect to γ x̂ + β, and w the weight of a row, Σ w = 1. The bias of the linear layer has no
+//! effect, so its gradient is 0.
 
 use rayon::prelude::*;
 
@@ -18,26 +19,26 @@ use crate::rows::{BLOCK, blocks, filled_rows, groups, per_group};
 
 const EPSILON: f32 = 1e-5;
 
-/// What the first layer sees.
+/// Input of the first layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Input<'a> {
-    /// Expression of cells; nothing is differentiated by it.
+    /// Expression of cells. There is no gradient with respect to it.
     Cells(&'a Expression),
-    /// Any rows.
+    /// Dense rows.
     Rows(&'a [f32]),
 }
 
-/// How much every row counts.
+/// The weight of every row in the batch statistics.
 #[derive(Debug, Clone)]
 pub struct RowWeights {
-    /// One per row; over all peers they sum to one.
+    /// One weight per row. The weights of all peers sum to one.
     pub rows: Vec<f32>,
-    /// The batch that the rows stand for.
+    /// The global batch that the rows belong to.
     pub global: GlobalBatch,
 }
 
 impl RowWeights {
-    /// The same for all rows, each a visit.
+    /// The same weight for all rows, each of which is a visit.
     #[must_use]
     pub fn equal(rows: usize, global: &GlobalBatch) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "rows of a batch are far below 2^24")]
@@ -45,10 +46,10 @@ impl RowWeights {
         Self { rows: vec![weight; rows], global: global.clone() }
     }
 
-    /// How often every cell is visited, as a share of all visits; `places` are the cells of these visits.
+    /// The fraction of all visits that every cell has; `places` holds the cell of every visit.
     ///
     /// # Panics
-    /// When a place is not below `cells`.
+    /// If a place is not below `cells`.
     #[must_use]
     pub fn of_visits(places: &[u32], cells: usize, global: &GlobalBatch) -> Self {
         let mut rows = vec![0.0_f32; cells];
@@ -59,14 +60,14 @@ impl RowWeights {
         Self { rows, global: global.clone() }
     }
 
-    /// What the variance is to be multiplied by to be the unbiased one.
+    /// The factor from the biased to the unbiased variance.
     #[expect(clippy::cast_precision_loss, reason = "visits of a batch are far below 2^52")]
     pub(crate) fn unbiased(&self) -> f64 {
         self.global.visits as f64 / (self.global.visits as f64 - 1.0)
     }
 }
 
-/// Mean and unbiased variance of a layer's outputs, before normalisation.
+/// Mean and unbiased variance of a layer's outputs, before batch normalisation.
 #[derive(Debug, Clone)]
 pub struct BatchMoments {
     /// `outputs`.
@@ -75,7 +76,7 @@ pub struct BatchMoments {
     pub variance: Vec<f32>,
 }
 
-/// What the backward pass needs of a layer.
+/// Saved for the backward pass of a layer.
 #[derive(Debug)]
 struct SavedLayer {
     /// a.
@@ -87,7 +88,7 @@ struct SavedLayer {
     out: Vec<f32>,
 }
 
-/// What the backward pass needs of a stack.
+/// Saved for the backward pass of a stack.
 #[derive(Debug)]
 pub(crate) struct Saved {
     layers: Vec<SavedLayer>,
@@ -106,7 +107,7 @@ impl Saved {
     }
 }
 
-/// Runs the stack; every layer's moments come with it.
+/// Runs the stack. Also returns the batch moments of every layer.
 pub(crate) fn forward(layers: &[StackLayer<'_>], input: Input<'_>, weights: &RowWeights) -> (Saved, Vec<BatchMoments>) {
     let rows = weights.rows.len();
     let (mut saved, mut moments): (Vec<SavedLayer>, Vec<BatchMoments>) = (Vec::new(), Vec::new());
@@ -129,7 +130,8 @@ pub(crate) fn forward(layers: &[StackLayer<'_>], input: Input<'_>, weights: &Row
     (Saved { layers: saved }, moments)
 }
 
-/// Derivatives by the input (empty for cells) and by all weights, given that by the output.
+/// The backward pass: the gradients with respect to the input (empty for cells) and to all weights, given the gradient
+/// with respect to the output.
 pub(crate) fn backward(
     sizes: &Sizes,
     layers: &[StackLayer<'_>],
@@ -147,7 +149,7 @@ pub(crate) fn backward(
             unreachable!("four rows a layer")
         };
         grad_sums(layer, &this[0], &mut grad, beta, gamma);
-        // this peer's are the derivatives by its β and γ, those of all flow back through the moments
+        // the gradients of β and γ are this peer's; the gradients through the moments are those of all peers
         let (mut sum, mut product) = (beta.clone(), gamma.clone());
         weights.global.peers.sum_all(&mut [&mut sum, &mut product]);
         let scale: Vec<f32> =
@@ -182,7 +184,7 @@ fn linear(layer: &StackLayer<'_>, input: Input<'_>, rows: usize) -> Vec<f32> {
     )
 }
 
-/// `Σ w a`, or `Σ w (a − center)²`, of every column, over all peers.
+/// `Σ w a` or `Σ w (a − center)²` of every column, over all peers.
 pub(crate) fn sums(a: &[f32], width: usize, weights: &RowWeights, center: Option<&[f32]>) -> Vec<f32> {
     let parts: Vec<Vec<f64>> = groups(weights.rows.len())
         .into_par_iter()
@@ -205,7 +207,8 @@ pub(crate) fn sums(a: &[f32], width: usize, weights: &RowWeights, center: Option
     sums
 }
 
-/// Through the activation; `Σ g` and `Σ g x̂` of every column, which are the derivatives by β and γ.
+/// Backward pass through the activation. Adds `Σ g` and `Σ g x̂` of every column, the gradients with respect to β and
+/// γ.
 fn grad_sums(layer: &StackLayer<'_>, saved: &SavedLayer, grad: &mut [f32], beta: &mut [f32], gamma: &mut [f32]) {
     let width = layer.outputs;
     let rows = grad.len() / width;
@@ -247,7 +250,7 @@ mod tests {
     use super::*;
     use crate::oracle::{assert_close, gradient, linear, normalized, softplus, wide};
 
-    /// The stack in `f64`; of every layer matrix, biases, γ and β one after the other.
+    /// The stack in `f64`. `parameters` holds the matrix, biases, γ and β of every layer, one after the other.
     fn exact(widths: &[usize], x: &[f64], weights: &[f64], parameters: &[f64]) -> Vec<f64> {
         let (mut rest, mut h) = (parameters, x.to_vec());
         for (depth, pair) in widths.windows(2).enumerate() {

@@ -1,4 +1,5 @@
-//! A stack without normalisation: layer by layer, or a block of rows through all of them where nothing is kept.
+//! A stack without normalisation. For training it runs layer by layer; for evaluation, block by block through all
+//! layers.
 
 use rayon::prelude::*;
 
@@ -8,7 +9,7 @@ use crate::expression::{FirstLayer, SparseRows};
 use crate::products::{self, PackedFactor, Rows, Terms};
 use crate::rows::{BLOCK, add, filled_rows};
 
-/// Values after every layer.
+/// The output of every layer, saved for the backward pass.
 #[derive(Debug)]
 pub(crate) struct Saved {
     layers: Vec<Vec<f32>>,
@@ -21,7 +22,7 @@ impl Saved {
     }
 }
 
-/// Runs the stack, and keeps what the derivative needs.
+/// Runs the stack, and saves the output of every layer.
 pub(crate) fn forward(layers: &[StackLayer<'_>], x: &[f32]) -> Saved {
     let rows = x.len() / layers[0].inputs;
     let mut saved: Vec<Vec<f32>> = Vec::with_capacity(layers.len());
@@ -37,7 +38,7 @@ pub(crate) fn forward(layers: &[StackLayer<'_>], x: &[f32]) -> Saved {
     Saved { layers: saved }
 }
 
-/// The output alone, `rows × out`: a block of rows through all layers before the next.
+/// The output of the stack, `rows × out`, without saving anything: every block of rows goes through all layers.
 #[must_use]
 pub fn forward_eval(layers: &[StackLayer<'_>], x: &[f32]) -> Vec<f32> {
     let (inputs, outputs) = (layers[0].inputs, layers[layers.len() - 1].outputs);
@@ -48,7 +49,7 @@ pub fn forward_eval(layers: &[StackLayer<'_>], x: &[f32]) -> Vec<f32> {
     })
 }
 
-/// The same for the expression of cells.
+/// Like [`forward_eval`], for the expression of cells.
 #[must_use]
 pub fn forward_eval_cells(layers: &[StackLayer<'_>], x: SparseRows<'_>) -> Vec<f32> {
     let (below, outputs) = (layers[0], layers[layers.len() - 1].outputs);
@@ -63,12 +64,12 @@ pub fn forward_eval_cells(layers: &[StackLayer<'_>], x: SparseRows<'_>) -> Vec<f
     })
 }
 
-/// Layers with their weights packed.
+/// Layers with their packed weights.
 fn steps<'a>(layers: &[StackLayer<'a>]) -> Vec<(StackLayer<'a>, PackedFactor)> {
     layers.iter().map(|layer| (*layer, PackedFactor::transposed(layer.weight, layer.inputs, Terms::Three))).collect()
 }
 
-/// Some rows through layers, on the thread at hand.
+/// Runs some rows through the layers, on the calling thread.
 fn through(steps: &[(StackLayer<'_>, PackedFactor)], x: Vec<f32>) -> Vec<f32> {
     steps.iter().fold(x, |x, (layer, weight)| {
         let mut out = vec![0.0; x.len() / layer.inputs * layer.outputs];
@@ -78,7 +79,8 @@ fn through(steps: &[(StackLayer<'_>, PackedFactor)], x: Vec<f32>) -> Vec<f32> {
     })
 }
 
-/// Derivatives by the input and by all weights, given that by the output, `grad`.
+/// The backward pass: the gradients with respect to the input and to all weights, given `grad`, the gradient with
+/// respect to the output.
 pub(crate) fn backward(
     sizes: &Sizes,
     layers: &[StackLayer<'_>],

@@ -4,9 +4,9 @@
 //! y = γ (x − mean) / √(var + 1e-5) + β
 //! ```
 //!
-//! In training mean and (biased) variance are the batch's; in evaluation they are running averages, of which the
-//! variance is the unbiased one, as PyTorch keeps it. A training pass does not change the layer: it returns the batch's
-//! [statistics](BatchStatistics), which [`BatchNorm::absorb`] adds to the averages.
+//! In training, mean and (biased) variance are those of the batch. In evaluation they are running averages, with the
+//! unbiased variance, as in PyTorch. A training pass does not change the layer: it returns the
+//! [statistics](BatchStatistics) of the batch, which [`BatchNorm::absorb`] adds to the averages.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -24,7 +24,7 @@ const EPSILON: f64 = 1e-5;
 /// Weight of a new batch in the running averages.
 const MOMENTUM: f64 = 0.1;
 
-/// Reference: `torch.nn.BatchNorm1d`.
+/// Batch normalisation over rows. Reference: `torch.nn.BatchNorm1d`.
 #[derive(Module, Debug)]
 pub struct BatchNorm<B: Backend> {
     /// γ, `[features]`.
@@ -35,24 +35,24 @@ pub struct BatchNorm<B: Backend> {
     pub running_mean: Param<Tensor<B, 1>>,
     /// Running unbiased variance, `[features]`.
     pub running_var: Param<Tensor<B, 1>>,
-    /// Number of batches absorbed, `[1]`.
+    /// Number of batches in the running averages, `[1]`.
     pub num_batches_tracked: Param<Tensor<B, 1>>,
 }
 
-/// Mean and unbiased variance of one batch, each `[1, features]`, without a gradient.
+/// Mean and unbiased variance of one batch, each `[1, features]`, detached from the gradient.
 #[derive(Debug, Clone)]
 pub struct BatchStatistics<B: Backend> {
     mean: Tensor<B, 2>,
     variance: Tensor<B, 2>,
 }
 
-/// How often each row counts in a batch: a cell that walks visit often is one row with a large share.
+/// The weight of every row in the batch statistics: a cell that is visited often is one row with a large weight.
 #[derive(Debug, Clone)]
 pub struct RowShares<B: Backend> {
-    /// Visits of each row as a share of all, `[rows, 1]`; over all peers they sum to one. Nothing where each row is a
-    /// visit.
+    /// Visits of each row as a fraction of all visits, `[rows, 1]`; the fractions of all peers sum to one. `None` if
+    /// each row is a visit.
     pub shares: Option<Tensor<B, 2>>,
-    /// The batch that the rows stand for.
+    /// The global batch that the rows belong to.
     pub global: GlobalBatch,
 }
 
@@ -62,7 +62,7 @@ impl<B: Backend> RowShares<B> {
         Self { shares: Some(Tensor::from_data(data, device)), global: weights.global.clone() }
     }
 
-    /// Each row is a visit.
+    /// Every row is one visit.
     pub(super) fn equal(global: &GlobalBatch) -> Self {
         Self { shares: None, global: global.clone() }
     }
@@ -91,7 +91,7 @@ impl<B: Backend> BatchNorm<B> {
         }
     }
 
-    /// Normalises by the running averages.
+    /// Normalises with the running averages.
     ///
     /// # Shapes
     /// - `x`: `[rows, features]` → `[rows, features]`
@@ -115,10 +115,10 @@ impl<B: Backend> BatchNorm<B> {
 }
 
 impl<B: Trainable> BatchNorm<B> {
-    /// A linear layer, normalised by the batch's own statistics, over all peers, and these.
+    /// A linear layer, normalised with the statistics of the global batch. Also returns these statistics.
     ///
     /// # Shapes
-    /// - `x`: `[rows, in]` → `[rows, features]`; the whole batch has at least 2 visits
+    /// - `x`: `[rows, in]` → `[rows, features]`; the global batch has at least 2 visits
     #[must_use]
     pub fn train(
         &self,
@@ -146,11 +146,11 @@ impl<B: Trainable> BatchNorm<B> {
             variance: variance.clone().detach().mul_scalar(visits / (visits - 1.0)),
         };
         let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().unsqueeze();
-        // b makes no difference, but has a derivative, which is 0
+        // b has no effect, but needs a gradient, which is 0
         (centered * scale + (self.bias.val().unsqueeze() + b.mul_scalar(0.0)), statistics)
     }
 
-    /// A linear layer with this normalisation after it, as one linear layer, by way of the inputs' covariance:
+    /// Folds a linear layer and this normalisation into one linear layer, using the covariance of the inputs:
     ///
     /// ```text
     /// mean(W h + b) = W mean(h) + b,   var(W h + b) = diag(W Cov(h) Wᵀ)
@@ -182,7 +182,7 @@ impl<B: Trainable> BatchNorm<B> {
             variance: row(variance.clone()).mul_scalar(visits / (visits - 1.0)),
         };
         let scale = variance.add_scalar(EPSILON).sqrt().recip() * self.weight.val().reshape([outputs, 1]);
-        // b makes no difference, but has a derivative, which is 0
+        // b has no effect, but needs a gradient, which is 0
         let bias = self.bias.val() - (level * scale.clone()).reshape([outputs]) + b.mul_scalar(0.0);
         (w * scale, bias, statistics)
     }

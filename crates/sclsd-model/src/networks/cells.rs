@@ -1,4 +1,4 @@
-//! The distinct cells of a batch, and where walks visit them.
+//! The distinct cells of a batch, and the visits of every cell.
 
 use std::sync::Arc;
 
@@ -11,26 +11,26 @@ use crate::accelerated::{gathered, scatter};
 use crate::derivative::Trainable;
 use crate::executor::Kernels;
 
-/// The distinct cells of a batch. A cell that is visited often is one row.
+/// The distinct cells of a batch, one row per cell, however often walks visit it.
 #[derive(Debug, Clone)]
 pub struct Cells<B: Backend> {
-    /// Their expression.
+    /// Expression of the cells.
     pub(crate) expression: Arc<Expression>,
-    /// How often each is visited.
+    /// Weight of every cell: its number of visits.
     pub(crate) weights: Arc<RowWeights>,
     /// The cell of every visit, `[visits]`.
     places: Tensor<B, 1, Int>,
     kernels: Kernels,
-    /// The visits of every cell, and the expression where the tensors are, for kernels that run there.
+    /// For kernels on a device: the visits of every cell, and the expression on the device.
     on_device: Option<(Arc<VisitsByCell>, Tensor<B, 2>)>,
     device: B::Device,
 }
 
 impl<B: Trainable> Cells<B> {
-    /// The cells whose expression this is; `places` are those of the visits.
+    /// Cells with this expression; `places` holds the cell of every visit.
     ///
     /// # Panics
-    /// When a place is not below the number of cells.
+    /// If a place is not below the number of cells.
     #[must_use]
     pub fn new(
         expression: Expression,
@@ -62,7 +62,7 @@ impl<B: Trainable> Cells<B> {
         }
     }
 
-    /// Where its tensors are.
+    /// The device of the tensors.
     #[must_use]
     pub fn device(&self) -> &B::Device {
         &self.device
@@ -76,7 +76,7 @@ impl<B: Trainable> Cells<B> {
         }
     }
 
-    /// Rows of cells at every visit.
+    /// The rows of cells at every visit.
     ///
     /// # Shapes
     /// - `rows`: `[cells, n]` → `[visits, n]`
@@ -92,7 +92,7 @@ impl<B: Trainable> Cells<B> {
     }
 }
 
-/// All values on a device, `[cells, genes]`.
+/// The dense expression on a device, `[cells, genes]`.
 fn dense<B: Backend>(expression: &Expression, device: &B::Device) -> Tensor<B, 2> {
     let shape = [expression.n_cells(), expression.n_genes()];
     Tensor::from_data(TensorData::new(expression.to_dense(), shape), device)

@@ -8,7 +8,7 @@ use crate::accelerated::product;
 use crate::derivative::Trainable;
 use crate::executor::Kernels;
 
-/// Weights `[out, in]` and biases `[out]`, as PyTorch lays them out.
+/// Weights `[out, in]` and biases `[out]`, in PyTorch's layout.
 #[derive(Module, Debug)]
 pub struct Linear<B: Backend> {
     /// W, `[out, in]`.
@@ -18,7 +18,7 @@ pub struct Linear<B: Backend> {
 }
 
 impl<B: Backend> Linear<B> {
-    /// Initial values as `torch.nn.Linear` draws them: uniform within ±1/√in.
+    /// Draws initial values like `torch.nn.Linear`: uniform within ±1/√in.
     #[must_use]
     pub fn new(inputs: usize, outputs: usize, rng: &mut impl rand::Rng, device: &B::Device) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "layer sizes are far below 2^52")]
@@ -35,7 +35,7 @@ impl<B: Backend> Linear<B> {
 }
 
 impl<B: Trainable> Linear<B> {
-    /// The same in training.
+    /// The forward pass in training, with these kernels.
     #[must_use]
     pub(crate) fn train(&self, x: Tensor<B, 2>, kernels: Kernels) -> Tensor<B, 2> {
         product(kernels, x, self.weight.val().transpose()) + self.bias.val().unsqueeze()

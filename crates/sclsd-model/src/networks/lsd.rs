@@ -1,4 +1,4 @@
-//! The whole model: encoders, decoders, potential, recurrent prior and dispersion.
+//! The complete model: encoders, decoders, potential, recurrent prior and dispersion.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
@@ -33,45 +33,45 @@ pub struct Lsd<B: Backend> {
     pub x_encoder: Stack<B>,
     /// q(B | z): `[rows, z]` → location and scale of B.
     pub z_encoder: Stack<B>,
-    /// q(xl | x): `[rows, genes]` → location and scale of the logarithm of the library size.
+    /// q(xl | x): `[rows, genes]` → location and scale of ln xl, the logarithm of the library size.
     pub xl_encoder: Stack<B>,
     /// V(z).
     pub potential: PotentialNetwork<B>,
     /// Mean of p(B) along a walk.
     pub rnn: RecurrentPrior<B>,
-    /// State of the recurrent prior before the first step, `[2, 1, B]`.
+    /// Initial state of the recurrent prior, `[2, 1, B]`.
     pub h_0: Param<Tensor<B, 3>>,
     /// ln θ, `[genes]`.
     pub log_inverse_dispersion: Param<Tensor<B, 1>>,
-    /// How counts are distributed.
+    /// Distribution of the counts.
     #[module(skip)]
     pub(crate) likelihood: CountLikelihood,
 }
 
-/// What the last layers of encoder and decoder give on average before training.
+/// Mean outputs of the last layers of encoder and decoder before training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
-    /// Median of the logarithm of a cell's counts.
+    /// Median of the logarithm of the counts per cell.
     pub log_library: f64,
-    /// Standard deviation of the same.
+    /// Standard deviation of the logarithm of the counts per cell.
     pub log_library_scale: f64,
-    /// Logarithm of every gene's share of all counts.
+    /// Logarithm of every gene's fraction of all counts.
     pub log_rates: Vec<f32>,
 }
 
-/// Batch statistics of the normalised networks in one training pass.
+/// Batch statistics of one training pass, for every network with batch normalisation.
 #[derive(Debug, Clone)]
 pub struct Statistics<B: Backend> {
-    /// Of the expression encoder.
+    /// Statistics of the expression encoder.
     pub x_encoder: Vec<BatchStatistics<B>>,
-    /// Of the library size encoder.
+    /// Statistics of the library size encoder.
     pub xl_encoder: Vec<BatchStatistics<B>>,
-    /// Of the decoder.
+    /// Statistics of the decoder.
     pub z_decoder: Vec<BatchStatistics<B>>,
 }
 
 impl<B: Backend> Lsd<B> {
-    /// A model for `n_genes` genes with PyTorch's initial values, drawn from `rng` network by network.
+    /// A model for `n_genes` genes with PyTorch's initial values, drawn from `rng` one network after the other.
     #[must_use]
     pub fn new(spec: &CheckedModelSpec, n_genes: usize, rng: &mut impl rand::Rng, device: &B::Device) -> Self {
         let (potential, likelihood) = (spec.custom().potential.clone(), spec.likelihood());
@@ -87,7 +87,7 @@ impl<B: Backend> Lsd<B> {
             z_encoder: Stack::new(&sizes(z, dims.z_encoder(), 2 * b), false, rng, device),
             xl_encoder: Stack::new(&sizes(n_genes, dims.xl_encoder(), 2), true, rng, device),
             potential: {
-                // what is replaced is not made, whatever its sizes
+                // a network that is replaced is not allocated, whatever its sizes
                 let hidden = if potential.is_some() { &[][..] } else { &dims.potential };
                 PotentialNetwork::new(z, hidden, rng, device).replaced(potential, z, device)
             },
@@ -102,11 +102,11 @@ impl<B: Backend> Lsd<B> {
         }
     }
 
-    /// The same, but for what the last layers give on average: the library encoder the data's library size, the decoder
-    /// every gene its mean rate.
+    /// The same model with other mean outputs before training: the library encoder gives the library size of the data,
+    /// and the decoder gives every gene's mean rate.
     ///
     /// # Panics
-    /// When there is not one rate per gene.
+    /// If the number of rates is not the number of genes.
     #[must_use]
     pub fn starting_at(mut self, start: &Start) -> Self {
         let n_genes = self.log_inverse_dispersion.dims()[0];
@@ -119,7 +119,7 @@ impl<B: Backend> Lsd<B> {
         self
     }
 
-    /// A model with given weights.
+    /// A model with the given weights.
     ///
     /// # Errors
     /// As [`Lsd::with_weights`].
@@ -132,14 +132,13 @@ impl<B: Backend> Lsd<B> {
         Self::new(spec, n_genes, &mut Zeros, device).with_weights(weights)
     }
 
-    /// Every tensor of the model, on the host.
+    /// All tensors of the model, copied to the host.
     #[must_use]
     pub fn weights(&self) -> Weights {
         weights_of(self)
     }
 
-    /// The model with these weights. Names that the model does not know are left alone; batch counters and the
-    /// logarithm of θ may be missing.
+    /// The model with these weights. Unknown names are ignored; batch counters and the logarithm of θ may be missing.
     ///
     /// # Errors
     /// [`WeightsError`] names a tensor that is missing, of the wrong shape, or not finite.
@@ -174,7 +173,7 @@ impl<B: Backend> Lsd<B> {
         Self::location_scale(self.b_decoder.forward_eval(b))
     }
 
-    /// Gate logits and rates of p(x | z) from the decoder's output; the rates of a row sum to one.
+    /// Gate logits and rates of p(x | z) from the decoder's output. The rates of a row sum to one.
     ///
     /// # Shapes
     /// - `out`: `[rows, 2 · genes]` → two of `[rows, genes]`
@@ -184,7 +183,7 @@ impl<B: Backend> Lsd<B> {
         (gate, activation::softmax(logits, 1))
     }
 
-    /// Splits an encoder's output into a location and, through softplus, a scale.
+    /// Splits an encoder's output into a location and a scale; softplus makes the scale positive.
     ///
     /// # Shapes
     /// - `out`: `[rows, 2 n]` → two of `[rows, n]`
@@ -194,8 +193,8 @@ impl<B: Backend> Lsd<B> {
         (location, softplus(scale))
     }
 
-    /// Adds a batch to all running averages. The Python package passes x through the expression encoder twice in a
-    /// step, so that encoder's averages move twice.
+    /// Adds a batch to all running averages. The Python package passes x through the expression encoder twice per step,
+    /// so the averages of that encoder are updated twice.
     #[must_use]
     pub fn absorb(mut self, statistics: &Statistics<B>) -> Self {
         self.x_encoder = self.x_encoder.absorb(&statistics.x_encoder).absorb(&statistics.x_encoder);
@@ -241,8 +240,8 @@ impl<B: Trainable> Lsd<B> {
                 let sum = function(&inputs.collect::<Vec<_>>(), vec![sum], [1], derivative);
                 (sum, moments.into_iter().map(|moments| BatchStatistics::new(moments, &device)).collect())
             }
-            // the tensor code and GPUs know one likelihood: others are the host's, after a decoder where the tensors
-            // are
+            // tensor code and GPU kernels implement the ZINB only; other likelihoods are computed on the host, after
+            // the decoder has run on the tensors' device
             kernels if !zinb => {
                 let (folded, statistics) = self.z_decoder.train_folded(z, global, kernels);
                 (counted(folded, log_library, log_theta, &self.likelihood, counts), statistics)
@@ -265,7 +264,7 @@ impl<B: Trainable> Lsd<B> {
     }
 }
 
-/// Σ ln p of counts on the host, `[1]`, given a decoder up to its last layer.
+/// Σ ln p of counts, `[1]`, computed on the host from the input of the decoder's last layer.
 fn counted<B: Trainable>(
     decoder: FoldedLastLayer<B>,
     log_library: Tensor<B, 2>,
@@ -291,7 +290,7 @@ fn halves<B: Backend>(out: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
     (out.clone().narrow(1, 0, width), out.narrow(1, width, width))
 }
 
-/// A generator of zeros, for values that are replaced at once.
+/// A generator of zeros, for initial values that are replaced at once.
 struct Zeros;
 
 impl rand::TryRng for Zeros {

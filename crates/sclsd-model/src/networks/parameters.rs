@@ -3,7 +3,7 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::{Tensor, backend::Backend};
 
-/// A tensor that is kept with the model but not trained.
+/// A tensor that is stored with the model but not trained.
 pub(super) fn buffer<B: Backend, const D: usize>(value: Tensor<B, D>) -> Param<Tensor<B, D>> {
     Param::initialized(ParamId::new(), value.set_require_grad(false))
 }

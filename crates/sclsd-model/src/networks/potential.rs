@@ -5,7 +5,8 @@
 //! −∇V(z) = −σ(g) W_1ᵀ (f'(a_1) ⊙ W_2ᵀ (f'(a_2) ⊙ … W_nᵀ f'(a_n))),   f' = tanh
 //! ```
 //!
-//! The drift is written out so that it can itself be differentiated: Burn differentiates once.
+//! The drift is written as a formula instead of being differentiated by Burn, because Burn differentiates only once:
+//! its gradient is used for the drift's own backward pass.
 
 use std::sync::Arc;
 
@@ -22,21 +23,21 @@ use crate::derivative::{Trainable, function, input, joined, values};
 use crate::executor::Kernels;
 use crate::special::log_cosh;
 
-/// Rows that were followed down a potential.
+/// The result of following rows down a potential.
 #[derive(Debug, Clone)]
 pub struct Flow<B: Trainable> {
-    /// Their states, `[rows, times · z]`.
+    /// The state of every row at every time, `[rows, times · z]`.
     pub states: Tensor<B, 2>,
-    /// What solving took, of the block of rows that took most; on a device, which nothing waits for, 0.
+    /// Work counters of the block of rows that took the most steps; 0 on a device, which is not waited for.
     pub work: Work,
-    /// What became of them on a device.
+    /// The status of the rows on a device.
     pub check: Option<FlowCheck<B::InnerBackend>>,
 }
 
-/// A potential of one's own and its parameters.
+/// A user-defined potential and its parameters.
 #[derive(Module, Debug)]
 pub struct CustomPotential<B: Backend> {
-    /// As many numbers as it asks for.
+    /// The trained parameters.
     pub parameters: Param<Tensor<B, 1>>,
     #[module(skip)]
     potential: Arc<dyn Potential>,
@@ -50,21 +51,21 @@ impl<B: Backend> CustomPotential<B> {
     }
 }
 
-/// V: `[cells, z]` → `[cells, 1]`. Reference: `PotentialNet` and `GradientNet`.
+/// The potential network V: `[cells, z]` → `[cells, 1]`. Reference: `PotentialNet` and `GradientNet`.
 #[derive(Module, Debug)]
 pub struct PotentialNetwork<B: Backend> {
-    /// In place of all below, which is empty then.
+    /// A user-defined potential that replaces the layers, which are then empty.
     pub custom: Option<CustomPotential<B>>,
-    /// Linear layers, ln cosh after each, the last included.
+    /// Linear layers, with ln cosh after each of them, including the last.
     pub layers: Vec<Layer<B>>,
-    /// Present in the Python package and never used; kept so that its weights survive a round trip.
+    /// Present in the Python package and never used; stored so that its weights survive a round trip.
     pub lin: Linear<B>,
     /// g, `[1]`.
     pub gate: Param<Tensor<B, 1>>,
 }
 
 impl<B: Backend> PotentialNetwork<B> {
-    /// A potential over `z_dim` dimensions with these hidden sizes; the gate starts at 0.
+    /// A potential over `z_dim` dimensions with these hidden widths. The gate starts at 0.
     #[must_use]
     pub fn new(z_dim: usize, hidden: &[usize], rng: &mut impl rand::Rng, device: &B::Device) -> Self {
         let sizes: Vec<usize> = [z_dim].into_iter().chain(hidden.iter().copied()).chain([1]).collect();
@@ -76,7 +77,7 @@ impl<B: Backend> PotentialNetwork<B> {
         Self { custom: None, layers, lin: Linear::new(z_dim, 1, rng, device), gate }
     }
 
-    /// The same with a potential of one's own in place of the layers.
+    /// The same network with a user-defined potential instead of the layers.
     #[must_use]
     pub(crate) fn replaced(self, potential: Option<Arc<dyn Potential>>, z_dim: usize, device: &B::Device) -> Self {
         let Some(potential) = potential else { return self };
@@ -86,13 +87,13 @@ impl<B: Backend> PotentialNetwork<B> {
         Self { custom: Some(CustomPotential { parameters, potential, z_dim }), layers: Vec::new(), ..self }
     }
 
-    /// From z to V.
+    /// Widths of the layers, from z to V.
     pub(crate) fn widths(&self) -> Vec<usize> {
         let input = self.layers.first().map(|layer| layer.linear.weight.dims()[1]);
         input.into_iter().chain(self.layers.iter().map(|layer| layer.linear.weight.dims()[0])).collect()
     }
 
-    /// All weights as one row of numbers: of every layer the matrix and the biases, finally the gate.
+    /// All weights as one vector: the matrix and the biases of every layer, then the gate.
     pub(crate) fn flat(&self) -> Tensor<B, 1> {
         let row = |layer: &Layer<B>| {
             let weight = layer.linear.weight.val();
@@ -125,13 +126,13 @@ impl<B: Backend> PotentialNetwork<B> {
         out * activation::sigmoid(self.gate.val()).unsqueeze()
     }
 
-    /// −∇V, the deterministic part of dz/dt.
+    /// The drift −∇V, the deterministic part of dz/dt.
     ///
     /// # Shapes
     /// - `z`: `[cells, z]` → `[cells, z]`
     ///
     /// # Panics
-    /// Never: a potential has a layer.
+    /// Never: a potential has at least one layer.
     #[must_use]
     pub fn drift(&self, z: Tensor<B, 2>) -> Tensor<B, 2> {
         if let Some(custom) = &self.custom {
@@ -159,7 +160,7 @@ impl<B: Backend> PotentialNetwork<B> {
 }
 
 impl<B: Trainable> PotentialNetwork<B> {
-    /// The states of every row at every time of `grid`, of dz/dt = −∇V.
+    /// The states of every row at every time of `grid`, for dz/dt = −∇V.
     ///
     /// # Shapes
     /// - `start`: `[rows, z]`
@@ -199,13 +200,13 @@ impl<B: Trainable> PotentialNetwork<B> {
         Ok(Flow { states: joined(solution.states, 1), work: solution.work, check: None })
     }
 
-    /// The largest V² of all rows of all peers; 0 for those peers that do not have it.
+    /// The largest V² over all rows of all peers; 0 on peers that do not have the largest value.
     ///
     /// # Shapes
     /// - `z`: `[rows, z]` → `[1]`
     #[must_use]
     pub fn largest_square(&self, z: Tensor<B, 2>, peers: &Peers, kernels: Kernels) -> Tensor<B, 1> {
-        // only the row that has it plays a part, in value and derivative
+        // only the row with the largest value contributes to value and gradient
         let largest_of = |all: &[f32]| {
             (0..all.len()).reduce(|best, next| if all[next].abs() > all[best].abs() { next } else { best }).unwrap_or(0)
         };
@@ -307,7 +308,7 @@ mod tests {
         }
     }
 
-    /// The network without hidden layers, as somebody's own: parameters w, b and g.
+    /// The network without hidden layers, as a user-defined potential with parameters w, b and g.
     #[derive(Debug)]
     struct OneLayer;
 
@@ -341,7 +342,7 @@ mod tests {
 
         fn drift(&self, p: &[f32], z: &[f32], out: &mut [f32]) {
             let [_, t, c] = parts(p, z);
-            // added up, which is right where it is 0 at first
+            // adds to `out`, which is correct because `out` holds zeros
             out.iter_mut().zip(p).for_each(|(out, w)| *out -= c * t * w);
         }
 
@@ -373,7 +374,7 @@ mod tests {
             |values: &[f32], n: usize| Tensor::<B, 2>::from_data(TensorData::new(values.to_vec(), [rows, n]), &device);
         let spec = OdeSpec { rtol: 1e-6, ..OdeSpec::default() }.check().unwrap();
         for kernels in [Kernels::Host, Kernels::Tensors] {
-            // states, V and the derivatives of both: by the start, and by all parameters
+            // the states and V, and the gradients of both with respect to the start and to all parameters
             let run = |potential: &PotentialNetwork<B>, square: bool| {
                 let start = tensor(&start, width).require_grad();
                 let (out, sum) = if square {

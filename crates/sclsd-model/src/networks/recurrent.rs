@@ -5,7 +5,7 @@
 //! h¹_s = relu(W_ih¹ h⁰_s + b_ih¹ + W_hh¹ h¹_{s−1} + b_hh¹)
 //! ```
 //!
-//! Two layers as wide as B, along the steps of a walk; the mean of p(B) at step s is h¹_s.
+//! Both layers are as wide as B. The network runs along the steps of a walk; the mean of p(B) at step s is h¹_s.
 
 use std::sync::Arc;
 
@@ -21,29 +21,29 @@ use crate::accelerated;
 use crate::derivative::{Trainable, function, input, joined, numbers, values};
 use crate::executor::Kernels;
 
-/// Reference: `torch.nn.RNN(nonlinearity="relu", num_layers=2)`.
+/// The recurrent prior of B. Reference: `torch.nn.RNN(nonlinearity="relu", num_layers=2)`.
 #[derive(Module, Debug)]
 pub struct RecurrentPrior<B: Backend> {
-    /// Expression to first layer, `[B, genes]`.
+    /// Weights from expression to the first layer, `[B, genes]`.
     pub weight_ih_l0: Param<Tensor<B, 2>>,
-    /// First layer to itself, `[B, B]`.
+    /// Recurrent weights of the first layer, `[B, B]`.
     pub weight_hh_l0: Param<Tensor<B, 2>>,
-    /// `[B]`.
+    /// Bias of the expression, first layer, `[B]`.
     pub bias_ih_l0: Param<Tensor<B, 1>>,
-    /// `[B]`.
+    /// Bias of the recurrence, first layer, `[B]`.
     pub bias_hh_l0: Param<Tensor<B, 1>>,
-    /// First layer to second, `[B, B]`.
+    /// Weights from the first to the second layer, `[B, B]`.
     pub weight_ih_l1: Param<Tensor<B, 2>>,
-    /// Second layer to itself, `[B, B]`.
+    /// Recurrent weights of the second layer, `[B, B]`.
     pub weight_hh_l1: Param<Tensor<B, 2>>,
-    /// `[B]`.
+    /// Bias of the input, second layer, `[B]`.
     pub bias_ih_l1: Param<Tensor<B, 1>>,
-    /// `[B]`.
+    /// Bias of the recurrence, second layer, `[B]`.
     pub bias_hh_l1: Param<Tensor<B, 1>>,
 }
 
 impl<B: Backend> RecurrentPrior<B> {
-    /// Initial values as `torch.nn.RNN` draws them: uniform within ±1/√B.
+    /// Draws initial values like `torch.nn.RNN`: uniform within ±1/√B.
     #[must_use]
     pub fn new(n_genes: usize, b_dim: usize, rng: &mut impl rand::Rng, device: &B::Device) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "layer sizes are far below 2^52")]
@@ -60,7 +60,7 @@ impl<B: Backend> RecurrentPrior<B> {
         }
     }
 
-    /// What the first layer makes of expression, which depends on the cell alone.
+    /// The first layer's projection of the expression, which depends on the cell only.
     ///
     /// # Shapes
     /// - `x`: `[cells, genes]` → `[cells, B]`
@@ -128,7 +128,7 @@ impl<B: Trainable> RecurrentPrior<B> {
         }
     }
 
-    /// All that the way along the steps depends on, as kernels take it.
+    /// Weights and initial states as one vector, in the order of the kernels.
     fn flat(&self, start: &Tensor<B, 3>) -> Tensor<B, 1> {
         let width = start.dims()[2];
         let matrix = |w: &Param<Tensor<B, 2>>| w.val().reshape([width * width]);

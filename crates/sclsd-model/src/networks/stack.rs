@@ -1,4 +1,4 @@
-//! A stack of linear layers with softplus between them, with batch normalisation or without.
+//! A stack of linear layers with softplus between them, with or without batch normalisation.
 
 use std::sync::Arc;
 
@@ -17,24 +17,24 @@ use crate::executor::Kernels;
 use crate::folded::FoldedLastLayer;
 use crate::special::softplus;
 
-/// One linear layer, normalised or not.
+/// One linear layer, with or without batch normalisation.
 #[derive(Module, Debug)]
 pub struct Layer<B: Backend> {
-    /// The layer.
+    /// The linear layer.
     pub linear: Linear<B>,
-    /// Its normalisation.
+    /// The batch normalisation, if there is one.
     pub norm: Option<BatchNorm<B>>,
 }
 
 impl<B: Backend> Layer<B> {
-    /// Matrix, biases and, where it is normalised, γ and β.
+    /// Matrix, biases and, with batch normalisation, γ and β.
     fn inputs(&self) -> Vec<FloatTensor<B>> {
         let norm = self.norm.iter().flat_map(|norm| [input(norm.weight.val()), input(norm.bias.val())]);
         [input(self.linear.weight.val()), input(self.linear.bias.val())].into_iter().chain(norm).collect()
     }
 }
 
-/// Linear – (batch norm) – softplus, the last softplus left off.
+/// Layers of linear, (batch norm), softplus; the last softplus is left out.
 #[derive(Module, Debug)]
 pub struct Stack<B: Backend> {
     /// Layers from input to output.
@@ -42,7 +42,7 @@ pub struct Stack<B: Backend> {
 }
 
 impl<B: Backend> Stack<B> {
-    /// A stack through these sizes, input and output included.
+    /// A stack with these widths, input and output included.
     #[must_use]
     pub fn new(sizes: &[usize], normalized: bool, rng: &mut impl rand::Rng, device: &B::Device) -> Self {
         let layers = sizes
@@ -55,8 +55,8 @@ impl<B: Backend> Stack<B> {
         Self { layers }
     }
 
-    /// The same with other means, and standard deviations, of some outputs: β and γ of the last normalisation. A stack
-    /// without one gets the means as biases.
+    /// Sets the means and standard deviations of some outputs before training: β and γ of the last batch normalisation.
+    /// In a stack without batch normalisation, the means become biases.
     #[must_use]
     pub(crate) fn starting_at(mut self, means: &[(usize, f32)], scales: &[(usize, f32)]) -> Self {
         let replace = |param: Param<Tensor<B, 1>>, new: &[(usize, f32)]| {
@@ -80,7 +80,7 @@ impl<B: Backend> Stack<B> {
         self
     }
 
-    /// In evaluation mode.
+    /// The forward pass in evaluation mode.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, out]`
@@ -95,7 +95,7 @@ impl<B: Backend> Stack<B> {
         })
     }
 
-    /// The layers in turn, softplus between them.
+    /// Runs all layers, with softplus between them.
     fn run(&self, mut x: Tensor<B, 2>, mut layer: impl FnMut(Tensor<B, 2>, &Layer<B>) -> Tensor<B, 2>) -> Tensor<B, 2> {
         for (depth, at) in self.layers.iter().enumerate() {
             x = layer(x, at);
@@ -106,7 +106,7 @@ impl<B: Backend> Stack<B> {
         x
     }
 
-    /// Adds a batch to the running averages, one entry per normalised layer.
+    /// Adds a batch to the running averages, one entry per layer with batch normalisation.
     #[must_use]
     pub fn absorb(mut self, statistics: &[BatchStatistics<B>]) -> Self {
         let mut batches = statistics.iter();
@@ -120,18 +120,18 @@ impl<B: Backend> Stack<B> {
 }
 
 impl<B: Backend> Stack<B> {
-    /// The weights of all layers, as a function of them takes them.
+    /// The weights of all layers, in the order of the kernels.
     pub(crate) fn inputs(&self) -> Vec<FloatTensor<B>> {
         self.layers.iter().flat_map(Layer::inputs).collect()
     }
 
-    /// From input to output.
+    /// Widths, from input to output.
     pub(crate) fn widths(&self) -> Vec<usize> {
         let input = self.layers.first().map(|layer| layer.linear.weight.dims()[1]);
         input.into_iter().chain(self.layers.iter().map(|layer| layer.linear.weight.dims()[0])).collect()
     }
 
-    /// Kernels on the host take stacks of up to seven layers.
+    /// The kernels that this stack can use: the host kernels take at most seven layers.
     pub(crate) fn suited(&self, kernels: Kernels) -> Kernels {
         if kernels == Kernels::Host && 4 * self.layers.len() + 3 > INPUTS { Kernels::Tensors } else { kernels }
     }
@@ -143,7 +143,7 @@ impl<B: Backend> Stack<B> {
 }
 
 impl<B: Trainable> Stack<B> {
-    /// In training mode, with the batch statistics of every normalised layer.
+    /// The forward pass in training mode, with the batch statistics of every layer with batch normalisation.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, out]`
@@ -167,14 +167,14 @@ impl<B: Trainable> Stack<B> {
         (out, statistics)
     }
 
-    /// In training mode up to the last layer, which is folded with its normalisation into one linear layer; each row is
-    /// a visit.
+    /// The forward pass in training mode up to the last layer, which is returned with its batch normalisation folded
+    /// in. Every row is a visit.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, width below]`, and the last layer's `[out, width below]` and `[out]`
     ///
     /// # Panics
-    /// When the stack is empty or not normalised.
+    /// If the stack is empty or has no batch normalisation.
     #[must_use]
     pub(crate) fn train_folded(
         &self,
@@ -194,7 +194,7 @@ impl<B: Trainable> Stack<B> {
         (FoldedLastLayer { hidden, weight, bias }, statistics)
     }
 
-    /// In training mode, of the expression of cells, for a normalised stack.
+    /// The forward pass in training mode on the expression of cells, for a stack with batch normalisation.
     ///
     /// # Shapes
     /// - out: `[cells, out]`
@@ -216,7 +216,7 @@ impl<B: Trainable> Stack<B> {
         }
     }
 
-    /// In training mode, of any rows, for a stack without normalisation.
+    /// The forward pass in training mode on dense rows, for a stack without batch normalisation.
     ///
     /// # Shapes
     /// - `x`: `[rows, in]` → `[rows, out]`

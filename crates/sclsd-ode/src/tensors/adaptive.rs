@@ -1,4 +1,4 @@
-//! Steps as long as the error allows, shared by all rows.
+//! Adaptive methods on tensors; all rows share their steps.
 
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -33,7 +33,7 @@ pub(super) fn solve<B: Backend>(
         let mut k = vec![first.clone()];
         let mut next = y.clone();
         for (c, a) in method.tableau.c.iter().zip(method.tableau.a).skip(1) {
-            next = combine(&y, h, a, &k); // the last of them is the step itself
+            next = combine(&y, h, a, &k); // the last stage is at the step's end
             k.push(f(t + c * h, next.clone()));
         }
         work.evaluations += k.len() - 1;
@@ -63,7 +63,7 @@ pub(super) fn solve<B: Backend>(
     Ok(Solution { states, work })
 }
 
-/// The scaled error estimate of the worst row, and which that is.
+/// The scaled error estimate of the worst row, and the index of that row.
 fn error<B: Backend>(
     method: &Embedded,
     h: f64,
@@ -82,7 +82,7 @@ fn scale<B: Backend>(y: &Tensor<B, 2>, next: &Tensor<B, 2>, spec: &OdeSpec) -> T
     y.clone().abs().max_pair(next.clone().abs()).mul_scalar(spec.rtol).add_scalar(spec.atol)
 }
 
-/// Largest root mean square of a row, `NaN` where there is one, and the row.
+/// Largest root mean square of a row, and that row; `NaN` if any row has one.
 fn worst<B: Backend>(scaled: Tensor<B, 2>) -> (f64, usize) {
     let rows = scaled.powi_scalar(2).mean_dim(1).into_data();
     let larger = |worst: (f64, usize), (row, v): (usize, f64)| {

@@ -1,4 +1,4 @@
-//! A fixed number of equal steps between two times of the grid.
+//! Fixed methods on tensors: equal steps between two times of the grid.
 
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -35,7 +35,7 @@ pub(super) fn solve<B: Backend>(
         states.push(y.clone());
     }
     let finite = |y: &Tensor<B, 2>| first_not_finite(y.clone()).is_none();
-    // what is not finite stays so, so that the end tells
+    // a non-finite state stays non-finite, so checking the end is enough
     if finite(&y) {
         return Ok(Solution { states, work });
     }
@@ -44,7 +44,7 @@ pub(super) fn solve<B: Backend>(
     Err(OdeError::NotFinite { row, time: grid[at.saturating_sub(1)] })
 }
 
-/// The first row that is not finite.
+/// The first row with a number that is not finite.
 fn first_not_finite<B: Backend>(y: Tensor<B, 2>) -> Option<usize> {
     let width = y.dims()[1];
     Some(y.detach().into_data().iter::<f64>().position(|v| !v.is_finite())? / width)

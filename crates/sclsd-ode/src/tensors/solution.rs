@@ -1,15 +1,15 @@
-//! States on the grid, and sums of stages.
+//! States at the times of the grid, and linear combinations of stages.
 
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::work::Work;
 
-/// States on the grid.
+/// States at the times of the grid.
 #[derive(Debug, Clone)]
 pub struct Solution<B: Backend> {
-    /// One `[rows, n]` per time of the grid; the first is the start.
+    /// One state, `[rows, n]`, per time of the grid; the first is the start.
     pub states: Vec<Tensor<B, 2>>,
-    /// What it took.
+    /// Work counters.
     pub work: Work,
 }
 

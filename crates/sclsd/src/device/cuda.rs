@@ -1,17 +1,16 @@
-//! Which NVIDIA GPUs there are. The driver is loaded at run time; Burn would panic where it is missing, so it is looked
-//! for first.
+//! NVIDIA GPUs. The driver is loaded at run time. Burn panics if the driver is missing, so this module checks first.
 
 use burn::backend::cuda::CudaDevice;
 use cudarc::{driver, nvrtc};
 
-/// An NVIDIA GPU that is there.
+/// An NVIDIA GPU that is present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gpu(usize);
 
 impl Gpu {
-    /// The GPU of that number, or what is missing.
+    /// The GPU with that number, or what is missing.
     pub(super) fn find(number: usize) -> Result<Self, String> {
-        // SAFETY: both only try to load a library, and report whether that worked.
+        // SAFETY: both calls only try to load a library, and report whether that worked.
         #[expect(unsafe_code, reason = "cudarc offers no other way to ask")]
         let (has_driver, has_compiler) = unsafe { (driver::sys::is_culib_present(), nvrtc::sys::is_culib_present()) };
         if !has_driver {
@@ -29,12 +28,12 @@ impl Gpu {
         }
     }
 
-    /// The number it was found by.
+    /// Number of the GPU.
     pub(super) fn number(self) -> usize {
         self.0
     }
 
-    /// Burn's name of it.
+    /// The device in Burn's terms.
     pub(super) fn device(self) -> CudaDevice {
         CudaDevice::new(self.0)
     }

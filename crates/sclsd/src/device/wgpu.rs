@@ -1,25 +1,25 @@
-//! Which devices the system's graphics interface offers: Vulkan, or Metal on Apple's systems.
+//! Devices of the system's graphics interface: Vulkan, DirectX, or Metal on Apple's systems.
 
 use burn::backend::wgpu::WgpuDevice;
 use burn::backend::wgpu::graphics::{AutoGraphicsApi, GraphicsApi};
 use wgpu::{DeviceType, Instance, InstanceDescriptor};
 
-/// GPUs of their own memory first, CPUs last.
+/// Order of devices: GPUs with their own memory first, CPUs last.
 const ORDER: [DeviceType; 5] =
     [DeviceType::DiscreteGpu, DeviceType::IntegratedGpu, DeviceType::VirtualGpu, DeviceType::Other, DeviceType::Cpu];
 
-/// A device of the system's graphics interface that is there.
+/// A device of the system's graphics interface that is present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adapter {
-    /// Among all devices: what it was found by.
+    /// Number of the device among all devices, as in its name.
     number: usize,
     kind: DeviceType,
-    /// Among those of its kind.
+    /// Index of the device among the devices of its type.
     index: usize,
 }
 
 impl Adapter {
-    /// The device of that number, or what is missing.
+    /// The device with that number, or what is missing.
     pub(super) fn find(number: usize) -> Result<Self, String> {
         let backends = AutoGraphicsApi::backend().into();
         let instance =
@@ -37,12 +37,12 @@ impl Adapter {
         }
     }
 
-    /// The number it was found by.
+    /// Number of the device, as in its name.
     pub(super) fn number(self) -> usize {
         self.number
     }
 
-    /// Burn's name of it.
+    /// The device in Burn's terms.
     pub(super) fn device(self) -> WgpuDevice {
         match self.kind {
             DeviceType::DiscreteGpu => WgpuDevice::DiscreteGpu(self.index),

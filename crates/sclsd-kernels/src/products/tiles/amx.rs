@@ -1,4 +1,4 @@
-//! The loops of the AMX tiles.
+//! The inner loops of products on AMX tiles, in assembly.
 
 use std::arch::asm;
 use std::marker::PhantomData;
@@ -17,27 +17,27 @@ static CONFIGURATION: Configuration = {
     bytes[0] = 1; // the palette
     let mut tile = 0;
     while tile < 8 {
-        bytes[16 + 2 * tile] = 64; // bytes of a row
+        bytes[16 + 2 * tile] = 64; // bytes per row
         bytes[48 + tile] = 16; // rows
         tile += 1;
     }
     Configuration(bytes)
 };
 
-/// The tile registers of this CPU, configured for as long as this lives.
+/// The tile registers of this CPU, configured until this value is dropped.
 pub(super) struct AmxTiles {
-    /// Another thread may be on a CPU whose units are not.
+    /// Makes the type `!Send`: the tile configuration belongs to the thread that loaded it.
     of_this_thread: PhantomData<*const ()>,
 }
 
 impl AmxTiles {
-    /// Sets them up.
+    /// Configures the tile registers.
     ///
     /// # Panics
-    /// When there are none.
+    /// If AMX tiles are not available.
     pub(super) fn set_up() -> Self {
         assert!(present(), "AMX tiles");
-        // SAFETY: there are units, and eight tiles are what they have
+        // SAFETY: AMX tiles are available, and they have eight tile registers
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly, preserves_flags));
         }
@@ -47,12 +47,12 @@ impl AmxTiles {
 
 impl Drop for AmxTiles {
     fn drop(&mut self) {
-        // SAFETY: nobody counts on what the tiles held
+        // SAFETY: no code relies on the contents of the tiles
         unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
     }
 }
 
-/// Groups of both factors, as the tile loop reads them.
+/// Groups of both factors, laid out as the assembly reads them.
 #[repr(C)]
 pub(super) struct Factors<'a> {
     a: *const Tile,
@@ -62,7 +62,8 @@ pub(super) struct Factors<'a> {
 }
 
 impl<'a> Factors<'a> {
-    /// Part of the loop that calls it: a copy of what it returned would wait for all sums to have been stored.
+    /// Inlined into the loop that calls it: if the value were returned through memory, reading it back would wait for
+    /// all pending stores of sums.
     #[inline(always)]
     pub(super) fn new(a: &'a [Tile], b: &'a [Tile], steps: usize) -> Self {
         assert!(a.len() == b.len() && !a.is_empty(), "as many steps, and not none");
@@ -70,7 +71,7 @@ impl<'a> Factors<'a> {
     }
 }
 
-/// 32 × 32 sums over pairs of groups, by units that are set up.
+/// Computes 32 × 32 sums over pairs of groups, on tile registers that are configured.
 pub(super) fn sums(_: &AmxTiles, out: &mut [f32], stride: usize, factors: &[Factors<'_>], terms: Terms, add: bool) {
     assert!(out.len() >= (GROUP - 1) * stride + GROUP && !factors.is_empty(), "room for 32 × 32 sums");
     let mut idle = MaybeUninit::<Tile>::uninit();
@@ -80,8 +81,7 @@ pub(super) fn sums(_: &AmxTiles, out: &mut [f32], stride: usize, factors: &[Fact
         stride: stride * size_of::<f32>(),
         idle: idle.as_mut_ptr(),
     };
-    // SAFETY: the tiles are configured; the sums are large enough, and the groups have as many steps and terms as they
-    // say
+    // SAFETY: the tiles are configured; `out` is large enough, and the groups have as many steps and terms as declared
     unsafe {
         match terms {
             Terms::Three => three_terms(&places, factors, add),
@@ -90,19 +90,19 @@ pub(super) fn sums(_: &AmxTiles, out: &mut [f32], stride: usize, factors: &[Fact
     }
 }
 
-/// Where sums go.
+/// Destinations of the sums.
 struct Places {
-    /// The first 16 rows, and the others.
+    /// The first 16 rows, and the last 16 rows.
     upper: *mut f32,
     lower: *mut f32,
     /// Bytes between rows.
     stride: usize,
-    /// A tile goes there at every step, and is never read. Units whose results are stored once in a long while take as
-    /// long for it as for two steps.
+    /// Target of a tile store at every step that is never read. Without regular stores, a store after a long series of
+    /// products takes as long as two steps.
     idle: *mut Tile,
 }
 
-/// Loads a term of one factor: of its first and of its second 16 rows or columns.
+/// Loads one term of a factor: its first and its second 16 rows or columns.
 macro_rules! load {
     (a, $first:literal, $second:literal) => {
         concat!("tileloadd tmm4, [{a} + {row} + ", $first, "]\ntileloadd tmm5, [{a} + {row} + ", $second, "]")
@@ -112,18 +112,19 @@ macro_rules! load {
     };
 }
 
-/// Adds the products of the terms that are loaded.
+/// Multiplies and accumulates the loaded terms.
 macro_rules! multiply {
     () => {
         "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\ntdpbf16ps tmm2, tmm5, tmm6\ntdpbf16ps tmm3, tmm5, tmm7"
     };
 }
 
-/// A function that makes 32 × 32 sums of products: what is done in a step, and how many bytes both factors have for it.
+/// Defines a function that computes 32 × 32 sums of products, from the instructions of a step and the bytes that each
+/// factor has for a step.
 macro_rules! loop_of {
     ($name:ident, $bytes:literal, $($step:expr),*) => {
         unsafe fn $name(to: &Places, factors: &[Factors<'_>], add: bool) {
-            // SAFETY: the caller's
+            // SAFETY: guaranteed by the caller
             unsafe {
                 asm!(
                     "test {add:e}, {add:e}",

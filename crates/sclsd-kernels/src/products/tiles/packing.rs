@@ -1,5 +1,5 @@
-//! Numbers of `f32` cut into terms, in the order in which AMX tiles read them; by vectors of 512 bits, which every
-//! machine with such units has.
+//! Splits `f32` numbers into bf16 terms, in the order in which AMX tiles load them. Uses AVX-512, which every CPU with
+//! AMX has.
 
 use std::arch::x86_64::{
     __m512, __m512i, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
@@ -12,12 +12,12 @@ use std::mem::MaybeUninit;
 use super::tile::{DEPTH, Packing, SIDE, Tile};
 use crate::products::Rows;
 
-/// Packs 16 rows or columns and 32 of the depth, from the given ones on.
+/// Packs 16 rows or columns and 32 steps of the depth, beginning at position `at`.
 pub(super) fn fill(tiles: &mut [MaybeUninit<Tile>], from: Rows<'_>, columns: usize, at: [usize; 2], packing: Packing) {
     let [row, column] = if packing.along { at } else { [at[1], at[0]] };
     let (high, wide) = (from.count().saturating_sub(row), columns.saturating_sub(column));
     let numbers = from.values.as_ptr().wrapping_add(row * from.stride + column);
-    // SAFETY: `present` found the instructions; `high` rows of `wide` numbers are there
+    // SAFETY: `present` detected the instructions; there are `high` rows of `wide` numbers
     unsafe {
         if packing.along {
             along(tiles, numbers, from.stride, high, wide);
@@ -30,16 +30,16 @@ pub(super) fn fill(tiles: &mut [MaybeUninit<Tile>], from: Rows<'_>, columns: usi
     }
 }
 
-/// A bit for each of the first numbers.
+/// A mask with one bit for each of the first `count` lanes.
 fn mask(count: usize) -> u16 {
     if count >= SIDE { u16::MAX } else { (1 << count) - 1 }
 }
 
-/// Numbers as those of bf16 that are nearest to them, the second ones after the first, and what is left of both.
+/// Rounds both vectors to bf16, the numbers of the second after the numbers of the first; also returns the remainders.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn cut(first: __m512, second: __m512) -> (__m512i, [__m512; 2]) {
-    // SAFETY: the same bits
+    // SAFETY: both types have the same size, and any bits are valid
     let near: __m512i = unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(second, first)) };
     let rest = |numbers, near| {
         let near = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(near));
@@ -49,12 +49,12 @@ fn cut(first: __m512, second: __m512) -> (__m512i, [__m512; 2]) {
     (near, [rest(first, of_first), rest(second, of_second)])
 }
 
-/// Sixteen rows of 32 numbers.
+/// Packs sixteen rows of 32 numbers.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn along(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
     let (left, right) = (mask(wide), mask(wide.saturating_sub(SIDE)));
     for row in 0..SIDE {
-        // SAFETY: the caller's; what the masks leave out is not read
+        // SAFETY: guaranteed by the caller; masked lanes are not read
         let mut numbers = unsafe {
             let from = from.wrapping_add(row * stride);
             std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(64).cast());
@@ -71,7 +71,7 @@ unsafe fn along(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize
     }
 }
 
-/// Places of two vectors' numbers, one beside the other.
+/// Permutation that interleaves the numbers of two vectors.
 static SIDE_BY_SIDE: [u16; DEPTH] = {
     let mut places = [0; DEPTH];
     let mut i = 1;
@@ -82,13 +82,13 @@ static SIDE_BY_SIDE: [u16; DEPTH] = {
     places
 };
 
-/// Sixteen columns of 32 numbers, two numbers of every column side by side in each of 16 rows.
+/// Packs sixteen columns of 32 numbers: each of the 16 rows holds two consecutive numbers of every column.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usize, high: usize, wide: usize) {
-    // SAFETY: as many places as a vector has
+    // SAFETY: the array has as many entries as a vector has lanes
     let side_by_side = unsafe { _mm512_loadu_si512(SIDE_BY_SIDE.as_ptr().cast()) };
     for row in 0..SIDE {
-        // SAFETY: the caller's; what the masks leave out is not read
+        // SAFETY: guaranteed by the caller; masked lanes are not read
         let mut numbers = unsafe {
             let from = from.wrapping_add(2 * row * stride);
             std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(64).cast());
@@ -115,7 +115,7 @@ unsafe fn across(tiles: &mut [MaybeUninit<Tile>], from: *const f32, stride: usiz
     }
 }
 
-/// Rows to columns, of numbers of 32 bits.
+/// Transposes a tile of 32-bit numbers.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn transpose(tile: &mut Tile) {
     let mut rows = [_mm512_setzero_si512(); SIDE];
@@ -128,7 +128,7 @@ fn transpose(tile: &mut Tile) {
         pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
         pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
     }
-    // four rows of one column in every quarter
+    // every quarter then holds four rows of one column
     for i in (0..SIDE).step_by(4) {
         for half in 0..2 {
             rows[i + 2 * half] = _mm512_unpacklo_epi64(pairs[i + half], pairs[i + half + 2]);
@@ -155,7 +155,7 @@ fn transpose(tile: &mut Tile) {
 }
 
 impl Tile {
-    /// One of its 16 rows.
+    /// A pointer to one of the 16 rows.
     fn row(&mut self, row: usize) -> *mut __m512i {
         self.0[row * SIDE..(row + 1) * SIDE].as_mut_ptr().cast()
     }

@@ -1,15 +1,15 @@
-//! What tiles are, and whether there are units for them.
+//! The layout of AMX tiles, and how factors are packed into them.
 
 use crate::products::Terms;
 
-/// Rows of a tile, and columns of the sums in one.
+/// Rows of a tile, and columns of its accumulator.
 pub(super) const SIDE: usize = 16;
-/// Rows or columns that are worked on at a time.
+/// Rows or columns of a register block: two tiles.
 pub(super) const GROUP: usize = 2 * SIDE;
-/// Numbers of a row of a tile.
+/// bf16 numbers in a row of a tile.
 pub(crate) const DEPTH: usize = 32;
 
-/// Sixteen rows of 32 numbers of bf16.
+/// Sixteen rows of 32 bf16 numbers.
 #[repr(align(64))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tile(pub(super) [u32; SIDE * SIDE]);
@@ -17,10 +17,10 @@ pub(super) struct Tile(pub(super) [u32; SIDE * SIDE]);
 /// How a factor is to be packed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packing {
-    /// Whether it is the first factor.
+    /// Whether this is the first factor.
     pub(crate) first: bool,
-    /// Whether what is summed over lies along the rows of the matrix.
+    /// Whether the summed dimension runs along the rows of the matrix.
     pub(crate) along: bool,
-    /// Into how many terms.
+    /// Number of bf16 terms.
     pub(crate) terms: Terms,
 }
