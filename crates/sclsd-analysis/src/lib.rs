@@ -33,7 +33,10 @@ pub use fate_scores::{
     Agreement, Calibration, CalibrationBin, SisterAgreement, agreement, area_under_roc, calibration_curve,
     fate_retention, off_data, pearson, sister_agreement,
 };
-pub use fates::{Absorbed, DriftDirected, EndOfFlow, FateError, FateMethod, FateProbabilities, NeighborVote};
+pub use fates::{
+    Absorbed, AbsorbedPaths, CheckedNoisyFlowSpec, DriftDirected, EndOfFlow, FateError, FateMethod, FateProbabilities,
+    GenePaths, NeighborVote, NoisyFlow, NoisyFlowSpec, sigma_of_walks,
+};
 pub use flow::{drift, propagate};
 pub use flow_error::FlowError;
 pub use genes::{GenesError, match_genes};

@@ -9,6 +9,7 @@ pub(crate) mod demo;
 mod edges;
 pub(crate) mod evaluate;
 mod fate_estimates;
+mod fate_paths;
 pub(crate) mod fates;
 mod files;
 mod groups;

@@ -28,7 +28,13 @@ const PREPARE: Flags = &[
 ];
 const TRAIN: Flags =
     &[("num_epochs", "--epochs"), ("phylogeny.ratio", "--ratio"), ("phylogeny.hot_ratio", "--hot-ratio")];
-const FATES: Flags = &[("fates.time_range", "--time-range"), ("fates.dt", "--dt"), ("prior.beta", "--beta")];
+const FATES: Flags = &[
+    ("fates.time_range", "--time-range"),
+    ("fates.dt", "--dt"),
+    ("fates.draws", "--draws"),
+    ("fates.sigma", "--sigma"),
+    ("prior.beta", "--beta"),
+];
 const PERTURB: Flags = &[
     ("perturb.level", "--level"),
     ("perturb.max_perturbations", "--rounds"),

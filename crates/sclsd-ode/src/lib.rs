@@ -11,8 +11,9 @@
 //!
 //! [`solve_rows`] follows rows down a [`Field`] on slices, [`lanes`] does so block by block and goes [back](adjoint)
 //! for derivatives. [`sample_paths`] draws paths of dz = f(z, t) dt + σ(z, t) dW; its noise is handed in as a
-//! [`Brownian`] motion, whose increments over a step are the sums of those over its halves. With the feature `burn`,
-//! `solve` does the same with tensors.
+//! [`Brownian`] motion, whose increments over a step are the sums of those over its halves. [`follow_paths`] shows
+//! states instead of keeping them, and stops a path when it is told to. With the feature `burn`, `solve` does the same
+//! with tensors.
 //!
 //! Adaptive steps are shared by all rows of a batch of tensors, or of a block of lanes: the error of a step is that of
 //! its worst row, so every row is as accurate as was asked for, whatever company it keeps.
@@ -59,7 +60,7 @@ pub use error::OdeError;
 pub use grid::{check_grid, linspace};
 pub use lanes::{Field, adjoint, solve_rows};
 pub use real::Real;
-pub use sde::{CheckedSdeSpec, Sde, SdeError, SdeMethod, SdeSpec, sample_paths};
+pub use sde::{CheckedSdeSpec, Sde, SdeError, SdeMethod, SdeSpec, follow_paths, sample_paths};
 pub use spec::{CheckedOdeSpec, Method, OdeSpec};
 #[cfg(feature = "burn")]
 pub use tensors::{Solution, solve};

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::headings::{CELLS, FILES, HARD, METHOD};
 use super::machine::ThreadArgs;
+use super::sde::SdeArgs;
 use super::write::WriteArgs;
 
 /// β of the walks that are absorbed, unless another is asked for; `docs/fates.md` compares values.
@@ -66,10 +67,12 @@ pub(crate) struct FatesArgs {
         help_heading = METHOD
     )]
     pub prior_weight: Option<f64>,
-    /// Time for which cells are followed, in units of a training walk's length, with --hard or --method flow. Lower it
-    /// if everything ends in one cluster.
+    /// Time for which cells are followed, in units of a training walk's length, with --hard or --method flow or sde.
+    /// Lower it if everything ends in one cluster.
     #[arg(long, value_name = "TIME", default_value_t = 15.0, help_heading = METHOD)]
     pub time_range: f64,
+    #[command(flatten)]
+    pub sde: SdeArgs,
     /// Follow each cell down the potential, and take the cluster of the nearest cell at the end as its only fate.
     ///
     /// This is what the Python package does. It gives no probabilities and is less accurate.
@@ -100,6 +103,7 @@ impl FatesArgs {
             hard: false,
             cluster_key: None,
             time_range: 15.0,
+            sde: SdeArgs::default(),
             dt: 0.5,
             paths: None,
             threads: ThreadArgs::default(),
@@ -124,6 +128,8 @@ pub(crate) enum FateMethodArg {
     Drift,
     /// The terminal cells nearest to the end of the model's flow vote.
     Flow,
+    /// Where paths end that follow the model's drift with noise, dz = -grad V dt + sigma dW.
+    Sde,
 }
 
 impl FateMethodArg {
@@ -135,6 +141,7 @@ impl FateMethodArg {
             Self::Transitions => "transitions",
             Self::Drift => "drift",
             Self::Flow => "flow",
+            Self::Sde => "sde",
         }
     }
 }

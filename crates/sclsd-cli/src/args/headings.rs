@@ -22,6 +22,8 @@ pub(super) const CHECKPOINTS: &str = "Checkpoints";
 pub(super) const PROCESSES: &str = "Several processes";
 /// How fates are computed.
 pub(super) const METHOD: &str = "Method";
+/// Fates by paths with noise.
+pub(super) const NOISE: &str = "Paths with noise, --method sde";
 /// Fates as the Python package has them.
 pub(super) const HARD: &str = "Hard fates, as in the Python package";
 /// What results are compared with.

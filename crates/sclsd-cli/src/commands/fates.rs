@@ -7,19 +7,20 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use sclsd::analysis::{FateProbabilities, FateTable, HardFateSpec, HardFates, hard_fates};
-use sclsd::data::{Additions, Column, H5ad, Keys};
+use sclsd::data::{Additions, Categorical, Column, H5ad, Keys, Uns};
 use sclsd::graph::Terminal;
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
 
 use super::adding::add;
-use super::fate_estimates::{self, FateEstimator};
+use super::fate_estimates::{self, Estimate, FateEstimator};
+use super::fate_paths::{self, GenePathTable};
 use super::files::{self, Files};
 use super::lonely::first_lonely;
 use super::reading::{hinted, named_apart};
 use super::record::TERMINAL;
 use super::threads::start;
-use super::{groups, record};
+use super::{groups, record, symbols};
 use crate::args::{FateMethodArg, FatesArgs};
 use crate::escape;
 use crate::figures::Figures;
@@ -27,19 +28,21 @@ use crate::progress::Output;
 
 pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     start(&args.threads, output)?;
-    let files = Files::default().reads("INPUT", &args.input).reads("--model", &args.model).writes_over(
+    check_options(args)?;
+    let mut files = Files::default().reads("INPUT", &args.input).reads("--model", &args.model).writes_over(
         "-o",
         &args.output,
         &args.input,
     );
+    if let Some(table) = &args.sde.gene_paths {
+        files = files.writes_text("--gene-paths", table);
+    }
     match &args.paths {
         Some(paths) => files.writes("--paths", paths).check()?,
         None => files.check()?,
     }
+    let output = args.sde.gene_paths.as_ref().map_or(output, |table| output.with_file(table));
     let checkpoint = Checkpoint::load(&args.model)?;
-    if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
-        bail!("--prior-weight is of --method transitions, not of --method {}", args.method.name());
-    }
     if args.hard {
         return hard(args, &checkpoint, output);
     }
@@ -47,16 +50,43 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     figures.count("cells", fates.found.n_cells());
     figures.text("method", args.method.name());
+    for (name, shown) in [("sigma", "sigma"), ("unabsorbed", "share of paths in no terminal set")] {
+        if let Some((_, Uns::Floats(_, value))) = fates.about.iter().find(|(known, _)| *known == name)
+            && let [value] = value[..]
+        {
+            figures.number(shown, value, 4);
+        }
+    }
     figures.count("cells that reach no terminal state", fates.found.unreachable());
     let (shown, value) = table(&fates);
     figures.nested("fates", shown, value);
     figures.text("result", args.output.display());
+    if let Some(table) = &args.sde.gene_paths {
+        figures.text("gene paths", table.display());
+    }
     figures.print(output)
+}
+
+/// That options are of the method that was asked for, and that paths can be drawn as they say.
+fn check_options(args: &FatesArgs) -> anyhow::Result<()> {
+    let method = if args.hard { "--hard".to_owned() } else { format!("--method {}", args.method.name()) };
+    if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
+        bail!("--prior-weight is of --method transitions, not of {method}");
+    }
+    match args.sde.given() {
+        Some(flag) if args.method != FateMethodArg::Sde => bail!("{flag} is of --method sde, not of {method}"),
+        _ if args.method == FateMethodArg::Sde => {
+            fate_paths::spec(&args.sde, args.sde.sigma.unwrap_or_default(), args.time_range).map(|_| ())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Fates that were told and written.
 pub(super) struct WrittenFates {
     pub found: FateProbabilities,
+    /// What they depend on, by name.
+    pub about: Vec<(&'static str, Uns)>,
     pub terminal: Terminal,
     pub baselines: Vec<(&'static str, FateProbabilities)>,
 }
@@ -112,17 +142,22 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     if let Some(lonely) = first_lonely(&data, &checkpoint.spec.keys.connectivities)? {
         bail!("{}: {lonely}; leave such cells out, or rebuild the graph", args.input.display());
     }
-    let estimate = estimator
-        .estimate(args.method, &terminal, args.time_range)
-        .with_context(|| format!("{} with {}", args.input.display(), args.model.display()))?;
+    let clusters = cluster_key.as_ref().and_then(|key| data.obs.get(key)).and_then(Column::to_categorical);
+    let known = if checkpoint.model.genes.is_empty() { &data.var.names } else { &checkpoint.model.genes };
+    let gene_paths = gene_paths(args, known, clusters.as_ref()).with_context(shown)?;
+    let both = || format!("{} with {}", args.input.display(), args.model.display());
+    let estimate = estimator.estimate(args.method, &terminal, args.time_range, &args.sde).with_context(both)?;
+    if let Some((table, paths)) = gene_paths {
+        let drawn = estimator.paths(&terminal, args.time_range, &args.sde).with_context(both)?;
+        files::write(table, &paths.csv(&drawn).with_context(both)?)?;
+    }
     let baselines = estimator.baselines(&terminal);
-    let clusters = cluster_key.and_then(|key| data.obs.get(&key)).and_then(Column::to_categorical);
     let mut additions = fate_estimates::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = fate_estimates::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
     add(&file, &args.output, &additions, args.write.compress, output)?;
 
-    let found = estimate.found;
+    let Estimate { found, about } = estimate;
     let unreachable = found.unreachable();
     if unreachable > 0 {
         output.note(format!(
@@ -131,12 +166,24 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
             data.n_cells()
         ));
     }
-    Ok(WrittenFates { found, terminal, baselines })
+    Ok(WrittenFates { found, about, terminal, baselines })
+}
+
+/// The table of genes along paths that is to be written, and where.
+fn gene_paths<'a>(
+    args: &'a FatesArgs,
+    model_genes: &[String],
+    clusters: Option<&Categorical>,
+) -> anyhow::Result<Option<(&'a Path, GenePathTable)>> {
+    let Some(table) = &args.sde.gene_paths else { return Ok(None) };
+    let clusters = clusters.context("--gene-paths needs clusters: name their column of obs with --cluster-key")?;
+    let genes = symbols::names(&args.input, &args.sde.gene, args.sde.symbols.gene_symbols.as_deref())?;
+    Ok(Some((table, GenePathTable::new(model_genes, &genes, clusters, &args.sde.clusters)?)))
 }
 
 /// Every fate's terminal cells, likely cells and mean probability, the mean of the baselines beside.
 fn table(fates: &WrittenFates) -> (String, Value) {
-    let WrittenFates { found, terminal, baselines } = fates;
+    let WrittenFates { found, terminal, baselines, .. } = fates;
     #[expect(clippy::cast_precision_loss, reason = "numbers of cells are far below 2^52")]
     let mean = |fates: &FateProbabilities, k: usize| {
         let reaching = fates.n_cells() - fates.unreachable();
