@@ -242,7 +242,11 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
     refused(d, &on(&["--seed", "5"]), &["--seed is of --method sde, not of --hard"]);
     let along = |more: &[&'static str]| sde(&[&["--draws", "2", "--gene-paths", "p.csv"][..], more].concat());
     refused(d, &along(&["--gene", "gene7"]), &["the model has no gene gene7", "Gene07"]);
-    refused(d, &along(&["--gene", "Gene07", "--clusters", "Nobody"]), &["cluster \"Nobody\" of --clusters is not one of"]);
+    refused(
+        d,
+        &along(&["--gene", "Gene07", "--clusters", "Nobody"]),
+        &["cluster \"Nobody\" of --clusters is not one of"],
+    );
     assert!(!d.join("p.csv").exists());
     refused(
         d,

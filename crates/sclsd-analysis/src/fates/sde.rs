@@ -22,7 +22,7 @@ use crate::flow::check_dimensions;
 use crate::flow_error::FlowError;
 
 /// Times in a unit of time at which it is asked whether a path has entered a terminal set.
-pub(super) const CHECKS: f64 = 16.0;
+pub(super) const CHECKS: f64 = 8.0;
 /// Steps of Euler and Maruyama between two of them.
 const STEPS: usize = 2;
 /// Paths of a cell that are followed at a time.
@@ -76,7 +76,7 @@ impl CheckedNoisyFlowSpec {
     /// The times at which it is asked where paths are: 0 and what follows it.
     pub(super) fn grid(&self) -> Vec<f64> {
         let end = self.0.time_range;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 160,000")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 80,000")]
         let times = (end * CHECKS).ceil() as u32;
         (0..=times).map(|i| end * f64::from(i) / f64::from(times)).collect()
     }
@@ -203,7 +203,9 @@ impl<'a> Paths<'a> {
                 goes_on(first + row as u32, time, state)
             };
             let starts = start.repeat(block as usize);
-            self.networks.follow_paths(&starts, &self.grid, sigma, &self.steps, noise, shown).map_err(|e| of(e, cell))?;
+            self.networks
+                .follow_paths(&starts, &self.grid, sigma, &self.steps, noise, shown)
+                .map_err(|e| of(e, cell))?;
         }
         Ok(())
     }
@@ -338,7 +340,9 @@ mod tests {
         let here = networks.decode(states.row(12), 10_000.0);
         for (place, gene) in [(0, 3), (1, 1)] {
             let first = f64::from(here[gene]);
-            assert!((found.mean[place * n] - first).abs() < 1e-6 * first && found.low[place * n] <= found.high[place * n]);
+            assert!(
+                (found.mean[place * n] - first).abs() < 1e-6 * first && found.low[place * n] <= found.high[place * n]
+            );
             assert!(found.low[place * n + n - 1] < found.high[place * n + n - 1], "paths end on both sides");
         }
         // a terminal cell's paths do not move
@@ -350,7 +354,10 @@ mod tests {
     fn what_cannot_be_drawn_is_named() {
         let message = |spec: NoisyFlowSpec| spec.check().unwrap_err().to_string();
         let spec = NoisyFlowSpec::default();
-        assert_eq!(message(NoisyFlowSpec { draws: 0, ..spec }), "fates.draws is 0, expected a number from 1 to 1,000,000");
+        assert_eq!(
+            message(NoisyFlowSpec { draws: 0, ..spec }),
+            "fates.draws is 0, expected a number from 1 to 1,000,000"
+        );
         let message = |sigma| message(NoisyFlowSpec { sigma, ..NoisyFlowSpec::default() });
         assert_eq!(message(-1.0), "fates.sigma is -1, expected a finite number of 0 or more");
         assert_eq!(message(f64::NAN), "fates.sigma is NaN, expected a finite number of 0 or more");
