@@ -101,15 +101,13 @@ impl<'a> Decoded<'a> {
                 self.take(draw, 0..n, paths.start(cell));
             }
         } else {
-            paths.follow(cell, |draw, time, state| {
+            paths.follow(cell, |draw, time, state, entered| {
                 let at = self.told.partition_point(|&told| told < time);
-                let absorbed = paths.absorbed(time, state).is_some();
-                if absorbed {
+                if entered.is_some() {
                     self.take(draw as usize, at..n, state);
                 } else if self.told.get(at) == Some(&time) {
                     self.take(draw as usize, at..at + 1, state);
                 }
-                !absorbed
             })?;
         }
         self.decode();

@@ -161,25 +161,14 @@ impl<'a> Paths<'a> {
             ends[state] = self.flow.spec.get().draws;
             return Ok((ends, 0));
         }
-        self.follow(cell, |_, time, state| {
-            let entered = self.absorbed(time, state);
-            let last = time + 1 == self.grid.len();
-            let end = if last { entered.or_else(|| self.entry.nearest(state)) } else { entered };
-            if last && entered.is_none() {
-                unabsorbed += 1;
-            }
-            if let Some(end) = end {
+        self.follow(cell, |_, time, state, entered| {
+            let lost = entered.is_none() && time + 1 == self.grid.len();
+            unabsorbed += u32::from(lost);
+            if let Some(end) = if lost { self.entry.nearest(state) } else { entered } {
                 ends[end] += 1;
             }
-            end.is_none()
         })?;
         Ok((ends, unabsorbed))
-    }
-
-    /// The set that a path of a cell that is not terminal has entered, by its state at a time.
-    pub(super) fn absorbed(&self, time: usize, state: &[f32]) -> Option<usize> {
-        // before it moves it is where its cell is, though another may lie in the same place
-        if time == 0 { None } else { self.entry.of(state) }
     }
 
     /// z of a cell.
@@ -187,20 +176,24 @@ impl<'a> Paths<'a> {
         self.flow.cell_state.row(cell)
     }
 
-    /// Follows all paths from a cell; `goes_on(draw, time, state)` says for how long.
+    /// Follows all paths from a cell that is not terminal, each until it enters a set: `see(draw, time, state, set)`.
     pub(super) fn follow(
         &self,
         cell: usize,
-        mut goes_on: impl FnMut(u32, usize, &[f32]) -> bool,
+        mut see: impl FnMut(u32, usize, &[f32], Option<usize>),
     ) -> Result<(), FateError> {
         let NoisyFlowSpec { draws, sigma, seed, .. } = *self.flow.spec.get();
         let start = self.start(cell);
         for first in (0..draws).step_by(BLOCK as usize) {
             let block = BLOCK.min(draws - first);
             let noise = Brownian::new(seed).from_path((cell as u64) << 32 | u64::from(first));
+            let mut outside = vec![cell; block as usize];
             let shown = |row: usize, time: usize, state: &[f32]| {
+                // before it moves a path is where its cell is, though a terminal one may lie in the same place
+                let entered = if time == 0 { None } else { self.entry.of(state, &mut outside[row]) };
                 #[expect(clippy::cast_possible_truncation, reason = "a row of the block")]
-                goes_on(first + row as u32, time, state)
+                see(first + row as u32, time, state, entered);
+                entered.is_none()
             };
             let starts = start.repeat(block as usize);
             self.networks
@@ -284,7 +277,7 @@ mod tests {
         let entry = Entry::new(&states, &terminal).unwrap();
         let mut lost = 0;
         for cell in 0..states.n_rows() {
-            let first = flow.iter().find_map(|at| entry.of(at.row(cell)));
+            let first = flow.iter().find_map(|at| entry.of(at.row(cell), &mut 12));
             let end = first.or_else(|| entry.nearest(flow[flow.len() - 1].row(cell))).unwrap();
             lost += usize::from(first.is_none());
             assert!((found.probabilities.row(cell)[end] - 1.0).abs() < 1e-12, "cell {cell}");
