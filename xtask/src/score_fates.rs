@@ -17,7 +17,8 @@ use serde_json::Value;
 /// Topologies with several fates.
 const TOPOLOGIES: [&str; 4] = ["bifurcation", "trifurcation", "tree", "unequal-tree"];
 /// Methods that need a model, with their options. The default is last: CellRank's script compares with its file.
-const METHODS: [(&str, &[&str]); 4] = [
+const METHODS: [(&str, &[&str]); 5] = [
+    ("sde", &["--method", "sde"]),
     ("flow", &["--method", "flow"]),
     ("drift", &["--method", "drift"]),
     ("model alone", &["--method", "transitions", "--prior-weight", "0"]),

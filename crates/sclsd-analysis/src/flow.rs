@@ -53,7 +53,8 @@ pub(crate) fn follow<R: Send>(
     start.values().par_chunks(BLOCK * width).enumerate().map(block).collect()
 }
 
-fn check_dimensions(model: &Model, states: &Matrix) -> Result<(), FlowError> {
+/// That states are of the model's dimensions.
+pub(crate) fn check_dimensions(model: &Model, states: &Matrix) -> Result<(), FlowError> {
     let (found, expected) = (states.n_cols(), model.spec.get().z_dim);
     if found == expected { Ok(()) } else { Err(FlowError::Dimensions { found, expected }) }
 }

@@ -37,8 +37,9 @@ pub use fate_scores::{
     fate_retention, off_data, pearson, sister_agreement,
 };
 pub use fates::{
-    Absorbed, DriftDirected, EndOfFlow, FateError, FateInterval, FateMethod, FateProbabilities, FateSpread,
-    NeighborVote, fate_interval, fate_spread,
+    Absorbed, AbsorbedPaths, CheckedNoisyFlowSpec, DriftDirected, EndOfFlow, FateError, FateInterval, FateMethod,
+    FateProbabilities, FateSpread, GenePaths, NeighborVote, NoisyFlow, NoisyFlowSpec, fate_interval, fate_spread,
+    sigma_of_walks,
 };
 pub use flow::{drift, propagate};
 pub use flow_error::FlowError;

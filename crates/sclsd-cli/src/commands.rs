@@ -12,6 +12,7 @@ mod edges;
 pub(crate) mod evaluate;
 mod fate_estimates;
 mod fate_members;
+mod fate_paths;
 pub(crate) mod fates;
 mod files;
 mod groups;

@@ -32,6 +32,8 @@ const FATES: Flags = &[
     ("fates.interval", "--interval"),
     ("fates.time_range", "--time-range"),
     ("fates.dt", "--dt"),
+    ("fates.draws", "--draws"),
+    ("fates.sigma", "--sigma"),
     ("prior.beta", "--beta"),
 ];
 const PERTURB: Flags = &[

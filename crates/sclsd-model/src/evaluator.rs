@@ -7,7 +7,9 @@ use rayon::prelude::*;
 
 use sclsd_kernels::stack::{self, Sizes};
 use sclsd_kernels::{CountLikelihood, Downhill, PotentialWeights, SparseRows};
-use sclsd_ode::{Brownian, CheckedOdeSpec, CheckedSdeSpec, OdeError, Sde, SdeError, sample_paths, solve_rows};
+use sclsd_ode::{
+    Brownian, CheckedOdeSpec, CheckedSdeSpec, OdeError, Sde, SdeError, follow_paths, sample_paths, solve_rows,
+};
 use sclsd_spec::WrongSize;
 
 use crate::model::Model;
@@ -209,6 +211,32 @@ impl Evaluator {
         let states = paths.into_iter().map(|state| state.into_iter().map(|v| v as f32).collect()).collect();
         Ok(SampledPaths { draws, states })
     }
+
+    /// Follows one path of dz = −∇V dt + σ dW from every row of `z`, `rows × z`, on this thread, and hands its state at
+    /// every time of `grid` to `goes_on(row, time, state)`: a row is followed until that is false. Row i goes along
+    /// path i of the noise; memory is O(rows).
+    ///
+    /// # Errors
+    /// As [`follow_paths`].
+    #[expect(clippy::cast_possible_truncation, reason = "states are f32")]
+    pub fn follow_paths(
+        &self,
+        z: &[f32],
+        grid: &[f64],
+        sigma: f64,
+        steps: &CheckedSdeSpec,
+        noise: Brownian,
+        mut goes_on: impl FnMut(usize, usize, &[f32]) -> bool,
+    ) -> Result<(), SdeError> {
+        let width = self.z_decoder.sizes.widths[0];
+        let sde = Noisy { potential: &self.potential, sigma, width };
+        let starts: Vec<f64> = z.iter().map(|v| f64::from(*v)).collect();
+        let mut shown = vec![0.0; width];
+        follow_paths(&sde, &starts, grid, steps, noise, |row, time, state| {
+            shown.iter_mut().zip(state).for_each(|(shown, v)| *shown = *v as f32);
+            goes_on(row, time, &shown)
+        })
+    }
 }
 
 /// The dynamics with the same noise everywhere.
@@ -407,6 +435,14 @@ mod tests {
                 assert!(draw.iter().zip(row).all(|(a, b)| (a - b).abs() < 1e-2), "{draw:?} {row:?}");
             }
         }
+        let (steps, mut seen) = (CheckedSdeSpec::default(), 0);
+        let check = |row: usize, time: usize, state: &[f32]| {
+            seen += 1;
+            assert_eq!(state, &still.states[time][2 * row * 4..][..4], "the first draw from every row");
+            true
+        };
+        host.follow_paths(&z, &grid, 0.0, &steps, Brownian::new(1), check).unwrap();
+        assert_eq!(seen, 2 * 3);
         let noisy = host.sample_paths(&z, &grid, 0.5, 4000, 1).unwrap();
         assert_eq!(noisy, host.sample_paths(&z, &grid, 0.5, 4000, 1).unwrap(), "the same seed, the same bits");
         let last = &noisy.states[2][..4000 * 4]; // of the first start

@@ -176,6 +176,40 @@ pub fn sample_paths(
     Ok((0..grid.len()).map(at).collect())
 }
 
+/// Follows a path from every row of `start`, `rows × width` numbers, on this thread, and hands its state at every time
+/// of the grid to `goes_on(row, time, state)`, the time by its place in the grid: a row is followed until that is
+/// false. Row i goes along path i of the noise, as in [`sample_paths`]. Memory is that of one state of every row and of
+/// their noise between two times.
+///
+/// # Errors
+/// As [`sample_paths`].
+pub fn follow_paths(
+    sde: &impl Sde,
+    start: &[f64],
+    grid: &[f64],
+    spec: &CheckedSdeSpec,
+    noise: Brownian,
+    mut goes_on: impl FnMut(usize, usize, &[f64]) -> bool,
+) -> Result<(), SdeError> {
+    check_grid(grid)?;
+    let width = sde.width();
+    if width == 0 || !start.len().is_multiple_of(width) {
+        return Err(SdeError::Start { numbers: start.len(), width });
+    }
+    let mut states = States::new(0, start, width);
+    for (time, &t) in grid.iter().enumerate() {
+        if time > 0 {
+            states.advance(sde, [grid[time - 1], t], spec.get(), noise);
+        }
+        states.check(grid[time.saturating_sub(1)])?;
+        states.retain(|row, state| goes_on(row, time, state));
+        if states.rows.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The states of some rows at every time of the grid, one time after the other; `first` is the number of the first row.
 fn paths(
     sde: &impl Sde,
@@ -185,39 +219,82 @@ fn paths(
     spec: &SdeSpec,
     noise: Brownian,
 ) -> Result<Vec<f64>, OdeError> {
-    let (width, size) = (sde.width(), start.len());
-    let mut z = start.to_vec();
-    let (mut f, mut sigma) = (vec![0.0; size], vec![0.0; size]);
-    let (mut ahead, mut sigma_ahead) = (vec![0.0; size], vec![0.0; size]);
-    let mut states = Vec::with_capacity(grid.len() * size);
-    let (mut interval, mut finite) = (0, grid.first().copied().unwrap_or_default());
-    let check = |z: &[f64], time: f64| match z.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(at) => Err(OdeError::NotFinite { row: first + at / width, time }),
-    };
-    let diffusion = |t: f64, z: &[f64], out: &mut [f64]| {
-        z.chunks_exact(width).zip(out.chunks_exact_mut(width)).for_each(|(z, out)| sde.diffusion(t, z, out));
-    };
-    if !grid.is_empty() {
-        check(&z, finite)?;
-        states.extend_from_slice(&z);
+    let mut states = States::new(first, start, sde.width());
+    let mut all = Vec::with_capacity(grid.len() * start.len());
+    for (time, &t) in grid.iter().enumerate() {
+        if time > 0 {
+            states.advance(sde, [grid[time - 1], t], spec, noise);
+        }
+        states.check(grid[time.saturating_sub(1)])?;
+        all.extend_from_slice(&states.z);
     }
-    for pair in grid.windows(2) {
+    Ok(all)
+}
+
+/// Rows on their way, all at one time.
+struct States {
+    width: usize,
+    /// The path of the noise that each goes along.
+    rows: Vec<usize>,
+    /// `rows × width`.
+    z: Vec<f64>,
+    /// Intervals of the noise that are behind them.
+    interval: u64,
+}
+
+impl States {
+    fn new(first: usize, start: &[f64], width: usize) -> Self {
+        Self { width, rows: (first..first + start.len() / width).collect(), z: start.to_vec(), interval: 0 }
+    }
+
+    /// Names a row that is not finite; it was at time `finite`.
+    fn check(&self, finite: f64) -> Result<(), OdeError> {
+        match self.z.iter().position(|v| !v.is_finite()) {
+            None => Ok(()),
+            Some(at) => Err(OdeError::NotFinite { row: self.rows[at / self.width], time: finite }),
+        }
+    }
+
+    /// Keeps the rows that go on.
+    fn retain(&mut self, mut goes_on: impl FnMut(usize, &[f64]) -> bool) {
+        let (width, mut kept) = (self.width, 0);
+        for at in 0..self.rows.len() {
+            let from = at * width..(at + 1) * width;
+            if goes_on(self.rows[at], &self.z[from.clone()]) {
+                self.rows[kept] = self.rows[at];
+                self.z.copy_within(from, kept * width);
+                kept += 1;
+            }
+        }
+        self.rows.truncate(kept);
+        self.z.truncate(kept * width);
+    }
+
+    /// From one time of the grid to the next.
+    fn advance(&mut self, sde: &impl Sde, [from, to]: [f64; 2], spec: &SdeSpec, noise: Brownian) {
+        let (width, size, z) = (self.width, self.z.len(), &mut self.z);
+        let (mut f, mut sigma) = (vec![0.0; size], vec![0.0; size]);
+        let (mut ahead, mut sigma_ahead) = (vec![0.0; size], vec![0.0; size]);
+        let diffusion = |t: f64, z: &[f64], out: &mut [f64]| {
+            z.chunks_exact(width).zip(out.chunks_exact_mut(width)).for_each(|(z, out)| sde.diffusion(t, z, out));
+        };
         #[expect(clippy::cast_precision_loss, reason = "numbers of steps are far below 2^52")]
-        let whole = (pair[1] - pair[0]) / spec.substeps as f64;
+        let whole = (to - from) / spec.substeps as f64;
         let parts = 1_u32 << spec.halvings;
         let h = whole / f64::from(parts);
         for substep in 0..spec.substeps {
-            let rises: Vec<Vec<f64>> = (first..first + size / width)
-                .map(|row| noise.increments(row as u64, interval, whole, spec.halvings, width))
+            let rises: Vec<Vec<f64>> = self
+                .rows
+                .iter()
+                .map(|&row| noise.increments(row as u64, self.interval, whole, spec.halvings, width))
                 .collect();
-            interval += 1;
+            self.interval += 1;
             for part in 0..parts {
                 let rises = rises.iter().map(|rises| &rises[part as usize * width..][..width]);
                 #[expect(clippy::cast_precision_loss, reason = "numbers of steps are far below 2^52")]
-                let t = pair[0] + whole * substep as f64 + h * f64::from(part);
-                sde.drift_of_rows(t, &z, &mut f);
-                diffusion(t, &z, &mut sigma);
+                let t = from + whole * substep as f64 + h * f64::from(part);
+                sde.drift_of_rows(t, z, &mut f);
+                diffusion(t, z, &mut sigma);
                 if spec.method == SdeMethod::Milstein {
                     for i in 0..size {
                         ahead[i] = z[i] + h * f[i] + h.sqrt() * sigma[i];
@@ -232,11 +309,7 @@ fn paths(
                 }
             }
         }
-        check(&z, finite)?;
-        finite = pair[1];
-        states.extend_from_slice(&z);
     }
-    Ok(states)
 }
 
 #[cfg(test)]
@@ -374,6 +447,23 @@ mod tests {
         assert_eq!(part[2], whole[2][20..]);
     }
 
+    #[test]
+    fn a_path_that_is_followed_is_the_one_that_is_sampled_until_it_is_stopped() {
+        let sde = Scalar(|z: f64| -z, |z: f64| 0.3 * (1.0 + z * z).sqrt());
+        let start: Vec<f64> = (0..50_u8).map(f64::from).collect();
+        let (grid, solver, noise) = ([0.0, 0.3, 0.6, 1.0], spec(SdeMethod::Milstein, 4, 2), Brownian::new(1));
+        let sampled = sample_paths(&sde, &start, &grid, &solver, noise).unwrap();
+        let mut seen = vec![0; 50];
+        // row r ends at time r % 5 of the grid, or at its end
+        follow_paths(&sde, &start, &grid, &solver, noise, |row, time, z| {
+            assert_eq!((seen[row], z), (time, &sampled[time][row..=row]));
+            seen[row] += 1;
+            time < row % 5
+        })
+        .unwrap();
+        assert!(seen.iter().enumerate().all(|(row, seen)| *seen == (row % 5 + 1).min(4)), "{seen:?}");
+    }
+
     /// Two components with constant diffusion and without drift.
     struct Two;
     impl Sde for Two {
@@ -393,6 +483,11 @@ mod tests {
         };
         let far = message(&[0.0, 5.0], &[0.0, 0.1, 50.0]);
         assert_eq!(far, "the solution from row 1 (counted from 0) is not finite after time 0.1");
+        let follow = |start: &[f64]| {
+            let goes_on = |row: usize, _: usize, _: &[f64]| row > 0;
+            follow_paths(&sde, start, &[0.0, 0.1, 50.0], &solver, Brownian::new(0), goes_on).unwrap_err().to_string()
+        };
+        assert_eq!(follow(&[0.0, 5.0]), far, "by its place in the start");
         assert_eq!(message(&[0.0], &[1.0, 1.0]), "time 1 of the grid is 1, expected finite times that rise strictly");
         let error = SdeSpec { halvings: 21, ..SdeSpec::default() }.check().unwrap_err();
         assert_eq!(error.to_string(), "sde.halvings is 21, expected at most 20");

@@ -231,6 +231,23 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
     let weighted = ["--method", "drift", "--prior-weight", "0.5"];
     refused(d, &fates("result.h5ad", &weighted), &["--prior-weight needs --method transitions, but --method is drift"]);
     refused(d, &fates("result.h5ad", &["--method", "flow", "--time-range", "0"]), &["time_range is 0, expected"]);
+    let sde = |more: &[&'static str]| fates("result.h5ad", &[&["--method", "sde"][..], more].concat());
+    refused(d, &sde(&["--draws", "0"]), &["fates.draws is 0, expected a number from 1 to", "; set it with --draws"]);
+    for (sigma, shown) in [("--sigma=-1", "-1"), ("--sigma=nan", "NaN"), ("--sigma=inf", "inf")] {
+        let expected = format!("fates.sigma is {shown}, expected a finite number of 0 or more; set it with --sigma");
+        refused(d, &sde(&[sigma]), &[&expected]);
+    }
+    refused(d, &sde(&["--time-range", "nan"]), &["time_range is NaN, expected a finite time above 0"]);
+    refused(d, &fates("result.h5ad", &["--draws", "5"]), &["--draws is of --method sde, not of --method transitions"]);
+    refused(d, &on(&["--seed", "5"]), &["--seed is of --method sde, not of --hard"]);
+    let along = |more: &[&'static str]| sde(&[&["--draws", "2", "--gene-paths", "p.csv"][..], more].concat());
+    refused(d, &along(&["--gene", "gene7"]), &["the model has no gene gene7", "Gene07"]);
+    refused(
+        d,
+        &along(&["--gene", "Gene07", "--clusters", "Nobody"]),
+        &["cluster \"Nobody\" of --clusters is not one of"],
+    );
+    assert!(!d.join("p.csv").exists());
     refused(
         d,
         &fates("result.h5ad", &["--hard", "--cluster-key", "entropy"]),

@@ -90,6 +90,9 @@ fn the_page_of_formats_lists_what_is_written_and_nothing_else() {
     json("`annotate --json`", &[&["annotate", "cells.h5ad", "-o", "a.h5ad"][..], &model].concat());
     json("`fates --json`", &[&["fates", "result.h5ad", "-o", "fates.h5ad"][..], &model].concat());
     let perturb = ["perturb", "result.h5ad", "--gene", "Gene01", "-o", "t.csv", "--cells-out", "c.csv"];
+    let sde = ["fates", "result.h5ad", "-o", "sde.h5ad", "--method", "sde", "--draws", "3", "--time-range", "2"];
+    let along = ["--gene", "Gene01", "Gene02", "--gene-paths", "paths.csv", "--clusters", "Stem"];
+    json("`fates --json`", &[&sde[..], &along, &model].concat());
     json("`perturb --json`", &[&perturb[..], &model, &["--cluster-key", "clusters"]].concat());
     json("`inspect --json` of an `.h5ad` file", &["inspect", "cells.h5ad"]);
     json("`inspect --json` of a model", &["inspect", "m.safetensors"]);
@@ -118,6 +121,8 @@ fn the_page_of_formats_lists_what_is_written_and_nothing_else() {
     let Uns::Map(record) = &result.uns["sclsd"] else { panic!("a group") };
     compare("`uns[\"sclsd\"][\"history\"]`, version 1", keys(&record["history"]));
     compare("`uns[\"fate_probabilities\"]`, version 1", keys(&result.uns["fate_probabilities"]));
+    let result = read_h5ad(&d.join("sde.h5ad"), &read).expect("a result");
+    compare("`uns[\"fate_probabilities\"]`, version 1", keys(&result.uns["fate_probabilities"]));
     let read = Keys { uns: vec!["simulation".into()], ..Keys::none() };
     let simulated = read_h5ad(&d.join("raw.h5ad"), &read).expect("simulated cells");
     compare("`uns[\"simulation\"]`, version 1", keys(&simulated.uns["simulation"]));
@@ -129,9 +134,13 @@ fn the_page_of_formats_lists_what_is_written_and_nothing_else() {
     assert_eq!(header(&d.join("p.safetensors"))["format_version"], "1");
     let bytes = std::fs::read(d.join("p.safetensors")).expect("paths");
     compare("Fate paths, version 1", SafeTensors::deserialize(&bytes).expect("paths").names().iter().map(|n| &**n));
-    for (title, table) in
-        [("Table of a perturbation, version 1", "t.csv"), ("Table of perturbed cells, version 1", "c.csv")]
-    {
+    let along = std::fs::read_to_string(d.join("paths.csv")).expect("a table");
+    assert_eq!(along.lines().count(), 1 + 2 * 9, "two genes at nine times");
+    for (title, table) in [
+        ("Table of a perturbation, version 1", "t.csv"),
+        ("Table of perturbed cells, version 1", "c.csv"),
+        ("Genes along paths, version 1", "paths.csv"),
+    ] {
         compare(title, columns(&d.join(table)).iter().map(String::as_str));
     }
 }

@@ -30,7 +30,7 @@ fn raw_counts_go_all_the_way_to_fates_and_scores() {
     assert!(message.contains("\"fates\":{") && message.contains("\"Stem\":{\"cells\":"), "{message}");
     let found = read_h5ad(&d.join("hard.h5ad"), &Keys::none().with_obs("fate")).expect("a result");
     assert_eq!(found.groups("fate").expect("fates").categories(), result_clusters(d));
-    for method in ["prior", "neighbors", "drift", "flow", "transitions"] {
+    for method in ["prior", "neighbors", "drift", "flow", "sde", "transitions"] {
         succeed(d, &[&fates[..], &["fates.h5ad", "--method", method]].concat());
         probabilities(d, method);
     }

@@ -1,8 +1,9 @@
 //! The trait of methods for fate probabilities, and their errors.
 
 use sclsd_data::Matrix;
-use sclsd_graph::{AbsorptionError, Terminal};
-use sclsd_model::ode::OdeError;
+use sclsd_graph::{AbsorptionError, NearestError, Terminal};
+use sclsd_model::ode::{OdeError, SdeError};
+use sclsd_spec::OutOfRange;
 
 use super::probabilities::FateProbabilities;
 use crate::flow_error::FlowError;
@@ -26,6 +27,12 @@ pub enum FateError {
     /// The gradient flow cannot be computed.
     #[error(transparent)]
     Flow(#[from] FlowError),
+    /// Paths cannot be drawn.
+    #[error(transparent)]
+    Paths(#[from] SdeError),
+    /// A cell's state is not finite.
+    #[error("cell states: {0}")]
+    State(#[from] NearestError),
     /// A coordinate is not finite.
     #[error("coordinate {column} of cell {cell} is {value}, expected a finite number")]
     NotFinite {
@@ -50,6 +57,12 @@ pub enum FateError {
 
 impl From<OdeError> for FateError {
     fn from(error: OdeError) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+impl From<OutOfRange> for FateError {
+    fn from(error: OutOfRange) -> Self {
         Self::Flow(error.into())
     }
 }

@@ -73,6 +73,9 @@ Examples:
   sclsd fates result.h5ad --model model.safetensors -o fates.h5ad --prior-weight 0
   # An interval over the members of a model that has several
   sclsd fates result.h5ad --model model.safetensors -o fates.h5ad --interval 0.8
+  # Paths that follow the model's drift with noise, and a gene along them
+  sclsd fates result.h5ad --model model.safetensors -o fates.h5ad --method sde --draws 200 \\
+    --gene Neurog3 --gene-paths neurog3.csv
   # One fate for each cell, as the Python package computes it
   sclsd fates result.h5ad --model model.safetensors -o fates.h5ad --hard";
 

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::headings::{CELLS, FILES, HARD, METHOD};
 use super::machine::ThreadArgs;
+use super::sde::SdeArgs;
 use super::write::WriteArgs;
 
 /// Default of `--beta`, the β of the absorbed walks; `docs/fates.md` compares values.
@@ -86,10 +87,12 @@ pub(crate) struct FatesArgs {
         help_heading = METHOD
     )]
     pub interval: Option<f64>,
-    /// Time for which cells are followed, in units of a training walk's length, with --hard or --method flow. Lower it
-    /// if everything ends in one cluster.
+    /// Time for which cells are followed, in units of a training walk's length, with --hard or --method flow or sde.
+    /// Lower it if everything ends in one cluster.
     #[arg(long, value_name = "TIME", default_value_t = 15.0, help_heading = METHOD)]
     pub time_range: f64,
+    #[command(flatten)]
+    pub sde: SdeArgs,
     /// Follow each cell down the potential, and take the cluster of the cell nearest to the end as the only fate.
     ///
     /// Use this option to reproduce results of the Python package. This method gives no probabilities and is less
@@ -123,6 +126,7 @@ impl FatesArgs {
             hard: false,
             cluster_key: None,
             time_range: 15.0,
+            sde: SdeArgs::default(),
             dt: 0.5,
             paths: None,
             threads: ThreadArgs::default(),
@@ -152,6 +156,8 @@ pub(crate) enum FateMethodArg {
     Drift,
     /// Vote of the terminal cells nearest to where the model moves the cell.
     Flow,
+    /// Where paths end that follow the model's drift with noise, dz = -grad V dt + sigma dW.
+    Sde,
 }
 
 impl FateMethodArg {
@@ -168,6 +174,7 @@ impl FateMethodArg {
             Self::Transitions => "transitions",
             Self::Drift => "drift",
             Self::Flow => "flow",
+            Self::Sde => "sde",
         }
     }
 }

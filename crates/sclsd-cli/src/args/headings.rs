@@ -24,6 +24,8 @@ pub(super) const MEMBERS: &str = "Several models (members)";
 pub(super) const PROCESSES: &str = "Several processes";
 /// How fates are computed.
 pub(super) const METHOD: &str = "Method";
+/// Fates by paths with noise.
+pub(super) const NOISE: &str = "Paths with noise, --method sde";
 /// Fates as the Python package computes them.
 pub(super) const HARD: &str = "Hard fates, as in the Python package";
 /// Known facts that results are compared with.

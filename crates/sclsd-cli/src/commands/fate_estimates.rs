@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use sclsd::analysis::{Absorbed, DriftDirected, EndOfFlow, FateMethod, FateProbabilities, NeighborVote, drift};
+use sclsd::analysis::{
+    Absorbed, DriftDirected, EndOfFlow, FateMethod, FateProbabilities, NeighborVote, drift, sigma_of_walks,
+};
 use sclsd::data::{Additions, Categorical, Column, Dataset, Inspection, Keys, Uns, pca};
 use sclsd::graph::{Leaves, Phylogeny, Terminal, Transition};
 use sclsd::infer::{Checkpoint, PriorSpec, StepKernel, TrainSpec};
 use sclsd::plot::group_colors;
 
+use super::fate_paths::{self, FatePaths};
 use super::prior_choice::PriorChoice;
 use super::record::{KEY, PRIOR_MATRIX, Record, TERMINAL};
-use crate::args::FateMethodArg;
+use crate::args::{FateMethodArg, SdeArgs};
 use crate::progress::Output;
 
 /// Probabilities by the chosen method.
@@ -69,7 +72,7 @@ pub(super) fn keys(has: &Inspection, spec: &TrainSpec, cluster_key: Option<&Stri
 /// Probabilities, and the named numbers that they depend on.
 pub(super) struct Estimate {
     pub found: FateProbabilities,
-    pub about: Vec<(&'static str, f64)>,
+    pub about: Vec<(&'static str, Uns)>,
 }
 
 impl FateEstimator<'_> {
@@ -125,10 +128,12 @@ impl FateEstimator<'_> {
         method: FateMethodArg,
         terminal: &Terminal,
         time_range: f64,
+        sde: &SdeArgs,
     ) -> anyhow::Result<Estimate> {
+        let float = |value: f64| Uns::Floats(Vec::new(), vec![value]);
         let mut about = Vec::new();
         if matches!(method, FateMethodArg::Prior | FateMethodArg::Transitions) {
-            about.push(("beta", self.beta));
+            about.push(("beta", float(self.beta)));
         }
         let found = match method {
             FateMethodArg::Prior => {
@@ -137,7 +142,7 @@ impl FateEstimator<'_> {
             FateMethodArg::Neighbors => self.neighbors(terminal)?,
             FateMethodArg::Transitions => {
                 let (transitions, weight) = self.combined()?;
-                about.push(("prior_weight", weight));
+                about.push(("prior_weight", float(weight)));
                 Absorbed { transitions: transitions.matrix() }.probabilities(terminal)?
             }
             FateMethodArg::Drift => {
@@ -161,12 +166,33 @@ impl FateEstimator<'_> {
                 };
                 method.probabilities(terminal)?
             }
+            FateMethodArg::Sde => {
+                let (found, settings) = self.paths(terminal, time_range, sde)?.absorbed(self.output)?;
+                about.extend(settings);
+                found
+            }
         };
         Ok(Estimate { found, about })
     }
 
     fn checkpoint(&self) -> anyhow::Result<&Checkpoint> {
         self.checkpoint.context("this method follows the drift of the model; give the model with --model")
+    }
+
+    /// Paths with noise, whose σ is that of the walks of the training in z unless it is given.
+    pub(super) fn paths<'b>(
+        &'b self,
+        terminal: &'b Terminal,
+        time_range: f64,
+        args: &SdeArgs,
+    ) -> anyhow::Result<FatePaths<'b>> {
+        let (model, states) = (&self.checkpoint()?.model, &self.data.obsm["X_cell_state"]);
+        let measured = || -> anyhow::Result<f64> {
+            let walks = self.prior()?.absorbing(terminal).walks(&self.spec().walks.check()?);
+            Ok(sigma_of_walks(&drift(model, states)?, states, &walks))
+        };
+        let sigma = args.sigma.map_or_else(measured, Ok).context("σ cannot be measured on walks; give --sigma")?;
+        Ok(FatePaths { model, states, terminal, spec: fate_paths::spec(args, sigma, time_range)? })
     }
 
     fn neighbors(&self, terminal: &Terminal) -> anyhow::Result<FateProbabilities> {
@@ -235,7 +261,7 @@ impl FateEstimator<'_> {
     pub(super) fn baselines(&self, terminal: &Terminal) -> Vec<(&'static str, FateProbabilities)> {
         [(BY_PRIOR, FateMethodArg::Prior), (BY_NEIGHBORS, FateMethodArg::Neighbors)]
             .into_iter()
-            .filter_map(|(key, method)| match self.estimate(method, terminal, 0.0) {
+            .filter_map(|(key, method)| match self.estimate(method, terminal, 0.0, &SdeArgs::default()) {
                 Ok(fates) => Some((key, fates.found)),
                 Err(error) => {
                     self.output.note(format!("obsm[\"{key}\"] is not written: {error:#}"));
@@ -278,7 +304,7 @@ pub(super) fn additions(
         ("method".to_owned(), Uns::Text(method.to_owned())),
         ("format_version".to_owned(), Uns::Integers(Vec::new(), vec![FORMAT_VERSION])),
     ]);
-    about.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), Uns::Floats(Vec::new(), vec![*value]))));
+    about.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let mut added = Additions {
         obs: vec![
             ("fate".into(), Column::Categorical(column)),

@@ -7,20 +7,21 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use sclsd::analysis::{FateProbabilities, FateTable, HardFateSpec, HardFates, hard_fates};
-use sclsd::data::{Additions, Column, H5ad, Keys};
+use sclsd::data::{Additions, Categorical, Column, H5ad, Keys, Uns};
 use sclsd::graph::Terminal;
 use sclsd::infer::{Checkpoint, Ensemble};
 use serde_json::{Map, Value, json};
 
 use super::adding::add;
-use super::fate_estimates::{self, FateEstimator};
+use super::fate_estimates::{self, Estimate, FateEstimator};
 use super::fate_members::{self, MemberSpread};
+use super::fate_paths::{self, GenePathTable};
 use super::files::{self, Files};
 use super::lonely::first_lonely;
 use super::reading::{hinted, named_apart};
 use super::record::TERMINAL;
 use super::threads::start;
-use super::{groups, model_file, record};
+use super::{groups, model_file, record, symbols};
 use crate::args::{FateMethodArg, FatesArgs};
 use crate::escape;
 use crate::figures::Figures;
@@ -28,18 +29,21 @@ use crate::progress::Output;
 
 pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
     start(&args.threads, output)?;
-    let files = Files::default().reads("INPUT", &args.input).reads("--model", &args.model).writes_over(
+    check_options(args)?;
+    let mut files = Files::default().reads("INPUT", &args.input).reads("--model", &args.model).writes_over(
         "-o",
         &args.output,
         &args.input,
     );
+    if let Some(table) = &args.sde.gene_paths {
+        files = files.writes_text("--gene-paths", table);
+    }
     match &args.paths {
         Some(paths) => files.writes("--paths", paths).check()?,
         None => files.check()?,
     }
-    if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
-        bail!("--prior-weight needs --method transitions, but --method is {}", args.method.name());
-    }
+    check_options(args)?;
+    let output = args.sde.gene_paths.as_ref().map_or(output, |table| output.with_file(table));
     if args.hard {
         return hard(args, &model_file::first(&args.model, output)?, output);
     }
@@ -51,16 +55,45 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
         figures.count("members", spread.members);
         figures.number("mean width of the interval", spread.width(), 4);
     }
+    for (name, shown) in [("sigma", "sigma"), ("unabsorbed", "share of paths in no terminal set")] {
+        if let Some((_, Uns::Floats(_, value))) = fates.about.iter().find(|(known, _)| *known == name)
+            && let [value] = value[..]
+        {
+            figures.number(shown, value, 4);
+        }
+    }
     figures.count("cells that reach no terminal state", fates.found.unreachable());
     let (shown, value) = table(&fates);
     figures.nested("fates", shown, value);
     figures.text("result", args.output.display());
+    if let Some(table) = &args.sde.gene_paths {
+        figures.text("gene paths", table.display());
+    }
     figures.print(output)
+}
+
+/// Checks that the options belong to the method, and that paths can be drawn with them.
+fn check_options(args: &FatesArgs) -> anyhow::Result<()> {
+    let method = if args.hard { "--hard".to_owned() } else { format!("--method {}", args.method.name()) };
+    if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
+        bail!("--prior-weight needs --method transitions, but the method is {method}");
+    }
+    match args.sde.given() {
+        Some(flag) if args.method != FateMethodArg::Sde => {
+            bail!("{flag} needs --method sde, but the method is {method}")
+        }
+        _ if args.method == FateMethodArg::Sde => {
+            fate_paths::spec(&args.sde, args.sde.sigma.unwrap_or_default(), args.time_range).map(|_| ())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Fates that were estimated and written.
 pub(super) struct WrittenFates {
     pub found: FateProbabilities,
+    /// What they depend on, by name.
+    pub about: Vec<(&'static str, Uns)>,
     pub terminal: Terminal,
     pub baselines: Vec<(&'static str, FateProbabilities)>,
     /// Over members, where there are several.
@@ -130,7 +163,7 @@ pub(super) fn probabilities(args: &FatesArgs, run: &Ensemble, output: Output) ->
         (mean, Some(spread), baselines)
     } else {
         fate_members::say_none(run, args, &has, output);
-        let estimate = estimator.estimate(args.method, &terminal, args.time_range).with_context(with)?;
+        let estimate = estimator.estimate(args.method, &terminal, args.time_range, &args.sde).with_context(with)?;
         (estimate, None, estimator.baselines(&terminal))
     };
     let clusters = cluster_key.and_then(|key| data.obs.get(&key)).and_then(Column::to_categorical);
@@ -142,7 +175,7 @@ pub(super) fn probabilities(args: &FatesArgs, run: &Ensemble, output: Output) ->
     }
     add(&file, &args.output, &additions, args.write.compress, output)?;
 
-    let found = estimate.found;
+    let Estimate { found, about } = estimate;
     let unreachable = found.unreachable();
     if unreachable > 0 {
         output.note(format!(
@@ -151,7 +184,19 @@ pub(super) fn probabilities(args: &FatesArgs, run: &Ensemble, output: Output) ->
             data.n_cells()
         ));
     }
-    Ok(WrittenFates { found, terminal, baselines, spread })
+    Ok(WrittenFates { found, about, terminal, baselines, spread })
+}
+
+/// The table of genes along paths that is to be written, and where.
+fn gene_paths<'a>(
+    args: &'a FatesArgs,
+    model_genes: &[String],
+    clusters: Option<&Categorical>,
+) -> anyhow::Result<Option<(&'a Path, GenePathTable)>> {
+    let Some(table) = &args.sde.gene_paths else { return Ok(None) };
+    let clusters = clusters.context("--gene-paths needs clusters: name their column of obs with --cluster-key")?;
+    let genes = symbols::names(&args.input, &args.sde.gene, args.sde.symbols.gene_symbols.as_deref())?;
+    Ok(Some((table, GenePathTable::new(model_genes, &genes, clusters, &args.sde.clusters)?)))
 }
 
 /// For each fate: its terminal cells, the cells it is likeliest for, its mean probability, and that of the baselines.

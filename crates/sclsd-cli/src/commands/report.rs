@@ -19,7 +19,7 @@ use super::record::{self, Record};
 use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding};
 use super::{basis, edges, groups, symbols};
-use crate::args::{FATE_BETA, FateMethodArg, ReportArgs};
+use crate::args::{FATE_BETA, FateMethodArg, ReportArgs, SdeArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
 
@@ -379,7 +379,7 @@ impl<'a> Source<'a> {
                 let Ok(terminal) = estimator.terminal(&[], key) else { return Ok(None) };
                 let method = FateMethodArg::Transitions;
                 (
-                    estimator.estimate(method, &terminal, 0.0)?.found,
+                    estimator.estimate(method, &terminal, 0.0, &SdeArgs::default())?.found,
                     estimator.baselines(&terminal),
                     method.name().to_owned(),
                 )
@@ -426,6 +426,11 @@ fn method_sentence(method: &str) -> &'static str {
             "Model: the probability that a walk to neighbors in the direction of the drift is absorbed in each terminal \
              state. Prior: the same for a walk by the prior time alone. Neighbors: the states of the 15 nearest \
              terminal cells."
+        }
+        "sde" => {
+            "Model: the share of paths, along the drift and with noise, that enter each terminal state. Prior: the \
+             probability that a walk of the prior is absorbed in each terminal state. Neighbors: the states of the 15 \
+             nearest terminal cells."
         }
         "flow" => {
             "Model: the terminal cells nearest to where the flow ends, without noise. Prior: the probability that a \
