@@ -29,7 +29,8 @@ pub(super) struct MemberSpread {
 }
 
 /// Fates by each member, whose mean is the estimate. Pseudotime and states of a member are computed from its model and
-/// put into `data`, which has those of the last member afterwards.
+/// put into `data`, which has those of the last member afterwards. The numbers that the estimate depends on are those of
+/// the first member.
 pub(super) fn estimate(
     run: &Ensemble,
     data: &mut Dataset,
@@ -51,9 +52,11 @@ pub(super) fn estimate(
             prior_weight: args.prior_weight,
             output: Output { quiet: output.quiet || nth > 0, ..output },
         };
-        let estimate = estimator.estimate(args.method, terminal, args.time_range)?;
+        let estimate = estimator.estimate(args.method, terminal, args.time_range, &args.sde)?;
         found.push(estimate.found);
-        about = estimate.about;
+        if nth == 0 {
+            about = estimate.about;
+        }
     }
     let level = args.interval.unwrap_or(LEVEL);
     let interval = fate_interval(&found, level)?;

@@ -155,6 +155,12 @@ pub(super) fn probabilities(args: &FatesArgs, run: &Ensemble, output: Output) ->
         bail!("{}: {lonely}; remove such cells, or rebuild the graph", args.input.display());
     }
     let with = || format!("{} with {}", args.input.display(), args.model.display());
+    let clusters = cluster_key.as_ref().and_then(|key| data.obs.get(key)).and_then(Column::to_categorical);
+    let known = if checkpoint.model.genes.is_empty() { &data.var.names } else { &checkpoint.model.genes };
+    if let Some((table, paths)) = gene_paths(args, known, clusters.as_ref()).with_context(shown)? {
+        let drawn = estimator.paths(&terminal, args.time_range, &args.sde).with_context(with)?;
+        files::write(table, &paths.csv(&drawn).with_context(with)?)?;
+    }
     let (estimate, spread, baselines) = if by_members {
         // before the members put their own pseudotime and states into the data
         let baselines = estimator.baselines(&terminal);
@@ -166,7 +172,6 @@ pub(super) fn probabilities(args: &FatesArgs, run: &Ensemble, output: Output) ->
         let estimate = estimator.estimate(args.method, &terminal, args.time_range, &args.sde).with_context(with)?;
         (estimate, None, estimator.baselines(&terminal))
     };
-    let clusters = cluster_key.and_then(|key| data.obs.get(&key)).and_then(Column::to_categorical);
     let mut additions = fate_estimates::additions(&estimate, args.method.name(), &baselines, clusters.as_ref());
     let states = fate_estimates::colored(terminal.column(), clusters.as_ref());
     additions.obs.push((TERMINAL.into(), Column::Categorical(states)));
