@@ -25,8 +25,8 @@ pub struct Resampled {
 }
 
 impl Transition {
-    /// Draws cells, and for each cell its edges, with replacement. Each cell has a stream of its own, so the draw is the
-    /// same on any number of threads. O(edges).
+    /// Draws cells, and for each cell its edges, with replacement. Each cell has a stream of its own, so the draw is
+    /// the same on any number of threads. O(edges).
     ///
     /// # Panics
     /// Never: rows of a transition are rows of a matrix again.

@@ -12,9 +12,9 @@
 //!
 //! [`solve_rows`] integrates rows along a [`Field`] on slices; [`lanes`] does so block by block and has the [`adjoint`]
 //! for gradients. [`sample_paths`] draws paths of dz = f(z, t) dt + σ(z, t) dW. The noise is an argument, a
-//! [`Brownian`] motion, whose increment over a step is the sum of the increments over its halves.
-//! [`follow_paths`] passes each state to a closure instead of storing it, and stops a path when the closure says so. With
-//! the feature `burn`, `solve` integrates tensors.
+//! [`Brownian`] motion, whose increment over a step is the sum of the increments over its halves. [`follow_paths`]
+//! passes each state to a closure instead of storing it, and stops a path when the closure says so. With the feature
+//! `burn`, `solve` integrates tensors.
 //!
 //! All rows of a batch of tensors, or of a block of lanes, share their adaptive steps. The error of a step is that of
 //! its worst row, so every row meets the tolerance, whatever the other rows are.

@@ -320,3 +320,23 @@ fn evaluations_that_cannot_be_are_named_and_what_never_touches_has_no_score() {
     let circle = succeed(d, &evaluate(&["--edges", "Single>Stem,Stem>Single"]));
     assert!(circle.contains("stage correlation") && circle.contains("the edges form a cycle"), "{circle}");
 }
+
+#[test]
+fn a_model_of_other_genes_is_refused_wherever_a_model_is_given() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let d = directory.path();
+    trained(d, |data| data.var.names.iter_mut().for_each(|name| name.insert_str(0, "Other")));
+    std::fs::rename(d.join("m.safetensors"), d.join("other.safetensors")).expect("a model");
+    trained(d, |_| {});
+    succeed(d, &["fates", "result.h5ad", "--model", "m.safetensors", "-o", "fates.h5ad", "--terminal", "Fate A"]);
+    let expected =
+        ["other.safetensors: 20 of the model's 20 genes are not in the data, so the model was trained on other"];
+    for command in ["fates result.h5ad", "plot landscape result.h5ad", "plot walks result.h5ad", "report result.h5ad"] {
+        let extension = if command.starts_with("plot") { "svg" } else { "h5ad" };
+        let output = format!("out.{extension}");
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.extend(["--model", "other.safetensors", "-o", &output]);
+        refused(d, &arguments, &expected);
+    }
+    refused(d, &["evaluate", "fates.h5ad", "--model", "other.safetensors", "--edges", "Stem>Fate A"], &expected);
+}

@@ -203,6 +203,14 @@ fn inspect_says_what_train_would_say_and_ends_with_the_next_command() {
         message.trim_end().ends_with("next: sclsd train cells.h5ad -o result.h5ad --model model.safetensors"),
         "{message}"
     );
+    // a result leads on, not back to a training that would replace it
+    let train = ["train", "cells.h5ad", "-o", "result.h5ad", "--model", "model.safetensors", "--epochs", "1"];
+    success(&sclsd(d, &train));
+    let message = success(&sclsd(d, &["inspect", "result.h5ad"]));
+    assert!(
+        message.trim_end().ends_with("next: sclsd fates result.h5ad --model model.safetensors -o fates.h5ad"),
+        "{message}"
+    );
     std::fs::copy(fixture("raw.h5ad"), d.join("raw.h5ad")).expect("a copy");
     let message = success(&sclsd(d, &["inspect", "raw.h5ad"]));
     assert!(message.contains("next: sclsd prepare raw.h5ad -o prepared.h5ad"), "{message}");

@@ -25,9 +25,9 @@ impl<'a> Entry<'a> {
         Ok(Self { terminal, cell_state, cells, ends, of_ends })
     }
 
-    /// The terminal state whose set a finite point of z lies in. `outside` is any cell that is not terminal: while it is
-    /// nearer than all terminal cells, which are few, no other cell need be looked at. It becomes the nearest cell where
-    /// all had to be.
+    /// The terminal state whose set a finite point of z lies in. `outside` is any cell that is not terminal: while it
+    /// is nearer than all terminal cells, which are few, no other cell need be looked at. It becomes the nearest cell
+    /// where all had to be.
     pub(super) fn of(&self, state: &[f32], outside: &mut usize) -> Option<usize> {
         let end = self.of_ends[self.ends.of(state)? as usize];
         if self.distance(state, *outside) < self.distance(state, end) {

@@ -1,9 +1,9 @@
 //! Where paths of dz = −∇V dt + σ dW enter a terminal set.
 //!
-//! From every cell's z as many paths are drawn as are asked for. A path ends at the first time, of [`CHECKS`] to a unit,
-//! at which the cell nearest to it is terminal: it has entered the set of that cell. A path that has entered none by the
-//! end of the time counts for the nearest terminal cell, and the share of such paths is told. A terminal cell keeps its
-//! fate: its paths have entered before they begin.
+//! From every cell's z as many paths are drawn as are asked for. A path ends at the first time, of [`CHECKS`] to a
+//! unit, at which the cell nearest to it is terminal: it has entered the set of that cell. A path that has entered none
+//! by the end of the time counts for the nearest terminal cell, and the share of such paths is told. A terminal cell
+//! keeps its fate: its paths have entered before they begin.
 //!
 //! Path `draw` of `cell` goes along path `cell · 2³² + draw` of the noise. So a cell's fates depend neither on other
 //! cells nor on threads, and more draws add paths to those there were.

@@ -9,8 +9,8 @@ use sclsd_graph::Walks;
 /// σ² = mean over all steps of |z(s+1) − z(s) + ∇V(z(s)) Δt|² / (d Δt),   Δt = 1 / (cells of a walk − 1)
 /// ```
 ///
-/// `drift`: −∇V at every cell, `cell_state`: z of every cell, both `n_cells × d`. Time runs from 0 to 1 along a walk, as
-/// in training. 0 where there are no walks.
+/// `drift`: −∇V at every cell, `cell_state`: z of every cell, both `n_cells × d`. Time runs from 0 to 1 along a walk,
+/// as in training. 0 where there are no walks.
 ///
 /// # Panics
 /// When drift and states are of different sizes, or a walk is of other cells.

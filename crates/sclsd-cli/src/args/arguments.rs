@@ -103,6 +103,9 @@ pub(crate) enum Command {
     #[command(after_help = examples::EVALUATE)]
     Evaluate(EvaluateArgs),
     /// Predict the fates of cells after a knockout, or after genes are set to a level.
+    ///
+    /// A fate here is the cluster of the nearest cell at the end of the model's flow, which has no noise: it differs
+    /// from fate_probabilities. Compare with housekeeping genes and with other seeds before you believe an effect.
     #[command(after_help = examples::PERTURB)]
     Perturb(PerturbArgs),
     /// Draw one picture of a result, as SVG or PNG.

@@ -25,11 +25,11 @@ pub(crate) struct SdeArgs {
     /// Seed of the noise, with --method sde [default: 0]. Change it to see how far the draws matter.
     #[arg(long, help_heading = NOISE)]
     pub seed: Option<u64>,
-    /// Table to write: the expression of --gene along the paths, by cluster that they begin in (.csv), with --method sde
-    /// [default: not written].
+    /// Table to write: the expression of --gene along the paths, by cluster that they begin in (.csv), with --method
+    /// sde [default: not written].
     ///
-    /// At every time it has the mean over paths and the 5 % and 95 % quantiles, in expected counts of a cell with 10,000
-    /// counts. Paths begin at up to 20 cells of each cluster.
+    /// At every time it has the mean over paths and the 5 % and 95 % quantiles, in expected counts of a cell with
+    /// 10,000 counts. Paths begin at up to 20 cells of each cluster.
     #[arg(long, value_name = "FILE", requires = "gene", help_heading = NOISE)]
     pub gene_paths: Option<PathBuf>,
     /// Genes of the table of --gene-paths; may be repeated [default: none].

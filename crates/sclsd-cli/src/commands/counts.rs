@@ -143,7 +143,10 @@ fn open<'a>(file: &'a H5ad, data: &Dataset, name: &str) -> Result<FileMatrix<'a>
 /// Notes that X holds counts although the model expects normalised expression.
 pub(super) fn warn(x: &Csr, output: Output) {
     if x.values().iter().all(|&value| is_count(value)) && x.values().iter().any(|&value| value > 1.0) {
-        output.note("X holds counts, but normalized expression is expected. Run sclsd prepare first");
+        output.note(
+            "warning: X holds counts, but training expects normalized expression and gives poor results without it; run \
+             sclsd prepare first",
+        );
     }
 }
 

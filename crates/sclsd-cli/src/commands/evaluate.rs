@@ -70,6 +70,14 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> anyhow::Result<()> {
     let read = read_h5ad(&args.input, &wanted).map_err(|error| graph_option(error, "--connectivities NAME"));
     let mut data = named_apart(&args.input, hinted(read, hint)?)?;
     groups::name(&mut data, &cluster_key).with_context(shown)?;
+    if let (Some(path), Some(checkpoint)) = (&args.model, &checkpoint) {
+        model_file::check_genes(path, checkpoint, &data).with_context(shown)?;
+        if !data.obsm.contains_key(fate_estimates::PROBABILITIES) {
+            output.note(
+                "--model changes nothing here: it serves the scores of fates, and the file has none; run sclsd fates",
+            );
+        }
+    }
     let estimator = fate_estimates::FateEstimator {
         data: &data,
         record: record.as_ref(),

@@ -29,8 +29,8 @@ pub(super) struct MemberSpread {
 }
 
 /// Fates by each member, whose mean is the estimate. Pseudotime and states of a member are computed from its model and
-/// put into `data`, which has those of the last member afterwards. The numbers that the estimate depends on are those of
-/// the first member.
+/// put into `data`, which has those of the last member afterwards. The numbers that the estimate depends on are those
+/// of the first member.
 pub(super) fn estimate(
     run: &Ensemble,
     data: &mut Dataset,

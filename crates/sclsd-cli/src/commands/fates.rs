@@ -1,6 +1,6 @@
 //! `sclsd fates`: the probability that a cell ends in each terminal state, or with `--hard` where its flow ends.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -129,16 +129,7 @@ pub(super) fn probabilities(args: &FatesArgs, run: &Ensemble, output: Output) ->
     wanted.x |= by_members; // each member encodes the cells anew
     let hint = "fates are computed from what sclsd train or annotate writes";
     let mut data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
-    let genes: HashSet<&str> = data.var.names.iter().map(String::as_str).collect();
-    let foreign = checkpoint.model.genes.iter().filter(|gene| !genes.contains(gene.as_str())).count();
-    if foreign > 0 {
-        bail!(
-            "{} with {}: {foreign} of the model's {} genes are not in the data, so the model was trained on other data",
-            shown(),
-            args.model.display(),
-            checkpoint.model.genes.len()
-        );
-    }
+    model_file::check_genes(&args.model, checkpoint, &data).with_context(shown)?;
     if let Some(key) = &cluster_key {
         groups::name(&mut data, key).with_context(shown)?;
     }

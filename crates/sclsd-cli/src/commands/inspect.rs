@@ -9,9 +9,11 @@ use sclsd::infer::{Checkpoint, DataKeys, Ensemble};
 use sclsd::model::Peers;
 use serde_json::json;
 
+use super::fate_estimates::PROBABILITIES;
 use super::members::Members;
 use super::part::Part;
 use super::prior_choice::PriorChoice;
+use super::record;
 use super::settings::Settings;
 use super::train::Job;
 use crate::args::InspectArgs;
@@ -104,10 +106,7 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
     match missing.len() {
         0 if repeated.is_some() => {}
         0 => match refused {
-            None => {
-                lines.push("ready for sclsd train".into());
-                lines.push(format!("next: sclsd train {} -o result.h5ad --model model.safetensors", quoted(path)));
-            }
+            None => lines.extend(next(&file, path)),
             Some(reason) => lines.push(format!("not ready for sclsd train: {}", escape::line(&reason))),
         },
         _ => {
@@ -119,6 +118,26 @@ fn print_h5ad(path: &Path, output: Output) -> anyhow::Result<()> {
         }
     }
     standard::print(&lines.join("\n"))
+}
+
+/// What a file that can be trained on is ready for, and the next command: a result is not trained on again.
+fn next(file: &Inspection, path: &Path) -> [String; 2] {
+    let path = quoted(path);
+    let trained = file.has("uns", record::KEY) && file.has("obs", "lsd_pseudotime");
+    match (trained, file.has("obsm", PROBABILITIES)) {
+        (false, _) => [
+            "ready for sclsd train".into(),
+            format!("next: sclsd train {path} -o result.h5ad --model model.safetensors"),
+        ],
+        (true, false) => [
+            "a result of sclsd train".into(),
+            format!("next: sclsd fates {path} --model model.safetensors -o fates.h5ad"),
+        ],
+        (true, true) => [
+            "a result of sclsd train and sclsd fates".into(),
+            format!("next: sclsd report {path} --model model.safetensors -o report.html"),
+        ],
+    }
 }
 
 /// The error with which `sclsd train` would refuse the file.

@@ -1,4 +1,5 @@
-//! What a part result adds to its input: all that a result needs beside the models, so that `sclsd combine` can make one.
+//! What a part result adds to its input: all that a result needs beside the models, so that `sclsd combine` can make
+//! one.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -178,6 +178,9 @@ impl<'a> File<'a> {
             _ => "a picture needs what sclsd train writes",
         };
         let mut data = read_with_hint(&args.input, &keys, hint)?;
+        if let (Some(path), Some(checkpoint)) = (&args.model, &checkpoint) {
+            model_file::check_genes(path, checkpoint, &data)?;
+        }
         if let Some(key) = &cluster_key {
             groups::name(&mut data, key)?;
         }

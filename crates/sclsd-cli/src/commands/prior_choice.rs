@@ -218,9 +218,13 @@ fn terminal(
     let steps = steps_to_absorption(unending.matrix(), &terminal).unwrap_or_default();
     let lost = steps.iter().filter(|steps| steps.is_infinite()).count();
     if lost > 0 {
+        let why = match phylogeny {
+            Some(_) => "the phylogeny or the graph does not connect them to one",
+            None => "the graph has disconnected parts",
+        };
         output.note(format!(
-            "warning: {lost} of {} cells cannot reach a terminal state, because the graph has disconnected parts. Name a \
-             terminal cluster in each part with --terminal",
+            "warning: {lost} of {} cells cannot reach a terminal state, because {why}. Name a terminal cluster in each \
+             part with --terminal",
             data.n_cells()
         ));
     }

@@ -13,6 +13,7 @@ use sclsd::plot::{
 
 use super::fate_estimates::{self, FateEstimator};
 use super::files::{self, Files};
+use super::model_file::check_genes;
 use super::plot::{FateEstimate, coloring};
 use super::reading::read_with_hint;
 use super::record::{self, Record};
@@ -131,6 +132,9 @@ impl<'a> Source<'a> {
         keys.obsp.extend(graphs.into_iter().filter(|key| has.has("obsp", key)).map(str::to_owned));
         keys.obsp.extend(spec.map(|s| s.keys.connectivities.clone()).filter(|key| has.has("obsp", key)));
         let mut data = read_with_hint(choice.input, &keys, "a report shows what sclsd train or annotate writes")?;
+        if let (Some(path), Some(checkpoint)) = (choice.model, &checkpoint) {
+            check_genes(path, checkpoint, &data)?;
+        }
         if data.obsm[&basis].n_cols() < 2 {
             bail!("obsm[\"{basis}\"] has one column, but a picture needs two");
         }
