@@ -74,18 +74,18 @@ impl Downhill {
 
 /// Scratch space for one row: its state, the input and the output.
 #[derive(Debug)]
-pub struct Scratch([Vec<f32>; 3]);
+pub struct DownhillScratch([Vec<f32>; 3]);
 
 impl Field for Downhill {
-    type Scratch = Scratch;
+    type Scratch = DownhillScratch;
     type Accumulator = Vec<f32>;
 
     fn width(&self) -> usize {
         self.width
     }
 
-    fn scratch(&self) -> Scratch {
-        Scratch(std::array::from_fn(|_| vec![0.0; self.width]))
+    fn scratch(&self) -> DownhillScratch {
+        DownhillScratch(std::array::from_fn(|_| vec![0.0; self.width]))
     }
 
     fn accumulator(&self) -> Vec<f32> {
@@ -96,7 +96,7 @@ impl Field for Downhill {
         sums.clone()
     }
 
-    fn drift(&self, z: &[Lane], out: &mut [Lane], Scratch([row, found, _]): &mut Scratch) {
+    fn drift(&self, z: &[Lane], out: &mut [Lane], DownhillScratch([row, found, _]): &mut DownhillScratch) {
         for lane in 0..LANES {
             take(z, lane, row);
             found.fill(0.0);
@@ -105,8 +105,15 @@ impl Field for Downhill {
         }
     }
 
-    fn drift_vjp(&self, z: &[Lane], grad: &[Lane], grad_z: &mut [Lane], sums: &mut Vec<f32>, scratch: &mut Scratch) {
-        let Scratch([row, given, found]) = scratch;
+    fn drift_vjp(
+        &self,
+        z: &[Lane],
+        grad: &[Lane],
+        grad_z: &mut [Lane],
+        sums: &mut Vec<f32>,
+        scratch: &mut DownhillScratch,
+    ) {
+        let DownhillScratch([row, given, found]) = scratch;
         for lane in 0..LANES {
             take(z, lane, row);
             take(grad, lane, given);

@@ -104,12 +104,12 @@ impl PotentialWeights {
     }
 
     /// V of a block of rows side by side.
-    fn value(&self, z: &[Lane], scratch: &mut Scratch) -> Lane {
+    fn value(&self, z: &[Lane], scratch: &mut PotentialScratch) -> Lane {
         arch().dispatch(Value { field: self, z, scratch })
     }
 
     #[inline(always)]
-    fn sweep<S: Simd>(&self, simd: S, z: &[Lane], scratch: &mut Scratch) {
+    fn sweep<S: Simd>(&self, simd: S, z: &[Lane], scratch: &mut PotentialScratch) {
         let mut first = 0;
         for (depth, layer) in self.layers.iter().enumerate() {
             let (below, above) = scratch.h.split_at_mut(first);
@@ -126,11 +126,11 @@ impl PotentialWeights {
     }
 
     #[inline(always)]
-    fn drift_here<S: Simd>(&self, simd: S, z: &[Lane], out: &mut [Lane], scratch: &mut Scratch) {
+    fn drift_here<S: Simd>(&self, simd: S, z: &[Lane], out: &mut [Lane], scratch: &mut PotentialScratch) {
         self.sweep(simd, z, scratch);
         let mut end = self.units();
         let last = self.layers.len() - 1;
-        let Scratch { t, p, q, .. } = scratch;
+        let PotentialScratch { t, p, q, .. } = scratch;
         p[0] = t[end - 1];
         for (depth, layer) in self.layers.iter().enumerate().rev() {
             let (inputs, outputs) = (self.widths[depth], self.widths[depth + 1]);
@@ -157,11 +157,11 @@ impl PotentialWeights {
         grad: &[Lane],
         grad_z: &mut [Lane],
         sums: &mut GradientAccumulator,
-        scratch: &mut Scratch,
+        scratch: &mut PotentialScratch,
     ) {
         self.sweep(simd, z, scratch);
         let last = self.layers.len() - 1;
-        let Scratch { t, h, da, dh, p, q, p2, q2 } = scratch;
+        let PotentialScratch { t, h, da, dh, p, q, p2, q2 } = scratch;
         let mut first = 0;
         for (depth, layer) in self.layers.iter().enumerate() {
             let n = layer.bias.len();
@@ -217,7 +217,7 @@ impl PotentialWeights {
 
 /// Scratch space of the sweeps.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct PotentialScratch {
     /// tanh a of all layers, one after the other.
     t: Vec<Lane>,
     /// ln cosh a.
@@ -241,17 +241,17 @@ pub struct GradientAccumulator {
 }
 
 impl Field for PotentialWeights {
-    type Scratch = Scratch;
+    type Scratch = PotentialScratch;
     type Accumulator = GradientAccumulator;
 
     fn width(&self) -> usize {
         self.widths[0]
     }
 
-    fn scratch(&self) -> Scratch {
+    fn scratch(&self) -> PotentialScratch {
         let (all, widest) = (self.units(), self.widths.iter().copied().max().unwrap_or(1));
         let lanes = |n: usize| vec![[0.0; LANES]; n];
-        Scratch {
+        PotentialScratch {
             t: lanes(all),
             h: lanes(all),
             da: lanes(all),
@@ -271,7 +271,7 @@ impl Field for PotentialWeights {
         sums.layers.iter().chain([&sums.gate]).map(|parts| parts.iter().sum()).collect()
     }
 
-    fn drift(&self, z: &[Lane], out: &mut [Lane], scratch: &mut Scratch) {
+    fn drift(&self, z: &[Lane], out: &mut [Lane], scratch: &mut PotentialScratch) {
         arch().dispatch(Drift { field: self, z, out, scratch });
     }
 
@@ -281,7 +281,7 @@ impl Field for PotentialWeights {
         gradient: &[Lane],
         grad_z: &mut [Lane],
         sums: &mut GradientAccumulator,
-        scratch: &mut Scratch,
+        scratch: &mut PotentialScratch,
     ) {
         arch().dispatch(DriftVjp { field: self, z, grad: gradient, grad_z, sums, scratch });
     }
@@ -290,7 +290,7 @@ impl Field for PotentialWeights {
 struct Value<'a> {
     field: &'a PotentialWeights,
     z: &'a [Lane],
-    scratch: &'a mut Scratch,
+    scratch: &'a mut PotentialScratch,
 }
 
 impl WithSimd for Value<'_> {
@@ -308,7 +308,7 @@ struct Drift<'a> {
     field: &'a PotentialWeights,
     z: &'a [Lane],
     out: &'a mut [Lane],
-    scratch: &'a mut Scratch,
+    scratch: &'a mut PotentialScratch,
 }
 
 impl WithSimd for Drift<'_> {
@@ -326,7 +326,7 @@ struct DriftVjp<'a> {
     grad: &'a [Lane],
     grad_z: &'a mut [Lane],
     sums: &'a mut GradientAccumulator,
-    scratch: &'a mut Scratch,
+    scratch: &'a mut PotentialScratch,
 }
 
 impl WithSimd for DriftVjp<'_> {

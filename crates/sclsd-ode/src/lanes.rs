@@ -197,20 +197,20 @@ impl<R: Real, F: Field<R>> Run<'_, R, F> {
         Ok(())
     }
 
-    fn first_step(&mut self, t: f64, y: &[Lane<R>], slope: &[Lane<R>]) -> Result<f64, OdeError> {
+    fn first_step(&mut self, t: f64, y: &[Lane<R>], derivative: &[Lane<R>]) -> Result<f64, OdeError> {
         let spec = self.spec;
-        let sizes = [y, slope].map(|x| worst(x, |i, lane| scale(y[i][lane], y[i][lane], spec)));
+        let sizes = [y, derivative].map(|x| worst(x, |i, lane| scale(y[i][lane], y[i][lane], spec)));
         if let Some(&(_, row)) = sizes.iter().find(|(size, _)| !size.is_finite()) {
             return Err(OdeError::NotFinite { row, time: t });
         }
         let [(size, _), (speed, _)] = sizes;
         let short = short_step(size, speed);
         let mut ahead = y.to_vec();
-        combine(Some(y), short, &[1.0], &[slope.to_vec()], &mut ahead);
+        combine(Some(y), short, &[1.0], &[derivative.to_vec()], &mut ahead);
         let mut change = y.to_vec();
         self.drift(&ahead, &mut change);
-        for (change, slope) in change.iter_mut().zip(slope) {
-            change.iter_mut().zip(slope).for_each(|(a, b)| *a -= *b);
+        for (change, derivative) in change.iter_mut().zip(derivative) {
+            change.iter_mut().zip(derivative).for_each(|(a, b)| *a -= *b);
         }
         let bend = worst(&change, |i, lane| scale(y[i][lane], y[i][lane], spec)).0 / short;
         Ok(long_step(short, speed.max(bend)))

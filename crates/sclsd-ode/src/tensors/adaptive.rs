@@ -96,18 +96,18 @@ fn first_step<B: Backend>(
     f: impl Fn(f64, Tensor<B, 2>) -> Tensor<B, 2>,
     t: f64,
     y: &Tensor<B, 2>,
-    slope: &Tensor<B, 2>,
+    derivative: &Tensor<B, 2>,
     spec: &OdeSpec,
 ) -> Result<f64, OdeError> {
-    let (y, slope) = (y.clone().detach(), slope.clone().detach());
+    let (y, derivative) = (y.clone().detach(), derivative.clone().detach());
     let scale = scale(&y, &y, spec);
-    let sizes = [worst(y.clone() / scale.clone()), worst(slope.clone() / scale.clone())];
+    let sizes = [worst(y.clone() / scale.clone()), worst(derivative.clone() / scale.clone())];
     if let Some(&(_, row)) = sizes.iter().find(|(size, _)| !size.is_finite()) {
         return Err(OdeError::NotFinite { row, time: t });
     }
     let [(size, _), (speed, _)] = sizes;
     let short = short_step(size, speed);
-    let ahead = f(t + short, y + slope.clone().mul_scalar(short)).detach();
-    let bend = worst((ahead - slope) / scale).0 / short;
+    let ahead = f(t + short, y + derivative.clone().mul_scalar(short)).detach();
+    let bend = worst((ahead - derivative) / scale).0 / short;
     Ok(long_step(short, speed.max(bend)))
 }
