@@ -7,10 +7,13 @@
 //! draw directions on an embedding, which [`cross_boundary_correctness`] and [`inner_cluster_coherence`] score,
 //! [`evaluate`] both. [`match_genes`] brings a data set into the order of a model's genes.
 //!
+//! [`audit`] has the checks by which a result is believed or not.
+//!
 //! Nothing here is of size cells × cells: cells are encoded and followed in blocks, and what is nearest is found by a
 //! tree.
 
 mod annotate;
+pub mod audit;
 mod correlation;
 mod encode;
 mod evaluate;

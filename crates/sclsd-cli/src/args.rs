@@ -1,6 +1,7 @@
 //! The command line.
 
 mod arguments;
+mod audit;
 mod evaluate;
 mod examples;
 mod fates;
@@ -21,6 +22,7 @@ mod version;
 mod write;
 
 pub(crate) use arguments::{Arguments, Command};
+pub(crate) use audit::AuditArgs;
 pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use fates::{FATE_BETA, FateMethodArg, FatesArgs};
 pub(crate) use machine::{MachineArgs, ThreadArgs};

@@ -2,6 +2,7 @@
 
 mod adding;
 pub(crate) mod annotate;
+pub(crate) mod audit;
 mod basis;
 pub(crate) mod convert;
 mod counts;

@@ -26,6 +26,8 @@ pub enum Purpose {
     Layout = 8,
     /// Centres of an approximate search for neighbours. Index: 0.
     Centers = 9,
+    /// Times dealt out anew among cells, for a null. Index: 0.
+    Permutation = 20,
 }
 
 /// The stream of `purpose` and `index` under `seed`: a counter-based generator (ChaCha with 8 rounds) whose key comes

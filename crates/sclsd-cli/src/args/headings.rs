@@ -24,6 +24,8 @@ pub(super) const PROCESSES: &str = "Several processes";
 pub(super) const METHOD: &str = "Method";
 /// Fates as the Python package has them.
 pub(super) const HARD: &str = "Hard fates, as in the Python package";
+/// Checks of a result.
+pub(super) const CHECKS: &str = "Checks";
 /// What results are compared with.
 pub(super) const KNOWN: &str = "What is known";
 /// How far cells are followed.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::headings::{CHECKPOINTS, FILES, PHYLOGENY, PROCESSES, SETTINGS, TIME};
+use super::headings::{CHECKPOINTS, CHECKS, FILES, PHYLOGENY, PROCESSES, SETTINGS, TIME};
 use sclsd::infer::Preset;
 
 use super::machine::MachineArgs;
@@ -126,6 +126,10 @@ pub(crate) struct TrainArgs {
     /// training had not been interrupted.
     #[arg(long, help_heading = CHECKPOINTS)]
     pub resume: bool,
+    /// End with exit status 3 if the audit's verdict on the result is "do not believe". The result is written all the
+    /// same.
+    #[arg(long, help_heading = CHECKS)]
+    pub strict: bool,
     #[command(flatten)]
     pub machine: MachineArgs,
     /// Train one model with several processes: the addresses of all processes, in the same order everywhere

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use safetensors::tensor::{Dtype, TensorView};
 use sclsd::analysis::{FateProbabilities, FateTable, HardFateSpec, HardFates, hard_fates};
-use sclsd::data::{Additions, Column, H5ad, Keys};
+use sclsd::data::{Additions, Column, Dataset, H5ad, Keys};
 use sclsd::graph::Terminal;
 use sclsd::infer::Checkpoint;
 use serde_json::{Map, Value, json};
@@ -87,16 +87,7 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
     }
     let hint = "fates are told from what sclsd train or annotate writes";
     let mut data = named_apart(&args.input, hinted(file.read(&wanted), hint)?)?;
-    let genes: HashSet<&str> = data.var.names.iter().map(String::as_str).collect();
-    let foreign = checkpoint.model.genes.iter().filter(|gene| !genes.contains(gene.as_str())).count();
-    if foreign > 0 {
-        bail!(
-            "{} with {}: {foreign} of the model's {} genes are not in the data, so it is a model of other data",
-            shown(),
-            args.model.display(),
-            checkpoint.model.genes.len()
-        );
-    }
+    check_genes(&data, checkpoint, &args.input, &args.model)?;
     if let Some(key) = &cluster_key {
         groups::name(&mut data, key).with_context(shown)?;
     }
@@ -132,6 +123,21 @@ pub(super) fn probabilities(args: &FatesArgs, checkpoint: &Checkpoint, output: O
         ));
     }
     Ok(WrittenFates { found, terminal, baselines })
+}
+
+/// That the data have the model's genes: otherwise it is a model of other data.
+pub(super) fn check_genes(data: &Dataset, checkpoint: &Checkpoint, input: &Path, model: &Path) -> anyhow::Result<()> {
+    let genes: HashSet<&str> = data.var.names.iter().map(String::as_str).collect();
+    let foreign = checkpoint.model.genes.iter().filter(|gene| !genes.contains(gene.as_str())).count();
+    if foreign > 0 {
+        bail!(
+            "{} with {}: {foreign} of the model's {} genes are not in the data, so it is a model of other data",
+            input.display(),
+            model.display(),
+            checkpoint.model.genes.len()
+        );
+    }
+    Ok(())
 }
 
 /// Every fate's terminal cells, likely cells and mean probability, the mean of the baselines beside.

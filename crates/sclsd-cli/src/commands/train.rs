@@ -26,7 +26,7 @@ use super::record::{self, TERMINAL};
 use super::settings::Settings;
 use super::threads::devices;
 use super::velocity::velocities;
-use super::{counts, groups};
+use super::{audit, counts, groups};
 use crate::args::TrainArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -68,13 +68,17 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     };
     let rank = job.peers.rank();
     let (_, mut figures) = job.run(output)?;
-    if rank == 0 {
-        figures.text("model", args.model.display());
-        figures.text("result", args.output.display());
-    } else {
+    if rank != 0 {
         figures.text("written by", &args.peers[0]);
+        return figures.print(output);
     }
-    figures.print(output)
+    figures.text("model", args.model.display());
+    figures.text("result", args.output.display());
+    let choice = audit::Choice { input: &args.output, model: &args.model, cluster_key: None, null: false };
+    let audited = audit::of_files(&choice).context("the result and the model are written, but not audited")?;
+    audit::add(&audited, &mut figures);
+    figures.print(output)?;
+    audit::strict(&audited, args.strict)
 }
 
 /// The walks of a run.
