@@ -7,10 +7,13 @@
 //! [`cross_boundary_correctness`] and [`inner_cluster_coherence`] score velocities, and [`evaluate`] computes both
 //! scores. [`match_genes`] restricts a data set to the genes of a model, in the model's order.
 //!
+//! [`audit`] has the checks that say whether to believe a result.
+//!
 //! Nothing has dense size cells × cells: cells are encoded and followed in blocks, and nearest cells are found with a
 //! k-d tree.
 
 mod annotate;
+pub mod audit;
 mod correlation;
 mod encode;
 mod ensemble;

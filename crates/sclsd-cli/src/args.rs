@@ -1,6 +1,7 @@
 //! The command line.
 
 mod arguments;
+mod audit;
 mod combine;
 mod evaluate;
 mod examples;
@@ -23,6 +24,7 @@ mod version;
 mod write;
 
 pub(crate) use arguments::{Arguments, Command};
+pub(crate) use audit::AuditArgs;
 pub(crate) use combine::CombineArgs;
 pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use fates::{FATE_BETA, FateMethodArg, FatesArgs};

@@ -3,6 +3,7 @@
 mod adding;
 pub(crate) mod annotate;
 mod annotating;
+pub(crate) mod audit;
 mod basis;
 pub(crate) mod combine;
 pub(crate) mod convert;

@@ -1,7 +1,7 @@
 //! The `sclsd` program: command line in, files and figures out.
 //!
 //! The only crate with standard output, exit codes and `anyhow`. Exit status 0: success; 1: an error in the data or the
-//! run; 2: an error in the command line; 130, 143, 129: training was stopped by Ctrl-C, SIGTERM, SIGHUP. An error is
+//! run; 2: an error in the command line; 3: `--strict` was given and the verdict is "do not believe"; 130, 143, 129: training was stopped by Ctrl-C, SIGTERM, SIGHUP. An error is
 //! one sentence on standard error.
 
 mod args;
@@ -38,6 +38,10 @@ pub fn main() -> ExitCode {
                 standard::complain(&escape::line(&stopped.to_string()));
                 ExitCode::from(stopped.signal.exit_code())
             }
+            None if error.is::<commands::audit::NotBelieved>() => {
+                standard::complain(&escape::line(&error.to_string()));
+                ExitCode::from(commands::audit::NOT_BELIEVED)
+            }
             None => {
                 // one sentence, causes after a colon
                 let advice = flags.advice(&error);
@@ -62,6 +66,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Annotate(args) => commands::annotate::run(&args, output),
         Command::Fates(args) => commands::fates::run(&args, output),
         Command::Perturb(args) => commands::perturb::run(&args, output),
+        Command::Audit(args) => commands::audit::run(&args, output),
         Command::Evaluate(args) => commands::evaluate::run(&args, output),
         Command::Plot(picture) => commands::plot::run(&picture.into(), output),
         Command::Report(args) => commands::report::run(&args, output),

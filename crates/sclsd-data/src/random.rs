@@ -28,6 +28,8 @@ pub enum Purpose {
     Centers = 9,
     /// Cells (index 0) and the edges of a cell (index: cell, counted from 1), drawn again with replacement.
     Resample = 10,
+    /// Times dealt out anew among cells, for a null. Index: 0.
+    Permutation = 20,
 }
 
 /// The stream of `purpose` and `index` for `seed`: a counter-based generator (ChaCha with 8 rounds). The key derives

@@ -164,7 +164,7 @@ fn draw_cell(spec: &SimulateSpec, index: u64, landscape: &Landscape, fates: &Fat
         .iter()
         .map(|gene| {
             let tilt: f64 = gene.tilt.iter().zip(&membership).map(|(t, m)| t * m).sum();
-            let bump = (-0.5 * ((progress - gene.center) / gene.width).powi(2)).exp();
+            let bump = (-0.5 * (landscape.apart(progress, gene.center) / gene.width).powi(2)).exp();
             (gene.base + gene.height * bump + tilt).exp()
         })
         .collect();

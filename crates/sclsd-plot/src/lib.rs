@@ -34,8 +34,8 @@ pub use paths::{Paths, walks};
 pub use perturb::{FateChange, perturbations};
 pub use picture::{Format, Picture, PictureError};
 pub use report::{
-    FateEstimates, MAX_SHOWN, PackedNumbers, Report, ReportCells, ReportFates, ReportLandscape, ReportTrajectories,
-    ReportTrends, pack_streamlines, shown_cells,
+    FateEstimates, MAX_SHOWN, PackedNumbers, Report, ReportAudit, ReportCells, ReportCheck, ReportFates,
+    ReportLandscape, ReportTrajectories, ReportTrends, pack_streamlines, shown_cells,
 };
 pub use series::{Curve, Panel, panels};
 pub use stream::{StreamStyle, stream, stream_lines};

@@ -15,18 +15,21 @@ use crate::landscape::Landscape;
 use crate::picture::PictureError;
 use crate::streamlines::Streamline;
 
+mod audit;
 mod fates;
 mod packed;
 
 use packed::byte;
 
+pub use audit::{ReportAudit, ReportCheck};
 pub use fates::{FateEstimates, ReportFates};
 pub use packed::PackedNumbers;
 
 const PAGE: &str = include_str!("report/page.html");
 const STYLE: &str = include_str!("report/style.css");
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("report/unpack.js"),
+    include_str!("report/audit.js"),
     include_str!("report/cells.js"),
     include_str!("report/landscape.js"),
     include_str!("report/fates.js"),
@@ -39,6 +42,8 @@ const SCRIPTS: [&str; 6] = [
 pub struct Report {
     /// Title of the page.
     pub title: String,
+    /// Whether to believe the result.
+    pub audit: Option<ReportAudit>,
     /// Facts about data, model and results: names and values.
     pub facts: Vec<(String, String)>,
     /// Warnings in complete sentences.
@@ -273,6 +278,7 @@ mod tests {
         let cells = ReportCells::new("X_umap", 1, vec!["</script>{{style}}".into()], &[[0.0, 1.0]], &[]);
         let report = Report {
             title: "a < b {{data}}".into(),
+            audit: None,
             facts: vec![("</script>".into(), "{{scripts}}".into())],
             warnings: Vec::new(),
             figures: Vec::new(),

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use super::audit::AuditArgs;
 use super::combine::CombineArgs;
 use super::evaluate::EvaluateArgs;
 use super::examples;
@@ -30,7 +31,8 @@ The commands in the order in which they are used:
   1. prepare   makes raw counts ready for training (or use scanpy; inspect lists what is missing)
   2. train     fits the model and annotates the cells (annotate does so for further cells)
   3. fates     computes the probability of each fate for each cell
-  4. evaluate, perturb, plot, report   score, predict, draw and show the result
+  4. audit     checks whether the result is to be believed
+  5. evaluate, perturb, plot, report   score, predict, draw and show the result
 demo runs all of it on simulated cells.";
 
 /// Learn how cells differentiate from single-cell RNA counts (Latent State Dynamics).
@@ -102,6 +104,11 @@ pub(crate) enum Command {
     /// The scores of the prior are printed beside those of the model.
     #[command(after_help = examples::EVALUATE)]
     Evaluate(EvaluateArgs),
+    /// Check whether a result is to be believed: its order, directions, fates and drivers.
+    ///
+    /// Every check is a number beside its threshold, and a sentence. train says the verdict too.
+    #[command(after_help = examples::AUDIT)]
+    Audit(AuditArgs),
     /// Predict the fates of cells after a knockout, or after genes are set to a level.
     ///
     /// A fate here is the cluster of the nearest cell at the end of the model's flow, which has no noise: it differs

@@ -87,6 +87,12 @@ Examples:
   # Compare fates with the sister cells of a lineage tracing experiment
   sclsd evaluate fates.h5ad --edges edges.json --sisters clone_fates";
 
+pub(super) const AUDIT: &str = "\
+Examples:
+  sclsd audit result.h5ad --model model.safetensors
+  # In a script: exit status 3 if the verdict is \"do not believe\"
+  sclsd audit fates.h5ad --model model.safetensors --strict --json";
+
 pub(super) const PERTURB: &str = "\
 Examples:
   # A knockout

@@ -28,6 +28,8 @@ pub(super) const METHOD: &str = "Method";
 pub(super) const NOISE: &str = "Paths with noise, --method sde";
 /// Fates as the Python package computes them.
 pub(super) const HARD: &str = "Hard fates, as in the Python package";
+/// Checks of a result.
+pub(super) const CHECKS: &str = "Checks";
 /// Known facts that results are compared with.
 pub(super) const KNOWN: &str = "What is known";
 /// How far cells are followed.

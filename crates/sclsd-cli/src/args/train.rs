@@ -7,7 +7,7 @@ use clap::Args;
 use sclsd::infer::Preset;
 use sclsd::spec::Shard;
 
-use super::headings::{CHECKPOINTS, FILES, MEMBERS, PHYLOGENY, PROCESSES, SETTINGS, TIME};
+use super::headings::{CHECKPOINTS, CHECKS, FILES, MEMBERS, PHYLOGENY, PROCESSES, SETTINGS, TIME};
 
 use super::machine::MachineArgs;
 use super::write::WriteArgs;
@@ -184,6 +184,10 @@ pub(crate) struct TrainArgs {
     /// reached its last epoch. On another device or CPU the result differs by rounding.
     #[arg(long, help_heading = CHECKPOINTS)]
     pub resume: bool,
+    /// End with exit status 3 if the audit's verdict on the result is "do not believe". The result is written all the
+    /// same.
+    #[arg(long, help_heading = CHECKS)]
+    pub strict: bool,
     #[command(flatten)]
     pub machine: MachineArgs,
     /// Addresses of all processes that train one model together, in the same order for each process

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use sclsd::analysis::audit::Audit;
 use sclsd::analysis::{Directions, cluster_flow, evaluate, inner_cluster_coherence, mean_score, spearman, trends};
 use sclsd::data::{Categorical, Dataset, Inspection, Keys, inspect};
 use sclsd::infer::{Checkpoint, Ensemble, TrainSpec};
@@ -19,7 +20,7 @@ use super::reading::read_with_hint;
 use super::record::{self, Record};
 use super::threads::start;
 use super::trajectories::{choose, follow, on_embedding};
-use super::{basis, edges, groups, symbols};
+use super::{audit, basis, edges, groups, symbols};
 use crate::args::{FATE_BETA, FateMethodArg, ReportArgs, SdeArgs};
 use crate::figures::Figures;
 use crate::progress::Output;
@@ -168,10 +169,14 @@ impl<'a> Source<'a> {
             (None, Some(checkpoint)) => serde_json::to_string_pretty(&checkpoint.spec)?,
             (None, None) => String::new(),
         };
+        let audited = self.audit();
+        let mut warnings = self.warnings();
+        warnings.extend(audited.as_ref().err().map(|error| format!("The result could not be audited: {error:#}.")));
         Ok(Report {
             title: self.choice.title.clone().unwrap_or_else(|| self.file_name()),
+            audit: audited.as_ref().ok().and_then(Option::as_ref).map(audit::for_report),
             facts: self.facts(),
-            warnings: self.warnings(),
+            warnings,
             figures: self.figures()?,
             config,
             cells: self.cells()?,
@@ -182,6 +187,13 @@ impl<'a> Source<'a> {
             fates: self.fates()?,
             trends: self.trends(),
         })
+    }
+
+    /// Every check, where the model is there that they are made of.
+    fn audit(&self) -> anyhow::Result<Option<Audit>> {
+        let Some(model) = self.choice.model else { return Ok(None) };
+        let cluster_key = self.choice.cluster_key.as_ref();
+        audit::of_files(&audit::Choice { input: self.choice.input, model, cluster_key, null: false }).map(Some)
     }
 
     fn file_name(&self) -> String {

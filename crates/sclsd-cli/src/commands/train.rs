@@ -29,7 +29,7 @@ use super::prior_choice::PriorChoice;
 use super::reading::{graph_option, named_apart};
 use super::settings::Settings;
 use super::threads::devices;
-use super::{counts, groups};
+use super::{audit, counts, groups};
 use crate::args::TrainArgs;
 use crate::escape;
 use crate::figures::Figures;
@@ -73,13 +73,20 @@ pub(crate) fn run(args: &TrainArgs, output: Output) -> anyhow::Result<()> {
     };
     let rank = job.peers.rank();
     let (_, mut figures) = job.run(output)?;
-    if rank == 0 {
-        figures.text("model", args.model.display());
-        figures.text("result", args.output.display());
-    } else {
+    if rank != 0 {
         figures.text("written by", &args.peers[0]);
+        return figures.print(output);
     }
-    figures.print(output)
+    figures.text("model", args.model.display());
+    figures.text("result", args.output.display());
+    if args.shard.is_some() {
+        return figures.print(output); // a part has no result to audit
+    }
+    let choice = audit::Choice { input: &args.output, model: &args.model, cluster_key: None, null: false };
+    let audited = audit::of_files(&choice).context("the result and the model are written, but not audited")?;
+    audit::add(&audited, &mut figures);
+    figures.print(output)?;
+    audit::strict(&audited, args.strict)
 }
 
 /// The walks of a run, or of a member on resampled cells and edges.

@@ -8,9 +8,6 @@ use super::topology::Topology;
 pub(super) use super::valleys::{Blend, Point};
 use super::valleys::{Valleys, WALL};
 
-/// Revolutions around the ring in the time 0…1 (slightly less than one, so that the ends can be told apart).
-const TURN: f64 = 0.9;
-
 /// The stage of development that a valley represents.
 struct Stage {
     name: &'static str,
@@ -54,7 +51,7 @@ impl Landscape {
         if self.ring {
             let radius = p[0].hypot(p[1]).max(1e-9);
             let inward = -WALL * (radius - 1.0) / radius;
-            let along = TURN * std::f64::consts::TAU;
+            let along = std::f64::consts::TAU; // one turn in the time 0…1
             return [inward * p[0] - along * p[1], inward * p[1] + along * p[0]];
         }
         self.blended_drift(p, &self.blend(p))
@@ -73,11 +70,17 @@ impl Landscape {
     /// Progress from 0 to 1 at a point: the time at which the noiseless flow passes there.
     pub(super) fn progress(&self, p: Point) -> f64 {
         if self.ring {
-            return p[1].atan2(p[0]).rem_euclid(std::f64::consts::TAU) / (TURN * std::f64::consts::TAU);
+            return p[1].atan2(p[0]).rem_euclid(std::f64::consts::TAU) / std::f64::consts::TAU;
         }
         let valley = self.blend(p).entered;
         let stage = &self.stages[valley];
         stage.start + (stage.end - stage.start) * self.valleys.along(valley, p)
+    }
+
+    /// How far apart two places are in progress: on a ring the shorter way round, so that its end is its beginning.
+    pub(super) fn apart(&self, a: f64, b: f64) -> f64 {
+        let apart = a - b;
+        if self.ring { apart - apart.round() } else { apart }
     }
 
     /// Membership of a point in each valley; sums to one. Empty for a ring.

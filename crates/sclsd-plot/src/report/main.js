@@ -36,6 +36,7 @@ function startTheme() {
 }
 
 startTheme();
+startAudit();
 startWords();
 startCells();
 startSurface();
