@@ -1,8 +1,8 @@
 //! The `sclsd` program: command line in, files and figures out.
 //!
 //! The only crate with standard output, exit codes and `anyhow`. Exit status 0: success; 1: an error in the data or the
-//! run; 2: an error in the command line; 3: `--strict` was given and the verdict is "do not believe"; 130, 143, 129: training was stopped by Ctrl-C, SIGTERM, SIGHUP. An error is
-//! one sentence on standard error.
+//! run; 2: an error in the command line; 3: `--strict` was given and the verdict is "do not believe"; 130, 143, 129:
+//! training was stopped by Ctrl-C, SIGTERM, SIGHUP. An error is one sentence on standard error.
 
 mod args;
 mod choices;

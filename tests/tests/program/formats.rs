@@ -89,6 +89,7 @@ fn the_page_of_formats_lists_what_is_written_and_nothing_else() {
     let model = ["--model", "m.safetensors"];
     json("`annotate --json`", &[&["annotate", "cells.h5ad", "-o", "a.h5ad"][..], &model].concat());
     json("`fates --json`", &[&["fates", "result.h5ad", "-o", "fates.h5ad"][..], &model].concat());
+    json("`audit --json`", &[&["audit", "result.h5ad"][..], &model].concat());
     let perturb = ["perturb", "result.h5ad", "--gene", "Gene01", "-o", "t.csv", "--cells-out", "c.csv"];
     let sde = ["fates", "result.h5ad", "-o", "sde.h5ad", "--method", "sde", "--draws", "3", "--time-range", "2"];
     let along = ["--gene", "Gene01", "Gene02", "--gene-paths", "paths.csv", "--clusters", "Stem"];

@@ -1,5 +1,6 @@
 //! Tests of the command-line program.
 
+mod audit;
 mod bad_input;
 mod bad_steps;
 mod book;

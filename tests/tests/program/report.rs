@@ -83,7 +83,7 @@ fn the_report_draws_every_figure_and_answers_in_a_browser_wide_and_narrow() {
         assert_eq!(found["loaded"], serde_json::json!([]), "nothing is loaded");
         assert_eq!(found["drawn"], "yes");
         assert!(number("map") > 0.005 && number("surface") > 0.02, "canvases are not empty: {found}");
-        let sections = ["facts", "cells", "landscape", "fates", "trends", "training", "figures", "config"];
+        let sections = ["audit", "facts", "cells", "landscape", "fates", "trends", "training", "figures", "config"];
         for section in sections {
             assert!(found["sections"].as_array().unwrap().iter().any(|s| s == section), "{section} in {found}");
         }

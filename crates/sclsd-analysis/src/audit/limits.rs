@@ -55,8 +55,8 @@ pub static WALKS_STAY: Limit = Limit {
     forbids: &[Fates],
 };
 
-/// Share of mature cells outside the terminal sets whose likeliest fate is their own cluster, over all states. 0.9: issue
-/// 21; 0.946 ± 0.031 on 80 simulated sets (`docs/fates.md`). Half is what chance gives with two fates.
+/// Share of mature cells outside the terminal sets whose likeliest fate is their own cluster, over all states. 0.9:
+/// issue 21; 0.946 ± 0.031 on 80 simulated sets (`docs/fates.md`). Half is what chance gives with two fates.
 pub static KEPT: Limit = Limit {
     name: "mature_cells_keep_their_fate",
     at_least: true,
@@ -66,8 +66,8 @@ pub static KEPT: Limit = Limit {
     forbids: &[Fates],
 };
 
-/// Share of cells whose path of the flow is off the data after the length of a walk (t = 1). 0.1: issue 21. It weighs on
-/// nothing: simulated, 0.11 to 0.81, and neither fates nor directions are made of such paths.
+/// Share of cells whose path of the flow is off the data after the length of a walk (t = 1). 0.1: issue 21. It weighs
+/// on nothing: simulated, 0.11 to 0.81, and neither fates nor directions are made of such paths.
 pub static OFF_DATA: Limit = Limit {
     name: "path_ends_off_the_data",
     at_least: false,
