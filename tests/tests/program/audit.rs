@@ -123,6 +123,6 @@ fn what_an_audit_needs_and_does_not_find_is_named() {
     write_h5ad(&d.join("other.h5ad"), &other, Compression::None).expect("a file");
     refusal(
         &["audit", "other.h5ad", "--model", "m.safetensors"],
-        "are not in the data, so it is a model of other data",
+        "are not in the data, so the model was trained on other data",
     );
 }
