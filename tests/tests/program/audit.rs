@@ -2,17 +2,22 @@
 
 use std::path::Path;
 
-use sclsd::data::{Column, Compression, Keys, read_h5ad, write_h5ad};
+use sclsd::data::{Column, Compression, Dataset, Keys, read_h5ad, write_h5ad};
 use serde_json::Value;
 
 use crate::{sclsd, succeed};
+
+/// All elements of a file.
+fn all(path: &Path) -> Dataset {
+    read_h5ad(path, &Keys::all(path).expect("its elements")).expect("a file")
+}
 
 /// Simulated cells, prepared, with a column `reversed` that runs from late to early.
 fn cells(d: &Path, n: &str, topology: &str, root: [&str; 2]) {
     let simulate = ["simulate", "raw.h5ad", "--cells", n, "--genes", "200", "--seed", "2", "--topology", topology];
     succeed(d, &simulate);
     succeed(d, &[&["prepare", "raw.h5ad", "-o", "plain.h5ad"][..], &root].concat());
-    let mut data = read_h5ad(&d.join("plain.h5ad"), &Keys::all()).expect("prepared cells");
+    let mut data = all(&d.join("plain.h5ad"));
     let time = data.numbers("dpt_pseudotime").expect("a time");
     data.obs.set("reversed", Column::Float(time.iter().map(|t| 1.0 - t).collect()));
     write_h5ad(&d.join("cells.h5ad"), &data, Compression::None).expect("a file");
@@ -118,7 +123,7 @@ fn what_an_audit_needs_and_does_not_find_is_named() {
         &["audit", "cells.h5ad", "--model", "m.safetensors"],
         "uns[\"sclsd\"] is missing, which sclsd train writes",
     );
-    let mut other = read_h5ad(&d.join("result.h5ad"), &Keys::all()).expect("a result");
+    let mut other = all(&d.join("result.h5ad"));
     other.var.names.iter_mut().for_each(|name| name.push('x'));
     write_h5ad(&d.join("other.h5ad"), &other, Compression::None).expect("a file");
     refusal(

@@ -229,7 +229,11 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
         refused(d, &fates("result.h5ad", &[beta]), &[shown, "expected a finite number of 0 or more"]);
     }
     let weighted = ["--method", "drift", "--prior-weight", "0.5"];
-    refused(d, &fates("result.h5ad", &weighted), &["--prior-weight needs --method transitions, but --method is drift"]);
+    refused(
+        d,
+        &fates("result.h5ad", &weighted),
+        &["--prior-weight needs --method transitions, but the command has --method drift"],
+    );
     refused(d, &fates("result.h5ad", &["--method", "flow", "--time-range", "0"]), &["time_range is 0, expected"]);
     let sde = |more: &[&'static str]| fates("result.h5ad", &[&["--method", "sde"][..], more].concat());
     refused(d, &sde(&["--draws", "0"]), &["fates.draws is 0, expected a number from 1 to", "; set it with --draws"]);
@@ -238,8 +242,12 @@ fn fates_and_perturbations_that_cannot_be_are_named() {
         refused(d, &sde(&[sigma]), &[&expected]);
     }
     refused(d, &sde(&["--time-range", "nan"]), &["time_range is NaN, expected a finite time above 0"]);
-    refused(d, &fates("result.h5ad", &["--draws", "5"]), &["--draws is of --method sde, not of --method transitions"]);
-    refused(d, &on(&["--seed", "5"]), &["--seed is of --method sde, not of --hard"]);
+    refused(
+        d,
+        &fates("result.h5ad", &["--draws", "5"]),
+        &["--draws needs --method sde, but the command has --method transitions"],
+    );
+    refused(d, &on(&["--seed", "5"]), &["--seed needs --method sde, but the command has --hard"]);
     let along = |more: &[&'static str]| sde(&[&["--draws", "2", "--gene-paths", "p.csv"][..], more].concat());
     refused(d, &along(&["--gene", "gene7"]), &["the model has no gene gene7", "Gene07"]);
     refused(
@@ -332,11 +340,19 @@ fn a_model_of_other_genes_is_refused_wherever_a_model_is_given() {
     let expected =
         ["other.safetensors: 20 of the model's 20 genes are not in the data, so the model was trained on other"];
     for command in ["fates result.h5ad", "plot landscape result.h5ad", "plot walks result.h5ad", "report result.h5ad"] {
-        let extension = if command.starts_with("plot") { "svg" } else { "h5ad" };
-        let output = format!("out.{extension}");
+        let kind = command.split(' ').next().unwrap_or_default();
+        let output = match kind {
+            "plot" => "out.svg",
+            "report" => "out.html",
+            _ => "out.h5ad",
+        };
         let mut arguments: Vec<&str> = command.split(' ').collect();
-        arguments.extend(["--model", "other.safetensors", "-o", &output]);
+        arguments.extend(["--model", "other.safetensors", "-o", output]);
+        if kind != "fates" {
+            arguments.extend(["--basis", "X_true_state"]);
+        }
         refused(d, &arguments, &expected);
     }
-    refused(d, &["evaluate", "fates.h5ad", "--model", "other.safetensors", "--edges", "Stem>Fate A"], &expected);
+    let evaluate = ["evaluate", "fates.h5ad", "--model", "other.safetensors", "--edges", "Stem>Fate A"];
+    refused(d, &[&evaluate[..], &["--basis", "X_true_state"]].concat(), &expected);
 }

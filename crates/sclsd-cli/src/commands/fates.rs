@@ -76,11 +76,11 @@ pub(crate) fn run(args: &FatesArgs, output: Output) -> anyhow::Result<()> {
 fn check_options(args: &FatesArgs) -> anyhow::Result<()> {
     let method = if args.hard { "--hard".to_owned() } else { format!("--method {}", args.method.name()) };
     if args.prior_weight.is_some() && args.method != FateMethodArg::Transitions {
-        bail!("--prior-weight needs --method transitions, but the method is {method}");
+        bail!("--prior-weight needs --method transitions, but the command has {method}");
     }
     match args.sde.given() {
         Some(flag) if args.method != FateMethodArg::Sde => {
-            bail!("{flag} needs --method sde, but the method is {method}")
+            bail!("{flag} needs --method sde, but the command has {method}")
         }
         _ if args.method == FateMethodArg::Sde => {
             fate_paths::spec(&args.sde, args.sde.sigma.unwrap_or_default(), args.time_range).map(|_| ())
