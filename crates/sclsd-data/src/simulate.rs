@@ -340,7 +340,7 @@ mod tests {
             (Topology::Linear, (235, 120_665.0)),
             (Topology::Bifurcation, (245, 102_084.0)),
             (Topology::Tree, (238, 99_154.0)),
-            (Topology::Cycle, (255, 106_793.0)),
+            (Topology::Cycle, (244, 108_416.0)),
         ];
         let found = expected.map(|(topology, _)| {
             let spec = SimulateSpec { n_cells: 20, n_genes: 20, topology, seed: 1, ..Default::default() };

@@ -47,7 +47,7 @@ mod tests {
         let of = |f: &dyn Fn(u32) -> f64| moran(&path, &(0..n).map(f).collect::<Vec<_>>()).unwrap();
         assert!(of(&f64::from).unwrap() > 0.9);
         assert!(of(&|cell| f64::from(cell % 2)).unwrap() < -0.9);
-        assert!(of(&|cell| f64::from(cell * 23 % 60)).unwrap().abs() < 0.4);
+        assert!(of(&|cell| f64::from(cell * 13 % 60)).unwrap().abs() < 0.4);
         assert_eq!(of(&|_| 1.0), None);
         assert!(moran(&path, &[0.0; 3]).is_err());
     }
