@@ -3,8 +3,8 @@
 //! *simulated* are the 20 good sets of `docs/audit.md` (four topologies, seeds 0 to 4, recommended preset), on which
 //! thresholds were chosen; seeds 10 to 14 were only reported on.
 
-use super::Statement;
-use super::Statement::{Directions, Fates, Order};
+use super::statement::Statement;
+use super::statement::Statement::{Directions, Fates, Order};
 
 /// What a check's number is held against.
 #[derive(Debug, Clone, PartialEq)]
